@@ -1,0 +1,89 @@
+package mesh
+
+import (
+	"time"
+
+	"mn/crdt"
+)
+
+// Want is what a decision asks of an allocation's node.
+type Want string
+
+// The wants.
+const (
+	WantRun  Want = "run"
+	WantStop Want = "stop"
+)
+
+// Alloc is a decision: one copy of a group, of one version of a job, on one
+// node. Only the coordinator of the job's slot writes it, under its fence. A
+// copy that replaces another is the next generation of the same index.
+type Alloc struct {
+	ID          AllocID    `json:"id"`
+	Job         JobID      `json:"job"`
+	Version     uint64     `json:"version"`
+	Hash        string     `json:"hash"` // of the job version
+	Group       string     `json:"group"`
+	Index       int        `json:"index"`
+	Generation  int        `json:"generation"`
+	Replaces    AllocID    `json:"replaces,omitempty"`
+	Node        NodeID     `json:"node"`
+	Want        Want       `json:"want"`
+	Reason      string     `json:"reason,omitempty"` // why it was placed or stopped
+	Resources   Resources  `json:"resources"`
+	Fence       crdt.Fence `json:"fence"`
+	Coordinator NodeID     `json:"coordinator"`
+	At          time.Time  `json:"at"` // of the placement
+}
+
+// AllocState is the actual state of an allocation, or of one of its tasks.
+type AllocState string
+
+// The states, in the order in which a copy goes through them. The last three
+// are final.
+const (
+	Pending  AllocState = "pending"  // decided, not started
+	Starting AllocState = "starting" // the driver was told
+	Running  AllocState = "running"
+	Backoff  AllocState = "backoff"  // exited; starts again after a delay
+	Stopping AllocState = "stopping" // SIGTERM is out
+	Complete AllocState = "complete" // ended as it should
+	Failed   AllocState = "failed"   // ended otherwise, restarts used up
+	Stopped  AllocState = "stopped"  // ended because it was told to
+)
+
+// Final says whether nothing more happens in this state by itself.
+func (s AllocState) Final() bool { return s == Complete || s == Failed || s == Stopped }
+
+// TaskStatus is the actual state of one task of an allocation.
+type TaskStatus struct {
+	Name       string     `json:"name"`
+	State      AllocState `json:"state"`
+	PID        int        `json:"pid,omitempty"`
+	StartedAt  time.Time  `json:"started_at,omitzero"`
+	FinishedAt time.Time  `json:"finished_at,omitzero"`
+	ExitCode   *int       `json:"exit_code,omitempty"` // 128+n if signal n ended it
+	Restarts   int        `json:"restarts,omitempty"`
+	NextStart  time.Time  `json:"next_start,omitzero"` // in Backoff
+	Reason     string     `json:"reason,omitempty"`
+}
+
+// Status is the actual state of an allocation. Only its node writes it.
+type Status struct {
+	Alloc AllocID      `json:"alloc"`
+	Job   JobID        `json:"job"`
+	Node  NodeID       `json:"node"`
+	Boot  BootID       `json:"boot_id"`
+	State AllocState   `json:"state"`
+	Tasks []TaskStatus `json:"tasks"`
+	Fence crdt.Fence   `json:"fence"` // of the decision it acts on
+	At    time.Time    `json:"at"`
+}
+
+// DegradedAlloc is a decision taken without a voter majority. It stands only as
+// long as the granted decision of the same allocation is the one that it was
+// based on: a later granted decision always wins.
+type DegradedAlloc struct {
+	Alloc
+	Base crdt.Stamp `json:"base"` // of the granted decision it overrides; zero if there was none
+}

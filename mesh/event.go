@@ -1,0 +1,48 @@
+package mesh
+
+import (
+	"time"
+
+	"mn/crdt"
+)
+
+// Event is one thing that happened or was decided, with its cause. The daemon
+// logs it, the API streams it, the simulator's trace consists of it.
+type Event struct {
+	At    time.Time  `json:"at"`
+	Node  NodeID     `json:"node"` // that saw or decided it
+	Kind  EventKind  `json:"kind"`
+	Job   JobID      `json:"job,omitempty"`
+	Alloc AllocID    `json:"alloc,omitempty"`
+	Peer  NodeID     `json:"peer,omitempty"` // the node it is about
+	Fence crdt.Fence `json:"fence,omitzero"`
+	Text  string     `json:"text"` // what and why, in words
+}
+
+// EventKind names a kind of event: subject_verb.
+type EventKind string
+
+// The kinds of events.
+const (
+	NodeJoined     EventKind = "node_joined"
+	NodeLost       EventKind = "node_lost"
+	NodeLeft       EventKind = "node_left"
+	NodeAdmitted   EventKind = "node_admitted"
+	ClockRefused   EventKind = "clock_refused"
+	RecordRefused  EventKind = "record_refused"
+	LeaseTaken     EventKind = "lease_taken"
+	LeaseLost      EventKind = "lease_lost"
+	RosterChanged  EventKind = "roster_changed"
+	JobSubmitted   EventKind = "job_submitted"
+	JobConflict    EventKind = "job_conflict"
+	AllocPlaced    EventKind = "alloc_placed"
+	AllocRefused   EventKind = "alloc_refused"
+	AllocBlocked   EventKind = "alloc_blocked"
+	AllocReplaced  EventKind = "alloc_replaced"
+	AllocStopped   EventKind = "alloc_stopped"
+	TaskStarted    EventKind = "task_started"
+	TaskAdopted    EventKind = "task_adopted"
+	TaskExited     EventKind = "task_exited"
+	TaskRestarting EventKind = "task_restarting"
+	TaskFailed     EventKind = "task_failed"
+)

@@ -1,0 +1,131 @@
+package mesh
+
+import "time"
+
+// JobType says how long a job's work lasts and where its copies go.
+type JobType string
+
+// The job types.
+const (
+	Service  JobType = "service"  // runs until stopped; any exit is restarted
+	Batch    JobType = "batch"    // runs to completion
+	System   JobType = "system"   // one copy on every eligible node
+	SysBatch JobType = "sysbatch" // one copy on every eligible node, to completion
+)
+
+// Long says whether the type's work is meant to run until it is stopped.
+func (t JobType) Long() bool { return t == Service || t == System }
+
+// Job is what a person wants to run: one TOML file.
+type Job struct {
+	Name       string            `json:"name" toml:"name"`
+	Type       JobType           `json:"type" toml:"type"`
+	Strategy   Strategy          `json:"strategy,omitempty" toml:"strategy"`
+	Priority   int               `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
+	Meta       map[string]string `json:"meta,omitempty" toml:"meta"`
+	Recovery   Recovery          `json:"recovery" toml:"recovery"`
+	Restart    *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
+	Reschedule *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
+	Tasks      []Task            `json:"task" toml:"task"`
+}
+
+// Strategy says which of the nodes that fit is the best.
+type Strategy string
+
+// The strategies.
+const (
+	Binpack Strategy = "binpack" // fill a node before the next (the default)
+	Spread  Strategy = "spread"  // even out the copies and the load
+)
+
+// Task is one program of a job. Tasks with the same group are placed together.
+type Task struct {
+	Name      string            `json:"name" toml:"name"`
+	Group     string            `json:"group,omitempty" toml:"group"` // its own name if unset
+	Count     int               `json:"count,omitempty" toml:"count"` // 1 if unset; equal within a group
+	Driver    string            `json:"driver,omitempty" toml:"driver"`
+	Command   []string          `json:"command" toml:"command"`
+	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset
+	User      string            `json:"user,omitempty" toml:"user"`
+	Env       map[string]string `json:"env,omitempty" toml:"env"`
+	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // between SIGTERM and SIGKILL; 5s if unset
+	Resources Resources         `json:"resources" toml:"resources"`
+	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
+}
+
+// Group is the tasks of a job that are placed together, in file order.
+type Group struct {
+	Name      string
+	Count     int
+	Tasks     []Task
+	Resources Resources // of one copy, all tasks together
+}
+
+// Groups are the job's groups, in the order in which their first tasks stand.
+func (j *Job) Groups() []Group {
+	var groups []Group
+	at := map[string]int{}
+	for _, t := range j.Tasks {
+		name := t.Group
+		if name == "" {
+			name = t.Name
+		}
+		i, ok := at[name]
+		if !ok {
+			i = len(groups)
+			at[name] = i
+			groups = append(groups, Group{Name: name, Count: max(t.Count, 1)})
+		}
+		groups[i].Tasks = append(groups[i].Tasks, t)
+		groups[i].Resources = groups[i].Resources.Add(t.Resources)
+	}
+	return groups
+}
+
+// Group is the group of that name, and whether the job has one.
+func (j *Job) Group(name string) (Group, bool) {
+	for _, g := range j.Groups() {
+		if g.Name == name {
+			return g, true
+		}
+	}
+	return Group{}, false
+}
+
+// JobVersion is one version of a job as a person submitted it. Versions are
+// never changed, and all are kept. A version names the one it was made from:
+// two that were made from the same one are a conflict, which is shown; the one
+// that [JobVersion.Wins] runs meanwhile.
+type JobVersion struct {
+	Job     Job       `json:"job"`
+	Number  uint64    `json:"version"`           // 1 for the first
+	Hash    string    `json:"hash"`              // of the content; tells concurrent versions apart
+	Parent  string    `json:"parent,omitempty"`  // hash of the version it replaces
+	Stopped bool      `json:"stopped,omitempty"` // the job should not run
+	At      time.Time `json:"submitted_at"`
+	By      NodeID    `json:"by"` // the peer that took it
+}
+
+// Wins says whether v runs rather than o, where both are current: the higher
+// number, then the later submission, then the greater hash.
+func (v *JobVersion) Wins(o *JobVersion) bool {
+	if v.Number != o.Number {
+		return v.Number > o.Number
+	}
+	if !v.At.Equal(o.At) {
+		return v.At.After(o.At)
+	}
+	return v.Hash > o.Hash
+}
+
+// JobStatus is the state of a job as a whole.
+type JobStatus string
+
+// The job states. Completed, failed and stopped are final until a new version.
+const (
+	JobPending   JobStatus = "pending"   // not all copies are running yet
+	JobRunning   JobStatus = "running"   // all copies run, or have completed
+	JobCompleted JobStatus = "completed" // batch: all copies completed
+	JobFailed    JobStatus = "failed"    // a copy failed for good
+	JobStopped   JobStatus = "stopped"   // a person stopped it
+)

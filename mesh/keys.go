@@ -1,0 +1,51 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The layout of the replicated records: one prefix a kind of record, and with
+// it one kind of writer.
+const (
+	PrefixJob      = "job/"      // JobVersion     people
+	PrefixToken    = "token/"    // Token          people
+	PrefixMember   = "member/"   // Member         the peer that admitted it
+	PrefixNode     = "node/"     // Node           that node
+	PrefixStatus   = "status/"   // Status         the allocation's node
+	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
+	PrefixDegraded = "degraded/" // DegradedAlloc  coordinator without a voter majority
+)
+
+// KeyJob is the key of a version of a job. Concurrent versions have the same
+// number and another hash, so both stay.
+func KeyJob(id JobID, number uint64, hash string) string {
+	return fmt.Sprintf("%s%s/%08d-%s", PrefixJob, id, number, hash)
+}
+
+// KeyToken is the key of a join token.
+func KeyToken(id string) string { return PrefixToken + id }
+
+// KeyMember is the key of an admission.
+func KeyMember(id NodeID) string { return PrefixMember + string(id) }
+
+// KeyNode is the key of a node's record of itself.
+func KeyNode(id NodeID) string { return PrefixNode + string(id) }
+
+// KeyStatus is the key of an allocation's status, as its node reports it. The
+// node is part of it: on two sides of a split two nodes may run one allocation.
+func KeyStatus(id AllocID, node NodeID) string {
+	return PrefixStatus + string(id) + "/" + string(node)
+}
+
+// KeyAlloc is the key of a decision made under a granted lease.
+func KeyAlloc(id AllocID) string { return PrefixAlloc + string(id) }
+
+// KeyDegraded is the key of a decision made without a voter majority.
+func KeyDegraded(id AllocID) string { return PrefixDegraded + string(id) }
+
+// Kind is the prefix of a key, with its slash.
+func Kind(key string) string {
+	head, _, _ := strings.Cut(key, "/")
+	return head + "/"
+}

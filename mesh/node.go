@@ -1,0 +1,60 @@
+package mesh
+
+import "time"
+
+// Role says what a node does in the mesh besides gossip.
+type Role string
+
+// The roles.
+const (
+	Worker  Role = "worker"  // runs tasks, may be a voter
+	Witness Role = "witness" // a voter that runs no tasks
+)
+
+// Node is what a node says about itself. Only that node writes it.
+type Node struct {
+	ID        NodeID            `json:"id"`
+	Name      string            `json:"name"`
+	Address   string            `json:"address"` // host:port of its one UDP port
+	Boot      BootID            `json:"boot_id"`
+	Role      Role              `json:"role"`
+	Release   string            `json:"release"` // version of mn
+	OS        string            `json:"os"`
+	Arch      string            `json:"arch"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Drivers   []string          `json:"drivers"`
+	Capacity  Resources         `json:"capacity"` // what it shares out
+	StartedAt time.Time         `json:"started_at"`
+}
+
+// Member is an admission: the mesh let this key in. Written by the peer that
+// signed its certificate.
+type Member struct {
+	ID         NodeID    `json:"id"`
+	Name       string    `json:"name"`
+	Key        []byte    `json:"key"` // Ed25519 public key
+	AdmittedAt time.Time `json:"admitted_at"`
+	By         NodeID    `json:"by"`
+	Token      string    `json:"token,omitempty"` // id of the token it came with
+}
+
+// Token is a permission to join. The secret itself is never kept, only its hash.
+type Token struct {
+	ID        string    `json:"id"`
+	Hash      []byte    `json:"hash"` // SHA-256 of the secret
+	Uses      int       `json:"uses"` // how many nodes may join with it
+	ExpiresAt time.Time `json:"expires_at"`
+	CreatedAt time.Time `json:"created_at"`
+	Revoked   bool      `json:"revoked,omitempty"`
+}
+
+// Liveness is what one node thinks of another, from gossip: a hint.
+type Liveness string
+
+// The liveness states.
+const (
+	Alive  Liveness = "alive"
+	Lost   Liveness = "lost"   // failed by gossip; it may be dead or cut off
+	Left   Liveness = "left"   // said goodbye
+	Unseen Liveness = "unseen" // admitted, never seen since we started
+)

@@ -1,0 +1,96 @@
+package mesh
+
+import (
+	"slices"
+	"time"
+)
+
+// View is one node's picture of the mesh at one instant. Everything in it is
+// sorted, so that the same picture gives the same plan on every node. Whoever
+// gets a View must not change it.
+type View struct {
+	Now    time.Time
+	Self   NodeID
+	Nodes  []NodeView  // every admitted node, by id
+	Jobs   []JobView   // by name
+	Allocs []AllocView // by job, group, index, generation, id
+}
+
+// NodeView is an admitted node as seen from here.
+type NodeView struct {
+	Node                   // Name and ID are set even if the node's own record is not here yet
+	Known    bool          // the node's own record is here
+	Liveness Liveness      // from gossip
+	LostFor  time.Duration // for Lost, Left and Unseen: how long it has been so, as far as we know
+	Eligible bool          // new work may be placed on it, liveness aside
+	Used     Resources     // by allocations that want to run, or still run, on it
+}
+
+// JobView is a job with its current version.
+type JobView struct {
+	JobVersion
+	Conflicts []JobVersion // concurrent versions that lost to this one
+}
+
+// ID is the job's id.
+func (j *JobView) ID() JobID { return JobID(j.Job.Name) }
+
+// AllocView is an effective decision with what its node says about it.
+type AllocView struct {
+	Alloc
+	Degraded bool
+	Status   *Status // of Alloc.Node; nil as long as it has not reported
+}
+
+// State is the actual state as far as it is known.
+func (a *AllocView) State() AllocState {
+	if a.Status == nil {
+		return Pending
+	}
+	return a.Status.State
+}
+
+// Node is the node with that id, or nil.
+func (v *View) Node(id NodeID) *NodeView {
+	i, ok := slices.BinarySearchFunc(v.Nodes, id, func(n NodeView, id NodeID) int {
+		switch {
+		case n.ID < id:
+			return -1
+		case n.ID > id:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil
+	}
+	return &v.Nodes[i]
+}
+
+// Job is the job with that id, or nil.
+func (v *View) Job(id JobID) *JobView {
+	for i := range v.Jobs {
+		if v.Jobs[i].ID() == id {
+			return &v.Jobs[i]
+		}
+	}
+	return nil
+}
+
+// AllocsOf are the allocations of one job.
+func (v *View) AllocsOf(id JobID) []AllocView {
+	from, _ := slices.BinarySearchFunc(v.Allocs, id, func(a AllocView, id JobID) int {
+		switch {
+		case a.Job < id:
+			return -1
+		case a.Job > id:
+			return 1
+		}
+		return 0
+	})
+	to := from
+	for to < len(v.Allocs) && v.Allocs[to].Job == id {
+		to++
+	}
+	return v.Allocs[from:to]
+}
