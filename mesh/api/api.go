@@ -1,0 +1,249 @@
+// Package api is the way to ask a peer for things: one typed definition that
+// its server and its client share, as JSON over HTTP.
+//
+// Every endpoint stands once, in endpoints.go, with the types of its request
+// and its reply; [NewServer] serves it and [Client] calls it, so the two cannot
+// drift apart. Whatever is read can be watched: the server sends a new answer
+// when something has changed, and nobody polls. An error travels as the
+// [mesh.Fault] that it is, with its hints.
+//
+// The package decides nothing and opens no socket. A [Backend] (the daemon)
+// does the work; most answers are computed here from its picture of the mesh.
+// Whoever gives a listener to the server answers for who can reach it: the unix
+// socket's permissions, loopback, or a peer's certificate.
+package api
+
+import (
+	"context"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// Backend is what the server asks of the node that it runs on. Errors that are
+// a [mesh.Fault] reach the caller as they are; others are internal.
+type Backend interface {
+	// Snapshot is this node's picture of the mesh now.
+	Snapshot(ctx context.Context) (Snapshot, error)
+	// Changed returns a channel that is closed at the next change of what a
+	// Snapshot shows. Take it before the Snapshot, so that none is missed.
+	Changed() <-chan struct{}
+
+	// Submit takes a job. It returns when the new version is durable here and,
+	// if another peer is there, on one more.
+	Submit(ctx context.Context, job mesh.Job) (Submitted, error)
+	// Stop writes a version of the job that should not run.
+	Stop(ctx context.Context, id mesh.JobID) (Submitted, error)
+	// Plan says what Submit would lead to, and changes nothing.
+	Plan(ctx context.Context, job mesh.Job) (Plan, error)
+	// Why explains the placement of a job, node by node.
+	Why(ctx context.Context, id mesh.JobID) (Why, error)
+	// History is every version of a job, the oldest first.
+	History(ctx context.Context, id mesh.JobID) ([]mesh.JobVersion, error)
+
+	// Logs sends the lines of all tasks that the request names, wherever they
+	// ran, until the end, or if it follows, until ctx is done or send fails.
+	Logs(ctx context.Context, r LogsRequest, send func(LogLine) error) error
+	// Events sends the events of this node that it still has, then new ones
+	// until ctx is done or send fails.
+	Events(ctx context.Context, r EventsRequest, send func(mesh.Event) error) error
+
+	// CreateToken makes a join token; its secret is in this one answer only.
+	CreateToken(ctx context.Context, r TokenRequest) (NewToken, error)
+	// Tokens are the join tokens of the mesh, without secrets.
+	Tokens(ctx context.Context) ([]TokenStatus, error)
+	// RevokeToken ends a token before its time.
+	RevokeToken(ctx context.Context, id string) error
+
+	// Version says what runs here.
+	Version(ctx context.Context) (Version, error)
+	// Digest is a short sum of the replicated state: equal on peers that have
+	// exchanged everything.
+	Digest(ctx context.Context) (Digest, error)
+}
+
+// Snapshot is one consistent picture of the mesh, as one node has it.
+type Snapshot struct {
+	View     *mesh.View
+	Outlooks []Outlook // of View.Jobs, in the same order
+}
+
+// Outlook is what becomes of a job, and who decides about it.
+type Outlook struct {
+	Status      mesh.JobStatus
+	Text        string      // why, if there is something to say
+	Coordinator mesh.NodeID // "" if nobody is known to hold the slot's lease
+	Fence       crdt.Fence  // of that lease; epoch 0 if it is degraded
+}
+
+// Submitted is the answer to a change of a job.
+type Submitted struct {
+	ID       mesh.JobID `json:"id"`
+	Version  uint64     `json:"version"`
+	Hash     string     `json:"hash"`
+	Changed  bool       `json:"changed"` // false: it was this version already
+	Warnings []string   `json:"warnings"`
+}
+
+// Verdict says whether a job can run.
+type Verdict string
+
+// The verdicts.
+const (
+	RunnableNow   Verdict = "runnable_now"
+	RunnableLater Verdict = "runnable_later" // it would fit if the mesh were empty
+	NotRunnable   Verdict = "not_runnable"
+)
+
+// Plan is what submitting a job would lead to.
+type Plan struct {
+	ID      mesh.JobID     `json:"id"`
+	Version uint64         `json:"version"` // that it would get, or has
+	Changed bool           `json:"changed"` // false: it is what was submitted last
+	Verdict Verdict        `json:"verdict"`
+	Keep    int            `json:"keep"` // copies that go on untouched
+	Place   []PlannedPlace `json:"place"`
+	Stop    []PlannedStop  `json:"stop"`
+	Blocked []PlannedBlock `json:"blocked"` // copies that fit nowhere now
+}
+
+// PlannedPlace is a copy that would start.
+type PlannedPlace struct {
+	Group  string      `json:"group"`
+	Index  int         `json:"index"`
+	Node   string      `json:"node"`
+	NodeID mesh.NodeID `json:"node_id"`
+	Reason string      `json:"reason"`
+}
+
+// PlannedStop is a copy that would be stopped.
+type PlannedStop struct {
+	ID     mesh.AllocID `json:"id"`
+	Group  string       `json:"group"`
+	Index  int          `json:"index"`
+	Node   string       `json:"node"`
+	NodeID mesh.NodeID  `json:"node_id"`
+	Reason string       `json:"reason"`
+}
+
+// PlannedBlock is a group of which copies fit on no node now.
+type PlannedBlock struct {
+	Group  string    `json:"group"`
+	Copies int       `json:"copies"`
+	Nodes  []WhyNode `json:"nodes"`
+}
+
+// Why explains the placement of a job: what each node said to each group.
+type Why struct {
+	ID     mesh.JobID     `json:"id"`
+	Status mesh.JobStatus `json:"status"`
+	Text   string         `json:"text"`
+	Groups []WhyGroup     `json:"groups"`
+}
+
+// WhyGroup explains the placement of a group's copies.
+type WhyGroup struct {
+	Group     string         `json:"group"`
+	Count     int            `json:"count"`
+	Running   int            `json:"running"`
+	Strategy  mesh.Strategy  `json:"strategy"`
+	Resources mesh.Resources `json:"resources"` // of one copy
+	Nodes     []WhyNode      `json:"nodes"`     // the best first, refused ones last
+}
+
+// WhyNode is a node's part in a placement: a score, or the filter that refused.
+type WhyNode struct {
+	Node   string      `json:"node"`
+	NodeID mesh.NodeID `json:"node_id"`
+	Copies int         `json:"copies"` // of the group that are placed there now
+	Fits   bool        `json:"fits"`   // one more copy would fit
+	Score  float64     `json:"score"`
+	Terms  []Term      `json:"terms"`  // of the score
+	Filter string      `json:"filter"` // that refused, if it does not fit
+	Reason string      `json:"reason"`
+}
+
+// Term is a named part of a score.
+type Term struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
+
+// LogsRequest says which lines of which tasks.
+type LogsRequest struct {
+	Job    mesh.JobID   `json:"job"`
+	Task   string       `json:"task,omitempty"`   // all tasks if empty
+	Alloc  mesh.AllocID `json:"alloc,omitempty"`  // all copies if empty
+	Tail   int          `json:"tail,omitempty"`   // the last lines of each copy; 0 for none, -1 for all kept
+	Follow bool         `json:"follow,omitempty"` // go on with what is written, also by copies to come
+	Local  bool         `json:"local,omitempty"`  // only copies on the node that is asked
+}
+
+// LogLine is one line that a task wrote.
+type LogLine struct {
+	Alloc  mesh.AllocID `json:"alloc"`
+	Task   string       `json:"task"`
+	Index  int          `json:"index"`
+	Node   string       `json:"node"`
+	NodeID mesh.NodeID  `json:"node_id"`
+	Stream string       `json:"stream"` // "stdout", "stderr"; "mn" for a notice about the log itself
+	Line   string       `json:"line"`   // without its newline
+}
+
+// EventsRequest says which events.
+type EventsRequest struct {
+	Job mesh.JobID `json:"job,omitempty"` // all if empty
+}
+
+// TokenRequest asks for a join token.
+type TokenRequest struct {
+	TTL  mesh.Duration `json:"ttl"`
+	Uses int           `json:"uses"`
+}
+
+// Bounds and defaults of a join token.
+const (
+	DefaultTokenTTL  = time.Hour
+	MaxTokenTTL      = 30 * 24 * time.Hour
+	DefaultTokenUses = 1
+	MaxTokenUses     = 1000
+)
+
+// NewToken is a join token with its secret.
+type NewToken struct {
+	ID        string    `json:"id"`
+	Token     string    `json:"token"` // what `mn mesh join` wants
+	Uses      int       `json:"uses"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// TokenStatus is a join token as everyone may see it.
+type TokenStatus struct {
+	ID        string    `json:"id"`
+	Status    string    `json:"status"` // valid, used, expired, revoked
+	Uses      int       `json:"uses"`
+	Used      int       `json:"used"`
+	ExpiresAt time.Time `json:"expires_at"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Version says what runs on a node.
+type Version struct {
+	Release   string      `json:"release"`
+	Go        string      `json:"go"`
+	Platform  string      `json:"platform"` // os/arch
+	Node      string      `json:"node"`
+	NodeID    mesh.NodeID `json:"node_id"`
+	Mesh      string      `json:"mesh"` // its id
+	StartedAt time.Time   `json:"started_at"`
+}
+
+// Digest is a short sum of one node's replicated state.
+type Digest struct {
+	Node    string      `json:"node"`
+	NodeID  mesh.NodeID `json:"node_id"`
+	Digest  string      `json:"digest"`
+	Entries int         `json:"entries"`
+	Waiting []string    `json:"waiting"` // what was refused or kept aside, and why
+}
