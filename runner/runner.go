@@ -1,0 +1,192 @@
+// Package runner is for running one allocation on one node: which of its tasks
+// to start, stop and restart, and with what environment.
+//
+// It decides and does nothing. A [Copy] is the state machine of an allocation:
+// decisions of the coordinator and observations of the driver go in, orders to
+// the driver, events and a status come out. A [Driver] carries the orders out:
+// package runner/exec with processes, the simulator with a model.
+//
+// The package is pure: no clock, goroutine or I/O. What holds between a Copy
+// and its driver:
+//
+//  1. A task has at most one attempt that runs. The next attempt is ordered
+//     only when the one before was observed to have ended.
+//  2. A driver starts (allocation, task, attempt) at most once, however often
+//     it is told to, also across restarts of the agent.
+//  3. Each started attempt is observed to end exactly once per life of the
+//     agent; an observation of an older attempt changes nothing.
+//  4. A task with a lease never runs past it by more than its grace, even if
+//     the agent is dead; a restart does not lengthen the lease.
+package runner
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"time"
+
+	"mn/mesh"
+)
+
+// Now is one instant on both clocks: time since boot for what is measured,
+// wall time for what is shown.
+type Now struct {
+	Boot time.Duration
+	Wall time.Time
+}
+
+// Never is later than every instant.
+const Never = time.Duration(math.MaxInt64)
+
+// Spec is all that a driver needs to know to start one attempt of one task.
+type Spec struct {
+	Alloc     mesh.AllocID   `json:"alloc"`
+	Task      string         `json:"task"`
+	Attempt   int            `json:"attempt"` // 1 for the first
+	Command   []string       `json:"command"`
+	Env       []string       `json:"env"`            // the whole environment, sorted
+	Dir       string         `json:"dir,omitempty"`  // absolute; the task's own folder if empty
+	User      string         `json:"user,omitempty"` // the agent's user if empty
+	Grace     time.Duration  `json:"grace"`          // between SIGTERM and SIGKILL if it stops by itself
+	Resources mesh.Resources `json:"resources"`
+	// Until is the instant since boot at which the task stops by itself unless
+	// it is renewed: the dead-man's switch of a majority job. Zero for none.
+	Until time.Duration `json:"until,omitempty"`
+}
+
+// Kind says what was observed.
+type Kind string
+
+// The kinds of observations.
+const (
+	Started     Kind = "started"
+	Adopted     Kind = "adopted" // it ran already when the agent started
+	Exited      Kind = "exited"
+	StartFailed Kind = "start_failed"
+)
+
+// Observation is what a driver saw of one attempt of one task.
+type Observation struct {
+	Alloc     mesh.AllocID
+	Task      string
+	Attempt   int
+	Kind      Kind
+	PID       int       // of the task's first process
+	StartedAt time.Time // of the attempt
+	ExitCode  int       // Exited: 128+n if signal n ended it; -1 if nobody knows
+	Signal    int       // Exited: the signal that ended it, or 0
+	OOM       bool      // Exited: the kernel killed for want of memory
+	Expired   bool      // Exited: its lease ran out, so it stopped by itself
+	Err       string    // why it did not start, or what else is known of its end
+	At        time.Time
+}
+
+// Driver runs tasks. Its methods return at once and are safe for concurrent
+// use; what comes of them is in Observations. Orders about one task are
+// carried out in the order in which they are given.
+type Driver interface {
+	// Start starts an attempt. It answers with Started and later Exited, or
+	// with StartFailed. An attempt started before is not started again: what
+	// became of it is observed instead.
+	Start(s Spec)
+	// Stop ends a task: SIGTERM, after grace SIGKILL, for everything that it
+	// has started. Nothing happens if it does not run.
+	Stop(alloc mesh.AllocID, task string, grace time.Duration)
+	// Renew moves the instant at which a task stops by itself. It never moves
+	// back.
+	Renew(alloc mesh.AllocID, task string, until time.Duration)
+	// Retire says that nothing of an allocation will run again. Its files are
+	// kept for reading until newer retired ones need the room.
+	Retire(alloc mesh.AllocID)
+	// Remove deletes the files of an allocation of which nothing runs.
+	Remove(alloc mesh.AllocID)
+	// Found is what the driver found when it was opened: Adopted for tasks that
+	// run, Exited for attempts that have ended. Always the same answer.
+	Found() []Observation
+	// Observations are everything after Found. The channel is bounded; a
+	// reader that stands still holds up the driver, never the tasks.
+	Observations() <-chan Observation
+	// Close lets go of the tasks, which run on, and waits for the driver's
+	// goroutines.
+	Close() error
+}
+
+// Verb says what an order is.
+type Verb string
+
+// The verbs of orders.
+const (
+	DoStart  Verb = "start"
+	DoStop   Verb = "stop"
+	DoRenew  Verb = "renew"
+	DoRetire Verb = "retire"
+	DoRemove Verb = "remove"
+)
+
+// Order is one thing that a driver must do.
+type Order struct {
+	Verb  Verb
+	Alloc mesh.AllocID
+	Task  string        // DoStart, DoStop, DoRenew
+	Spec  *Spec         // DoStart
+	Grace time.Duration // DoStop
+	Until time.Duration // DoRenew: an instant since boot
+}
+
+// String is the order in words, for traces: "stop ab2c/web grace 5s".
+func (o Order) String() string {
+	switch o.Verb {
+	case DoStart:
+		return fmt.Sprintf("start %s/%s attempt %d", o.Alloc, o.Task, o.Spec.Attempt)
+	case DoStop:
+		return fmt.Sprintf("stop %s/%s grace %v", o.Alloc, o.Task, o.Grace)
+	case DoRenew:
+		return fmt.Sprintf("renew %s/%s until %v", o.Alloc, o.Task, o.Until)
+	case DoRetire, DoRemove:
+	}
+	return fmt.Sprintf("%s %s", o.Verb, o.Alloc)
+}
+
+// Perform gives the order to a driver.
+func (o Order) Perform(d Driver) {
+	switch o.Verb {
+	case DoStart:
+		d.Start(*o.Spec)
+	case DoStop:
+		d.Stop(o.Alloc, o.Task, o.Grace)
+	case DoRenew:
+		d.Renew(o.Alloc, o.Task, o.Until)
+	case DoRetire:
+		d.Retire(o.Alloc)
+	case DoRemove:
+		d.Remove(o.Alloc)
+	}
+}
+
+// The layout of an allocation's folder under a node's folder of allocations.
+const (
+	sharedName = "shared" // of all tasks of the group
+	tasksName  = "tasks"
+	workName   = "work" // a task's own
+	logsName   = "logs"
+)
+
+// SharedDir is the folder that the tasks of an allocation share, relative to
+// the node's folder of allocations.
+func SharedDir(alloc mesh.AllocID) string { return path.Join(string(alloc), sharedName) }
+
+// TaskDir is the folder of a task's records. The task itself has no business
+// in it beyond [WorkDir].
+func TaskDir(alloc mesh.AllocID, task string) string {
+	return path.Join(string(alloc), tasksName, task)
+}
+
+// WorkDir is a task's own folder, in which it starts.
+func WorkDir(alloc mesh.AllocID, task string) string {
+	return path.Join(TaskDir(alloc, task), workName)
+}
+
+// LogDir is the folder of a task's output.
+func LogDir(alloc mesh.AllocID, task string) string {
+	return path.Join(TaskDir(alloc, task), logsName)
+}
