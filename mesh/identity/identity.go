@@ -128,6 +128,28 @@ func compose(dir string, key Key, a Admission, now time.Time) (*Identity, error)
 	return &Identity{dir: dir, key: key, ca: ca, leaf: leaf, keyring: a.Keyring}, nil
 }
 
+// Check says whether an admission is of the mesh with that CA, for that key.
+func (a Admission) Check(mesh Fingerprint, key ed25519.PublicKey, now time.Time) error {
+	ca, err := parseCA(a.CA)
+	if err != nil {
+		return err
+	}
+	if FingerprintOf(ca) != mesh {
+		return fmt.Errorf("check admission: %w", ErrWrongMesh)
+	}
+	leaf, err := x509.ParseCertificate(a.Certificate)
+	if err != nil {
+		return fmt.Errorf("parse node certificate: %w", err)
+	}
+	if _, _, err := verify(leaf, ca, now); err != nil {
+		return fmt.Errorf("check node certificate: %w", err)
+	}
+	if !key.Equal(leaf.PublicKey) {
+		return errors.New("check node certificate: it is for another key")
+	}
+	return a.Keyring.Validate()
+}
+
 // ID is the node's id.
 func (i *Identity) ID() mesh.NodeID { return i.key.ID() }
 
