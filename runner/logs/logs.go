@@ -3,35 +3,58 @@
 //
 // The files have the raw bytes, so that people can read them without mn:
 // stdout.000000, stdout.000001 and so on, the highest number the newest. A
-// stream is the concatenation of its files; rotation cuts anywhere.
+// stream is the concatenation of its files. Nothing is ever renamed, so a
+// reader that holds a file open is not confused by rotation.
+//
+// Writing never fails and never blocks longer than the disk does: what cannot
+// be written is dropped and counted, for a full disk must not stop a task. The
+// only goroutine is that of a [Read] that follows; it ends with the call.
 package logs
 
-import "context"
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
 
-// The streams of a task.
+// The streams of a task, and the one for what is said about the log itself.
 const (
 	Stdout = "stdout"
 	Stderr = "stderr"
+	Notice = "mn"
 )
 
-// Line is one line of a stream, without its newline. A line longer than
-// LineMax comes in pieces.
-type Line struct {
-	Stream string
-	Text   string
+// fileName is the name of a stream's n-th file. Six digits sort well up to
+// 10 TB of output; beyond, names only get longer.
+func fileName(stream string, n int) string { return fmt.Sprintf("%s.%06d", stream, n) }
+
+// fileNumber is the inverse of fileName.
+func fileNumber(stream, name string) (int, bool) {
+	digits, ok := strings.CutPrefix(name, stream+".")
+	if !ok || len(digits) < 6 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 || fileName(stream, n) != name {
+		return 0, false
+	}
+	return n, true
 }
 
-// LineMax bounds a line: longer ones are cut.
-const LineMax = 64 << 10
-
-// Query says which lines to read.
-type Query struct {
-	Tail   int             // the last lines of each stream; -1 for all that is kept
-	Follow bool            // go on with what is written
-	Done   <-chan struct{} // with Follow: closed when nothing more will be written; may be nil
+// fileNumbers are the numbers of a stream's files in dir, oldest first.
+func fileNumbers(dir, stream string) ([]int, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list log folder: %w", err)
+	}
+	var found []int
+	for _, e := range entries {
+		if n, ok := fileNumber(stream, e.Name()); ok && e.Type().IsRegular() {
+			found = append(found, n)
+		}
+	}
+	slices.Sort(found)
+	return found, nil
 }
-
-// Read sends the lines of the log in dir until the end; if it follows, until
-// Done is closed and all is sent, ctx is done, or send fails. A folder that
-// does not exist yet is an empty log.
-func Read(ctx context.Context, dir string, q Query, send func(Line) error) error { return nil }

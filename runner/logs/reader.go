@@ -1,0 +1,318 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Bounds of reading.
+const (
+	// LineMax bounds a line: a longer one comes in pieces.
+	LineMax  = 64 << 10
+	turnMax  = 1 << 20 // bytes of one stream before it is the other's turn
+	blockMax = 64 << 10
+)
+
+// Line is one line of a stream, without its newline.
+type Line struct {
+	Stream string
+	Text   string
+}
+
+// Query says which lines to read.
+type Query struct {
+	Tail   int             // the last lines of each stream; -1 for all that is kept
+	Follow bool            // go on with what is written
+	Done   <-chan struct{} // with Follow: closed when nothing more will be written; may be nil
+}
+
+// Read sends the lines of the log in dir until the end; if it follows, until
+// Done is closed and all is sent, ctx is done, or send fails. The streams take
+// turns: within each the order is that of writing, between them it is not
+// known. A folder that does not exist yet is an empty log.
+func Read(ctx context.Context, dir string, q Query, send func(Line) error) error {
+	var watch *watcher
+	if q.Follow {
+		// Before the first read: what is written after it must wake us.
+		watch = watchDir(dir)
+		defer watch.Close()
+	}
+	var cursors []*cursor
+	for _, stream := range []string{Stdout, Stderr} {
+		c := &cursor{dir: dir, stream: stream, send: send}
+		defer c.Close()
+		if err := c.seek(q.Tail); err != nil {
+			return err
+		}
+		cursors = append(cursors, c)
+	}
+	done := q.Done
+	for {
+		more, err := advance(cursors)
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("read log %q: %w", dir, ctx.Err())
+		case more:
+			continue
+		case !q.Follow:
+			return flush(cursors)
+		}
+		select {
+		case <-ctx.Done():
+		case <-watch.Changed():
+		case <-done:
+			q.Follow = false // one more pass for what came before Done was closed
+		}
+	}
+}
+
+// advance gives each stream a turn; more says that one is not at its end.
+func advance(cursors []*cursor) (more bool, err error) {
+	for _, c := range cursors {
+		m, err := c.advance()
+		if err != nil {
+			return false, err
+		}
+		more = more || m
+	}
+	return more, nil
+}
+
+// flush sends the last lines that have no newline.
+func flush(cursors []*cursor) error {
+	for _, c := range cursors {
+		if len(c.part) == 0 {
+			continue
+		}
+		if err := c.emit(c.part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cursor is a place in a stream.
+type cursor struct {
+	dir    string
+	stream string
+	send   func(Line) error
+	file   *os.File // nil before the first file exists
+	number int
+	part   []byte // a line as far as it has been read; at most LineMax
+	block  []byte
+}
+
+// Close closes the file that the cursor is in.
+func (c *cursor) Close() {
+	if c.file != nil {
+		c.file.Close()
+		c.file = nil
+	}
+}
+
+// advance sends what follows, up to turnMax bytes. more is false at the end.
+func (c *cursor) advance() (more bool, err error) {
+	if c.block == nil {
+		c.block = make([]byte, blockMax)
+	}
+	for total := 0; total < turnMax; {
+		n, err := c.read()
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if err := c.lines(c.block[:n]); err != nil {
+			return false, err
+		}
+		total += n
+	}
+	return true, nil
+}
+
+// read reads into the block, stepping from file to file.
+func (c *cursor) read() (int, error) {
+	if c.file == nil {
+		return 0, c.step()
+	}
+	n, err := c.file.Read(c.block)
+	if n > 0 {
+		return n, nil
+	}
+	if !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("read log: %w", err)
+	}
+	if !c.hasNext() {
+		return 0, io.EOF
+	}
+	// The writer left this file before it made the next one, but it may have
+	// written to it since our read: look again before going on.
+	if n, err = c.file.Read(c.block); n > 0 {
+		return n, nil
+	}
+	if !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("read log: %w", err)
+	}
+	return 0, c.step()
+}
+
+// hasNext says whether the stream has a later file than the current one.
+func (c *cursor) hasNext() bool {
+	found, err := fileNumbers(c.dir, c.stream)
+	return err == nil && len(found) > 0 && found[len(found)-1] > c.number
+}
+
+// step opens the first file, or the one after the current one. Files that are
+// gone by rotation before they were read are told of, not passed over.
+func (c *cursor) step() error {
+	found, err := fileNumbers(c.dir, c.stream)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	at := 0
+	if c.file != nil {
+		at, _ = slices.BinarySearch(found, c.number+1)
+	}
+	if at == len(found) {
+		return io.EOF
+	}
+	missed := 0
+	if c.file != nil {
+		missed = found[at] - c.number - 1
+	}
+	if err := c.open(found[at]); err != nil {
+		return err
+	}
+	if missed > 0 {
+		return c.send(Line{Notice, fmt.Sprintf("%d files of %s were rotated away before they were read", missed, c.stream)})
+	}
+	return nil
+}
+
+func (c *cursor) open(number int) error {
+	f, err := os.Open(filepath.Join(c.dir, fileName(c.stream, number)))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // rotated away since it was listed: the next read steps on
+	}
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	c.Close()
+	c.file, c.number = f, number
+	return nil
+}
+
+// lines cuts a block into lines and sends those that are whole.
+func (c *cursor) lines(block []byte) error {
+	for len(block) > 0 {
+		end := bytes.IndexByte(block, '\n')
+		whole := end >= 0
+		if !whole {
+			end = len(block)
+		}
+		take := min(end, LineMax-len(c.part))
+		c.part = append(c.part, block[:take]...)
+		switch {
+		case take < end: // too long: a piece
+			block = block[take:]
+		case whole:
+			block = block[end+1:]
+		default:
+			return nil
+		}
+		if err := c.emit(c.part); err != nil {
+			return err
+		}
+		c.part = c.part[:0]
+	}
+	return nil
+}
+
+func (c *cursor) emit(text []byte) error {
+	return c.send(Line{Stream: c.stream, Text: string(text)})
+}
+
+// seek goes to the beginning of the last tail lines.
+func (c *cursor) seek(tail int) error {
+	found, err := fileNumbers(c.dir, c.stream)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(found) == 0 || tail < 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	last := true
+	for _, n := range slices.Backward(found) {
+		if err := c.open(n); err != nil {
+			return err
+		}
+		if c.file == nil || c.number != n {
+			continue
+		}
+		offset, left, err := back(c.file, tail, last)
+		if err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if _, err := c.file.Seek(offset, io.SeekStart); err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if left == 0 {
+			return nil
+		}
+		tail, last = left, last && c.empty()
+	}
+	return nil
+}
+
+func (c *cursor) empty() bool {
+	info, err := c.file.Stat()
+	return err == nil && info.Size() == 0
+}
+
+// back finds where the last tail lines of f begin, and how many of them must
+// be looked for in the file before. Last says that f ends the stream: its final
+// newline ends a line and begins none. Elsewhere the beginning of the next
+// file continues the line that f ends with, unless f ends with a newline.
+func back(f io.ReaderAt, tail int, last bool) (offset int64, left int, err error) {
+	size, err := sizeOf(f)
+	if err != nil {
+		return 0, 0, err
+	}
+	if tail == 0 {
+		return size, 0, nil
+	}
+	block := make([]byte, blockMax)
+	for end := size; end > 0; {
+		n := min(end, blockMax)
+		if _, err := f.ReadAt(block[:n], end-n); err != nil {
+			return 0, 0, err
+		}
+		for i := n - 1; i >= 0; i-- {
+			if block[i] != '\n' || last && end-n+i == size-1 {
+				continue
+			}
+			if tail--; tail == 0 {
+				return end - n + i + 1, 0, nil
+			}
+		}
+		end -= n
+	}
+	return 0, tail, nil
+}
+
+func sizeOf(f io.ReaderAt) (int64, error) {
+	s, ok := f.(io.Seeker)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	return s.Seek(0, io.SeekEnd)
+}
