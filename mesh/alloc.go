@@ -22,7 +22,8 @@ type Alloc struct {
 	ID          AllocID    `json:"id"`
 	Job         JobID      `json:"job"`
 	Version     uint64     `json:"version"`
-	Hash        string     `json:"hash"` // of the job version
+	Hash        string     `json:"hash"`    // of the job version
+	Content     string     `json:"content"` // what the copy runs: see HashGroup
 	Group       string     `json:"group"`
 	Index       int        `json:"index"`
 	Generation  int        `json:"generation"`

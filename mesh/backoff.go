@@ -16,7 +16,7 @@ type Delays struct {
 // exceeds Max, however large n is.
 func (d Delays) After(n int) time.Duration {
 	delay, limit := max(d.Base, 0), max(d.Max, d.Base, 0)
-	if d.Function == Constant || delay == 0 {
+	if delay == 0 || d.Function != Exponential && d.Function != Fibonacci {
 		return delay
 	}
 	before := time.Duration(0) // the delay before this one, for Fibonacci
@@ -107,9 +107,9 @@ const (
 
 	rescheduleDelay       = 5 * time.Second
 	rescheduleMaxDelay    = 5 * time.Minute
-	rescheduleInterval    = time.Hour       // service: moves within it lengthen the delay
-	rescheduleIntervalRun = 24 * time.Hour  // batch
-	rescheduleAttempts    = 1               // batch
+	rescheduleInterval    = time.Hour      // service: moves within it lengthen the delay
+	rescheduleIntervalRun = 24 * time.Hour // batch
+	rescheduleAttempts    = 1              // batch
 )
 
 // RestartFor is the policy for restarts of a task on its node: the task's own,

@@ -53,6 +53,9 @@ type Task struct {
 	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
 }
 
+// DefaultDriver starts the tasks that name no driver.
+const DefaultDriver = "exec"
+
 // Group is the tasks of a job that are placed together, in file order.
 type Group struct {
 	Name      string

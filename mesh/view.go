@@ -40,6 +40,9 @@ type AllocView struct {
 	Alloc
 	Degraded bool
 	Status   *Status // of Alloc.Node; nil as long as it has not reported
+	// Unrenewed is how long nobody can have put off the copy's dead-man's switch;
+	// it matters for majority jobs only, and zero delays their replacement.
+	Unrenewed time.Duration
 }
 
 // State is the actual state as far as it is known.

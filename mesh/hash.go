@@ -1,0 +1,61 @@
+package mesh
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// HashJob names the content of a job version: 16 hex digits that are equal for
+// equal contents, on every machine. What is unset counts as its default.
+func HashJob(j *Job, stopped bool) string {
+	return hashContent(struct {
+		Job     Job  `json:"job"`
+		Stopped bool `json:"stopped"`
+	}{j.normal(), stopped})
+}
+
+// HashGroup names what a copy of the group runs: all that its node acts on, and
+// nothing else. Two versions of a job in which it is the same need no new copy.
+// The count is not part of it.
+func HashGroup(j *Job, group string) string {
+	n := j.normal()
+	g, _ := n.Group(group)
+	for i := range g.Tasks {
+		g.Tasks[i].Count = 1
+	}
+	var lease Duration // of the dead-man's switch
+	if n.Recovery.Partition() == Majority {
+		lease = Duration(n.Recovery.TaskLease())
+	}
+	mode := n.Recovery.Mode // decides the defaults of restarts
+	if mode.Moves() {
+		mode = Auto
+	}
+	return hashContent(struct {
+		Type    JobType        `json:"type"`
+		Mode    RecoveryMode   `json:"mode"`
+		Restart *RestartPolicy `json:"restart"`
+		Lease   Duration       `json:"lease"`
+		Tasks   []Task         `json:"tasks"`
+	}{n.Type, mode, n.Restart, lease, g.Tasks})
+}
+
+// normal is a copy of the job with its defaults filled in.
+func (j *Job) normal() Job {
+	n := *j
+	n.Tasks = slices.Clone(j.Tasks)
+	n.Defaults()
+	return n
+}
+
+func hashContent(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("mesh: a job cannot be encoded: %v", err))
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}

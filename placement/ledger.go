@@ -1,0 +1,159 @@
+package placement
+
+import (
+	"fmt"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// HoldFor is how long a reservation stands that does not become a decision.
+const HoldFor = 10 * time.Second
+
+// HoldsMax bounds what a ledger holds, decided or not: a node runs fewer.
+const HoldsMax = 20_000
+
+// Ledger is a node's authority over its own capacity. Coordinators plan from
+// pictures that may be old and ask at the same time; whatever they ask, the
+// ledger never admits more than the node has.
+//
+// It is not safe for concurrent use, and knows instants only by the now that it
+// is given: the node's boot clock.
+type Ledger struct {
+	self     mesh.NodeID
+	capacity mesh.Resources
+	used     mesh.Resources // by all holds together
+	holds    map[mesh.AllocID]hold
+	granted  map[mesh.JobID]crdt.Fence // the highest seen, with voters behind it
+	degraded map[mesh.JobID]crdt.Fence // the highest seen, without
+}
+
+// hold is room set aside for one allocation.
+type hold struct {
+	resources mesh.Resources
+	expires   time.Duration // 0 once it is decided
+}
+
+// NewLedger is the ledger of a node with nothing on it.
+func NewLedger(self mesh.NodeID, capacity mesh.Resources) *Ledger {
+	return &Ledger{
+		self:     self,
+		capacity: capacity,
+		holds:    map[mesh.AllocID]hold{},
+		granted:  map[mesh.JobID]crdt.Fence{},
+		degraded: map[mesh.JobID]crdt.Fence{},
+	}
+}
+
+// Reserve sets room aside for an allocation until now+HoldFor, or says why not:
+// the error is a [*Refusal]. Asking again for the same allocation, as after a
+// lost answer, prolongs the hold and takes no more room.
+//
+// A fence below the highest that this ledger has seen for the job is refused:
+// its coordinator has been replaced. Fences with and without voters behind them
+// are compared only with their own kind, for a degraded coordinator must be
+// able to place on its side of a split what a granted one placed before; which
+// of two such decisions stands is settled when they meet.
+func (l *Ledger) Reserve(fence crdt.Fence, a mesh.Alloc, now time.Duration) error {
+	if a.Node != l.self {
+		return l.refuse("node", "meant for node %s, not for this one", a.Node.Short())
+	}
+	if high := l.Fence(a.Job, fence.Epoch > 0); fence.Compare(high) < 0 {
+		return l.refuse("fence", "fence %v is behind %v: another coordinator decides now", fence, high)
+	}
+	l.expire(now)
+	if err := l.admit(a, now+HoldFor); err != nil {
+		return err
+	}
+	l.Raise(a.Job, fence)
+	return nil
+}
+
+// Confirm makes the hold of an allocation last until it is released, because
+// it was decided. A decision that arrives after its hold has run out is
+// admitted again if there is room; the error, a [*Refusal], says that there is
+// none, and then it must not run.
+func (l *Ledger) Confirm(a mesh.Alloc, now time.Duration) error {
+	l.expire(now)
+	return l.admit(a, 0)
+}
+
+// admit takes or changes the hold of an allocation, if there is room. A hold
+// that is decided stays so.
+func (l *Ledger) admit(a mesh.Alloc, expires time.Duration) error {
+	old, held := l.holds[a.ID]
+	if !held && len(l.holds) >= HoldsMax {
+		return l.refuse("capacity", "%d copies are here already", HoldsMax)
+	}
+	if a.Resources.CPU < 0 || a.Resources.Memory < 0 || a.Resources.Disk < 0 {
+		return l.refuse("capacity", "asks for less than nothing")
+	}
+	unchanged := held && old.resources == a.Resources
+	if lacks := l.capacity.Sub(l.used).Add(old.resources).Lacks(a.Resources); lacks != "" && !unchanged {
+		return l.refuse("capacity", "%s", lacks)
+	}
+	if held && old.expires == 0 {
+		expires = 0
+	}
+	l.used = l.used.Sub(old.resources).Add(a.Resources)
+	l.holds[a.ID] = hold{a.Resources, expires}
+	return nil
+}
+
+// Rebuild replaces what the ledger holds by what runs here, or is decided to:
+// after a restart, what runs does so whatever the capacity is now.
+func (l *Ledger) Rebuild(allocs []mesh.Alloc) {
+	l.used = mesh.Resources{}
+	clear(l.holds)
+	for _, a := range allocs {
+		l.used = l.used.Sub(l.holds[a.ID].resources).Add(a.Resources)
+		l.holds[a.ID] = hold{resources: a.Resources}
+	}
+}
+
+// Release gives the room of an allocation back. Releasing what is not held
+// does nothing.
+func (l *Ledger) Release(id mesh.AllocID) {
+	l.used = l.used.Sub(l.holds[id].resources)
+	delete(l.holds, id)
+}
+
+// Used is what is held at now.
+func (l *Ledger) Used(now time.Duration) mesh.Resources {
+	l.expire(now)
+	return l.used
+}
+
+// Fence is the highest fence seen for a job, among those with voters behind
+// them or among those without.
+func (l *Ledger) Fence(job mesh.JobID, granted bool) crdt.Fence {
+	if granted {
+		return l.granted[job]
+	}
+	return l.degraded[job]
+}
+
+// Raise takes notice of a fence for a job, from a decision or from disk.
+func (l *Ledger) Raise(job mesh.JobID, fence crdt.Fence) {
+	high := l.degraded
+	if fence.Epoch > 0 {
+		high = l.granted
+	}
+	if fence.Compare(high[job]) > 0 {
+		high[job] = fence
+	}
+}
+
+// expire gives up the holds whose time is over.
+func (l *Ledger) expire(now time.Duration) {
+	for id, h := range l.holds {
+		if h.expires != 0 && h.expires <= now {
+			l.Release(id)
+		}
+	}
+}
+
+func (l *Ledger) refuse(filter, format string, args ...any) *Refusal {
+	return &Refusal{Node: l.self, Filter: filter, Reason: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,99 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mn/mesh"
+	"mn/placement"
+)
+
+// Plan is what should be done about one job now. It is data: whoever may decide
+// about the job carries it out, and tests and the simulator check it.
+type Plan struct {
+	Job     mesh.JobID
+	Version uint64
+	Granted bool // made for a coordinator with voters behind it
+
+	Stop    []Stop         // decide that these copies stop; before Place
+	Place   []Placement    // ask the candidates in turn for room, and decide
+	Blocked []Blocked      // needed, and no node can take it
+	Waiting []Waiting      // needed, and not to be placed yet
+	Forget  []mesh.AllocID // ended so long ago that nothing depends on them
+
+	Wake   time.Duration // plan again after this long; 0 if only news calls for it
+	Status mesh.JobStatus
+	Text   string // the status in words
+}
+
+// Stop is a copy that should not run any more.
+type Stop struct {
+	Alloc  mesh.AllocID
+	Node   mesh.NodeID
+	Reason string
+}
+
+// Placement is a copy that should run. Its node, fence and coordinator are for
+// the one who carries the plan out to fill in.
+type Placement struct {
+	Alloc  mesh.Alloc
+	Choice placement.Choice
+}
+
+// Blocked is a copy that fits nowhere. Alloc is the id that it would have.
+type Blocked struct {
+	Alloc  mesh.AllocID
+	Group  string
+	Index  int
+	Choice placement.Choice
+}
+
+// Waiting is an index without a copy that we may place now, and why.
+type Waiting struct {
+	Group  string
+	Index  int
+	Reason string
+}
+
+// Empty says whether there is nothing to decide.
+func (p *Plan) Empty() bool { return len(p.Stop) == 0 && len(p.Place) == 0 && len(p.Forget) == 0 }
+
+// String is the plan as text: a line per action, the state of the job first.
+func (p *Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s v%d %s: %s\n", p.Job, p.Version, p.Status, p.Text)
+	for _, s := range p.Stop {
+		fmt.Fprintf(&b, "stop %s: %s\n", s.Alloc, s.Reason)
+	}
+	for _, pl := range p.Place {
+		a := &pl.Alloc
+		fmt.Fprintf(&b, "place %s[%d].%d as %s on%s: %s\n", a.Group, a.Index, a.Generation, a.ID, nodes(pl.Choice), a.Reason)
+	}
+	for _, bl := range p.Blocked {
+		fmt.Fprintf(&b, "blocked %s[%d]: %s\n", bl.Group, bl.Index, bl.Choice.Summary())
+	}
+	for _, w := range p.Waiting {
+		fmt.Fprintf(&b, "waiting %s[%d]: %s\n", w.Group, w.Index, w.Reason)
+	}
+	for _, id := range p.Forget {
+		fmt.Fprintf(&b, "forget %s\n", id)
+	}
+	if p.Wake > 0 {
+		fmt.Fprintf(&b, "wake in %v\n", p.Wake)
+	}
+	return b.String()
+}
+
+// nodes are the names of the candidates, best first, those to avoid in brackets.
+func nodes(c placement.Choice) string {
+	var b strings.Builder
+	for _, cand := range c.Candidates {
+		if cand.Avoid != "" {
+			fmt.Fprintf(&b, " (%s)", cand.Name)
+			continue
+		}
+		fmt.Fprintf(&b, " %s", cand.Name)
+	}
+	return b.String()
+}

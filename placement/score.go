@@ -1,0 +1,74 @@
+package placement
+
+import (
+	"mn/mesh"
+)
+
+// Whole is the score of a node that is full in all that it shares out. Scores
+// are integers: floating point differs between processors, and plans must not.
+const Whole = 1_000_000
+
+// copyWeight makes one more copy on a node count more than any load, as spread
+// evens out the copies first.
+const copyWeight = 2 * Whole
+
+// scorerFor is the scoring function of the job's strategy, for one group.
+func scorerFor(v *mesh.View, job *mesh.Job, g mesh.Group) func(*mesh.NodeView) []Term {
+	switch job.Strategy {
+	case mesh.Spread:
+		copies := copiesOn(v, mesh.JobID(job.Name), g.Name)
+		return func(n *mesh.NodeView) []Term {
+			return []Term{
+				{"copies", -copyWeight * int64(copies[n.ID])},
+				{"load", -fullness(n, g)},
+			}
+		}
+	case mesh.Binpack, "":
+	}
+	return func(n *mesh.NodeView) []Term { return []Term{{"packed", fullness(n, g)}} }
+}
+
+// copiesOn counts the copies of a group that are on each node, and are meant to
+// stay there.
+func copiesOn(v *mesh.View, job mesh.JobID, group string) map[mesh.NodeID]int {
+	copies := map[mesh.NodeID]int{}
+	for i, allocs := 0, v.AllocsOf(job); i < len(allocs); i++ {
+		a := &allocs[i]
+		if a.Group == group && a.Want == mesh.WantRun && !a.State().Final() {
+			copies[a.Node]++
+		}
+	}
+	return copies
+}
+
+// fullness is how much of a node would be in use with one more copy of the
+// group: the mean over all that the node shares out.
+func fullness(n *mesh.NodeView, g mesh.Group) int64 {
+	used := n.Used.Add(g.Resources)
+	shares := [...]struct{ used, of int64 }{
+		{int64(used.CPU), int64(n.Capacity.CPU)},
+		{int64(used.Memory), int64(n.Capacity.Memory)},
+		{int64(used.Disk), int64(n.Capacity.Disk)},
+	}
+	sum, kinds := int64(0), int64(0)
+	for _, s := range shares {
+		if s.of > 0 {
+			sum += portion(s.used, s.of)
+			kinds++
+		}
+	}
+	if kinds == 0 {
+		return 0
+	}
+	return sum / kinds
+}
+
+// portion is used/of in millionths, for amounts that must not overflow when
+// they are multiplied.
+func portion(used, of int64) int64 {
+	const safe = 1 << 40
+	for of > safe {
+		used, of = used/2, of/2
+	}
+	return min(max(used, 0), of) * Whole / of
+}
