@@ -1,0 +1,157 @@
+// Package lease is for deciding who may decide: it grants each slot to at most
+// one node at a time, for a few seconds, with a fence that orders decisions,
+// and it agrees on the roster, the numbered list of voters that grant.
+//
+// [Party] is one node's part in both, whichever roles it has: bidder for slots,
+// voter, and driver of a change of the roster. It is a pure state machine: the
+// caller gives it the time since boot with each input, and performs each
+// [Output] from top to bottom. It has no clock, goroutine or I/O of its own.
+//
+// What it promises, argued in DESIGN.md:
+//
+//  1. At any instant at most one node holds a slot, whatever the network does,
+//     whoever crashes, as long as clocks differ in rate by no more than
+//     [Config.Rate] and no disk forgets what it kept.
+//  2. The fences of a slot, in the order of the grants, only grow.
+//  3. Each roster has one successor, agreed by a majority of its own voters.
+//
+// It does not stop work: a task outlives its agent, and what a task does to the
+// world outside is guarded by its fence.
+package lease
+
+import (
+	"crypto/ed25519"
+	"math/rand/v2"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// Fact is something that this node must not forget. Facts are private: they
+// are never replicated. A fact with no value deletes the key.
+type Fact struct {
+	Key   string
+	Value []byte
+}
+
+// Envelope is a message to another node. It may be lost, delayed, repeated and
+// reordered; the receiver must know for certain who sent it.
+type Envelope struct {
+	To  mesh.NodeID
+	Msg Message
+}
+
+// Output is what one Step asks of the world. The fields are in the order in
+// which they must be performed: nothing is sent, and no change is acted upon,
+// before the facts are durable.
+type Output struct {
+	Facts   []Fact
+	Send    []Envelope
+	Changes []Change
+}
+
+// ChangeKind says what changed.
+type ChangeKind string
+
+// The kinds of changes.
+const (
+	Taken   ChangeKind = "taken"   // Slots are held now, under Fence, also if they were before
+	Yielded ChangeKind = "yielded" // Slots were given back
+	Expired ChangeKind = "expired" // Slots were lost: not renewed in time
+	Elected ChangeKind = "elected" // Roster stands now
+	Retired ChangeKind = "retired" // Roster stands now, and this node is no longer a voter
+	Evicted ChangeKind = "evicted" // this node is no longer admitted: it holds nothing
+	Barred  ChangeKind = "barred"  // this node's memory is not its own: it must join anew
+	Refused ChangeKind = "refused" // something from Peer was refused, for the reason in Text
+)
+
+// Change is one thing that is different after a Step.
+type Change struct {
+	Kind   ChangeKind
+	Slots  SlotSet
+	Fence  crdt.Fence
+	Roster *Roster
+	Peer   mesh.NodeID
+	Text   string
+}
+
+// Input is one thing that happens to a Party: [Tick], [Received], [Members] or
+// [Bid].
+type Input interface{ input() }
+
+// Tick says that time has passed.
+type Tick struct{}
+
+// Received is a message from another node, whose identity has been proven.
+type Received struct {
+	From mesh.NodeID
+	Msg  Message
+}
+
+// Members says who is in the mesh. Admitted is authority; Alive is a hint and
+// moves nothing but the choice of voters. Self counts as alive.
+type Members struct {
+	Admitted  []mesh.Member
+	Witnesses []mesh.NodeID
+	Alive     []mesh.NodeID
+}
+
+// Bid is the set of slots that this node should hold: those for which it has
+// rank 0. It gives back what it holds beyond that after [Config.Yield].
+type Bid struct{ Slots SlotSet }
+
+func (Tick) input()     {}
+func (Received) input() {}
+func (Members) input()  {}
+func (Bid) input()      {}
+
+// Party is one node's part in leases and roster. It is not safe for concurrent
+// use: one goroutine owns it.
+type Party struct{}
+
+// New makes a Party from what it kept, at now since boot. The facts of this
+// start go out with the first Output. A node without facts takes part in
+// nothing until [Party.Bootstrap] or [Party.Adopt].
+func New(self mesh.NodeID, key ed25519.PrivateKey, cfg Config, facts []Fact,
+	rng *rand.Rand, now time.Duration,
+) (*Party, error) {
+	return &Party{}, nil
+}
+
+// Bootstrap founds a mesh: roster epoch 1 with this node as its only voter.
+func (p *Party) Bootstrap(now time.Duration) (Output, error) { return Output{}, nil }
+
+// Adopt takes the roster that came with this node's certificate, newest last.
+// A node that has a roster already takes only what follows it with proof.
+func (p *Party) Adopt(now time.Duration, chain []Roster) (Output, error) { return Output{}, nil }
+
+// Force installs a roster of these voters without asking the old ones: a person
+// vouches that the missing ones are off for good. The reason is kept in it.
+func (p *Party) Force(now time.Duration, voters []mesh.Member, reason string) (Output, error) {
+	return Output{}, nil
+}
+
+// Step takes one input at now and returns what must be done about it.
+func (p *Party) Step(now time.Duration, in Input) Output { return Output{} }
+
+// Wake is when the Party wants a Tick, at the latest.
+func (p *Party) Wake() time.Duration { return 0 }
+
+// Held is the fence under which this node holds slot at now. Whoever acts on it
+// asks again right before, with a clock read anew.
+func (p *Party) Held(now time.Duration, slot mesh.Slot) (crdt.Fence, bool) {
+	return crdt.Fence{}, false
+}
+
+// Coordinator is the node that is known to hold slot at now, or "": a hint.
+func (p *Party) Coordinator(now time.Duration, slot mesh.Slot) mesh.NodeID { return "" }
+
+// Roster is the roster that stands. Its epoch is 0 before there is one.
+func (p *Party) Roster() Roster { return Roster{} }
+
+// Chain is the rosters that a joining node adopts, newest last.
+func (p *Party) Chain() []Roster { return nil }
+
+// Majority says whether more than half of all voters are alive.
+func (p *Party) Majority(alive func(mesh.NodeID) bool) bool { return false }
