@@ -1,0 +1,63 @@
+# Go and make are all it needs; other tools come through the Go module proxy,
+# at the versions of .ci/tools/go.mod. `make` alone lists the targets.
+
+export PATH := $(PATH):/usr/local/go/bin
+export CGO_ENABLED ?= 0
+
+T       ?= 30s
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FLAGS   := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+TOOLS   := bin/tools
+GO      := $(shell find . -name '*.go' -not -path './bin/*') go.mod go.sum
+# Where goroutines are; the rest is pure, and has nothing to race.
+RACE    := ./crdt/store ./mesh/... ./runner/... ./health/... ./sim/lab ./cmd/mn
+
+.PHONY: help build demo test check lint race fuzz bench golangci clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+
+build: bin/mn ## build bin/mn, one static binary
+
+demo: bin/mn ## watch a mesh of three agents survive the loss of one (under a minute)
+	@go run ./cmd/mndemo -mn bin/mn
+
+test: lint race $(TOOLS) ## every test; fails if one is skipped (what CI runs)
+	@$(TOOLS)/gotestsum --format pkgname --jsonfile bin/test.json -- -count=1 -timeout 5m ./...
+	@! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
+
+check: lint ## the quick look before a commit: lint and all tests
+	go test ./...
+
+lint: $(TOOLS) ## format, vet, staticcheck, and the house rules of cmd/mntidy
+	@unformatted=$$($(TOOLS)/gofumpt -l .) && test -z "$$unformatted" || \
+		{ echo "not formatted, run $(TOOLS)/gofumpt -w on: $$unformatted" >&2; exit 1; }
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+	go run ./cmd/mntidy
+
+race: ## tests under the race detector, which needs a C compiler
+	@if command -v $$(go env CC) >/dev/null; \
+		then set -x; CGO_ENABLED=1 go test -race -count=1 -timeout 10m $(RACE); \
+		else echo "no C compiler here: tests run without the race detector" >&2; fi
+
+fuzz: ## fuzz every parser in turn, each for T=30s
+	@.ci/fuzz $(T)
+
+bench: bin/mn bin/mnbench ## benchmarks, and how fast real agents are (about ten minutes)
+	go test -run '^$$' -bench . -benchmem ./...
+	@bin/mnbench -mn bin/mn
+
+golangci: ## the wider set of linters, which takes minutes to build the first time
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+
+clean: ## remove what was built
+	rm -rf bin
+
+bin/mn bin/mnbench: bin/%: $(GO)
+	go build $(FLAGS) -o $@ ./cmd/$*
+
+$(TOOLS): .ci/tools/go.mod .ci/tools/go.sum
+	cd .ci/tools && GOBIN=$(CURDIR)/$(TOOLS) go install tool
+	@touch $@

@@ -1,0 +1,117 @@
+package main
+
+// room is one row of the table of floors: a package, the floor it stands on,
+// and what it may import of this module. "pure" rooms only compute.
+type room struct {
+	path  string
+	floor int
+	pure  bool
+	may   []string
+}
+
+// rooms are all packages, from the ground up. Imports go down only.
+var rooms = []room{
+	{"crdt", 1, true, nil},
+
+	{"mesh", 2, true, []string{"crdt"}},
+	{"crdt/store", 2, false, []string{"crdt"}},
+
+	{"placement", 3, true, nouns},
+	{"placement/lease", 3, true, nouns},
+	{"runner", 3, true, nouns},
+	{"runner/logs", 3, false, nouns},
+	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs"}},
+	{"health", 3, true, nouns},
+	{"health/vitals", 3, false, nouns},
+	{"configs", 3, false, nouns},
+	{"mesh/identity", 3, false, nouns},
+	{"mesh/membership", 3, false, nouns},
+	{"mesh/api", 3, false, nouns},
+
+	{"placement/reconcile", 4, true, []string{"mesh", "crdt", "placement"}},
+	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
+	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
+	{"runner/exec", 5, false, []string{"mesh", "crdt", "runner", "runner/logs", "runner/supervise"}},
+
+	{"mesh/core", 5, true, []string{
+		"crdt", "mesh", "placement", "placement/lease", "placement/reconcile", "runner", "health",
+	}},
+
+	{"mesh/daemon", 6, false, anyBelow},
+	{"sim/lab", 6, false, []string{"mesh", "crdt", "mesh/api"}},
+
+	{"cmd/mn", 7, false, []string{
+		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise",
+	}},
+	{"cmd/mndemo", 7, false, []string{"mesh/api", "configs", "sim/lab"}},
+	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
+	{"cmd/mntidy", 7, false, nil},
+}
+
+var (
+	nouns    = []string{"mesh", "crdt"}
+	anyBelow = []string{"*"}
+)
+
+// library is a dependency and the packages that adapt it to us. Nobody else
+// imports it, so it can be replaced in one place.
+type library struct {
+	path  string
+	rooms []string // nil for all that are not pure
+}
+
+// libraries are all direct dependencies of what we ship. Those that only tests
+// use are not here: tests may import any.
+var libraries = []library{
+	{"github.com/cespare/xxhash", []string{"placement"}},
+	{"github.com/dgraph-io/badger", []string{"crdt/store"}},
+	{"github.com/fxamacker/cbor", []string{"crdt"}},
+	{"github.com/hashicorp/memberlist", []string{"mesh/membership", "mesh/transport"}},
+	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
+	{"github.com/pelletier/go-toml", []string{"configs"}},
+	{"github.com/quic-go/quic-go", []string{"mesh/transport"}},
+	{"github.com/spf13/cobra", []string{"cmd/mn"}},
+	{"golang.org/x/sys", nil}, // the rest of package syscall
+}
+
+// pureStandard is what pure packages may import of the standard library. A
+// trailing slash admits all below.
+var pureStandard = []string{
+	"bufio", "bytes", "cmp", "container/", "crypto/ed25519", "crypto/hmac", "crypto/sha256",
+	"crypto/sha512", "embed", "encoding", "encoding/", "errors", "fmt", "hash", "hash/", "io", "iter",
+	"maps", "math", "math/big", "math/bits", "math/rand/v2", "net/netip", "net/url", "path",
+	"reflect", "regexp", "slices", "sort", "strconv", "strings", "text/", "time", "unicode",
+	"unicode/",
+}
+
+// pureExcept are imports of pure packages that are not on that list, and why.
+var pureExcept = map[[2]string]string{
+	{"mesh", "net/http"}: "names of status codes",
+}
+
+// impure are functions of packages that pure code may import, and what to use
+// in their place.
+var impure = map[string]struct {
+	names  []string
+	remedy string
+}{
+	"time": {
+		[]string{
+			"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker",
+			"LoadLocation",
+		},
+		"take now as a parameter, and say when to be woken",
+	},
+	"fmt": {
+		[]string{"Print", "Printf", "Println", "Scan", "Scanf", "Scanln"},
+		"return it, or emit a mesh.Event",
+	},
+	"math/rand/v2": {
+		[]string{
+			"ExpFloat64", "Float32", "Float64", "Int", "Int32", "Int32N", "Int64", "Int64N", "IntN",
+			"N", "NormFloat64", "Perm", "Shuffle", "Uint", "Uint32", "Uint32N", "Uint64", "Uint64N",
+			"UintN",
+		},
+		"take a *rand.Rand, so that a seed gives the same run",
+	},
+}
