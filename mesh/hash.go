@@ -3,13 +3,17 @@ package mesh
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
+
+	"mn/crdt"
 )
 
 // HashJob names the content of a job version: 16 hex digits that are equal for
 // equal contents, on every machine. What is unset counts as its default.
+//
+// Fields that later releases add to a job must be left out of its encoding when
+// they are unset (omitempty), or an upgrade would change every hash.
 func HashJob(j *Job, stopped bool) string {
 	return hashContent(struct {
 		Job     Job  `json:"job"`
@@ -26,13 +30,13 @@ func HashGroup(j *Job, group string) string {
 	for i := range g.Tasks {
 		g.Tasks[i].Count = 1
 	}
-	var lease Duration // of the dead-man's switch
-	if n.Recovery.Partition() == Majority {
-		lease = Duration(n.Recovery.TaskLease())
-	}
 	mode := n.Recovery.Mode // decides the defaults of restarts
 	if mode.Moves() {
 		mode = Auto
+	}
+	var lease Duration // of the dead-man's switch
+	if n.Recovery.Partition() == Majority {
+		lease = Duration(n.Recovery.TaskLease())
 	}
 	return hashContent(struct {
 		Type    JobType        `json:"type"`
@@ -52,7 +56,7 @@ func (j *Job) normal() Job {
 }
 
 func hashContent(v any) string {
-	b, err := json.Marshal(v)
+	b, err := crdt.Encode(v)
 	if err != nil {
 		panic(fmt.Sprintf("mesh: a job cannot be encoded: %v", err))
 	}

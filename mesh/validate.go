@@ -2,37 +2,38 @@ package mesh
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"mn/crdt"
 )
 
 // Bounds of a job.
 const (
-	SpecMax        = 256 << 10 // bytes of its encoded form
-	TasksMax       = 100
-	CountMax       = 10_000 // copies of a group
-	argsMax        = 1024   // of a command
-	argMax         = 64 << 10
-	envMax         = 1024
-	metaMax        = 256
-	userMax        = 32
-	pathMax        = 4096
-	memoryMin      = 4 * MiB // if given at all
-	policyMax      = 30 * 24 * time.Hour
-	killGraceMax   = time.Hour
-	lostAfterMax   = 24 * time.Hour
-	taskLeaseMin   = time.Second
-	taskLeaseMax   = time.Hour
-	priorityMax    = 100
-	priorityUnset  = 50
-	coresMax       = 1 << 20 * Core
-	bytesMax       = 1 << 20 * TiB
-	nulInName      = "must not contain a NUL byte"
-	textIsNotUTF8  = "must be UTF-8 text"
-	mustNotNegate  = "must not be negative"
-	unsupportedFmt = "has unsupported value %q; supported: %s"
+	SpecMax   = 256 << 10 // bytes of its encoded form
+	TasksMax  = 100
+	CopiesMax = 10_000 // of all groups together
+
+	argsMax   = 1024     // of a command
+	textMax   = 64 << 10 // bytes of an argument, or of a value in env
+	envMax    = 1024
+	metaMax   = 256
+	userMax   = 32
+	memoryMin = 4 * MiB // if any is asked for: less starts no program
+
+	priorityUnset = 50
+	priorityMax   = 100
+
+	policyMax    = 30 * 24 * time.Hour // any duration of a policy
+	killGraceMax = time.Hour
+	lostAfterMax = 24 * time.Hour
+	taskLeaseMin = time.Second
+	taskLeaseMax = time.Hour
 )
 
 // FieldFault is one thing that is wrong with a job.
@@ -40,26 +41,27 @@ type FieldFault struct {
 	// Path leads to the field by the keys of the job file; an element of an array
 	// of tables is its number from 0: task, 1, resources, memory.
 	Path []string
-	Task string // name of the task that it is about, if any
+	Task string // name of the task that it is about, if it is about one
 	Text string // what is wrong, with what value
 }
 
-// String is "restart.attempts: …" or `task "web": resources.memory: …`.
-func (f FieldFault) String() string {
-	keys := f.Path
-	var where string
+// Error is "restart.attempts: …" or `task "web": resources.memory: …`.
+func (f FieldFault) Error() string {
+	keys, text := f.Path, f.Text
+	where := ""
 	if len(keys) >= 2 && keys[0] == "task" {
 		where = fmt.Sprintf("task %q: ", f.Task)
 		keys = keys[2:]
 	}
 	if len(keys) > 0 {
-		where += strings.Join(keys, ".") + ": "
+		text = strings.Join(keys, ".") + ": " + text
 	}
-	return where + f.Text
+	return where + text
 }
 
-// Defaults fills in what is unset and is the same for every node and release.
-// The policies' defaults are not filled in: see [RestartFor], [RescheduleFor].
+// Defaults fills in what is unset and has a default that is the same for ever:
+// hashes of contents count what is unset as these. The defaults of the policies
+// stay open: see [RestartFor] and [RescheduleFor].
 func (j *Job) Defaults() {
 	setIfZero(&j.Type, Batch)
 	setIfZero(&j.Strategy, Binpack)
@@ -81,14 +83,200 @@ func setIfZero[T comparable](to *T, value T) {
 	}
 }
 
-// Validate finds everything that is wrong with the job; what is unset is right
-// where it has a default.
+// Validate finds everything that is wrong with the job. What is unset is right
+// wherever it has a default.
 func (j *Job) Validate() []FieldFault {
 	v := &validator{}
-	_ = path.Clean
-	_ = utf8.ValidString
+	v.name("the job's name", j.Name, "name")
+	v.jobType(j.Type)
+	oneOf(v, j.Strategy, []Strategy{Binpack, Spread}, "strategy")
+	if j.Priority < 0 || j.Priority > priorityMax {
+		v.fault("must be from 1 to %d, not %d", priorityMax, j.Priority).at("priority")
+	}
+	v.meta(j.Meta)
+	v.recovery(j)
+	v.restart(j.Restart, "restart")
+	v.reschedule(j)
+	v.tasks(j.Tasks)
+	v.size(j)
 	return v.faults
 }
 
-// validator collects faults.
-type validator struct{ faults []FieldFault }
+// validator collects faults; task is the prefix of the paths within a task.
+type validator struct {
+	faults []FieldFault
+	prefix []string
+	task   string
+}
+
+// pathless is a fault that still has to be given its path.
+type pathless struct {
+	v    *validator
+	text string
+}
+
+func (v *validator) fault(format string, args ...any) pathless {
+	return pathless{v, fmt.Sprintf(format, args...)}
+}
+
+func (p pathless) at(keys ...string) {
+	p.v.faults = append(p.v.faults, FieldFault{
+		Path: slices.Concat(p.v.prefix, keys),
+		Task: p.v.task,
+		Text: p.text,
+	})
+}
+
+func (v *validator) name(what, s string, keys ...string) {
+	switch {
+	case s == "":
+		v.fault("%s is missing", what).at(keys...)
+	case !ValidName(s):
+		v.fault("%q is not a name: want 1 to 63 letters, digits, '-', '_' and '.', "+
+			"beginning with a letter or digit", clip(s)).at(keys...)
+	}
+}
+
+func (v *validator) jobType(t JobType) {
+	switch t {
+	case "", Service, Batch:
+	case System, SysBatch:
+		v.fault("%q is not in this release; supported: %q, %q", t, Service, Batch).at("type")
+	default:
+		v.fault("has unsupported value %q; supported: %q, %q", clip(string(t)), Service, Batch).at("type")
+	}
+}
+
+// oneOf finds a value that is neither unset nor one of those supported.
+func oneOf[T ~string](v *validator, value T, supported []T, keys ...string) {
+	if value == "" || slices.Contains(supported, value) {
+		return
+	}
+	var names []string
+	for _, s := range supported {
+		names = append(names, strconv.Quote(string(s)))
+	}
+	v.fault("has unsupported value %q; supported: %s", clip(string(value)), strings.Join(names, ", ")).at(keys...)
+}
+
+func (v *validator) meta(meta map[string]string) {
+	if len(meta) > metaMax {
+		v.fault("has %d entries, more than %d", len(meta), metaMax).at("meta")
+	}
+	for _, k := range slices.Sorted(maps.Keys(meta)) {
+		if !ValidName(k) {
+			v.fault("%q is not a name", clip(k)).at("meta", k)
+		}
+		v.text(meta[k], "meta", k)
+	}
+}
+
+func (v *validator) recovery(j *Job) {
+	r := j.Recovery
+	oneOf(v, r.Mode, []RecoveryMode{Auto, ClusterRecover, LocalRestart, ManualRecover}, "recovery", "mode")
+	oneOf(v, r.OnPartition, []OnPartition{Eager, Majority, Keep}, "recovery", "on_partition")
+	if !r.Mode.Moves() && (r.OnPartition == Eager || r.OnPartition == Majority) {
+		v.fault("%q moves work, and mode %q never does: want %q, or mode %q",
+			r.OnPartition, r.Mode, Keep, ClusterRecover).at("recovery", "on_partition")
+	}
+	if r.LostAfter != nil {
+		v.duration(*r.LostAfter, 0, lostAfterMax, "recovery", "lost_after")
+	}
+	if r.Lease != 0 {
+		v.duration(r.Lease, taskLeaseMin, taskLeaseMax, "recovery", "lease")
+	}
+}
+
+func (v *validator) restart(p *RestartPolicy, key string) {
+	if p == nil {
+		return
+	}
+	v.attempts(p.Attempts, key)
+	v.delays(p.Interval, p.Delay, p.MaxDelay, p.DelayFunction, key)
+	oneOf(v, p.Mode, []RestartMode{RestartFail, RestartDelay}, key, "mode")
+}
+
+func (v *validator) reschedule(j *Job) {
+	p := j.Reschedule
+	if p == nil {
+		return
+	}
+	v.attempts(p.Attempts, "reschedule")
+	v.delays(p.Interval, p.Delay, p.MaxDelay, p.DelayFunction, "reschedule")
+	if disabled := p.Enabled != nil && !*p.Enabled; !disabled && !j.Recovery.Mode.Moves() {
+		v.fault("moves work, and recovery.mode %q never does: leave it out, or set enabled = false",
+			j.Recovery.Mode).at("reschedule")
+	}
+	if p.Attempts != nil && p.Unlimited != nil && *p.Unlimited {
+		v.fault("bounds the moves, and unlimited = true does not: want one of them").at("reschedule", "attempts")
+	}
+}
+
+func (v *validator) attempts(n *int, key string) {
+	switch {
+	case n == nil:
+	case *n < 0:
+		v.fault("must be a non-negative integer, not %d", *n).at(key, "attempts")
+	case *n > WindowMax:
+		v.fault("must be at most %d, not %d", WindowMax, *n).at(key, "attempts")
+	}
+}
+
+func (v *validator) delays(interval, delay, limit Duration, f DelayFunction, key string) {
+	v.duration(interval, 0, policyMax, key, "interval")
+	v.duration(delay, 0, policyMax, key, "delay")
+	v.duration(limit, 0, policyMax, key, "max_delay")
+	oneOf(v, f, []DelayFunction{Constant, Exponential, Fibonacci}, key, "delay_function")
+}
+
+func (v *validator) duration(d Duration, least, most time.Duration, keys ...string) {
+	switch {
+	case d < 0:
+		v.fault("must not be negative, as %v is", d).at(keys...)
+	case d.Std() < least:
+		v.fault("must be at least %v, not %v", Duration(least), d).at(keys...)
+	case d.Std() > most:
+		v.fault("must be at most %v, not %v", Duration(most), d).at(keys...)
+	}
+}
+
+func (v *validator) text(s string, keys ...string) {
+	switch {
+	case len(s) > textMax:
+		v.fault("is %d bytes long, more than %d", len(s), textMax).at(keys...)
+	case !utf8.ValidString(s):
+		v.fault("is not UTF-8 text").at(keys...)
+	case strings.ContainsRune(s, 0):
+		v.fault("has a NUL byte in it").at(keys...)
+	}
+}
+
+func (v *validator) absolute(s string, keys ...string) {
+	if s == "" {
+		return
+	}
+	v.text(s, keys...)
+	if !path.IsAbs(s) {
+		v.fault("%q is not an absolute path", clip(s)).at(keys...)
+	}
+}
+
+// size bounds the whole: records travel whole, and every node holds them all.
+func (v *validator) size(j *Job) {
+	b, err := crdt.Encode(j)
+	switch {
+	case err != nil:
+		v.fault("the job cannot be encoded: %v", err).at()
+	case len(b) > SpecMax:
+		v.fault("the job is %v long, more than %v; keep big data in files", Bytes(len(b)), Bytes(SpecMax)).at()
+	}
+}
+
+// clip is the beginning of a text that may be too long to be told.
+func clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

@@ -41,18 +41,22 @@ type Placement struct {
 	Choice placement.Choice
 }
 
-// Blocked is a copy that fits nowhere. Alloc is the id that it would have.
+// Blocked are the copies of a group that fit nowhere. Index is that of the
+// first, and Alloc the id that it would have.
 type Blocked struct {
 	Alloc  mesh.AllocID
 	Group  string
 	Index  int
+	Copies int
 	Choice placement.Choice
 }
 
-// Waiting is an index without a copy that we may place now, and why.
+// Waiting are the indexes of a group that are not to be filled now, for the
+// same reason. Index is the first.
 type Waiting struct {
 	Group  string
 	Index  int
+	Copies int
 	Reason string
 }
 
@@ -71,10 +75,10 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "place %s[%d].%d as %s on%s: %s\n", a.Group, a.Index, a.Generation, a.ID, nodes(pl.Choice), a.Reason)
 	}
 	for _, bl := range p.Blocked {
-		fmt.Fprintf(&b, "blocked %s[%d]: %s\n", bl.Group, bl.Index, bl.Choice.Summary())
+		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Group, bl.Index, bl.Copies), bl.Choice.Summary())
 	}
 	for _, w := range p.Waiting {
-		fmt.Fprintf(&b, "waiting %s[%d]: %s\n", w.Group, w.Index, w.Reason)
+		fmt.Fprintf(&b, "waiting %s: %s\n", several(w.Group, w.Index, w.Copies), w.Reason)
 	}
 	for _, id := range p.Forget {
 		fmt.Fprintf(&b, "forget %s\n", id)
@@ -96,4 +100,12 @@ func nodes(c placement.Choice) string {
 		fmt.Fprintf(&b, " %s", cand.Name)
 	}
 	return b.String()
+}
+
+// several names an index, and how many others share its lot.
+func several(group string, index, copies int) string {
+	if copies == 1 {
+		return fmt.Sprintf("%s[%d]", group, index)
+	}
+	return fmt.Sprintf("%s[%d] and %d more", group, index, copies-1)
 }

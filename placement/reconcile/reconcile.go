@@ -1,16 +1,314 @@
 // Package reconcile says what should be done next about a job: which copies to
 // place, which to stop, and when to look again.
+//
+// [Job] is a pure function of one node's picture of the mesh, so whoever may
+// decide about a job comes to the same plan from the same picture, and a plan
+// is data that can be printed, checked ([Check]) and refused. Moves after a
+// failure, the loss of a node, a new version and a changed count are rules in
+// this one plan, a file each, and not loops of their own that could race.
+//
+// It does not say who may decide (placement/lease) nor where a copy fits
+// (placement), and it carries nothing out.
+//
+// Invariants of every plan:
+//
+//  1. Never a second copy of an index, unless the first is out of sight and the
+//     job has chosen (on_partition) to have another then.
+//  2. Of several copies of one index that live in sight, exactly one stays.
+//  3. A copy is never stopped for being out of sight, but for those of majority
+//     jobs, which have stopped by themselves before they are told to.
+//  4. An index of a batch job that has completed is not run again for the same
+//     version.
 package reconcile
 
-import "mn/mesh"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"mn/mesh"
+	"mn/placement"
+)
+
+// Bounds and rhythms of planning.
+const (
+	// placeMax bounds the placements of a job that are on their way at a time.
+	placeMax = 128
+	// retryBlocked is when a copy that fitted nowhere is tried again, should no
+	// news have come until then.
+	retryBlocked = 5 * time.Second
+	// retryQueued is when copies beyond placeMax have their turn.
+	retryQueued = time.Second
+)
 
 // Job is the difference between what a job should have running and what it has,
 // as a plan. It depends on nothing but its arguments.
 //
 // Pending are the placements of this job that are on their way; what they use
-// is counted in the view already. Granted says whether the caller's right to
-// decide was granted by voters: without it the plan is bolder or meeker, as the
-// job's on_partition has chosen.
+// is counted in the view already. Granted says whether voters granted the
+// caller's right to decide: without it, the job's on_partition says how much
+// is decided at all.
 func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Plan {
-	return Plan{Job: job.ID(), Version: job.Number, Granted: granted}
+	p := newPlanner(v, job, pending, granted)
+	if !job.Stopped {
+		for _, g := range job.Job.Groups() {
+			p.group(g)
+		}
+	}
+	p.stopSurplus()
+	p.forget()
+	p.conclude()
+	return p.plan
+}
+
+// planner works out the plan of one job.
+type planner struct {
+	view      *mesh.View // a copy, to which the usage of planned copies is added
+	job       *mesh.JobView
+	partition mesh.OnPartition
+	policy    mesh.EffectiveReschedule
+	granted   bool
+	allocs    []mesh.AllocView // of the job
+	copies    map[seatID][]*mesh.AllocView
+	pending   map[seatID]*mesh.Alloc
+	full      map[string]int // groups that fit nowhere: their place in plan.Blocked
+	waiting   map[Waiting]int
+	tally     tally
+	plan      Plan
+}
+
+// seatID names one of the copies that a job should have.
+type seatID struct {
+	group string
+	index int
+}
+
+func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) *planner {
+	p := &planner{
+		job:       job,
+		partition: job.Job.Recovery.Partition(),
+		policy:    mesh.RescheduleFor(&job.Job),
+		granted:   granted,
+		allocs:    v.AllocsOf(job.ID()),
+		copies:    map[seatID][]*mesh.AllocView{},
+		pending:   map[seatID]*mesh.Alloc{},
+		full:      map[string]int{},
+		waiting:   map[Waiting]int{},
+		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted},
+	}
+	work := *v
+	work.Nodes = slices.Clone(v.Nodes)
+	work.Allocs = slices.Clone(p.allocs)
+	for i := range pending {
+		p.pending[seatOf(&pending[i])] = &pending[i]
+		work.Allocs = append(work.Allocs, mesh.AllocView{Alloc: pending[i]})
+	}
+	p.view = &work
+	for i := range p.allocs {
+		a := &p.allocs[i]
+		p.copies[seatOf(&a.Alloc)] = append(p.copies[seatOf(&a.Alloc)], a)
+	}
+	return p
+}
+
+func seatOf(a *mesh.Alloc) seatID { return seatID{a.Group, a.Index} }
+
+// group plans every index of a group.
+func (p *planner) group(g mesh.Group) {
+	content := mesh.HashGroup(&p.job.Job, g.Name)
+	for i := range g.Count {
+		id := seatID{g.Name, i}
+		s := &seat{seatID: id, group: g, content: content, copies: p.copies[id]}
+		p.tally.wanted++
+		p.sort(s)
+		p.fill(s)
+	}
+}
+
+// seat is one index of a group, with what is known of its copies.
+type seat struct {
+	seatID
+	group   mesh.Group
+	content string
+	copies  []*mesh.AllocView // all, by generation
+
+	live  []*mesh.AllocView // in sight, meant to run, of the wanted content
+	stale []*mesh.AllocView // in sight, meant to run, of another content
+	gone  []*mesh.AllocView // out of sight for so long that they count no more
+	done  *mesh.AllocView   // has completed the work
+	busy  string            // why a copy that may still run bars another
+	wake  time.Duration     // when that may be over; 0 if only news can tell
+}
+
+// sort tells the copies of a seat apart.
+func (p *planner) sort(s *seat) {
+	for _, a := range s.copies {
+		fate := p.fate(a)
+		switch fate.is {
+		case ended:
+			if a.State() == mesh.Complete && !p.job.Job.Type.Long() && p.speaks(a, s) {
+				s.done = a
+			}
+		case gone:
+			s.gone = append(s.gone, a)
+		case away:
+			s.busy, s.wake = fate.why, fate.wake
+		case here:
+			switch {
+			case a.Want == mesh.WantStop:
+				s.busy = "the copy before it is stopping on " + p.nodeName(a.Node)
+			case a.Content != s.content:
+				s.stale = append(s.stale, a)
+			default:
+				s.live = append(s.live, a)
+			}
+		}
+	}
+}
+
+// fill decides what becomes of a seat.
+func (p *planner) fill(s *seat) {
+	switch {
+	case s.done != nil:
+		p.stop(s.live, "a copy on %s has completed the work", p.nodeName(s.done.Node))
+		p.stop(s.stale, "a copy on %s has completed the work", p.nodeName(s.done.Node))
+		p.tally.done++
+	case len(s.live) > 0:
+		p.retire(s)
+		p.keepOne(s)
+	case p.pending[s.seatID] != nil:
+		p.retire(s)
+		p.tally.starting++
+	case len(s.stale) > 0 && !p.mayReplace():
+		p.tally.live(p, s.stale[0])
+	case len(s.stale) > 0:
+		p.retire(s)
+		p.wait(s, fmt.Sprintf("version %d follows when the copy before it has stopped", p.job.Number))
+	case s.busy != "":
+		p.wait(s, s.busy)
+		p.wakeIn(s.wake)
+	default:
+		p.refill(s)
+	}
+}
+
+// mayReplace says whether the partition that we are in allows us to put a copy
+// in the place of one that runs.
+func (p *planner) mayReplace() bool { return p.granted || p.partition != mesh.Majority }
+
+// place proposes a copy for a seat, if our right to decide goes so far and a
+// node has room.
+func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid map[mesh.NodeID]string) {
+	if why := p.barred(s); why != "" {
+		p.wait(s, why)
+		return
+	}
+	if len(p.pending)+len(p.plan.Place) >= placeMax {
+		p.tally.starting++
+		p.wakeIn(retryQueued)
+		return
+	}
+	a := p.next(s, replaces, reason)
+	if at, ok := p.full[s.seatID.group]; ok {
+		p.plan.Blocked[at].Copies++
+		p.tally.blocked++
+		return
+	}
+	choice := placement.Place(p.view, &p.job.Job, s.group, string(a.ID), avoid)
+	if len(choice.Candidates) == 0 {
+		p.full[s.seatID.group] = len(p.plan.Blocked)
+		p.plan.Blocked = append(p.plan.Blocked,
+			Blocked{Alloc: a.ID, Group: a.Group, Index: a.Index, Copies: 1, Choice: choice})
+		p.tally.blocked++
+		p.wakeIn(retryBlocked)
+		return
+	}
+	p.plan.Place = append(p.plan.Place, Placement{Alloc: a, Choice: choice})
+	p.tally.starting++
+	p.take(choice.Candidates[0].Node, a)
+}
+
+// barred is why we may not place a copy for a seat without voters behind us.
+func (p *planner) barred(s *seat) string {
+	switch {
+	case p.granted || p.partition == mesh.Eager:
+		return ""
+	case p.partition == mesh.Keep && len(s.copies) > 0:
+		return "" // each of them is known to be dead, or it would bar another
+	}
+	return `on_partition = "` + string(p.partition) + `" waits for a majority of the voters`
+}
+
+// next is the copy that comes after all those of its seat.
+func (p *planner) next(s *seat, replaces *mesh.AllocView, reason string) mesh.Alloc {
+	generation := 0
+	if n := len(s.copies); n > 0 {
+		generation = s.copies[n-1].Generation + 1
+	}
+	a := mesh.Alloc{
+		ID:         mesh.AllocIDOf(p.job.ID(), p.job.Number, s.seatID.group, s.index, generation),
+		Job:        p.job.ID(),
+		Version:    p.job.Number,
+		Hash:       p.job.Hash,
+		Content:    s.content,
+		Group:      s.seatID.group,
+		Index:      s.index,
+		Generation: generation,
+		Want:       mesh.WantRun,
+		Reason:     reason,
+		Resources:  s.group.Resources,
+	}
+	if replaces != nil {
+		a.Replaces = replaces.ID
+	}
+	return a
+}
+
+// take counts a planned copy as placed, for the plan's next choices.
+func (p *planner) take(id mesh.NodeID, a mesh.Alloc) {
+	n := p.view.Node(id)
+	n.Used = n.Used.Add(a.Resources)
+	a.Node = id
+	p.view.Allocs = append(p.view.Allocs, mesh.AllocView{Alloc: a})
+}
+
+// stop decides that copies stop, for a reason.
+func (p *planner) stop(copies []*mesh.AllocView, format string, args ...any) {
+	for _, a := range copies {
+		p.plan.Stop = append(p.plan.Stop, Stop{Alloc: a.ID, Node: a.Node, Reason: fmt.Sprintf(format, args...)})
+	}
+}
+
+// wait notes that a seat stays empty for a reason.
+func (p *planner) wait(s *seat, reason string) {
+	p.tally.waiting++
+	key := Waiting{Group: s.seatID.group, Reason: reason}
+	at, ok := p.waiting[key]
+	if !ok {
+		at = len(p.plan.Waiting)
+		p.waiting[key] = at
+		p.plan.Waiting = append(p.plan.Waiting, Waiting{Group: s.seatID.group, Index: s.index, Reason: reason})
+	}
+	p.plan.Waiting[at].Copies++
+}
+
+// wakeIn has the job planned again after d at the latest.
+func (p *planner) wakeIn(d time.Duration) {
+	if d > 0 && (p.plan.Wake == 0 || d < p.plan.Wake) {
+		p.plan.Wake = d
+	}
+}
+
+// nodeName is what people call a node.
+func (p *planner) nodeName(id mesh.NodeID) string {
+	if n := p.view.Node(id); n != nil && n.Name != "" {
+		return n.Name
+	}
+	return id.Short()
+}
+
+// seats are the seats that have copies, in order.
+func (p *planner) seats() []seatID {
+	return slices.SortedFunc(maps.Keys(p.copies), compareSeats)
 }

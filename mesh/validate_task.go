@@ -1,0 +1,153 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func (v *validator) tasks(tasks []Task) {
+	switch {
+	case len(tasks) == 0:
+		v.fault("a job needs at least one [[task]]").at("task")
+	case len(tasks) > TasksMax:
+		v.fault("has %d tasks, more than %d", len(tasks), TasksMax).at("task")
+		return
+	}
+	seen := map[string]bool{}
+	for i := range tasks {
+		t := &tasks[i]
+		v.prefix, v.task = []string{"task", strconv.Itoa(i)}, clip(t.Name)
+		v.name("the task's name", t.Name, "name")
+		if seen[t.Name] && t.Name != "" {
+			v.fault("another task has the name %q too", clip(t.Name)).at("name")
+		}
+		seen[t.Name] = true
+		v.oneTask(t)
+	}
+	v.counts(tasks)
+	v.prefix, v.task = nil, ""
+}
+
+func (v *validator) oneTask(t *Task) {
+	if t.Group != "" {
+		v.name("the group's name", t.Group, "group")
+	}
+	if t.Driver != "" && t.Driver != DefaultDriver {
+		v.fault("has unsupported value %q; supported: %q", clip(t.Driver), DefaultDriver).at("driver")
+	}
+	v.command(t.Command)
+	v.absolute(t.Dir, "dir")
+	v.user(t.User)
+	v.env(t.Env)
+	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
+	v.resources(t.Resources)
+	v.restart(t.Restart, "restart")
+}
+
+// counts checks that tasks placed together come in equal numbers, and that the
+// copies are not too many.
+func (v *validator) counts(tasks []Task) {
+	first := map[string]*Task{} // of each group
+	copies := 0
+	for i := range tasks {
+		t := &tasks[i]
+		v.prefix, v.task = []string{"task", strconv.Itoa(i)}, clip(t.Name)
+		count, group := max(t.Count, 1), t.Group
+		if group == "" {
+			group = t.Name
+		}
+		switch f := first[group]; {
+		case t.Count < 0 || t.Count > CopiesMax:
+			v.fault("must be from 1 to %d, not %d", CopiesMax, t.Count).at("count")
+		case f == nil:
+			first[group] = t
+			copies += count
+			if over := copies - count; copies > CopiesMax && over <= CopiesMax {
+				v.fault("brings the job to %d copies, more than %d", copies, CopiesMax).at("count")
+			}
+		case max(f.Count, 1) != count:
+			v.fault("is %d, and %d in task %q of the same group %q", count, max(f.Count, 1),
+				clip(f.Name), clip(group)).at("count")
+		}
+	}
+}
+
+func (v *validator) command(argv []string) {
+	switch {
+	case len(argv) == 0:
+		v.fault("is missing: want the program and its arguments, such as [\"./worker\", \"--port\", \"80\"]").at("command")
+		return
+	case argv[0] == "":
+		v.fault("begins with an empty program name").at("command")
+	case len(argv) > argsMax:
+		v.fault("has %d arguments, more than %d", len(argv), argsMax).at("command")
+		return
+	}
+	for _, arg := range argv {
+		v.text(arg, "command")
+	}
+}
+
+// user takes what the system's user names are made of, or a number.
+func (v *validator) user(s string) {
+	bad := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+	}
+	if len(s) > userMax || strings.ContainsFunc(s, bad) || strings.HasPrefix(s, "-") {
+		v.fault("%q is not a user's name", clip(s)).at("user")
+	}
+}
+
+func (v *validator) env(env map[string]string) {
+	if len(env) > envMax {
+		v.fault("has %d entries, more than %d", len(env), envMax).at("env")
+		return
+	}
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		switch {
+		case !validEnvKey(k):
+			v.fault("%q is not the name of a variable: want letters, digits and '_', "+
+				"not beginning with a digit", clip(k)).at("env", k)
+		case strings.HasPrefix(k, "MN_"):
+			v.fault("names beginning with MN_ are set by mn itself").at("env", k)
+		}
+		v.text(env[k], "env", k)
+	}
+}
+
+func validEnvKey(s string) bool {
+	for i, r := range s {
+		switch {
+		case r == '_', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', i > 0 && r >= '0' && r <= '9':
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= 255
+}
+
+func (v *validator) resources(r Resources) {
+	if r.CPU < 0 {
+		v.fault("must not be negative, as %v is", r.CPU).at("resources", "cpu")
+	}
+	if r.Disk < 0 {
+		v.fault("must not be negative, as %d B is", r.Disk).at("resources", "disk")
+	}
+	switch {
+	case r.Memory < 0:
+		v.fault("must not be negative, as %d B is", r.Memory).at("resources", "memory")
+	case r.Memory > 0 && r.Memory < memoryMin:
+		v.fault("%v is less than the %v minimum", r.Memory, memoryMin).at("resources", "memory")
+	}
+	// Amounts are added up; beyond this their sum could overflow.
+	if r.CPU > coresMax || r.Memory > bytesMax || r.Disk > bytesMax {
+		v.fault("is more than any machine has").at("resources")
+	}
+}
+
+const (
+	coresMax = 1e6 * Core
+	bytesMax = 1 << 20 * GiB
+)

@@ -1,0 +1,216 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+
+	"mn/mesh"
+)
+
+// Check says what is wrong with a plan, if it is one that no plan for this view
+// may ever be. It is written without the planner's rules in mind, for tests and
+// the simulator to hold the planner against.
+func Check(p Plan, v *mesh.View) error {
+	c := checker{p: p, v: v, job: v.Job(p.Job), stops: map[mesh.AllocID]bool{}}
+	if c.job == nil {
+		return fmt.Errorf("plan for job %q, which is not in the view", p.Job)
+	}
+	checks := []func() error{c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.oneStays, c.forgetsAreOver}
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type checker struct {
+	p     Plan
+	v     *mesh.View
+	job   *mesh.JobView
+	stops map[mesh.AllocID]bool
+}
+
+// stopsAreOfUse: only copies that are meant to run are stopped, once, with a
+// reason.
+func (c *checker) stopsAreOfUse() error {
+	for _, s := range c.p.Stop {
+		a := c.alloc(s.Alloc)
+		switch {
+		case a == nil:
+			return fmt.Errorf("stops %s, which is no copy of job %q", s.Alloc, c.p.Job)
+		case a.Want != mesh.WantRun || a.State().Final():
+			return fmt.Errorf("stops %s again", s.Alloc)
+		case c.stops[s.Alloc]:
+			return fmt.Errorf("stops %s twice", s.Alloc)
+		case s.Reason == "":
+			return fmt.Errorf("stops %s without a reason", s.Alloc)
+		}
+		c.stops[s.Alloc] = true
+	}
+	return nil
+}
+
+// placesAreWanted: copies are placed only for indexes that the job wants, each
+// once, as the next generation, under the id that everyone would give it.
+func (c *checker) placesAreWanted() error {
+	seen := map[seatID]bool{}
+	if len(c.p.Place) > placeMax {
+		return fmt.Errorf("places %d copies at once, more than %d", len(c.p.Place), placeMax)
+	}
+	for _, pl := range c.p.Place {
+		a := &pl.Alloc
+		id := mesh.AllocIDOf(a.Job, a.Version, a.Group, a.Index, a.Generation)
+		switch {
+		case !c.wants(seatOf(a)):
+			return fmt.Errorf("places %s[%d], which the job does not want", a.Group, a.Index)
+		case seen[seatOf(a)]:
+			return fmt.Errorf("places %s[%d] twice", a.Group, a.Index)
+		case a.ID != id || a.Job != c.p.Job || a.Version != c.job.Number || a.Hash != c.job.Hash:
+			return fmt.Errorf("places %s[%d] under a false name", a.Group, a.Index)
+		case a.Want != mesh.WantRun || a.Reason == "" || a.Node != "":
+			return fmt.Errorf("places %s[%d] half made", a.Group, a.Index)
+		}
+		seen[seatOf(a)] = true
+		for _, o := range c.v.AllocsOf(c.p.Job) {
+			if seatOf(&o.Alloc) == seatOf(a) && o.Generation >= a.Generation {
+				return fmt.Errorf("places %s[%d] as generation %d after %d", a.Group, a.Index, a.Generation, o.Generation)
+			}
+		}
+	}
+	return nil
+}
+
+// placesFit: candidates are in sight, take work, and have room for all copies
+// whose first candidate they are.
+func (c *checker) placesFit() error {
+	used := map[mesh.NodeID]mesh.Resources{}
+	for _, pl := range c.p.Place {
+		if len(pl.Choice.Candidates) == 0 {
+			return fmt.Errorf("places %s[%d] nowhere", pl.Alloc.Group, pl.Alloc.Index)
+		}
+		for i, cand := range pl.Choice.Candidates {
+			n := c.v.Node(cand.Node)
+			if n == nil || n.Liveness != mesh.Alive || !n.Eligible || n.Role == mesh.Witness {
+				return fmt.Errorf("places %s[%d] on %s, which takes no work", pl.Alloc.Group, pl.Alloc.Index, cand.Node)
+			}
+			if i > 0 {
+				continue
+			}
+			used[n.ID] = used[n.ID].Add(pl.Alloc.Resources)
+			if lacks := n.Capacity.Sub(n.Used).Lacks(used[n.ID]); lacks != "" {
+				return fmt.Errorf("fills %s beyond its capacity: %s", n.ID, lacks)
+			}
+		}
+	}
+	return nil
+}
+
+// neverTwo: no copy is placed beside one that lives in sight, and none beside
+// one out of sight unless the job accepts that or has waited long enough.
+func (c *checker) neverTwo() error {
+	for _, pl := range c.p.Place {
+		for _, o := range c.v.AllocsOf(c.p.Job) {
+			if seatOf(&o.Alloc) != seatOf(&pl.Alloc) || o.State().Final() {
+				continue
+			}
+			if why := c.mayLive(&o); why != "" {
+				return fmt.Errorf("places %s[%d] while %s may live: %s", o.Group, o.Index, o.ID, why)
+			}
+		}
+		if !c.p.Granted && c.job.Job.Recovery.Partition() == mesh.Majority {
+			return fmt.Errorf("places a copy of a majority job without a majority")
+		}
+	}
+	return nil
+}
+
+// mayLive is why a copy that has not ended counts against another.
+func (c *checker) mayLive(o *mesh.AllocView) string {
+	r := c.job.Job.Recovery
+	n := c.v.Node(o.Node)
+	switch {
+	case n == nil && r.Partition() != mesh.Majority:
+	case n == nil && o.Unrenewed < r.TaskLease():
+		return "it may have been renewed"
+	case n == nil:
+	case n.Liveness == mesh.Alive:
+		return "it is in sight"
+	case !r.Mode.Moves():
+		return "the job's work never moves"
+	case r.Partition() == mesh.Keep && n.Liveness != mesh.Left:
+		return "nobody knows that it is dead"
+	case r.Partition() == mesh.Majority && min(n.LostFor, o.Unrenewed) < r.TaskLease()+mesh.DefaultKillGrace:
+		return "its lease may not have run out"
+	case n.LostFor < r.Lost():
+		return "its node is out of sight only just now"
+	}
+	return ""
+}
+
+// oneStays: of copies of the wanted content that live in sight, one is not
+// stopped, unless the seat is done or not wanted.
+func (c *checker) oneStays() error {
+	stays, stopped, done := map[seatID]int{}, map[seatID]int{}, map[seatID]bool{}
+	for _, a := range c.v.AllocsOf(c.p.Job) {
+		id := seatOf(&a.Alloc)
+		n := c.v.Node(a.Node)
+		current := a.Content == mesh.HashGroup(&c.job.Job, a.Group)
+		done[id] = done[id] || a.State() == mesh.Complete && !c.job.Job.Type.Long()
+		switch {
+		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
+		case n == nil || n.Liveness != mesh.Alive:
+			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority {
+				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
+			}
+		case !current:
+		case c.stops[a.ID]:
+			stopped[id]++
+		default:
+			stays[id]++
+		}
+	}
+	for id, n := range stopped {
+		if stays[id] == 0 && !done[id] {
+			return fmt.Errorf("stops all %d live copies of %s[%d]", n, id.group, id.index)
+		}
+	}
+	for id, n := range stays {
+		if n > 1 {
+			return fmt.Errorf("lets %d copies of %s[%d] live", n, id.group, id.index)
+		}
+	}
+	return nil
+}
+
+// forgetsAreOver: what is forgotten has ended, and is not the last of its seat.
+func (c *checker) forgetsAreOver() error {
+	for _, id := range c.p.Forget {
+		a := c.alloc(id)
+		if a == nil || !a.State().Final() {
+			return fmt.Errorf("forgets %s, which has not ended", id)
+		}
+		last := !slices.ContainsFunc(c.v.AllocsOf(c.p.Job), func(o mesh.AllocView) bool {
+			return seatOf(&o.Alloc) == seatOf(&a.Alloc) && o.Generation > a.Generation
+		})
+		if last {
+			return fmt.Errorf("forgets %s, the last of %s[%d]", id, a.Group, a.Index)
+		}
+	}
+	return nil
+}
+
+func (c *checker) alloc(id mesh.AllocID) *mesh.AllocView {
+	for _, a := range c.v.AllocsOf(c.p.Job) {
+		if a.ID == id {
+			return &a
+		}
+	}
+	return nil
+}
+
+// wants says whether the job wants a copy for the seat.
+func (c *checker) wants(id seatID) bool {
+	g, ok := c.job.Job.Group(id.group)
+	return ok && !c.job.Stopped && id.index < g.Count
+}

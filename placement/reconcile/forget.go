@@ -1,0 +1,40 @@
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+
+	"mn/mesh"
+)
+
+// endedKept is how many ended copies of a job are kept for people to look at,
+// beside those that decisions depend on.
+const endedKept = 50
+
+// forget names the ended copies that can be forgotten: the oldest beyond
+// endedKept. A seat's last copy stays, for generations to go on from it, and
+// so do those that its reschedule policy may count.
+func (p *planner) forget() {
+	var free []*mesh.AllocView
+	ended := 0
+	for _, id := range p.seats() {
+		copies := p.copies[id]
+		last := copies[len(copies)-1]
+		for i, a := range copies {
+			if !a.State().Final() {
+				continue
+			}
+			ended++
+			counted := last.At.Sub(a.At) <= p.policy.Interval && i >= len(copies)-1-mesh.WindowMax
+			if a != last && !counted {
+				free = append(free, a)
+			}
+		}
+	}
+	slices.SortStableFunc(free, func(a, b *mesh.AllocView) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID))
+	})
+	for _, a := range free[:min(max(ended-endedKept, 0), len(free))] {
+		p.plan.Forget = append(p.plan.Forget, a.ID)
+	}
+}

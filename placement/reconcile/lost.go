@@ -1,0 +1,170 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"mn/mesh"
+)
+
+// watchdog is how late a supervisor may notice that its time is over.
+const watchdog = 2 * time.Second
+
+// rateBound bounds how much faster one machine's boot clock may run than
+// another's: a thousandth, ten times what crystals and NTP do.
+const rateBound = 1000
+
+// unseenRetry is when to look again at a node that has not been seen since we
+// started, while it is not yet held against it.
+const unseenRetry = time.Second
+
+// standing is what a copy means for its seat.
+type standing int
+
+const (
+	ended standing = iota // nothing of it runs
+	here                  // its node is in sight
+	away                  // its node is out of sight: it may run, and bars another
+	gone                  // its node is out of sight, and the job chose to go on without it
+)
+
+// fate is the standing of a copy, with the reason and the end of its waiting.
+type fate struct {
+	is   standing
+	why  string
+	wake time.Duration // 0 if only news can change it
+}
+
+// fate is where the job's choice for partitions is put into effect.
+func (p *planner) fate(a *mesh.AllocView) fate {
+	n := p.view.Node(a.Node)
+	switch {
+	case a.State().Final():
+		return fate{is: ended}
+	case n != nil && n.Liveness == mesh.Alive:
+		return fate{is: here}
+	case !p.job.Job.Recovery.Mode.Moves() && n != nil:
+		return p.awaits(n, `recovery mode "`+string(p.job.Job.Recovery.Mode)+`" never moves work`)
+	}
+	switch p.partition {
+	case mesh.Majority:
+		return p.fateMajority(a, n)
+	case mesh.Keep:
+		if n != nil && n.Liveness != mesh.Left {
+			return p.awaits(n, `on_partition = "keep" waits until it is known to be dead`)
+		}
+	case mesh.Eager:
+	}
+	if n == nil {
+		return fate{is: gone, why: "its node is no member any more"}
+	}
+	return p.fateAfter(n, p.job.Job.Recovery.Lost(), "")
+}
+
+// fateMajority waits until the copy's dead-man's switch has stopped it for
+// sure: the time it may run unrenewed, by a slow clock, the grace for stopping,
+// and the watchdog's period. Gossip may err about the node, and another
+// coordinator may have renewed the copy after gossip lost it: so the time also
+// counts from when nobody can have renewed it.
+func (p *planner) fateMajority(a *mesh.AllocView, n *mesh.NodeView) fate {
+	if !p.granted {
+		return p.awaits(n, `on_partition = "majority" waits for a majority of the voters`)
+	}
+	lease := p.job.Job.Recovery.TaskLease()
+	wait := lease + lease/rateBound + p.killGrace(a) + watchdog
+	f := fate{is: gone, why: "its node is no member any more"}
+	if n != nil {
+		f = p.fateAfter(n, p.job.Job.Recovery.Lost()+wait, "until its copy has surely stopped")
+	}
+	if left := wait - a.Unrenewed; left > 0 {
+		f = fate{is: away, wake: max(f.wake, left),
+			why: fmt.Sprintf("waits until the copy on %s has surely stopped", p.nodeName(a.Node))}
+	}
+	return f
+}
+
+// fateAfter counts a node out of sight for so long as gone.
+func (p *planner) fateAfter(n *mesh.NodeView, limit time.Duration, what string) fate {
+	switch {
+	case n.Liveness == mesh.Unseen && n.LostFor == 0:
+		f := p.awaits(n, "waits for it to show itself")
+		f.wake = max(limit, unseenRetry)
+		return f
+	case n.LostFor < limit:
+		if what == "" {
+			what = fmt.Sprintf("for up to %v", mesh.Duration(limit))
+		}
+		f := p.awaits(n, "waits "+what)
+		f.wake = limit - n.LostFor
+		return f
+	}
+	return fate{is: gone, why: fmt.Sprintf("node %s is %s", p.nodeName(n.ID), outOfSight(n.Liveness))}
+}
+
+func (p *planner) awaits(n *mesh.NodeView, why string) fate {
+	if n == nil {
+		return fate{is: away, why: why}
+	}
+	return fate{is: away, why: fmt.Sprintf("node %s is %s; %s", p.nodeName(n.ID), outOfSight(n.Liveness), why)}
+}
+
+// killGrace is the longest that a task of the copy may take to stop.
+func (p *planner) killGrace(a *mesh.AllocView) time.Duration {
+	grace := mesh.DefaultKillGrace
+	if g, ok := p.job.Job.Group(a.Group); ok {
+		for _, t := range g.Tasks {
+			grace = max(grace, t.KillGrace.Std())
+		}
+	}
+	return grace
+}
+
+// outOfSight is the state of a node that is not alive, in words.
+func outOfSight(l mesh.Liveness) string {
+	if l == mesh.Left {
+		return "gone: it left"
+	}
+	return string(l)
+}
+
+// keepOne keeps one of the copies of a seat that live in sight: the original,
+// which is the lowest generation that runs. Others came about while it was out
+// of sight.
+func (p *planner) keepOne(s *seat) {
+	stays := s.live[0]
+	for _, a := range s.live {
+		if p.running(a) {
+			stays = a
+			break
+		}
+	}
+	var others []*mesh.AllocView
+	for _, a := range s.live {
+		if a != stays {
+			others = append(others, a)
+		}
+	}
+	p.stop(others, "one copy is enough: that on %s stays", p.nodeName(stays.Node))
+	p.tally.live(p, stays)
+}
+
+// bury stops the copies of a seat that are gone, if the job never wants two:
+// they have stopped by themselves, and must not start again when their node is
+// back. For jobs that may have two, the original is welcome back.
+func (p *planner) bury(s *seat) {
+	if p.partition != mesh.Majority {
+		return
+	}
+	for _, a := range s.gone {
+		if a.Want == mesh.WantRun {
+			p.stop([]*mesh.AllocView{a}, "%s; another copy takes its place", p.fate(a).why)
+		}
+	}
+}
+
+// running says whether a copy runs as far as we can know: its node is in sight
+// and has reported it since it last booted.
+func (p *planner) running(a *mesh.AllocView) bool {
+	n := p.view.Node(a.Node)
+	return a.State() == mesh.Running && n != nil && n.Liveness == mesh.Alive && a.Status.Boot == n.Boot
+}

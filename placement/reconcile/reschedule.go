@@ -1,0 +1,142 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"mn/mesh"
+)
+
+// refill plans the next copy for a seat that has none: none runs, none may run.
+func (p *planner) refill(s *seat) {
+	if failed := p.unanswered(s); failed != nil {
+		p.reschedule(s, failed)
+		return
+	}
+	if n := len(s.gone); n > 0 {
+		last := s.gone[n-1]
+		p.bury(s)
+		p.place(s, last, p.fate(last).why, p.failedNodes(s))
+		return
+	}
+	var before *mesh.AllocView
+	reason := fmt.Sprintf("version %d wants it", p.job.Number)
+	if n := len(s.copies); n > 0 {
+		before = s.copies[n-1]
+		if before.Content != s.content {
+			reason = fmt.Sprintf("version %d changes it", p.job.Number)
+		}
+	}
+	p.place(s, before, reason, p.failedNodes(s))
+}
+
+// speaks says whether what became of a copy is an outcome of the job's current
+// version: it was placed for it, or has the same content and ended after the
+// version was submitted.
+func (p *planner) speaks(a *mesh.AllocView, s *seat) bool {
+	if a.Version == p.job.Number && a.Hash == p.job.Hash {
+		return true
+	}
+	return a.Content == s.content && a.Status != nil && a.Status.At.After(p.job.At)
+}
+
+// failed says whether a copy ended other than it should, for good on its node.
+func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
+	if a.Want != mesh.WantRun || !p.speaks(a, s) {
+		return false
+	}
+	return a.State() == mesh.Failed || a.State() == mesh.Complete && p.job.Job.Type.Long()
+}
+
+// unanswered is the last failed copy of a seat that no other has replaced.
+func (p *planner) unanswered(s *seat) *mesh.AllocView {
+	replaced := map[mesh.AllocID]bool{}
+	for _, a := range s.copies {
+		replaced[a.Replaces] = true
+	}
+	for i := len(s.copies) - 1; i >= 0; i-- {
+		if a := s.copies[i]; p.failed(a, s) && !replaced[a.ID] {
+			return a
+		}
+	}
+	return nil
+}
+
+// reschedule answers the failure of a copy by the job's policy: a copy on
+// another node after a delay, or none any more.
+//
+// Earlier moves are counted within the interval before the failure, not before
+// now: a job that has failed for good must not revive when time has passed.
+func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
+	moves := p.moves(s, failed.Status.At)
+	if why := p.exhausted(moves); why != "" {
+		p.tally.failed++
+		p.tally.because(fmt.Sprintf("%s[%d] failed on %s: %s; %s",
+			s.seatID.group, s.index, p.nodeName(failed.Node), cause(failed), why))
+		return
+	}
+	// The failure has its node's wall time. Should the clocks disagree, we wait
+	// no longer than the delay.
+	delay := p.policy.Delays.After(moves + 1)
+	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
+		p.wait(s, fmt.Sprintf("failed on %s: %s; moves after %v",
+			p.nodeName(failed.Node), cause(failed), mesh.Duration(delay)))
+		p.wakeIn(left)
+		return
+	}
+	reason := fmt.Sprintf("failed on %s: %s; move %d", p.nodeName(failed.Node), cause(failed), moves+1)
+	if !p.policy.Unlimited {
+		reason += fmt.Sprintf(" of %d in %v", p.policy.Attempts, mesh.Duration(p.policy.Interval))
+	}
+	p.place(s, failed, reason, p.failedNodes(s))
+}
+
+// exhausted is why the policy allows no further move, or "".
+func (p *planner) exhausted(moves int) string {
+	switch {
+	case !p.job.Job.Recovery.Mode.Moves():
+		return fmt.Sprintf("recovery mode %q never moves work", p.job.Job.Recovery.Mode)
+	case !p.policy.Enabled:
+		return "reschedule is not enabled"
+	case !p.policy.Unlimited && moves >= p.policy.Attempts:
+		return fmt.Sprintf("%d of %d moves in %v are used up",
+			moves, p.policy.Attempts, mesh.Duration(p.policy.Interval))
+	}
+	return ""
+}
+
+// moves counts the copies of a seat that were placed because another had
+// failed, within the policy's interval before the instant at.
+func (p *planner) moves(s *seat, at time.Time) int {
+	failed := map[mesh.AllocID]bool{}
+	window := mesh.Window{Interval: p.policy.Interval}
+	for _, a := range s.copies {
+		failed[a.ID] = p.failed(a, s)
+		if failed[a.Replaces] {
+			window.Add(a.At.Sub(at))
+		}
+	}
+	return window.Count(0)
+}
+
+// failedNodes are the nodes where copies of a seat have failed lately: others
+// are preferred.
+func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
+	avoid := map[mesh.NodeID]string{}
+	for _, a := range s.copies {
+		if p.failed(a, s) && p.view.Now.Sub(a.Status.At) < p.policy.Interval {
+			avoid[a.Node] = "a copy failed here"
+		}
+	}
+	return avoid
+}
+
+// cause is why a copy failed, as its node tells it.
+func cause(a *mesh.AllocView) string {
+	for _, t := range a.Status.Tasks {
+		if t.State == mesh.Failed && t.Reason != "" {
+			return t.Reason
+		}
+	}
+	return string(a.State())
+}

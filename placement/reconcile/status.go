@@ -1,0 +1,110 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+
+	"mn/mesh"
+)
+
+// tally counts what became of the seats of a job.
+type tally struct {
+	wanted   int
+	running  int
+	starting int // placed or about to be, not running
+	done     int // completed, of a batch job
+	waiting  int
+	blocked  int
+	failed   int // for good
+	stopping int // not wanted any more, and not ended yet
+	unseen   int // of these, out of sight: they may run
+	cause    string
+}
+
+// live counts a copy that stays.
+func (t *tally) live(p *planner, a *mesh.AllocView) {
+	if p.running(a) {
+		t.running++
+	} else {
+		t.starting++
+	}
+}
+
+// surplus counts a copy that nobody wants and that has not ended.
+func (t *tally) surplus(p *planner, a *mesh.AllocView) {
+	if n := p.view.Node(a.Node); n != nil && n.Liveness != mesh.Alive {
+		t.unseen++
+	} else if n != nil {
+		t.stopping++
+	}
+}
+
+// because keeps the first reason for a failure.
+func (t *tally) because(text string) {
+	if t.cause == "" {
+		t.cause = text
+	}
+}
+
+// conclude sums the seats up to the state of the job.
+func (p *planner) conclude() {
+	t := &p.tally
+	switch {
+	case p.job.Stopped:
+		p.plan.Status, p.plan.Text = mesh.JobStopped, t.endText()
+		return
+	case t.failed > 0:
+		p.plan.Status = mesh.JobFailed
+	case t.done == t.wanted:
+		p.plan.Status = mesh.JobCompleted
+	case t.running+t.done == t.wanted:
+		p.plan.Status = mesh.JobRunning
+	default:
+		p.plan.Status = mesh.JobPending
+	}
+	p.plan.Text = t.text()
+}
+
+// text is the tally in words: "4 of 6 running, 1 starting, 1 waiting".
+func (t *tally) text() string {
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		what string
+	}{
+		{t.running, "running"},
+		{t.starting, "starting"},
+		{t.done, "completed"},
+		{t.waiting, "waiting"},
+		{t.blocked, "blocked"},
+		{t.failed, "failed"},
+	} {
+		switch {
+		case c.n == 0:
+		case len(parts) == 0:
+			parts = append(parts, fmt.Sprintf("%d of %d %s", c.n, t.wanted, c.what))
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if t.cause != "" {
+		text += "; " + t.cause
+	}
+	return text
+}
+
+// endText is what is left of a stopped job, in words.
+func (t *tally) endText() string {
+	var parts []string
+	if t.stopping > 0 {
+		parts = append(parts, fmt.Sprintf("%d stopping", t.stopping))
+	}
+	if t.unseen > 0 {
+		parts = append(parts, fmt.Sprintf("%d out of sight, may still run", t.unseen))
+	}
+	if len(parts) == 0 {
+		return "nothing runs"
+	}
+	return strings.Join(parts, ", ")
+}
