@@ -2,14 +2,38 @@
 // the agent's side: each attempt of a task has a supervisor (package
 // runner/supervise), a process that outlives the agent. The driver spawns
 // supervisors, talks to them, and finds them again when the agent restarts.
+//
+// It keeps nothing in memory that matters: what runs and how things ended is
+// in the tasks' folders, and whether a supervisor lives is answered by a lock.
+//
+// It limits no resources: what a task asks for is reserved, not enforced.
+//
+// Each task that runs has one goroutine, which waits for its supervisor; one
+// more tidies up retired allocations when there is something to tidy. Close
+// waits for all of them.
 package exec
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
 
 	"mn/mesh"
 	"mn/runner"
-	"time"
+	"mn/runner/supervise"
+)
+
+// Bounds of a driver.
+const (
+	startsMax       = 8    // supervisors spawned at the same time
+	observationsMax = 1024 // observed and not yet taken
+	startTimeout    = 30 * time.Second
+	writeTimeout    = time.Second // of a command to a supervisor
 )
 
 // Config is what a driver is opened with.
@@ -20,33 +44,167 @@ type Config struct {
 }
 
 // Driver runs tasks as processes.
-type Driver struct{}
+type Driver struct {
+	cfg          Config
+	root         *os.Root
+	boot         string // this boot of the machine
+	found        []runner.Observation
+	observations chan runner.Observation
+	starts       chan struct{} // holds one for each start in progress
+	closing      chan struct{}
+	work         sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	tasks    map[key]*task
+	sweeping bool // a sweep runs
+	unswept  bool // something was retired since it began
+}
 
 var _ runner.Driver = (*Driver)(nil)
 
+// key names a task of an allocation.
+type key struct {
+	alloc mesh.AllocID
+	task  string
+}
+
+// String is the key for people.
+func (k key) String() string { return string(k.alloc) + "/" + k.task }
+
+// folder is the task's folder under the root.
+func (k key) folder() string { return runner.TaskDir(k.alloc, k.task) }
+
+// file is a file of the task's folder.
+func (k key) file(name string) string { return filepath.Join(k.folder(), name) }
+
+// valid says whether k can name a folder.
+func (k key) valid() bool { return mesh.ValidName(string(k.alloc)) && mesh.ValidName(k.task) }
+
 // Open opens the folder of allocations and adopts what runs there.
-func Open(c Config) (*Driver, error) { return &Driver{}, nil }
+func Open(c Config) (*Driver, error) {
+	if len(c.Program) == 0 {
+		// Not the path: the file may have been replaced by a newer release.
+		c.Program = []string{"/proc/self/exe", "supervise"}
+	}
+	if !filepath.IsAbs(c.Root) {
+		return nil, fmt.Errorf("open folder of allocations %q: not an absolute path", c.Root)
+	}
+	// Others may pass through, for a task may run as another user.
+	if err := os.MkdirAll(c.Root, 0o711); err != nil {
+		return nil, fmt.Errorf("make folder of allocations: %w", err)
+	}
+	root, err := os.OpenRoot(c.Root)
+	if err != nil {
+		return nil, fmt.Errorf("open folder of allocations: %w", err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("read boot id: %w", err)
+	}
+	d := &Driver{
+		cfg:          c,
+		root:         root,
+		boot:         strings.TrimSpace(string(boot)),
+		observations: make(chan runner.Observation, observationsMax),
+		starts:       make(chan struct{}, startsMax),
+		closing:      make(chan struct{}),
+		tasks:        map[key]*task{},
+	}
+	if err := d.adopt(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
 
 // Start implements [runner.Driver].
-func (d *Driver) Start(s runner.Spec) {}
+func (d *Driver) Start(s runner.Spec) {
+	k := key{s.Alloc, s.Task}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	if t := d.tasks[k]; t != nil {
+		if t.attempt != s.Attempt {
+			d.cfg.Log.Error("start refused: another attempt runs", "task", k.String(),
+				"attempt", s.Attempt, "running", t.attempt)
+		}
+		return // told again: what comes of it is observed anyway
+	}
+	t := &task{d: d, key: k, attempt: s.Attempt}
+	d.tasks[k] = t
+	d.work.Go(func() { t.start(s) })
+}
 
 // Stop implements [runner.Driver].
-func (d *Driver) Stop(alloc mesh.AllocID, task string, grace time.Duration) {}
+func (d *Driver) Stop(alloc mesh.AllocID, name string, grace time.Duration) {
+	if t := d.task(key{alloc, name}); t != nil {
+		t.stop(supervise.StopCommand(grace))
+	}
+}
 
 // Renew implements [runner.Driver].
-func (d *Driver) Renew(alloc mesh.AllocID, task string, until time.Duration) {}
-
-// Retire implements [runner.Driver].
-func (d *Driver) Retire(alloc mesh.AllocID) {}
-
-// Remove implements [runner.Driver].
-func (d *Driver) Remove(alloc mesh.AllocID) {}
+func (d *Driver) Renew(alloc mesh.AllocID, name string, until time.Duration) {
+	if t := d.task(key{alloc, name}); t != nil {
+		t.renew(supervise.RenewCommand(until))
+	}
+}
 
 // Found implements [runner.Driver].
-func (d *Driver) Found() []runner.Observation { return nil }
+func (d *Driver) Found() []runner.Observation { return d.found }
 
 // Observations implements [runner.Driver].
-func (d *Driver) Observations() <-chan runner.Observation { return nil }
+func (d *Driver) Observations() <-chan runner.Observation { return d.observations }
 
 // Close implements [runner.Driver].
-func (d *Driver) Close() error { return nil }
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	close(d.closing)
+	for _, t := range d.tasks {
+		t.letGo()
+	}
+	d.mu.Unlock()
+	d.work.Wait()
+	return d.root.Close()
+}
+
+// task is the task of that name in hand, or nil.
+func (d *Driver) task(k key) *task {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tasks[k]
+}
+
+// observe passes an observation on, unless the driver closes.
+func (d *Driver) observe(o runner.Observation) {
+	select {
+	case d.observations <- o:
+	case <-d.closing:
+	}
+}
+
+// over takes a task out of hand and passes its last observation on. In this
+// order: who sees the observation may start the next attempt.
+func (d *Driver) over(t *task, o runner.Observation) {
+	d.mu.Lock()
+	delete(d.tasks, t.key)
+	d.mu.Unlock()
+	d.observe(o)
+}
+
+// isClosing says whether Close was called.
+func (d *Driver) isClosing() bool {
+	select {
+	case <-d.closing:
+		return true
+	default:
+		return false
+	}
+}

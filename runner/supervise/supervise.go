@@ -1,8 +1,292 @@
-// Package supervise is for keeping one task's process in hand independently of
-// the agent: the process "mn supervise", one per attempt of a task.
+// Package supervise is for keeping one task's processes in hand independently
+// of the agent: the process "mn supervise", one per attempt of a task, made of
+// the same binary and living in a session of its own.
+//
+// It starts the task, writes its output to rotated files, stops it when it is
+// told to or when its lease ends, sees to it that nothing the task has started
+// stays behind, and leaves a record of the end. The agent may die and return at
+// any time: everything it needs to know is in files of the task's folder
+// (record.go), and whether the supervisor lives is answered by the lock on one
+// of them, which the kernel lets go whatever happens.
+//
+// What it holds to:
+//
+//  1. One supervisor per task folder: the lock.
+//  2. One start per attempt: the attempt is on record before the task exists.
+//  3. The end is on record, on disk, before the supervisor goes.
+//  4. The end is recorded after the last process of the task is gone: as the
+//     subreaper of all of them it cannot miss one.
+//  5. Output never holds up the task: what the disk does not take is dropped
+//     and counted.
+//
+// There is a supervisor for each of perhaps a thousand tasks, so it is sparing:
+// no garbage collection in normal life, no allocation per byte of output.
+// Its goroutines end with the process; Main waits for those that write.
 package supervise
 
-// Main is the supervisor process: its arguments are what follows "supervise"
-// on the command line. It returns the exit code. Call it before anything else
-// in main: whatever runs earlier is paid once per task.
-func Main(args []string) int { return 2 }
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of the end of a task.
+const (
+	killTimeout = 10 * time.Second // for processes to go after SIGKILL
+	pumpTimeout = time.Second      // for output that strangers still hold open
+)
+
+// Environ is the environment in which a supervisor should be run: one thread
+// of Go code at a time, no garbage collection before there is real garbage.
+func Environ() []string { return []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB"} }
+
+// Main is the supervisor process: its arguments are what follows "supervise" on
+// the command line, the task's folder and the number of a file that is a
+// connection to the agent. It returns the exit code. Call it before anything
+// else in main: whatever runs earlier is paid once per task.
+func Main(args []string) int {
+	// The task is told to die with the thread that started it, so that thread
+	// must live as long as the supervisor does.
+	runtime.LockOSThread()
+	if len(args) < 1 || len(args) > 2 {
+		fmt.Fprintln(os.Stderr, "usage: mn supervise FOLDER [FD]")
+		return 2
+	}
+	if err := run(args); err != nil {
+		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// run supervises the attempt that the folder's spec describes.
+func run(args []string) error {
+	var agent *os.File
+	if len(args) == 2 {
+		fd, err := strconv.ParseUint(args[1], 10, 16)
+		if err != nil {
+			return fmt.Errorf("read file number %q: %w", args[1], err)
+		}
+		syscall.CloseOnExec(int(fd))
+		agent = os.NewFile(uintptr(fd), "agent")
+	}
+	if err := os.Chdir(args[0]); err != nil {
+		return fmt.Errorf("enter task folder: %w", err)
+	}
+	lock, err := os.OpenFile(LockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open lock: %w", err)
+	}
+	defer lock.Close()
+	if held, err := Lock(lock); err != nil || held {
+		return err // held: another supervisor has it in hand, the agent will find it
+	}
+	var spec Spec
+	if err := readRecord(SpecFile, &spec); err != nil {
+		return err
+	}
+	if over, err := startedBefore(spec.Attempt); err != nil || over {
+		return err
+	}
+	s, err := newSupervisor(spec)
+	if err != nil {
+		return err
+	}
+	return s.run(agent)
+}
+
+// startedBefore says whether an attempt, or a later one, was started before.
+func startedBefore(attempt int) (bool, error) {
+	var start Start
+	if err := readRecord(StartFile, &start); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	return start.Attempt >= attempt, nil
+}
+
+// supervisor is the life of one attempt.
+type supervisor struct {
+	spec    Spec
+	start   Start
+	exit    Exit
+	output  *output
+	reaper  *reaper
+	control *control
+	lease   *lease
+	grace   *time.Timer // from a stop to the kill; nil before
+	stopBy  time.Time   // when grace ends
+	kill    *time.Timer // from the kill to giving up; nil before
+	dead    bool        // the first process has ended
+	killed  bool
+}
+
+func newSupervisor(spec Spec) (*supervisor, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("become subreaper: %w", err)
+	}
+	s := &supervisor{spec: spec}
+	s.start = Start{Attempt: spec.Attempt, Boot: spec.Boot, Supervisor: os.Getpid(), At: time.Now()}
+	s.exit = Exit{Attempt: spec.Attempt, StartedAt: s.start.At}
+	return s, writeRecord(StartFile, s.start, false)
+}
+
+// run starts the task and stays with it to the end.
+func (s *supervisor) run(agent *os.File) error {
+	// A supervisor that is told to end ends its task first. A closed terminal
+	// means nothing to it; to ignore those signals would make the task ignore
+	// them too, so they are caught and left lying.
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT)
+	oom := oomKills()
+	s.control = newControl(agent)
+	if err := s.launch(); err != nil {
+		s.exit.Err, s.exit.Code = err.Error(), -1
+		return s.finish()
+	}
+	s.control.begin(s.start)
+	if err := s.control.listen(); err != nil {
+		// The task is worth more than the door: it runs on, and an agent that
+		// comes later can only read its records.
+		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+	}
+	s.lease = newLease(s.spec.Until)
+	s.loop(term)
+	s.exit.OOM = s.exit.Signal == int(syscall.SIGKILL) && !s.killed && oomKills() > oom
+	s.exit.Dropped = s.output.wait(pumpTimeout)
+	return s.finish()
+}
+
+// launch starts the task's first process.
+func (s *supervisor) launch() error {
+	out, err := openOutput()
+	if err != nil {
+		return err
+	}
+	s.output = out
+	pid, err := fork(s.spec, out)
+	out.forked()
+	if err != nil {
+		out.wait(0)
+		return err
+	}
+	s.start.PID, s.start.At = pid, time.Now()
+	s.start.PIDStart, _ = StartTicks(pid) // the child cannot be reaped before we do
+	s.exit.Started, s.exit.PID, s.exit.StartedAt = true, pid, s.start.At
+	s.reaper = newReaper(pid)
+	if err := writeRecord(StartFile, s.start, false); err != nil {
+		// It runs, and the attempt is on record: that must do.
+		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+	}
+	return nil
+}
+
+// loop returns when the task and everything it has started is gone.
+func (s *supervisor) loop(term <-chan os.Signal) {
+	for {
+		select {
+		case status := <-s.reaper.died:
+			s.ended(status)
+		case <-s.reaper.gone:
+			select {
+			case status := <-s.reaper.died:
+				s.ended(status)
+			default:
+			}
+			return
+		case c := <-s.control.commands:
+			s.obey(c)
+		case <-s.lease.over:
+			s.exit.Expired = s.grace == nil && !s.dead
+			s.stop(s.spec.Grace)
+		case <-term:
+			s.stop(s.spec.Grace)
+		case <-after(s.grace):
+			s.killAll()
+		case <-after(s.kill):
+			s.exit.Err = "some of its processes could not be killed"
+			return
+		}
+	}
+}
+
+func after(t *time.Timer) <-chan time.Time {
+	if t == nil {
+		return nil
+	}
+	return t.C
+}
+
+func (s *supervisor) obey(c command) {
+	switch c.verb {
+	case verbStop:
+		s.stop(c.value)
+	case verbRenew:
+		s.lease.renew(c.value)
+	}
+}
+
+// stop asks the task to end. Told again, it only shortens the grace.
+func (s *supervisor) stop(grace time.Duration) {
+	if s.grace != nil {
+		if by := time.Now().Add(grace); by.Before(s.stopBy) {
+			s.stopBy = by
+			s.grace.Reset(grace)
+		}
+		return
+	}
+	s.exit.Stopped = true
+	s.grace, s.stopBy = time.NewTimer(grace), time.Now().Add(grace)
+	s.reaper.signalGroup(syscall.SIGTERM)
+}
+
+// ended takes note of the end of the first process. What it leaves behind has
+// the rest of the grace if the task is being stopped, and none otherwise.
+func (s *supervisor) ended(status syscall.WaitStatus) {
+	s.dead = true
+	s.exit.At = time.Now()
+	s.exit.Code = status.ExitStatus()
+	if status.Signaled() {
+		s.exit.Signal = int(status.Signal())
+		s.exit.Code = 128 + s.exit.Signal
+	}
+	if s.grace == nil {
+		s.killAll()
+	}
+}
+
+func (s *supervisor) killAll() {
+	if s.kill != nil {
+		return
+	}
+	s.killed = s.killed || !s.dead
+	s.kill = time.NewTimer(killTimeout)
+	s.reaper.killAll()
+}
+
+// finish puts the end on record and tells the agent.
+func (s *supervisor) finish() error {
+	if s.exit.At.IsZero() {
+		s.exit.At = time.Now()
+	}
+	os.Remove(SocketFile)
+	err := writeRecord(ExitFile, s.exit, true)
+	s.control.end(s.exit)
+	return err
+}
+
+// oomKills counts the processes that this kernel has killed for want of memory.
+func oomKills() uint64 {
+	text, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	return vmstat(text, "oom_kill")
+}

@@ -1,0 +1,148 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mn/mesh"
+)
+
+// What is kept of retired allocations: the newest, as long as both allow.
+const (
+	retiredMax      = 50
+	retiredBytesMax = 1 << 30
+)
+
+// retiredFile marks an allocation as retired; its time says since when.
+func retiredFile(alloc mesh.AllocID) string { return filepath.Join(string(alloc), "retired") }
+
+// Retire implements [runner.Driver].
+func (d *Driver) Retire(alloc mesh.AllocID) {
+	if !mesh.ValidName(string(alloc)) {
+		return
+	}
+	err := d.root.WriteFile(retiredFile(alloc), nil, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // nothing of it has ever been here
+	}
+	if err != nil {
+		d.cfg.Log.Error("retire allocation", "alloc", string(alloc), "error", err)
+		return
+	}
+	d.sweepSoon()
+}
+
+// Remove implements [runner.Driver].
+func (d *Driver) Remove(alloc mesh.AllocID) {
+	if !mesh.ValidName(string(alloc)) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.busy(alloc) {
+		return
+	}
+	d.work.Go(func() {
+		if err := d.remove(alloc); err != nil {
+			d.cfg.Log.Error("remove allocation", "alloc", string(alloc), "error", err)
+		}
+	})
+}
+
+// busy says whether a task of an allocation is in hand. The lock must be held.
+func (d *Driver) busy(alloc mesh.AllocID) bool {
+	for k := range d.tasks {
+		if k.alloc == alloc {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *Driver) remove(alloc mesh.AllocID) error {
+	if err := d.root.RemoveAll(string(alloc)); err != nil {
+		return fmt.Errorf("remove folder of allocation %s: %w", alloc, err)
+	}
+	return nil
+}
+
+// sweepSoon sees to it that a sweep begins after now.
+func (d *Driver) sweepSoon() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.sweeping {
+		d.unswept = d.sweeping
+		return
+	}
+	d.sweeping = true
+	d.work.Go(func() {
+		for {
+			if err := d.sweep(); err != nil {
+				d.cfg.Log.Error("sweep retired allocations", "error", err)
+			}
+			d.mu.Lock()
+			if !d.unswept || d.closed {
+				d.sweeping = false
+				d.mu.Unlock()
+				return
+			}
+			d.unswept = false
+			d.mu.Unlock()
+		}
+	})
+}
+
+// sweep removes the oldest retired allocations beyond the bounds.
+func (d *Driver) sweep() error {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("list allocations: %w", err)
+	}
+	type retired struct {
+		alloc mesh.AllocID
+		since time.Time
+	}
+	var all []retired
+	for _, e := range entries {
+		alloc := mesh.AllocID(e.Name())
+		if info, err := d.root.Stat(retiredFile(alloc)); err == nil {
+			all = append(all, retired{alloc, info.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b retired) int { return b.since.Compare(a.since) })
+	var bytes int64
+	for i, r := range all {
+		bytes += d.size(r.alloc)
+		if i < retiredMax && bytes <= retiredBytesMax {
+			continue
+		}
+		d.mu.Lock()
+		busy := d.busy(r.alloc)
+		d.mu.Unlock()
+		if busy {
+			continue
+		}
+		if err := d.remove(r.alloc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// size is how much an allocation's files hold.
+func (d *Driver) size(alloc mesh.AllocID) (bytes int64) {
+	fs.WalkDir(d.root.FS(), string(alloc), func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone meanwhile, or not for us to see: counted as nothing
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			bytes += info.Size()
+		}
+		return nil
+	})
+	return bytes
+}

@@ -1,0 +1,213 @@
+package exec
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"mn/runner"
+	"mn/runner/supervise"
+)
+
+// begin spawns a supervisor, unless the attempt has been started before. It
+// returns the connection and that the task runs, or only how it ended.
+func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err error) {
+	if !t.key.valid() {
+		return nil, o, fmt.Errorf("start task %q: not a name", t.key.String())
+	}
+	if r, o, err, ok := t.before(s.Attempt); ok {
+		return r, o, err
+	}
+	spec, err := t.d.prepare(t.key, s)
+	if err != nil {
+		return nil, o, err
+	}
+	c, err := t.spawn(spec)
+	if err != nil {
+		return nil, o, err
+	}
+	r = bufio.NewReaderSize(c, lineMax)
+	c.SetReadDeadline(time.Now().Add(startTimeout))
+	var start supervise.Start
+	if err := readLine(r, &start); err == nil && start.PID != 0 {
+		c.SetReadDeadline(time.Time{})
+		if !t.attach(c) {
+			return nil, o, os.ErrClosed
+		}
+		return r, running(t.key, runner.Started, start), nil
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		// It may hang in a disk that does not answer. It must not start the
+		// task after we have said that it did not.
+		syscall.Kill(t.child, syscall.SIGKILL)
+	}
+	c.Close()
+	t.reap()
+	if r, o, err, ok := t.before(s.Attempt); ok {
+		return r, o, err
+	}
+	if words := t.d.lastWords(t.key); words != "" {
+		return nil, o, errors.New(words)
+	}
+	return nil, o, errors.New("its supervisor ended before it had started the task")
+}
+
+// before says what has become of the attempt, if it has been started before.
+func (t *task) before(attempt int) (r *bufio.Reader, o runner.Observation, err error, ok bool) {
+	found, err := t.d.inspect(t.key)
+	switch {
+	case err != nil:
+		return nil, o, err, true
+	case found.live:
+		r = t.connect(&found.start)
+		if found.start.Attempt != attempt {
+			return nil, o, fmt.Errorf("attempt %d still runs", found.start.Attempt), true
+		}
+		return r, running(t.key, runner.Started, found.start), nil, true
+	case found.exit != nil && found.exit.Attempt >= attempt:
+		return nil, t.d.ended(t.key, *found.exit), nil, true
+	}
+	return nil, o, nil, false
+}
+
+// prepare makes the task's folders and writes what its supervisor must know.
+func (d *Driver) prepare(k key, s runner.Spec) (supervise.Spec, error) {
+	spec := supervise.Spec{
+		Attempt: s.Attempt,
+		Boot:    d.boot,
+		Command: s.Command,
+		Env:     s.Env,
+		Dir:     s.Dir,
+		Grace:   s.Grace,
+		Until:   s.Until,
+	}
+	work := filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task))
+	if spec.Dir == "" {
+		spec.Dir = work
+	}
+	if !filepath.IsAbs(spec.Dir) {
+		return spec, fmt.Errorf("start in folder %q: not an absolute path", spec.Dir)
+	}
+	if mark := mark(work); !slices.Contains(spec.Env, mark) {
+		spec.Env = append(slices.Clone(spec.Env), mark)
+	}
+	var err error
+	if spec.User, err = lookUser(s.User); err != nil {
+		return spec, err
+	}
+	if err := d.makeFolders(k, spec.User); err != nil {
+		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
+	}
+	return spec, d.writeRecord(k, supervise.SpecFile, spec)
+}
+
+// mark is what every process of a task has in its environment, unless it has
+// taken pains to get rid of it: its own folder.
+func mark(work string) string { return "MN_TASK_DIR=" + work }
+
+// makeFolders makes a task's folders. Others may pass through those above the
+// task's own, for it may run as another user; they cannot list them.
+func (d *Driver) makeFolders(k key, u *supervise.User) error {
+	work, shared := runner.WorkDir(k.alloc, k.task), runner.SharedDir(k.alloc)
+	if err := d.root.MkdirAll(k.folder(), 0o711); err != nil {
+		return err
+	}
+	for _, dir := range []string{work, shared} {
+		if err := d.root.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	if err := d.root.Remove(retiredFile(k.alloc)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if u == nil {
+		return nil
+	}
+	if err := d.root.Chown(work, int(u.UID), int(u.GID)); err != nil {
+		return err
+	}
+	// The tasks of a group may run as different users.
+	return d.root.Chmod(shared, 0o777|os.ModeSticky)
+}
+
+// lookUser finds the user to run as; nil for the agent's own.
+func lookUser(name string) (*supervise.User, error) {
+	if name == "" {
+		return nil, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("run as user %q: %w", name, err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("run as user %q: read uid %q: %w", name, u.Uid, err)
+	}
+	if int(uid) == os.Geteuid() {
+		return nil, nil
+	}
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("run as user %q: only an agent that runs as root can do that", name)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("run as user %q: read gid %q: %w", name, u.Gid, err)
+	}
+	su := &supervise.User{UID: uint32(uid), GID: uint32(gid)}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return nil, fmt.Errorf("run as user %q: list groups: %w", name, err)
+	}
+	for _, id := range ids {
+		if gid, err := strconv.ParseUint(id, 10, 32); err == nil {
+			su.Groups = append(su.Groups, uint32(gid))
+		}
+	}
+	return su, nil
+}
+
+// agentFD is the number that the connection has in the supervisor.
+const agentFD = 3
+
+// spawn starts a supervisor in a session of its own and returns our end of the
+// connection to it.
+func (t *task) spawn(spec supervise.Spec) (conn, error) {
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("spawn supervisor: %w", err)
+	}
+	defer syscall.Close(pair[1])
+	ours := os.NewFile(uintptr(pair[0]), "supervisor of "+t.key.String())
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("spawn supervisor: %w", err)
+	}
+	defer null.Close()
+	words, err := t.d.root.OpenFile(t.key.file(supervise.ErrorFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("spawn supervisor: %w", err)
+	}
+	defer words.Close()
+	argv := append([]string{"mn"}, t.d.cfg.Program[1:]...)
+	argv = append(argv, filepath.Join(t.d.cfg.Root, t.key.folder()), strconv.Itoa(agentFD))
+	t.child, err = syscall.ForkExec(t.d.cfg.Program[0], argv, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   supervise.Environ(),
+		Files: []uintptr{null.Fd(), null.Fd(), words.Fd(), uintptr(pair[1])},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("spawn supervisor %q: %w", strings.Join(t.d.cfg.Program, " "), err)
+	}
+	return ours, nil
+}

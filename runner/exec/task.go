@@ -1,0 +1,304 @@
+package exec
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"mn/runner"
+	"mn/runner/supervise"
+)
+
+// lineMax bounds a record that a supervisor sends; lookEvery is how often a
+// supervisor that cannot be talked to is looked after.
+const (
+	lineMax   = 64 << 10
+	lookEvery = 250 * time.Millisecond
+)
+
+// conn is the connection to a supervisor.
+type conn interface {
+	io.ReadWriteCloser
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// task is one attempt in hand: from the order to start it, or from when it was
+// found, until its end is observed.
+type task struct {
+	d       *Driver
+	key     key
+	attempt int
+	child   int // pid of the supervisor if it is our child: to be reaped
+
+	mu       sync.Mutex
+	conn     conn // nil before there is one
+	closed   bool
+	stopped  string // commands that wait for the connection: the last of each
+	renewed  string
+	deaf    int    // pid of a supervisor that takes no connection; it takes a signal
+}
+
+// stop tells the supervisor to stop the task.
+func (t *task) stop(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.conn != nil:
+		t.send(line)
+	case t.deaf != 0:
+		syscall.Kill(t.deaf, syscall.SIGTERM)
+	default:
+		t.stopped = line
+	}
+}
+
+// renew tells the supervisor when the task's lease ends.
+func (t *task) renew(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		t.renewed = line
+		return
+	}
+	t.send(line)
+}
+
+// send writes a command. A supervisor that does not take it is about to end, or
+// will be told again: the end of the connection says which.
+func (t *task) send(line string) {
+	t.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := io.WriteString(t.conn, line); err != nil {
+		t.d.cfg.Log.Debug("command not taken", "task", t.key.String(), "error", err)
+	}
+}
+
+// attach makes c the connection, and sends what has waited for it.
+func (t *task) attach(c conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		c.Close()
+		return false
+	}
+	t.conn = c
+	for _, line := range []string{t.renewed, t.stopped} {
+		if line != "" {
+			t.send(line)
+		}
+	}
+	t.renewed, t.stopped = "", ""
+	return true
+}
+
+// letGo closes the connection; the task runs on.
+func (t *task) letGo() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	if t.conn != nil {
+		t.conn.Close()
+	}
+}
+
+// start starts an attempt and stays with it to its end.
+func (t *task) start(s runner.Spec) {
+	select {
+	case t.d.starts <- struct{}{}:
+	case <-t.d.closing:
+		return
+	}
+	running, observed, err := t.begin(s)
+	<-t.d.starts
+	switch {
+	case t.d.isClosing():
+	case err != nil:
+		t.d.over(t, t.observation(runner.StartFailed, func(o *runner.Observation) { o.Err = err.Error() }))
+	case running != nil:
+		t.d.observe(observed)
+		t.follow(running)
+	default:
+		t.d.over(t, observed)
+	}
+}
+
+// follow stays with a supervisor that is connected, or deaf if r is nil, and
+// observes the end.
+func (t *task) follow(r *bufio.Reader) {
+	var exit *supervise.Exit
+	for exit == nil {
+		if r == nil {
+			t.watchLock()
+		} else {
+			exit = readExit(r, t.attempt)
+		}
+		if t.d.isClosing() {
+			return
+		}
+		if exit == nil {
+			exit, r = t.silence()
+		}
+	}
+	t.reap()
+	t.d.over(t, t.d.ended(t.key, *exit))
+}
+
+// silence finds out why a connection has ended without a word, or a lock was
+// let go: the end of the attempt, or a new connection if there is none.
+func (t *task) silence() (*supervise.Exit, *bufio.Reader) {
+	found, err := t.d.inspect(t.key)
+	if err != nil {
+		t.d.cfg.Log.Error("inspect task", "task", t.key.String(), "error", err)
+	}
+	if found.live {
+		return nil, t.connect(&found.start)
+	}
+	if found.exit != nil && found.exit.Attempt == t.attempt {
+		return found.exit, nil
+	}
+	return &supervise.Exit{Attempt: t.attempt, Started: true, Code: -1, At: time.Now(),
+		Err: "its supervisor left no record of the end"}, nil
+}
+
+// reap takes the supervisor's own end from the process table: it has nothing
+// left to do.
+func (t *task) reap() {
+	t.mu.Lock()
+	if t.conn != nil {
+		t.conn.Close()
+	}
+	t.mu.Unlock()
+	if t.child == 0 {
+		return
+	}
+	var status syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(t.child, &status, 0, nil); err != syscall.EINTR {
+			t.child = 0
+			return
+		}
+	}
+}
+
+// watchLock waits until a supervisor that cannot be talked to has ended, or the
+// driver closes.
+func (t *task) watchLock() {
+	ticks := time.NewTicker(lookEvery)
+	defer ticks.Stop()
+	for {
+		if held, err := t.d.held(t.key); err == nil && !held {
+			return
+		}
+		select {
+		case <-t.d.closing:
+			return
+		case <-ticks.C:
+		}
+	}
+}
+
+// readExit waits for the Exit record; nil if the connection ends without one.
+func readExit(r *bufio.Reader, attempt int) *supervise.Exit {
+	var exit supervise.Exit
+	if err := readLine(r, &exit); err != nil || exit.Attempt != attempt {
+		return nil
+	}
+	return &exit
+}
+
+// readLine reads a record on a line of bounded length.
+func readLine(r *bufio.Reader, record any) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("read record: %w", err)
+	}
+	if err := json.Unmarshal(line, record); err != nil {
+		return fmt.Errorf("decode record %T: %w", record, err)
+	}
+	return nil
+}
+
+// observation is an observation of this attempt.
+func (t *task) observation(kind runner.Kind, fill func(*runner.Observation)) runner.Observation {
+	o := runner.Observation{Alloc: t.key.alloc, Task: t.key.task, Attempt: t.attempt, Kind: kind, At: time.Now()}
+	fill(&o)
+	return o
+}
+
+// running observes that a task runs.
+func running(k key, kind runner.Kind, s supervise.Start) runner.Observation {
+	return runner.Observation{
+		Alloc: k.alloc, Task: k.task, Attempt: s.Attempt,
+		Kind: kind, PID: s.PID, StartedAt: s.At, At: s.At,
+	}
+}
+
+// ended observes an end.
+func (d *Driver) ended(k key, e supervise.Exit) runner.Observation {
+	o := runner.Observation{
+		Alloc: k.alloc, Task: k.task, Attempt: e.Attempt,
+		Kind: runner.Exited, PID: e.PID, StartedAt: e.StartedAt, At: e.At,
+		ExitCode: e.Code, Signal: e.Signal, OOM: e.OOM, Expired: e.Expired, Err: e.Err,
+	}
+	if !e.Started {
+		o.Kind = runner.StartFailed
+	}
+	if e.Dropped > 0 && o.Err == "" {
+		o.Err = fmt.Sprintf("%d bytes of its output could not be written", e.Dropped)
+	}
+	return o
+}
+
+// lastWords is what a supervisor said when it could not do its work.
+func (d *Driver) lastWords(k key) string {
+	f, err := d.root.Open(k.file(supervise.ErrorFile))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, lineMax))
+	text = bytes.TrimSpace(text)
+	return string(text[bytes.LastIndexByte(text, '\n')+1:])
+}
+
+// readRecord reads a record of a task's folder.
+func (d *Driver) readRecord(k key, name string, record any) error {
+	f, err := d.root.Open(k.file(name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return supervise.DecodeRecord(f, record)
+}
+
+// writeRecord replaces a record of a task's folder whole.
+func (d *Driver) writeRecord(k key, name string, record any) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encode record %q: %w", name, err)
+	}
+	next := k.file(name + ".next")
+	if err := d.root.WriteFile(next, text, 0o600); err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	if err := d.root.Rename(next, k.file(name)); err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	return nil
+}
+
+// held says whether a supervisor of the task lives.
+func (d *Driver) held(k key) (bool, error) {
+	f, err := d.root.OpenFile(k.file(supervise.LockFile), os.O_RDWR, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return supervise.Lock(f)
+}
