@@ -41,9 +41,14 @@ func (s Seen) Has(d Dot) bool {
 }
 
 // Add notes that d has been incorporated. It is false, and nothing is noted,
-// where that would take more than [MaxGaps]: then d will come once more.
+// where that would take more than [MaxGaps] or [MaxOrigins]: then d will come
+// once more.
 func (s Seen) Add(d Dot) bool {
-	k, ok := s[d.Origin].add(d.Seq)
+	k, ok := s[d.Origin]
+	if !ok && len(s) >= MaxOrigins {
+		return false
+	}
+	k, ok = k.add(d.Seq)
 	if ok {
 		s[d.Origin] = k
 	}
