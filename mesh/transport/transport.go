@@ -50,6 +50,10 @@ const (
 	dialTimeout       = 5 * time.Second  // in all
 	idleTimeout       = 30 * time.Second // then a connection is let go
 	receiveQueue      = 256              // messages that nobody has taken yet
+
+	// QUIC answers a packet of a forgotten connection only if the packet has
+	// more than 42 bytes: with ids this long, any packet with a message has.
+	connIDLen = 18
 )
 
 // Config says what an endpoint needs to know.
@@ -138,6 +142,7 @@ func Listen(conf Config) (*Endpoint, error) {
 		// The same after a restart, so that peers learn at once, from our
 		// answer to their next packet, that we have forgotten them.
 		StatelessResetKey:   &reset,
+		ConnectionIDLength:  connIDLen,
 		ConnContext:         e.admitHandshake,
 		VerifySourceAddress: e.wantProofOfAddress,
 	}

@@ -1,0 +1,527 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/testutils/simnet"
+
+	"mn/mesh"
+	"mn/mesh/identity"
+)
+
+// lab is a mesh of endpoints, in a bubble over a simulated network or on
+// loopback.
+type lab struct {
+	t       testing.TB
+	founder *identity.Identity
+	net     *simnet.Simnet // nil: loopback
+	router  *router
+	log     logBuffer
+
+	mu      sync.Mutex
+	addrs   map[mesh.NodeID]string
+	evicted map[mesh.NodeID]bool
+}
+
+// router drops what comes from or goes to a cut address.
+type router struct {
+	simnet.PerfectRouter
+	mu  sync.Mutex
+	cut map[string]bool
+}
+
+func (r *router) SendPacket(p simnet.Packet) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut[p.From.String()] || r.cut[p.To.String()] {
+		return nil
+	}
+	_ = r.PerfectRouter.SendPacket(p) // to nobody: lost, as on any network
+	return nil
+}
+
+func (r *router) set(addr string, cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut[addr] = cut
+}
+
+func newLab(t testing.TB, simulated bool) *lab {
+	t.Helper()
+	founder, err := identity.Found(t.TempDir(), mesh.Worker, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t: t, founder: founder, addrs: map[mesh.NodeID]string{}, evicted: map[mesh.NodeID]bool{}}
+	if simulated {
+		l.router = &router{cut: map[string]bool{}}
+		l.net = &simnet.Simnet{Router: l.router}
+	}
+	return l
+}
+
+// member makes the identity of another node of the mesh.
+func (l *lab) member() *identity.Identity {
+	l.t.Helper()
+	dir := l.t.TempDir()
+	key, err := identity.EnsureKey(dir)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	ca, err := l.founder.Authority()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	cert, err := ca.Sign(key.Public(), mesh.Worker, time.Now())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	id, err := identity.Admit(dir, key,
+		identity.Admission{Certificate: cert, CA: ca.Certificate(), Keyring: l.founder.Keyring()}, time.Now())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return id
+}
+
+func (l *lab) conf(id *identity.Identity) Config {
+	return Config{
+		Addr:     netip.MustParseAddrPort("127.0.0.1:0"),
+		Identity: id,
+		Log:      slog.New(slog.NewTextHandler(&l.log, nil)),
+		Admitted: func(n mesh.NodeID) bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return !l.evicted[n]
+		},
+		Resolve: func(n mesh.NodeID) (string, bool) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			a, ok := l.addrs[n]
+			return a, ok
+		},
+	}
+}
+
+// listen starts an endpoint; in a bubble it is at 10.0.0.<host>:7000.
+func (l *lab) listen(id *identity.Identity, host byte, change func(*Config)) *Endpoint {
+	l.t.Helper()
+	conf := l.conf(id)
+	if l.net != nil {
+		conf.Conn = l.plug(host)
+	}
+	if change != nil {
+		change(&conf)
+	}
+	e, err := Listen(conf)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.addrs[id.ID()] = e.Addr().String()
+	l.mu.Unlock()
+	return e
+}
+
+// plug connects a socket to the simulated network, 5 ms from any other.
+func (l *lab) plug(host byte) net.PacketConn {
+	addr := &net.UDPAddr{IP: net.IP{10, 0, 0, host}, Port: 7000}
+	link := &simnet.SimulatedLink{Latency: 5 * time.Millisecond, UploadPacket: l.router}
+	c := simnet.NewBlockingSimConn(addr, link)
+	l.router.AddNode(addr, link)
+	link.Start()
+	return &plugged{c, link}
+}
+
+// plugged is a socket that takes its link along when it closes.
+type plugged struct {
+	*simnet.SimConn
+	link *simnet.SimulatedLink
+}
+
+func (p *plugged) Close() error { return errors.Join(p.SimConn.Close(), p.link.Close()) }
+
+// bubble runs a test in virtual time and gives what is left the time to end.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f(t)
+		time.Sleep(time.Minute)
+	})
+}
+
+func closeAll(t testing.TB, ends ...*Endpoint) {
+	t.Helper()
+	for _, e := range ends {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// logBuffer keeps what was logged.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), s)
+}
+
+// next is the next message, or fails the test after a while.
+func next(t testing.TB, e *Endpoint) Message {
+	t.Helper()
+	select {
+	case m := <-e.Received():
+		return m
+	case <-time.After(10 * time.Second):
+		t.Fatal("no message came")
+		return Message{}
+	}
+}
+
+func TestMessagesArriveInOrderWithTheirSender(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		defer closeAll(t, a, b)
+		const n = 500
+		for i := range n {
+			a.Send(b.Self(), fmt.Appendf(nil, "%d", i))
+		}
+		for i := range n {
+			m := next(t, b)
+			if m.From != a.Self() || string(m.Body) != fmt.Sprint(i) {
+				t.Fatalf("message %d: got %q from %q", i, m.Body, m.From)
+			}
+		}
+		b.Send(a.Self(), []byte("answer"))
+		if m := next(t, a); m.From != b.Self() || string(m.Body) != "answer" {
+			t.Errorf("got %q from %q", m.Body, m.From)
+		}
+		if s := b.Stats(); s.Dials != 0 || s.Connections != 1 {
+			t.Errorf("the answer went over another connection: %+v", s)
+		}
+	})
+}
+
+func TestALargeMessageArrivesAndATooLargeOneIsCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		defer closeAll(t, a, b)
+		body := bytes.Repeat([]byte("x"), MaxMessage)
+		a.Send(b.Self(), append(body, 'y'))
+		a.Send(b.Self(), nil)
+		a.Send(a.Self(), []byte("to myself"))
+		a.Send(b.Self(), body)
+		if m := next(t, b); !bytes.Equal(m.Body, body) {
+			t.Errorf("got %d bytes, want %d", len(m.Body), len(body))
+		}
+		if s := a.Stats(); s.Dropped != 3 || s.Sent != 1 {
+			t.Errorf("got %+v, want 3 dropped, 1 sent", s)
+		}
+	})
+}
+
+func TestWhatWaitsForAnUnreachablePeerIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a := l.listen(l.founder, 1, nil)
+		defer closeAll(t, a)
+		gone := l.member().ID()
+		l.addrs[gone] = "10.0.0.9:7000"
+		start := time.Now()
+		for range 3 * maxQueued {
+			a.Send(gone, []byte("hello"))
+		}
+		if time.Since(start) != 0 {
+			t.Error("Send has blocked")
+		}
+		time.Sleep(2 * dialTimeout)
+		if s := a.Stats(); s.Dropped != 3*maxQueued || s.Dials != 1 {
+			t.Errorf("got %+v, want all dropped after one dial", s)
+		}
+		big := bytes.Repeat([]byte("x"), MaxMessage)
+		for range 2 * maxQueuedLen / MaxMessage {
+			a.Send(gone, big)
+		}
+		p := a.peers[gone]
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.queuedLen > maxQueuedLen {
+			t.Errorf("%d bytes wait, more than %d", p.queuedLen, maxQueuedLen)
+		}
+	})
+}
+
+// TestAPeerThatRestartsIsReachedAtOnce: its answer to the next packet says
+// that it has forgotten us; nobody waits for a timeout.
+func TestAPeerThatRestartsIsReachedAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a := l.listen(l.founder, 1, nil)
+		defer closeAll(t, a)
+		idB := l.member()
+		b := l.listen(idB, 2, nil)
+		a.Send(b.Self(), []byte("one"))
+		next(t, b)
+
+		l.router.set("10.0.0.2:7000", true) // so that nothing of its goodbye is heard
+		closeAll(t, b)
+		time.Sleep(time.Second)
+		l.router.set("10.0.0.2:7000", false)
+		b = l.listen(idB, 2, nil)
+		defer closeAll(t, b)
+		start := time.Now()
+		for i := 0; ; i++ {
+			a.Send(b.Self(), []byte("two"))
+			select {
+			case m := <-b.Received():
+				if string(m.Body) != "two" {
+					t.Errorf("got %q", m.Body)
+				}
+				if took := time.Since(start); took > 300*time.Millisecond {
+					t.Errorf("took %v", took)
+				}
+				return
+			case <-time.After(50 * time.Millisecond):
+				if i > 100 {
+					t.Fatal("never reached")
+				}
+			}
+		}
+	})
+}
+
+func TestADroppedPeerIsReachedWhereItIsNow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a := l.listen(l.founder, 1, nil)
+		defer closeAll(t, a)
+		idB := l.member()
+		b := l.listen(idB, 2, nil)
+		a.Send(b.Self(), []byte("one"))
+		next(t, b)
+		l.router.set("10.0.0.2:7000", true)
+		closeAll(t, b)
+
+		b = l.listen(idB, 3, nil)
+		defer closeAll(t, b)
+		a.Drop(b.Self())
+		a.Send(b.Self(), []byte("two"))
+		if m := next(t, b); string(m.Body) != "two" {
+			t.Errorf("got %q", m.Body)
+		}
+	})
+}
+
+func TestTwoThatCallEachOtherAtOnceBothGetThrough(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		defer closeAll(t, a, b)
+		for i := range 20 {
+			a.Send(b.Self(), []byte{byte(i + 1)})
+			b.Send(a.Self(), []byte{byte(i + 1)})
+		}
+		for i := range 20 {
+			if m := next(t, a); m.Body[0] != byte(i+1) {
+				t.Fatalf("a got %d, want %d", m.Body[0], i+1)
+			}
+			if m := next(t, b); m.Body[0] != byte(i+1) {
+				t.Fatalf("b got %d, want %d", m.Body[0], i+1)
+			}
+		}
+		if s := a.Stats(); s.Connections > 2 {
+			t.Errorf("%d connections", s.Connections)
+		}
+	})
+}
+
+func TestAnIdleConnectionSaysNothingAndIsLetGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		defer closeAll(t, a, b)
+		a.Send(b.Self(), []byte("one"))
+		next(t, b)
+		time.Sleep(time.Second)
+		sent := connectionOf(t, a).ConnectionStats().PacketsSent
+		time.Sleep(idleTimeout / 2)
+		if now := connectionOf(t, a).ConnectionStats().PacketsSent; now != sent {
+			t.Errorf("%d packets on an idle connection", now-sent)
+		}
+		time.Sleep(idleTimeout)
+		if s := a.Stats(); s.Connections != 0 {
+			t.Errorf("%d connections after the idle time", s.Connections)
+		}
+		a.Send(b.Self(), []byte("two"))
+		if m := next(t, b); string(m.Body) != "two" {
+			t.Errorf("got %q", m.Body)
+		}
+	})
+}
+
+func connectionOf(t *testing.T, e *Endpoint) *quic.Conn {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for c := range e.live {
+		return c
+	}
+	t.Fatal("there is no connection")
+	return nil
+}
+
+func TestAnEvictedPeerIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		defer closeAll(t, a, b)
+		l.mu.Lock()
+		l.evicted[b.Self()] = true
+		l.mu.Unlock()
+		// b does not know yet, and calls.
+		for range 20 {
+			b.Send(a.Self(), []byte("let me in"))
+			time.Sleep(time.Second)
+		}
+		if s := a.Stats(); s.Received != 0 || s.Refused == 0 || s.Connections != 0 {
+			t.Errorf("got %+v", s)
+		}
+		if n := l.log.count("evicted"); n != 1 {
+			t.Errorf("%d lines say so, want 1", n)
+		}
+		if _, err := a.Open(t.Context(), b.Self(), KindAPI); !errors.Is(err, identity.ErrEvicted) {
+			t.Errorf("Open: got %v", err)
+		}
+	})
+}
+
+func TestStreamsReachTheListenerOfTheirKind(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		defer closeAll(t, a, b)
+		api := b.Listener(KindAPI)
+		c, err := a.Open(t.Context(), b.Self(), KindAPI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		s, err := api.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if PeerOf(s) != a.Self() || PeerOf(c) != b.Self() {
+			t.Errorf("peers are %q and %q", PeerOf(s), PeerOf(c))
+		}
+		if _, err := c.Write([]byte("question")); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 8)
+		if _, err := io.ReadFull(s, buf); err != nil || string(buf) != "question" {
+			t.Errorf("got %q, %v", buf, err)
+		}
+		if err := api.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := api.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept after Close: %v", err)
+		}
+		// Nobody listens now: the next is refused, at once.
+		c2, err := a.Open(t.Context(), b.Self(), KindAPI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c2.Read(buf); err == nil {
+			t.Error("read from a stream that nobody took")
+		}
+		if b.Stats().StreamsRefused != 1 {
+			t.Errorf("got %+v", b.Stats())
+		}
+	})
+}
+
+func TestOpenGivesUpWithItsContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a := l.listen(l.founder, 1, nil)
+		defer closeAll(t, a)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		gone := l.member().ID()
+		l.addrs[gone] = "10.0.0.9:7000"
+		start := time.Now()
+		if _, err := a.Open(ctx, gone, KindAPI); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+		if _, err := a.Open(t.Context(), "nobody", KindAPI); !errors.Is(err, errUnknown) {
+			t.Errorf("got %v, want that the address is not known", err)
+		}
+	})
+}
+
+func TestAfterCloseNothingIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		a.Send(b.Self(), []byte("one"))
+		next(t, b)
+		closeAll(t, a)
+		if _, err := a.Open(t.Context(), b.Self(), KindAPI); err == nil {
+			t.Error("opened a stream on a closed endpoint")
+		}
+		a.Send(b.Self(), []byte("two"))
+		time.Sleep(time.Second)
+		if s := b.Stats(); s.Connections != 0 {
+			t.Errorf("the other end still has %d connections", s.Connections)
+		}
+		closeAll(t, a, b) // twice does no harm
+	})
+}
+
+func TestListenRefusesWhatCannotWork(t *testing.T) {
+	l := newLab(t, false)
+	good := l.conf(l.founder)
+	for name, change := range map[string]func(*Config){
+		"no identity": func(c *Config) { c.Identity = nil },
+		"no log":      func(c *Config) { c.Log = nil },
+		"no address":  func(c *Config) { c.Addr = netip.AddrPort{} },
+		"foreign IP":  func(c *Config) { c.Addr = netip.MustParseAddrPort("192.0.2.1:0") },
+	} {
+		conf := good
+		change(&conf)
+		if e, err := Listen(conf); err == nil {
+			t.Errorf("%s: it listens", name)
+			closeAll(t, e)
+		}
+	}
+}
