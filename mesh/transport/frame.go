@@ -48,9 +48,17 @@ func readFrame(r io.Reader) ([]byte, error) {
 	}
 	body := make([]byte, n)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, fmt.Errorf("read frame: %w", err)
+		return nil, fmt.Errorf("read frame: %w", cut(err))
 	}
 	return body, nil
+}
+
+// cut is the end of a stream where more was announced.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // acceptMessages reads a peer's messages from one connection, one stream

@@ -103,7 +103,7 @@ func dialFault(addr string, err error) *mesh.Fault {
 	var handshake *quic.HandshakeTimeoutError
 	switch {
 	case errors.Is(err, identity.ErrWrongMesh):
-		return mesh.Faultf(mesh.Denied, "join mesh at %q: %v", addr, errors.Unwrap(err)).
+		return mesh.Faultf(mesh.Denied, "join mesh at %q: it belongs to another mesh than the token", addr).
 			Hint("the token is for another mesh: make one with \"mn mesh token create\" on a node of this one")
 	case errors.As(err, &idle), errors.As(err, &handshake), errors.Is(err, context.DeadlineExceeded):
 		return mesh.Faultf(mesh.Unavailable, "join mesh at %q: nothing answers there", addr).
