@@ -20,10 +20,6 @@
 package lease
 
 import (
-	"crypto/ed25519"
-	"math/rand/v2"
-	"time"
-
 	"mn/crdt"
 	"mn/mesh"
 )
@@ -105,53 +101,3 @@ func (Tick) input()     {}
 func (Received) input() {}
 func (Members) input()  {}
 func (Bid) input()      {}
-
-// Party is one node's part in leases and roster. It is not safe for concurrent
-// use: one goroutine owns it.
-type Party struct{}
-
-// New makes a Party from what it kept, at now since boot. The facts of this
-// start go out with the first Output. A node without facts takes part in
-// nothing until [Party.Bootstrap] or [Party.Adopt].
-func New(self mesh.NodeID, key ed25519.PrivateKey, cfg Config, facts []Fact,
-	rng *rand.Rand, now time.Duration,
-) (*Party, error) {
-	return &Party{}, nil
-}
-
-// Bootstrap founds a mesh: roster epoch 1 with this node as its only voter.
-func (p *Party) Bootstrap(now time.Duration) (Output, error) { return Output{}, nil }
-
-// Adopt takes the roster that came with this node's certificate, newest last.
-// A node that has a roster already takes only what follows it with proof.
-func (p *Party) Adopt(now time.Duration, chain []Roster) (Output, error) { return Output{}, nil }
-
-// Force installs a roster of these voters without asking the old ones: a person
-// vouches that the missing ones are off for good. The reason is kept in it.
-func (p *Party) Force(now time.Duration, voters []mesh.Member, reason string) (Output, error) {
-	return Output{}, nil
-}
-
-// Step takes one input at now and returns what must be done about it.
-func (p *Party) Step(now time.Duration, in Input) Output { return Output{} }
-
-// Wake is when the Party wants a Tick, at the latest.
-func (p *Party) Wake() time.Duration { return 0 }
-
-// Held is the fence under which this node holds slot at now. Whoever acts on it
-// asks again right before, with a clock read anew.
-func (p *Party) Held(now time.Duration, slot mesh.Slot) (crdt.Fence, bool) {
-	return crdt.Fence{}, false
-}
-
-// Coordinator is the node that is known to hold slot at now, or "": a hint.
-func (p *Party) Coordinator(now time.Duration, slot mesh.Slot) mesh.NodeID { return "" }
-
-// Roster is the roster that stands. Its epoch is 0 before there is one.
-func (p *Party) Roster() Roster { return Roster{} }
-
-// Chain is the rosters that a joining node adopts, newest last.
-func (p *Party) Chain() []Roster { return nil }
-
-// Majority says whether more than half of all voters are alive.
-func (p *Party) Majority(alive func(mesh.NodeID) bool) bool { return false }

@@ -1,0 +1,463 @@
+package lease
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// The limits of a bidder.
+const (
+	backoffMax = 4 // doublings of the wait between two attempts
+	stuckAfter = 3 // repetitions after which the roster may be an old one
+	groupsFew  = 3 // ballots held side by side before they are made one again
+)
+
+const never = time.Duration(-1 << 62)
+
+// acks is, by voter's seat, when the newest request that it granted was sent,
+// on the bidder's own clock.
+type acks [VotersMax]time.Duration
+
+func noAcks() acks {
+	var a acks
+	for i := range a {
+		a[i] = never
+	}
+	return a
+}
+
+// since is the latest time such that a quorum granted requests sent then or
+// later: each of them keeps its grant for a lease's length after that.
+func (a *acks) since(quorum int) time.Duration {
+	sorted := slices.Clone(a[:])
+	slices.Sort(sorted)
+	return sorted[VotersMax-quorum]
+}
+
+// attempt is a bid for a slot under one ballot.
+type attempt struct {
+	ballot   uint64 // 0: there is none
+	promised uint8  // by seat
+	refused  uint8  // by seat: a higher ballot was promised
+	proposed bool   // a quorum has promised
+	acks     acks
+	next     time.Duration // asks again
+	tries    int
+}
+
+// claim is this node's side of one slot.
+type claim struct {
+	wanted    bool
+	dropped   time.Duration // since when it is not wanted
+	held      crdt.Fence    // zero: not held
+	acks      acks
+	until     time.Duration // of what is held
+	contested bool          // a voter has promised a higher ballot: take one above it
+	top       uint64        // highest ballot heard of
+	next      time.Duration // no attempt begins before
+	losses    int
+	try       attempt
+	busy      [VotersMax]time.Duration // by seat: granted to another until then
+	holder    mesh.NodeID              // the other, as far as known
+	holds     time.Duration            // until then
+}
+
+// bidder is this node as one that bids for slots and holds them.
+type bidder struct {
+	claims  [mesh.Slots]claim
+	sent    time.Duration // the newest renewal
+	pending bool          // not yet granted by a quorum
+	renewAt time.Duration
+	askAt   time.Duration // asks a peer for a newer roster
+}
+
+func newBidder(now time.Duration) bidder {
+	b := bidder{renewAt: now, askAt: now}
+	for i := range b.claims {
+		b.claims[i].acks = noAcks()
+	}
+	return b
+}
+
+func (p *Party) onBid(wanted SlotSet) {
+	for i := range p.bidder.claims {
+		c := &p.bidder.claims[i]
+		want := wanted.Has(mesh.Slot(i))
+		if c.wanted && !want {
+			c.dropped = p.now
+		}
+		c.wanted = want
+	}
+}
+
+// valid says whether the claim holds its slot at now.
+func (c *claim) valid(now time.Duration) bool { return !c.held.IsZero() && now < c.until }
+
+// bid does what is due for leases, at most once a slot.
+func (p *Party) bid() {
+	p.expire()
+	if p.roster.Epoch == 0 || p.evicted {
+		return
+	}
+	p.yield()
+	p.repeat()
+	p.begin()
+	p.renew()
+	p.inquire()
+}
+
+// expire gives up what was not renewed in time.
+func (p *Party) expire() {
+	for slot, c := range p.claimed() {
+		if !c.held.IsZero() && !c.valid(p.now) {
+			p.change(Expired, c.held, slot)
+			c.held = crdt.Fence{}
+		}
+	}
+}
+
+// claimed yields every slot with its claim.
+func (p *Party) claimed() func(yield func(mesh.Slot, *claim) bool) {
+	return func(yield func(mesh.Slot, *claim) bool) {
+		for i := range p.bidder.claims {
+			if !yield(mesh.Slot(i), &p.bidder.claims[i]) {
+				return
+			}
+		}
+	}
+}
+
+// yield gives back slots that have not been wanted for long enough. It holds
+// them no longer from this instant on, before anybody is told.
+func (p *Party) yield() {
+	var groups []group
+	for slot, c := range p.claimed() {
+		if c.wanted || p.now < c.dropped+p.cfg.Yield {
+			continue
+		}
+		if c.try.ballot != 0 {
+			groups = addTo(groups, c.try.ballot, slot)
+			c.try = attempt{}
+		}
+		if c.held.IsZero() {
+			continue
+		}
+		if c.held.Epoch == p.roster.Epoch {
+			groups = addTo(groups, c.held.Ballot, slot)
+		}
+		p.change(Yielded, c.held, slot)
+		c.held = crdt.Fence{}
+	}
+	for part := range slices.Chunk(groups, groupsMax) {
+		p.broadcast(Message{Release: &release{part}})
+	}
+}
+
+// repeat asks again where answers are missing. A bid that some voter refused
+// for a higher ballot, and that no quorum wants, starts again above it.
+func (p *Party) repeat() {
+	var asks, proposals []group
+	for slot, c := range p.claimed() {
+		t := &c.try
+		if t.ballot == 0 || p.now < t.next {
+			continue
+		}
+		if t.refused != 0 {
+			p.lose(c, p.backoff(c.losses))
+			continue
+		}
+		t.tries++
+		t.next = p.now + min(p.cfg.Retry<<min(t.tries, backoffMax), p.renewTime())
+		if t.proposed {
+			proposals = addTo(proposals, t.ballot, slot)
+		} else {
+			asks = addTo(asks, t.ballot, slot)
+		}
+	}
+	for _, g := range asks {
+		ask := prepare(g)
+		p.broadcast(Message{Prepare: &ask})
+	}
+	p.propose(proposals)
+}
+
+func (p *Party) propose(groups []group) {
+	for part := range slices.Chunk(groups, groupsMax) {
+		p.broadcast(Message{Propose: &propose{p.now, part}})
+	}
+}
+
+// lose ends an attempt; the next one takes a higher ballot, after a wait.
+func (p *Party) lose(c *claim, wait time.Duration) {
+	c.try = attempt{}
+	c.next = p.now + wait
+	c.losses++
+}
+
+// backoff is a random wait that doubles with the losses. All slots of one step
+// wait equally if they lost equally often, so that they stay in one message.
+func (p *Party) backoff(losses int) time.Duration {
+	if p.jitter < 0 {
+		p.jitter = p.rng.Float64()
+	}
+	span := p.cfg.Retry << min(losses, backoffMax)
+	return time.Duration(p.jitter * float64(span))
+}
+
+// begin bids for all slots that are wanted and not held, under one ballot above
+// all that it has heard of: one message to each voter.
+func (p *Party) begin() {
+	var slots SlotSet
+	ballot := uint64(0)
+	for slot, c := range p.claimed() {
+		holding := c.held.Epoch == p.roster.Epoch && !c.held.IsZero() && !c.contested
+		if !c.wanted || holding || c.try.ballot != 0 || p.now < c.next {
+			continue
+		}
+		slots.Add(slot)
+		ballot = max(ballot, c.top)
+	}
+	ballot++
+	if slots.Empty() || ballot > ballotMax {
+		return
+	}
+	for slot := range slots.All() {
+		c := &p.bidder.claims[slot]
+		c.top = ballot
+		c.try = attempt{ballot: ballot, acks: noAcks(), next: p.now + p.cfg.Retry}
+	}
+	p.broadcast(Message{Prepare: &prepare{ballot, slots}})
+}
+
+// onPromise counts a voter's promises. The slots that have a quorum of them are
+// proposed at once, together.
+func (p *Party) onPromise(seat int, m *promise) {
+	bit := uint8(1) << seat
+	if m.Higher != nil && p.asking(m.Ballot, m.Higher.Slots) {
+		p.hear(seat, m.Higher)
+	}
+	var ready SlotSet
+	for slot := range m.Slots.All() {
+		c := &p.bidder.claims[slot]
+		t := &c.try
+		if t.ballot != m.Ballot {
+			continue
+		}
+		t.promised |= bit
+		c.busy[seat] = 0
+		if !t.proposed && bits.OnesCount8(t.promised) >= p.quorum {
+			t.proposed, t.tries, t.next = true, 0, p.now+p.cfg.Retry
+			ready.Add(slot)
+		}
+	}
+	for _, b := range m.Busy {
+		p.await(seat, m.Ballot, b)
+	}
+	if !ready.Empty() {
+		p.propose([]group{{m.Ballot, ready}})
+	}
+}
+
+// asking says whether the answer is about the present attempts: one about an
+// earlier ballot may name this node's own later one as the higher.
+func (p *Party) asking(ballot uint64, slots SlotSet) bool {
+	for slot := range slots.All() {
+		if p.bidder.claims[slot].try.ballot == ballot {
+			return true
+		}
+	}
+	return false
+}
+
+// hear takes note of a higher ballot, promised to another. A bid
+// that can no longer reach a quorum is given up; a slot that is held gets a
+// higher ballot in time, before the voters that still renew it become too few.
+func (p *Party) hear(seat int, higher *group) {
+	if higher == nil {
+		return
+	}
+	for slot := range higher.Slots.All() {
+		c := &p.bidder.claims[slot]
+		c.top = max(c.top, higher.Ballot)
+		t := &c.try
+		switch {
+		case t.ballot != 0 && higher.Ballot >= t.ballot:
+			t.refused |= 1 << seat
+			if bits.OnesCount8(t.refused) > len(p.roster.Voters)-p.quorum {
+				p.lose(c, p.backoff(c.losses))
+			}
+		case t.ballot == 0 && !c.held.IsZero() && !c.contested:
+			c.contested = true
+			c.next = p.now + p.backoff(0)
+		}
+	}
+}
+
+// await plans to ask again at the instant at which enough voters will be free,
+// and at each renewal time before, in case the holder gives its slot back.
+func (p *Party) await(seat int, ballot uint64, b busy) {
+	wait := min(max(b.Wait, 0), p.holdTime(lengthMax))
+	until := p.now + wait + drift(wait, 2*p.cfg.Rate)
+	for slot := range b.Slots.All() {
+		c := &p.bidder.claims[slot]
+		c.holder, c.holds = b.Holder, until
+		t := &c.try
+		if t.ballot != ballot || t.promised&(1<<seat) != 0 {
+			continue
+		}
+		c.busy[seat] = until
+		var waits []time.Duration
+		for _, w := range c.busy[:len(p.roster.Voters)] {
+			if w > p.now {
+				waits = append(waits, w)
+			}
+		}
+		slices.Sort(waits)
+		promises := bits.OnesCount8(t.promised)
+		missing := p.quorum - promises
+		if missing < 1 || missing > len(waits) {
+			continue
+		}
+		if promises+len(waits) == len(p.roster.Voters) {
+			t.tries, t.next = 0, p.now+p.renewTime() // all have answered
+		}
+		t.next = min(t.next, waits[missing-1])
+	}
+}
+
+// onAccept counts a voter's grants, each from when its request was sent.
+func (p *Party) onAccept(seat int, m *accept) {
+	if m.Sent > p.now || m.Sent < p.started {
+		return // not what this run has asked
+	}
+	p.hear(seat, m.Higher)
+	for _, g := range m.Groups {
+		fence := crdt.Fence{Epoch: p.roster.Epoch, Ballot: g.Ballot}
+		for slot := range g.Slots.All() {
+			c := &p.bidder.claims[slot]
+			switch {
+			case c.try.ballot == g.Ballot && c.try.proposed:
+				p.granted(slot, seat, m.Sent, fence)
+			case c.held == fence:
+				c.acks[seat] = max(c.acks[seat], m.Sent)
+				c.until = max(c.until, c.acks.since(p.quorum)+p.validTime())
+			}
+		}
+	}
+	if p.bidder.pending && p.renewed() {
+		p.bidder.pending = false
+		p.bidder.renewAt = p.bidder.sent + p.renewTime()
+	}
+}
+
+// granted counts one grant of an attempt. With a quorum of them the slot is
+// held, unless the answers took longer than the lease.
+func (p *Party) granted(slot mesh.Slot, seat int, sent time.Duration, fence crdt.Fence) {
+	c := &p.bidder.claims[slot]
+	c.try.acks[seat] = max(c.try.acks[seat], sent)
+	since := c.try.acks.since(p.quorum)
+	if since == never || p.now >= since+p.validTime() {
+		return
+	}
+	c.held, c.acks, c.until = fence, c.try.acks, since+p.validTime()
+	c.contested, c.losses, c.try = false, 0, attempt{}
+	c.holder = ""
+	p.bidder.renewAt = min(p.bidder.renewAt, since+p.renewTime())
+	p.change(Taken, fence, slot)
+}
+
+// renewed says whether a quorum has granted the newest renewal.
+func (p *Party) renewed() bool {
+	for _, c := range p.claimed() {
+		if c.held.Epoch == p.roster.Epoch && !c.held.IsZero() &&
+			c.acks.since(p.quorum) < p.bidder.sent {
+			return false
+		}
+	}
+	return true
+}
+
+// renew asks the voters to go on: one message to each for all slots. Bids of
+// several occasions have several ballots; when they become many, one new bid
+// makes them one, while the old ones still hold.
+func (p *Party) renew() {
+	b := &p.bidder
+	if p.now < b.renewAt {
+		return
+	}
+	var groups []group
+	for slot, c := range p.claimed() {
+		if c.valid(p.now) && c.held.Epoch == p.roster.Epoch {
+			groups = addTo(groups, c.held.Ballot, slot)
+		}
+	}
+	if len(groups) == 0 {
+		b.renewAt = p.now + p.renewTime()
+		return
+	}
+	b.sent, b.pending = p.now, true
+	b.renewAt = p.now + min(p.cfg.Retry, p.renewTime())
+	p.propose(groups)
+	if len(groups) > groupsFew {
+		for _, c := range p.claimed() {
+			c.contested = c.contested || !c.held.IsZero()
+		}
+	}
+}
+
+// renewTime is how often to renew: the roster's length may be shorter than what
+// this node is configured for.
+func (p *Party) renewTime() time.Duration { return min(p.cfg.Renew, p.roster.Length/3) }
+
+// inquire asks some peer whether there is a newer roster: now and then, and
+// soon if the voters that this node knows do not answer.
+func (p *Party) inquire() {
+	const calm = 10
+	b := &p.bidder
+	if p.now < b.askAt {
+		return
+	}
+	peers := p.peers.alive(p.self)
+	if len(peers) > 0 {
+		p.send(peers[p.rng.IntN(len(peers))], Message{})
+	}
+	b.askAt = p.now + p.renewTime()
+	if !p.stuck() {
+		b.askAt = p.now + calm*p.renewTime()
+	}
+}
+
+func (p *Party) stuck() bool {
+	for _, c := range p.claimed() {
+		if c.try.tries >= stuckAfter {
+			return true
+		}
+	}
+	return false
+}
+
+// rebid starts anew under a new roster: what is held stays held until its time,
+// and is bid for again at once.
+func (p *Party) rebid() {
+	for _, c := range p.claimed() {
+		c.try, c.top, c.losses, c.contested = attempt{}, 0, 0, false
+		c.next, c.busy = p.now, [VotersMax]time.Duration{}
+	}
+	p.bidder.pending = false
+}
+
+// drop gives up everything at once, without a word to anyone.
+func (p *Party) drop(kind ChangeKind) {
+	var slots SlotSet
+	for slot, c := range p.claimed() {
+		if !c.held.IsZero() {
+			slots.Add(slot)
+		}
+		c.held, c.try = crdt.Fence{}, attempt{}
+	}
+	p.out.Changes = append(p.out.Changes, Change{Kind: kind, Slots: slots})
+}

@@ -1,0 +1,154 @@
+package lease
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"slices"
+	"time"
+
+	"mn/mesh"
+)
+
+// membersMax bounds the admitted nodes that a party keeps track of.
+const membersMax = 4096
+
+// peer is an admitted node.
+type peer struct {
+	key     ed25519.PublicKey
+	witness bool
+	alive   bool          // by gossip: a hint
+	since   time.Duration // alive or not since then
+}
+
+// peers is who is in the mesh, as far as this node knows.
+type peers map[mesh.NodeID]peer
+
+// update takes a new list of members at now.
+func (ps peers) update(m Members, self mesh.NodeID, now time.Duration) {
+	admitted, alive, witness := map[mesh.NodeID]bool{}, setOf(m.Alive), setOf(m.Witnesses)
+	alive[self] = true
+	for _, member := range m.Admitted[:min(len(m.Admitted), membersMax)] {
+		id := member.ID
+		if len(member.Key) != ed25519.PublicKeySize || mesh.NodeIDOf(member.Key) != id {
+			continue // its record is not its own: it cannot be a voter
+		}
+		admitted[id] = true
+		old, known := ps[id]
+		if !known || old.alive != alive[id] {
+			old.since = now
+		}
+		ps[id] = peer{member.Key, witness[id], alive[id], old.since}
+	}
+	for id := range ps {
+		if !admitted[id] {
+			delete(ps, id)
+		}
+	}
+}
+
+func setOf(ids []mesh.NodeID) map[mesh.NodeID]bool {
+	set := make(map[mesh.NodeID]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
+}
+
+// alive is who seems to be alive beside self, by id.
+func (ps peers) alive(self mesh.NodeID) []mesh.NodeID {
+	var ids []mesh.NodeID
+	for id, p := range ps {
+		if p.alive && id != self {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// seats is how many voters so many admitted nodes have. Even numbers add a node
+// that can fail and no node that may.
+func seats(admitted int) int {
+	switch {
+	case admitted <= 2:
+		return 1
+	case admitted <= 4:
+		return 3
+	case admitted <= 8:
+		return 5
+	}
+	return VotersMax
+}
+
+// candidate is an admitted node that could be a voter.
+type candidate struct {
+	Voter
+	witness bool
+	current bool
+	alive   bool
+	fit     bool // alive for long enough, or a voter not lost for too long
+}
+
+// better orders candidates: who is fit, then witnesses, which have nothing else
+// to do, then who is a voter already, so that the roster moves little.
+func (c candidate) better(o candidate) int {
+	return cmp.Or(first(c.fit, o.fit), first(c.witness, o.witness),
+		first(c.current, o.current), cmp.Compare(c.ID, o.ID))
+}
+
+func first(a, b bool) int {
+	switch {
+	case a && !b:
+		return -1
+	case b && !a:
+		return 1
+	}
+	return 0
+}
+
+// choose is who should be the voters: nil if those of now shall stay. Voters
+// become fewer only because fewer nodes are admitted, never because some are
+// dead; and none are chosen whose own majority is not alive.
+func choose(now []Voter, candidates []candidate) []Voter {
+	seats := seats(len(candidates))
+	able := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool {
+		return !c.fit && !c.current
+	})
+	slices.SortFunc(able, candidate.better)
+	size := min(seats, len(able)-(1-len(able)%2))
+	if size < 1 || size < min(seats, len(now)) {
+		return nil
+	}
+	var voters []Voter
+	alive := 0
+	for _, c := range able[:size] {
+		voters = append(voters, c.Voter)
+		if c.alive {
+			alive++
+		}
+	}
+	slices.SortFunc(voters, byID)
+	stay := slices.EqualFunc(voters, now, func(a, b Voter) bool { return a.ID == b.ID })
+	if stay || alive <= size/2 {
+		return nil
+	}
+	return voters
+}
+
+// candidates is every admitted node as this one sees it.
+func (p *Party) candidates() []candidate {
+	var list []candidate
+	for id, peer := range p.peers {
+		c := candidate{Voter: Voter{id, peer.key}, witness: peer.witness, alive: peer.alive}
+		c.current = p.roster.Seat(id) >= 0
+		lasted := p.now - peer.since
+		switch {
+		case c.current:
+			c.fit = peer.alive || lasted < p.cfg.Replace
+		default:
+			c.fit = peer.alive && lasted >= p.cfg.Settle
+		}
+		list = append(list, c)
+	}
+	return list
+}

@@ -1,0 +1,374 @@
+package lease
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// loopMax bounds the messages that a node sends itself within one step: a bid
+// and a succession take a few each.
+const loopMax = 256
+
+// Party is one node's part in leases and roster. It is not safe for concurrent
+// use: one goroutine owns it.
+type Party struct {
+	self mesh.NodeID
+	key  ed25519.PrivateKey
+	cfg  Config
+	rng  *rand.Rand
+
+	now     time.Duration // of this step
+	started time.Duration
+	jitter  float64 // of this step; below 0 until it is drawn
+
+	run     run
+	seen    map[mesh.NodeID]run
+	barred  string // why this node must join anew
+	peers   peers
+	listed  bool // this node was among the admitted
+	evicted bool
+
+	chain  []Roster // newest last
+	roster Roster   // the newest
+	view   uint64   // of it: the first bytes of its digest
+	seat   int      // in it, or -1
+	quorum int      // of it: more than half of all voters, dead or alive
+	voting bool     // seat >= 0, as last announced
+
+	voter  voter
+	bidder bidder
+	box    ballotBox
+	drive  drive
+	spread spread
+
+	out  Output
+	loop []Message // to itself
+}
+
+// New makes a Party from what it kept, at now since boot. The facts of this
+// start go out with the first Output. A node without facts takes part in
+// nothing until [Party.Bootstrap] or [Party.Adopt].
+func New(self mesh.NodeID, key ed25519.PrivateKey, cfg Config, facts []Fact,
+	rng *rand.Rand, now time.Duration,
+) (*Party, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure leases: %w", err)
+	}
+	if pub, ok := key.Public().(ed25519.PublicKey); !ok || mesh.NodeIDOf(pub) != self {
+		return nil, fmt.Errorf("configure leases of %q: the key is another node's", self)
+	}
+	p := &Party{
+		self: self, key: key, cfg: cfg, rng: rng, now: now, started: now, jitter: -1,
+		seen: map[mesh.NodeID]run{}, peers: peers{}, seat: -1,
+	}
+	p.bidder = newBidder(now)
+	if err := p.load(facts); err != nil {
+		return nil, err
+	}
+	p.voting = p.seat >= 0
+	p.run = run{p.run.Count + 1, rng.Uint64()}
+	p.keep(keyRun, p.run)
+	return p, nil
+}
+
+// Bootstrap founds a mesh: roster epoch 1 with this node as its only voter.
+func (p *Party) Bootstrap(now time.Duration) (Output, error) {
+	p.begun(now)
+	if p.roster.Epoch != 0 {
+		return Output{}, fmt.Errorf("found a mesh: this node has a roster of %v", p.roster)
+	}
+	pub := slices.Clone([]byte(p.key.Public().(ed25519.PublicKey)))
+	p.append(Roster{Epoch: 1, Voters: []Voter{{p.self, pub}}, Length: p.cfg.Length})
+	p.enthrone(nil)
+	// No lease was ever granted in this mesh: there is none to wait for.
+	p.voter.blank, p.voter.openAt = now, now
+	p.due()
+	return p.take(), nil
+}
+
+// Adopt takes the roster that came with this node's certificate, newest last.
+// A node that has a roster already takes only what follows it with proof.
+func (p *Party) Adopt(now time.Duration, chain []Roster) (Output, error) {
+	p.begun(now)
+	if len(chain) == 0 {
+		return Output{}, errors.New("adopt a roster: there is none")
+	}
+	last := chain[len(chain)-1]
+	if p.roster.Epoch == 0 {
+		if err := last.check(); err != nil {
+			return Output{}, fmt.Errorf("adopt a roster: %w", err)
+		}
+		if last.Seat(p.self) >= 0 {
+			return Output{}, fmt.Errorf("adopt %v: this node votes in it and has no memory "+
+				"of what it promised: it must join with a new key", last)
+		}
+		p.append(last)
+		p.enthrone(nil)
+	}
+	before := p.roster.Epoch
+	var err error
+	for _, r := range chain {
+		if r.Epoch > p.roster.Epoch && err == nil {
+			err = p.follow(r)
+		}
+	}
+	if p.roster.Epoch > before {
+		p.enthrone(nil)
+	}
+	p.due()
+	return p.take(), err
+}
+
+// Force installs a roster of these voters without asking the old ones: a person
+// vouches that the missing ones are off for good. The reason is kept in it.
+func (p *Party) Force(now time.Duration, voters []mesh.Member, reason string) (Output, error) {
+	p.begun(now)
+	old := p.roster
+	r := Roster{
+		Epoch: (old.Epoch/forceStep + 1) * forceStep, Length: p.cfg.Length, Forced: reason,
+	}
+	if reason == "" || old.Epoch == 0 {
+		return Output{}, errors.New("force a roster: there must be a reason and an old roster")
+	}
+	r.Prev = old.digest()
+	for _, m := range voters {
+		r.Voters = append(r.Voters, Voter{m.ID, m.Key})
+	}
+	slices.SortFunc(r.Voters, byID)
+	r.Proof.Votes = []Signature{{p.self, ed25519.Sign(p.key, r.ballotText(0))}}
+	if err := r.vouched(old, p.keyOf); err != nil {
+		return Output{}, fmt.Errorf("force a roster: %w", err)
+	}
+	p.append(r)
+	p.enthrone(nil)
+	p.announce(old, r, nil)
+	p.due()
+	return p.take(), nil
+}
+
+// Step takes one input at now and returns what must be done about it.
+func (p *Party) Step(now time.Duration, in Input) Output {
+	p.begun(now)
+	switch in := in.(type) {
+	case Tick:
+	case Members:
+		p.onMembers(in)
+	case Bid:
+		p.onBid(in.Slots)
+	case Received:
+		p.receive(in.From, in.Msg)
+	}
+	p.due()
+	return p.take()
+}
+
+// begun starts a step. Time does not go back within a boot; if the caller's
+// does, the later reading counts.
+func (p *Party) begun(now time.Duration) {
+	p.now = max(p.now, now)
+	p.jitter = -1
+}
+
+// due does what is due now, and hears what this node has said to itself.
+func (p *Party) due() {
+	if p.barred != "" {
+		p.loop = nil
+		return
+	}
+	p.listen()
+	p.govern()
+	p.listen()
+	p.bid()
+	p.listen()
+}
+
+func (p *Party) listen() {
+	for n := 0; len(p.loop) > 0; n++ {
+		if n == loopMax {
+			panic("lease: a step does not come to an end")
+		}
+		m := p.loop[0]
+		p.loop = p.loop[1:]
+		p.hearOf(p.self, m)
+	}
+}
+
+// take ends a step.
+func (p *Party) take() Output {
+	if p.voter.dirty {
+		p.voter.dirty = false
+		p.keep(keyPromise, p.voter.ledger(p.roster.Epoch))
+	}
+	out := p.out
+	p.out = Output{}
+	return out
+}
+
+// send says m to a node; what a node says to itself it hears in the same step.
+func (p *Party) send(to mesh.NodeID, m Message) {
+	m.Epoch, m.View, m.Run = p.roster.Epoch, p.view, p.run
+	if to == p.self {
+		p.loop = append(p.loop, m)
+		return
+	}
+	p.out.Send = append(p.out.Send, Envelope{to, m})
+}
+
+// broadcast says m to every voter.
+func (p *Party) broadcast(m Message) {
+	for _, v := range p.roster.Voters {
+		p.send(v.ID, m)
+	}
+}
+
+// change adds a slot to the change of its kind and fence.
+func (p *Party) change(kind ChangeKind, fence crdt.Fence, slot mesh.Slot) {
+	for i := range p.out.Changes {
+		if c := &p.out.Changes[i]; c.Kind == kind && c.Fence == fence {
+			c.Slots.Add(slot)
+			return
+		}
+	}
+	p.out.Changes = append(p.out.Changes,
+		Change{Kind: kind, Fence: fence, Slots: SlotsOf(slot)})
+}
+
+func (p *Party) refuse(from mesh.NodeID, err error) {
+	p.out.Changes = append(p.out.Changes, Change{Kind: Refused, Peer: from, Text: err.Error()})
+}
+
+// onMembers takes the list of members. A node that was admitted and is no
+// longer stops at once, before it says another word (R9).
+func (p *Party) onMembers(m Members) {
+	p.peers.update(m, p.self, p.now)
+	_, admitted := p.peers[p.self]
+	if p.listed && !admitted && !p.evicted {
+		p.drop(Evicted)
+	}
+	p.evicted = p.listed && !admitted
+	p.listed = p.listed || admitted
+}
+
+// receive takes a message from another node: only from one that is admitted or
+// a voter, and only from its newest run.
+func (p *Party) receive(from mesh.NodeID, m Message) {
+	if p.barred != "" || p.evicted || from == p.self {
+		return
+	}
+	if err := m.check(); err != nil {
+		p.refuse(from, err)
+		return
+	}
+	if _, admitted := p.peers[from]; !admitted && p.roster.Seat(from) < 0 {
+		p.refuse(from, errStranger)
+		return
+	}
+	if m.Stale != nil {
+		if *m.Stale == p.run {
+			p.bar()
+		}
+		return
+	}
+	if !p.fresh(from, m.Run) {
+		p.send(from, Message{Stale: &m.Run})
+		return
+	}
+	p.hearOf(from, m)
+}
+
+var errStranger = errors.New("sender is neither admitted nor a voter")
+
+// fresh notes the run of a peer, durably. An earlier one, or another one with
+// the same number, speaks for a disk that was restored or copied: what it has
+// promised since is forgotten, so nothing that it says counts (R4).
+func (p *Party) fresh(from mesh.NodeID, r run) bool {
+	known := p.seen[from]
+	if r.Count < known.Count || (r.Count == known.Count && r.Nonce != known.Nonce) {
+		return false
+	}
+	if r.Count == known.Count {
+		return true
+	}
+	p.seen[from] = r
+	for id := range p.seen {
+		if _, admitted := p.peers[id]; !admitted && p.roster.Seat(id) < 0 {
+			delete(p.seen, id)
+		}
+	}
+	p.keep(keySeen, p.seen)
+	return true
+}
+
+// bar ends this node's part for good: a newer life of it, or a twin, was seen.
+func (p *Party) bar() {
+	p.barred = "a peer knows a newer run of this node: its disk was restored or copied"
+	p.keep(keyBarred, p.barred)
+	p.drop(Barred)
+	p.out.Changes[len(p.out.Changes)-1].Text = p.barred
+}
+
+// hearOf acts on a message. Views must match: an older one is told what is
+// newer, with proof, a newer one is asked for it (R8). Two views of one epoch
+// exist only if two persons forced one each: then the greater stands.
+func (p *Party) hearOf(from mesh.NodeID, m Message) {
+	if m.Chain != nil {
+		p.onChain(from, m.Chain)
+		return
+	}
+	switch {
+	case m.Epoch < p.roster.Epoch:
+		p.send(from, Message{Chain: &chain{Entries: p.after(m.Epoch)}})
+		return
+	case m.Epoch > p.roster.Epoch:
+		p.send(from, Message{})
+		return
+	case m.View < p.view:
+		p.send(from, Message{Chain: &chain{Entries: []Roster{p.roster}}})
+		return
+	case m.View > p.view:
+		p.send(from, Message{})
+		return
+	}
+	p.knowing(from)
+	p.dispatch(from, p.roster.Seat(from), m)
+}
+
+// after is the next few rosters after an epoch.
+func (p *Party) after(epoch uint64) []Roster {
+	i := slices.IndexFunc(p.chain, func(r Roster) bool { return r.Epoch > epoch })
+	return slices.Clone(p.chain[i:min(i+entriesMax, len(p.chain))])
+}
+
+// dispatch hands a message of the present epoch to the part that it is for.
+// Answers count only from voters.
+func (p *Party) dispatch(from mesh.NodeID, seat int, m Message) {
+	by := asker{from, m.Run.Count}
+	switch {
+	case m.Prepare != nil:
+		p.onPrepare(by, m.Prepare)
+	case m.Propose != nil:
+		p.onPropose(by, m.Propose)
+	case m.Release != nil:
+		p.onRelease(from, m.Release)
+	case m.Seek != nil:
+		p.onSeek(from, m.Seek)
+	case m.Elect != nil:
+		p.onElect(from, m.Elect)
+	case seat < 0:
+	case m.Promise != nil:
+		p.onPromise(seat, m.Promise)
+	case m.Accept != nil:
+		p.onAccept(seat, m.Accept)
+	case m.Vow != nil:
+		p.onVow(seat, m.Vow)
+	case m.Vote != nil:
+		p.onVote(seat, m.Vote)
+	}
+}
