@@ -66,7 +66,10 @@ type TaskStatus struct {
 	ExitCode   *int       `json:"exit_code,omitempty"` // 128+n if signal n ended it
 	Restarts   int        `json:"restarts,omitempty"`
 	NextStart  time.Time  `json:"next_start,omitzero"` // in Backoff
-	Reason     string     `json:"reason,omitempty"`
+	// RestartedAt are the restarts that the policy still counts, oldest first:
+	// an agent that restarts does not forget them.
+	RestartedAt []time.Time `json:"restarted_at,omitempty"`
+	Reason      string      `json:"reason,omitempty"`
 }
 
 // Status is the actual state of an allocation. Only its node writes it.

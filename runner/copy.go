@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"mn/crdt"
@@ -20,8 +22,8 @@ type Facts struct {
 type Input interface{ input() }
 
 // Resume is the first input after a restart of the agent: what the node last
-// said about the copy, and what the driver found of it. A task that had been
-// started and was not found counts as ended.
+// said about the copy, nil if nothing, and what the driver found of it. A task
+// that had been started and was not found counts as ended.
 type Resume struct {
 	Status *mesh.Status
 	Found  []Observation // of this allocation; others are ignored
@@ -29,13 +31,14 @@ type Resume struct {
 
 // Run is the decision to run, as it now stands. It starts what has not been
 // started and is otherwise without effect, but that the tasks started from now
-// on see this fence.
+// on see this fence. A copy of a majority job starts only with its first Renew:
+// the decision may be old.
 type Run struct{ Fence crdt.Fence }
 
 // Stop is the decision to stop, and why.
 type Stop struct{ Reason string }
 
-// Renew puts off the dead-man's switch to Lease from now.
+// Renew puts off the dead-man's switch of a majority job to Lease from now.
 type Renew struct{ Lease time.Duration }
 
 // Observed is what the driver saw.
@@ -55,7 +58,7 @@ func (Tick) input()     {}
 type Output struct {
 	Orders  []Order
 	Events  []mesh.Event // without time and node
-	Changed bool         // Status is not what it was
+	Changed bool         // Status is not what it was, or has never been asked for
 }
 
 // Copy is the state machine of one allocation on its node: all tasks of the
@@ -63,22 +66,215 @@ type Output struct {
 // stopped and the copy has failed.
 type Copy struct {
 	alloc mesh.Alloc
-	group mesh.Group
 	job   *mesh.Job
 	facts Facts
+	tasks []*task
+
+	fence   crdt.Fence
+	run     bool          // told to run
+	stop    string        // why it is to end; "" if it is not
+	leased  bool          // a majority job: runs only until
+	until   time.Duration // since boot; 0 before the first renewal
+	retired bool          // the driver may have the room
+	at      time.Time // of the last change
+
+	now      Now
+	out      Output
+	reported bool
 }
 
 // NewCopy makes the machine of an allocation that has not been started.
 func NewCopy(a mesh.Alloc, g mesh.Group, job *mesh.Job, f Facts) *Copy {
-	return &Copy{alloc: a, group: g, job: job, facts: f}
+	c := &Copy{alloc: a, job: job, facts: f, fence: a.Fence}
+	c.leased = job.Recovery.Partition() == mesh.Majority
+	for i := range g.Tasks {
+		c.tasks = append(c.tasks, newTask(job, &g.Tasks[i]))
+	}
+	return c
 }
 
 // Step takes what happened at time now.
-func (c *Copy) Step(now Now, in Input) Output { return Output{} }
+func (c *Copy) Step(now Now, in Input) Output {
+	before := c.statuses()
+	c.now, c.out = now, Output{}
+	switch in := in.(type) {
+	case Resume:
+		c.resume(in)
+	case Run:
+		c.run, c.fence = true, in.Fence
+	case Stop:
+		if c.stop == "" {
+			c.stop = in.Reason
+			if c.stop == "" {
+				c.stop = "told to stop"
+			}
+		}
+	case Renew:
+		c.renew(in.Lease)
+	case Observed:
+		c.observed(in.Observation)
+	case Tick:
+	}
+	c.advance()
+	c.out.Changed = !c.reported || !slices.EqualFunc(before, c.statuses(), sameStatus)
+	if c.out.Changed {
+		c.reported, c.at = true, now.Wall
+	}
+	return c.out
+}
 
 // Status is the actual state.
-func (c *Copy) Status() mesh.Status { return mesh.Status{} }
+func (c *Copy) Status() mesh.Status {
+	return mesh.Status{
+		Alloc: c.alloc.ID,
+		Job:   c.alloc.Job,
+		Node:  c.facts.Node,
+		Boot:  c.facts.Boot,
+		State: c.state(),
+		Tasks: c.statuses(),
+		Fence: c.fence,
+		At:    c.at,
+	}
+}
 
 // Wake is the instant by which the copy wants a Tick; [Never] if it waits for
 // nothing.
-func (c *Copy) Wake() time.Duration { return Never }
+func (c *Copy) Wake() time.Duration {
+	at := Never
+	for _, t := range c.tasks {
+		switch {
+		case t.status.State == mesh.Stopping:
+			at = min(at, t.tellAgain)
+		case t.status.State == mesh.Backoff && c.mayStartAt(max(t.next, c.now.Boot)):
+			at = min(at, t.next)
+		}
+	}
+	return at
+}
+
+// mayStartAt says whether tasks may be started at an instant.
+func (c *Copy) mayStartAt(at time.Duration) bool {
+	return c.run && c.stop == "" && (!c.leased || at < c.until)
+}
+
+// statuses are the tasks' statuses, in the order of the job file.
+func (c *Copy) statuses() []mesh.TaskStatus {
+	all := make([]mesh.TaskStatus, len(c.tasks))
+	for i, t := range c.tasks {
+		all[i] = t.status
+	}
+	return all
+}
+
+func sameStatus(a, b mesh.TaskStatus) bool {
+	return a.State == b.State && a.PID == b.PID && a.Reason == b.Reason && a.Restarts == b.Restarts &&
+		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.NextStart.Equal(b.NextStart)
+}
+
+// state is that of the copy as a whole.
+func (c *Copy) state() mesh.AllocState {
+	count := map[mesh.AllocState]int{}
+	final := 0
+	for _, t := range c.tasks {
+		count[t.status.State]++
+		if t.status.State.Final() {
+			final++
+		}
+	}
+	switch {
+	case final == len(c.tasks):
+		for _, s := range []mesh.AllocState{mesh.Failed, mesh.Stopped} {
+			if count[s] > 0 {
+				return s
+			}
+		}
+		return mesh.Complete
+	case c.stop != "":
+		return mesh.Stopping
+	}
+	for _, s := range []mesh.AllocState{mesh.Backoff, mesh.Pending, mesh.Starting} {
+		if count[s] > 0 {
+			return s
+		}
+	}
+	return mesh.Running
+}
+
+// renew moves the end of the lease, for the tasks that run and those to come.
+func (c *Copy) renew(lease time.Duration) {
+	until := c.now.Boot + lease
+	if !c.leased || until <= c.until {
+		return
+	}
+	c.until = until
+	for _, t := range c.tasks {
+		if t.live {
+			c.order(Order{Verb: DoRenew, Task: t.def.Name, Until: until})
+		}
+	}
+}
+
+// advance orders what is due by now.
+func (c *Copy) advance() {
+	for _, t := range c.tasks {
+		if c.stop == "" {
+			c.startDue(t)
+		}
+	}
+	for _, t := range c.tasks {
+		if c.stop != "" {
+			c.stopDue(t)
+		}
+	}
+	if !c.retired && c.state().Final() {
+		c.retired = true
+		c.order(Order{Verb: DoRetire})
+	}
+}
+
+// startDue starts a task whose time has come.
+func (c *Copy) startDue(t *task) {
+	due := t.status.State == mesh.Pending || t.status.State == mesh.Backoff && t.next <= c.now.Boot
+	if !due || !c.mayStartAt(c.now.Boot) {
+		return
+	}
+	if t.charge {
+		t.charge = false
+		t.count(c.now)
+	}
+	spec, err := c.spec(t)
+	if err != nil {
+		c.fail(t, err.Error()) // it would fail in the same way again
+		return
+	}
+	t.attempt, t.live = spec.Attempt, true
+	t.status.State, t.status.Restarts = mesh.Starting, t.attempt-1
+	t.status.NextStart, t.status.Reason = time.Time{}, ""
+	c.order(Order{Verb: DoStart, Task: t.def.Name, Spec: &spec})
+}
+
+// stopDue stops a task that runs; told once in a while again, for an order that
+// was lost must not keep a copy for ever.
+func (c *Copy) stopDue(t *task) {
+	switch {
+	case t.status.State.Final():
+	case !t.live:
+		t.status.State, t.status.Reason, t.status.NextStart = mesh.Stopped, c.stop, time.Time{}
+	case t.status.State != mesh.Stopping || t.tellAgain <= c.now.Boot:
+		t.status.State, t.status.Reason = mesh.Stopping, c.stop
+		t.tellAgain = c.now.Boot + t.grace() + tellAgain
+		c.order(Order{Verb: DoStop, Task: t.def.Name, Grace: t.grace()})
+	}
+}
+
+func (c *Copy) order(o Order) {
+	o.Alloc = c.alloc.ID
+	c.out.Orders = append(c.out.Orders, o)
+}
+
+func (c *Copy) event(kind mesh.EventKind, t *task, text string) {
+	c.out.Events = append(c.out.Events, mesh.Event{
+		Kind: kind, Job: c.alloc.Job, Alloc: c.alloc.ID, Fence: c.fence,
+		Text: fmt.Sprintf("task %q: %s", t.def.Name, text),
+	})
+}

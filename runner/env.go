@@ -1,5 +1,172 @@
 package runner
 
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mn/mesh"
+)
+
+// valueMax bounds an expanded value: the kernel takes no longer one.
+const valueMax = 128 << 10
+
+// baseNames are what tasks may see of the agent's environment.
+var baseNames = []string{"HOME", "LANG", "LC_ALL", "PATH", "TZ"}
+
+// defaultPath is for agents that were started without a PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // BaseEnv is the part of an agent's environment that its tasks may see.
-// Everything else stays with the agent.
-func BaseEnv(environ []string) []string { return nil }
+// Everything else stays with the agent: it may hold secrets.
+func BaseEnv(environ []string) []string {
+	base := map[string]string{"PATH": defaultPath}
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		if slices.Contains(baseNames, name) && value != "" {
+			base[name] = value
+		}
+	}
+	return list(base)
+}
+
+// list is an environment as "name=value", sorted.
+func list(env map[string]string) []string {
+	var vars []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		vars = append(vars, name+"="+env[name])
+	}
+	return vars
+}
+
+// spec is what the driver needs to start a task's next attempt.
+func (c *Copy) spec(t *task) (Spec, error) {
+	s := Spec{
+		Alloc:     c.alloc.ID,
+		Task:      t.def.Name,
+		Attempt:   t.attempt + 1,
+		User:      t.def.User,
+		Grace:     t.grace(),
+		Resources: t.def.Resources,
+	}
+	if c.leased {
+		s.Until = c.until
+	}
+	e := c.environment(t)
+	env := map[string]string{}
+	for name := range e.vars {
+		value, err := e.value(name, nil)
+		if err != nil {
+			return s, fmt.Errorf("env %q: %w", name, err)
+		}
+		env[name] = value
+	}
+	s.Env = list(env)
+	for i, arg := range t.def.Command {
+		arg, err := e.expand(arg, nil)
+		if err != nil {
+			return s, fmt.Errorf("command[%d]: %w", i, err)
+		}
+		s.Command = append(s.Command, arg)
+	}
+	var err error
+	if s.Dir, err = e.expand(t.def.Dir, nil); err != nil {
+		return s, fmt.Errorf("dir: %w", err)
+	}
+	return s, nil
+}
+
+// environment is the unexpanded environment of a task: the node's, over it the
+// task's own, over it what we say about the task.
+func (c *Copy) environment(t *task) environment {
+	e := environment{vars: map[string]string{}, plain: map[string]bool{}}
+	for _, v := range c.facts.Base {
+		name, value, _ := strings.Cut(v, "=")
+		if name == "HOME" && t.def.User != "" {
+			continue // it is the agent's user's, not this one's
+		}
+		e.vars[name], e.plain[name] = value, true
+	}
+	for name, value := range t.def.Env {
+		e.vars[name], e.plain[name] = value, false
+	}
+	for name, value := range map[string]string{
+		"MN_JOB":         string(c.alloc.Job),
+		"MN_TASK":        t.def.Name,
+		"MN_ALLOC_ID":    string(c.alloc.ID),
+		"MN_ALLOC_INDEX": strconv.Itoa(c.alloc.Index),
+		"MN_NODE":        c.facts.Name,
+		"MN_FENCE":       strconv.FormatUint(c.fence.Number(), 10),
+		"MN_TASK_DIR":    c.path(WorkDir(c.alloc.ID, t.def.Name)),
+		"MN_ALLOC_DIR":   c.path(SharedDir(c.alloc.ID)),
+	} {
+		e.vars[name], e.plain[name] = value, true
+	}
+	return e
+}
+
+func (c *Copy) path(dir string) string { return filepath.Join(c.facts.Root, dir) }
+
+// environment expands ${NAME} in values, which may refer to each other.
+type environment struct {
+	vars  map[string]string
+	plain map[string]bool // these have values that are not expanded
+}
+
+// value is the value of a variable, expanded. Within are the variables whose
+// values led here.
+func (e environment) value(name string, within []string) (string, error) {
+	value, ok := e.vars[name]
+	if !ok {
+		return "", fmt.Errorf("unknown variable ${%s}; the known ones are %s",
+			name, strings.Join(slices.Sorted(maps.Keys(e.vars)), ", "))
+	}
+	if e.plain[name] {
+		return value, nil
+	}
+	if slices.Contains(within, name) {
+		if within[len(within)-1] == name {
+			return "", fmt.Errorf("${%s} refers to itself", name)
+		}
+		return "", fmt.Errorf("${%s} refers to itself by way of ${%s}", name, within[len(within)-1])
+	}
+	return e.expand(value, append(within, name))
+}
+
+// expand replaces each ${NAME} in s. "$${" stands for "${"; any other "$" for
+// itself.
+func (e environment) expand(s string, within []string) (string, error) {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "${")
+		if found && strings.HasSuffix(before, "$") {
+			out.WriteString(before + "{")
+			s = rest
+			continue
+		}
+		out.WriteString(before)
+		if !found {
+			break
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", fmt.Errorf("%q has no closing brace", "${"+rest)
+		}
+		value, err := e.value(name, within)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString(value)
+		s = after
+		if out.Len() > valueMax {
+			break
+		}
+	}
+	if out.Len() > valueMax {
+		return "", fmt.Errorf("expands to more than %v", mesh.Bytes(valueMax))
+	}
+	return out.String(), nil
+}

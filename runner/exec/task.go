@@ -37,12 +37,12 @@ type task struct {
 	attempt int
 	child   int // pid of the supervisor if it is our child: to be reaped
 
-	mu       sync.Mutex
-	conn     conn // nil before there is one
-	closed   bool
-	stopped  string // commands that wait for the connection: the last of each
-	renewed  string
-	deaf    int    // pid of a supervisor that takes no connection; it takes a signal
+	mu      sync.Mutex
+	conn    conn // nil before there is one
+	closed  bool
+	stopped string // commands that wait for the connection: the last of each
+	renewed string
+	deaf    int // pid of a supervisor that takes no connection; it takes a signal
 }
 
 // stop tells the supervisor to stop the task.

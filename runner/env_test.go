@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+func TestBaseEnvHidesTheAgents(t *testing.T) {
+	got := BaseEnv([]string{"HOME=/root", "AWS_SECRET=x", "TZ=UTC", "LANG=", "PATHS=/x", "MN_DATA=/y"})
+	want := []string{"HOME=/root", "PATH=" + defaultPath, "TZ=UTC"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// specOf is what a copy orders for its only task.
+func specOf(t *testing.T, def mesh.Task) (Spec, error) {
+	t.Helper()
+	def.Name = "worker"
+	job := &mesh.Job{Name: "train", Type: mesh.Batch, Tasks: []mesh.Task{def}}
+	a := mesh.Alloc{ID: "abc", Job: "train", Index: 3, Fence: crdt.Fence{Epoch: 2, Ballot: 7}}
+	c := NewCopy(a, job.Groups()[0], job, Facts{Name: "n1", Root: "/data/allocs", Base: []string{"HOME=/root", "PATH=/bin"}})
+	return c.spec(c.tasks[0])
+}
+
+func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
+	s, err := specOf(t, mesh.Task{
+		Command: []string{"./run", "--dir=${MN_TASK_DIR}", "$HOME", "$${HOME}", "${A}"},
+		Dir:     "${MN_ALLOC_DIR}/in",
+		Env:     map[string]string{"A": "a ${B}", "B": "b ${MN_ALLOC_INDEX}", "PATH": "/opt:${C}", "C": "", "MN_NODE": "lie"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"A=a b 3", "B=b 3", "C=", "HOME=/root", "MN_ALLOC_DIR=/data/allocs/abc/shared", "MN_ALLOC_ID=abc",
+		"MN_ALLOC_INDEX=3", "MN_FENCE=2199023255559", "MN_JOB=train", "MN_NODE=n1", "MN_TASK=worker",
+		"MN_TASK_DIR=/data/allocs/abc/tasks/worker/work", "PATH=/opt:",
+	}
+	if !slices.Equal(s.Env, want) {
+		t.Errorf("got environment\n%s\nwant\n%s", strings.Join(s.Env, "\n"), strings.Join(want, "\n"))
+	}
+	command := []string{"./run", "--dir=/data/allocs/abc/tasks/worker/work", "$HOME", "${HOME}", "a b 3"}
+	if !slices.Equal(s.Command, command) || s.Dir != "/data/allocs/abc/shared/in" {
+		t.Errorf("got command %q in %q", s.Command, s.Dir)
+	}
+}
+
+func TestEnvironmentRefusesWhatItCannotExpand(t *testing.T) {
+	tests := []struct {
+		name string
+		task mesh.Task
+		want string
+	}{
+		{"unknown", mesh.Task{Command: []string{"x", "${NOPE}"}}, "command[1]: unknown variable ${NOPE}; the known ones are HOME,"},
+		{"open brace", mesh.Task{Command: []string{"${HOME"}}, `command[0]: "${HOME" has no closing brace`},
+		{"itself", mesh.Task{Env: map[string]string{"A": "${A}"}}, `env "A": ${A} refers to itself`},
+		{"a circle", mesh.Task{Env: map[string]string{"A": "${B}", "B": "${A}"}}, "refers to itself by way of"},
+		{"too long", mesh.Task{Env: map[string]string{"A": strings.Repeat("${B}", 1000), "B": strings.Repeat("x", 1000)}}, `env "A": expands to more than 128 KiB`},
+		{"dir", mesh.Task{Dir: "${X}"}, "dir: unknown variable"},
+		{"the agent's user's home", mesh.Task{User: "nobody", Command: []string{"${HOME}"}}, "unknown variable ${HOME}"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := specOf(t, tt.task)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// However variables refer to each other, expansion ends, and what it yields is
+// bounded.
+func FuzzExpand(f *testing.F) {
+	f.Add("${A}", "${B}${B}", "x${MN_JOB}")
+	f.Add("$${", "${", "}")
+	f.Add("${A", "$${B}", "${C}")
+	f.Fuzz(func(t *testing.T, s, a, b string) {
+		e := environment{vars: map[string]string{"A": a, "B": b, "P": "${A}"}, plain: map[string]bool{"P": true}}
+		got, err := e.expand(s, nil)
+		if err == nil && len(got) > valueMax {
+			t.Errorf("expands to %d bytes", len(got))
+		}
+		if err == nil && !strings.Contains(s, "${") && got != s {
+			t.Errorf("%q became %q", s, got)
+		}
+	})
+}

@@ -1,0 +1,245 @@
+package runner
+
+import (
+	"fmt"
+	"time"
+
+	"mn/mesh"
+)
+
+// tellAgain is how long after a task should be gone it is told again to stop.
+const tellAgain = 10 * time.Second
+
+// task is one task of a copy.
+type task struct {
+	def     *mesh.Task
+	policy  mesh.EffectiveRestart
+	window  mesh.Window // restarts that the policy counts
+	status  mesh.TaskStatus
+	attempt int  // the last that was ordered or seen
+	live    bool // it was ordered, and has not been observed to end
+
+	next      time.Duration // in Backoff: when to start again
+	charge    bool          // the restart at next is yet to be counted
+	tellAgain time.Duration // in Stopping: when to order the stop again
+}
+
+func newTask(job *mesh.Job, def *mesh.Task) *task {
+	t := &task{def: def, policy: mesh.RestartFor(job, def)}
+	t.policy.Attempts = min(t.policy.Attempts, mesh.WindowMax)
+	t.window.Interval = t.policy.Interval
+	t.status = mesh.TaskStatus{Name: def.Name, State: mesh.Pending}
+	return t
+}
+
+// grace is the time between SIGTERM and SIGKILL.
+func (t *task) grace() time.Duration {
+	if t.def.KillGrace == 0 {
+		return mesh.DefaultKillGrace
+	}
+	return t.def.KillGrace.Std()
+}
+
+// count counts a restart, as the policy wants it when the recovery starts.
+func (t *task) count(now Now) {
+	t.window.Add(now.Boot)
+	kept := t.window.Count(now.Boot)
+	times := append(t.status.RestartedAt, now.Wall)
+	t.status.RestartedAt = append([]time.Time(nil), times[max(0, len(times)-kept):]...)
+}
+
+// task is the task of that name, or nil.
+func (c *Copy) task(name string) *task {
+	for _, t := range c.tasks {
+		if t.def.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// observed takes what the driver saw. What is about an older attempt, or one
+// that has ended, changes nothing.
+func (c *Copy) observed(o Observation) {
+	t := c.task(o.Task)
+	if t == nil || o.Alloc != c.alloc.ID || !t.live || o.Attempt != t.attempt {
+		return
+	}
+	switch o.Kind {
+	case Started, Adopted:
+		c.started(t, o)
+	case Exited, StartFailed:
+		c.ended(t, o)
+	}
+}
+
+func (c *Copy) started(t *task, o Observation) {
+	t.status.PID, t.status.StartedAt = o.PID, o.StartedAt
+	t.status.FinishedAt, t.status.ExitCode = time.Time{}, nil
+	if t.status.State != mesh.Stopping {
+		t.status.State, t.status.Reason = mesh.Running, ""
+	}
+	kind, verb := mesh.TaskStarted, "started"
+	if o.Kind == Adopted {
+		kind, verb = mesh.TaskAdopted, "adopted"
+	}
+	c.event(kind, t, fmt.Sprintf("%s with pid %d (attempt %d)", verb, o.PID, o.Attempt))
+}
+
+// ended decides what follows the end of an attempt.
+func (c *Copy) ended(t *task, o Observation) {
+	t.live = false
+	t.status.PID, t.status.FinishedAt, t.status.ExitCode = 0, o.At, nil
+	if !o.StartedAt.IsZero() {
+		t.status.StartedAt = o.StartedAt
+	}
+	if o.Kind == Exited && o.ExitCode >= 0 {
+		code := o.ExitCode
+		t.status.ExitCode = &code
+	}
+	cause := cause(o)
+	c.event(mesh.TaskExited, t, cause)
+	switch {
+	case c.stop != "":
+		t.status.State, t.status.Reason = mesh.Stopped, c.stop
+	case o.Expired:
+		// Not the task's fault, so not counted against it.
+		t.status.State, t.status.Reason = mesh.Pending, "its lease ran out; waiting for a renewal"
+	case o.Kind == Exited && o.ExitCode == 0 && !c.job.Type.Long():
+		t.status.State, t.status.Reason = mesh.Complete, ""
+	default:
+		c.recover(t, cause)
+	}
+}
+
+// cause is why an attempt ended, in words.
+func cause(o Observation) string {
+	text := fmt.Sprintf("exit code %d", o.ExitCode)
+	switch {
+	case o.Kind == StartFailed:
+		return "could not start: " + o.Err
+	case o.ExitCode < 0:
+		return o.Err
+	case o.OOM:
+		text = fmt.Sprintf("killed by signal %d: out of memory", o.Signal)
+	case o.Signal > 0:
+		text = fmt.Sprintf("killed by signal %d", o.Signal)
+	}
+	if o.Err != "" {
+		text += " (" + o.Err + ")"
+	}
+	return text
+}
+
+// recover restarts a task as its policy allows.
+func (c *Copy) recover(t *task, cause string) {
+	p := t.policy
+	used := t.window.Count(c.now.Boot)
+	switch {
+	case !p.Enabled || p.Attempts <= 0:
+		c.fail(t, cause+"; restarts are off")
+	case used < p.Attempts:
+		t.count(c.now)
+		n := t.window.Count(c.now.Boot)
+		delay := p.Delays.After(n)
+		c.backOff(t, delay, fmt.Sprintf("%s; restarting in %v (attempt %d of %d)", cause, mesh.Duration(delay), n, p.Attempts))
+	case p.Mode == mesh.RestartDelay:
+		delay := t.window.Opens(c.now.Boot)
+		t.charge = true
+		c.backOff(t, delay, fmt.Sprintf("%s; %s; restarting in %v", cause, t.spent(), mesh.Duration(delay)))
+	default:
+		c.fail(t, cause+"; "+t.spent())
+	}
+}
+
+// spent says that the restarts are used up.
+func (t *task) spent() string {
+	return fmt.Sprintf("%d restarts within %v are used up", t.policy.Attempts, mesh.Duration(t.policy.Interval))
+}
+
+func (c *Copy) backOff(t *task, delay time.Duration, reason string) {
+	t.next = c.now.Boot + delay
+	t.status.State, t.status.Reason, t.status.NextStart = mesh.Backoff, reason, c.now.Wall.Add(delay)
+	c.event(mesh.TaskRestarting, t, reason)
+}
+
+// fail ends a task for good, and with it the copy.
+func (c *Copy) fail(t *task, reason string) {
+	t.status.State, t.status.Reason, t.status.NextStart = mesh.Failed, reason, time.Time{}
+	c.event(mesh.TaskFailed, t, reason)
+	c.shareFate(t)
+}
+
+// shareFate ends the copy because of a task that has failed.
+func (c *Copy) shareFate(t *task) {
+	if c.stop == "" {
+		c.stop = fmt.Sprintf("task %q failed", t.def.Name)
+	}
+}
+
+// resume takes up the copy where the agent before left it.
+func (c *Copy) resume(in Resume) {
+	if in.Status != nil {
+		c.fence = in.Status.Fence
+		for _, s := range in.Status.Tasks {
+			if t := c.task(s.Name); t != nil {
+				t.restore(s, c.now)
+				if s.State == mesh.Failed {
+					c.shareFate(t)
+				}
+			}
+		}
+	}
+	last := map[string]Observation{}
+	for _, o := range in.Found {
+		if o.Alloc == c.alloc.ID && o.Attempt >= last[o.Task].Attempt {
+			last[o.Task] = o
+		}
+	}
+	for _, t := range c.tasks {
+		o, found := last[t.def.Name]
+		c.reconcile(t, o, found)
+	}
+}
+
+// restore takes over what was said about the task before.
+func (t *task) restore(s mesh.TaskStatus, now Now) {
+	t.status = s
+	for _, at := range s.RestartedAt {
+		t.window.Add(now.Boot - now.Wall.Sub(at))
+	}
+	switch s.State {
+	case mesh.Starting, mesh.Pending:
+		t.attempt = s.Restarts
+	case mesh.Running, mesh.Stopping, mesh.Backoff, mesh.Complete, mesh.Failed, mesh.Stopped:
+		t.attempt = s.Restarts + 1
+	}
+	if s.State == mesh.Backoff {
+		// The clock on the wall may have been moved: no longer than was meant.
+		wait := min(max(s.NextStart.Sub(now.Wall), 0), max(t.policy.Interval, t.policy.Delays.Max))
+		t.next = now.Boot + wait
+	}
+}
+
+// reconcile brings what was said about a task together with what was found.
+func (c *Copy) reconcile(t *task, o Observation, found bool) {
+	was := t.status.State
+	ran := was == mesh.Running || was == mesh.Stopping
+	switch {
+	case found && (o.Attempt > t.attempt || o.Attempt == t.attempt && ran):
+		t.attempt, t.live = o.Attempt, true
+		t.status.Restarts, t.status.State, t.status.NextStart = o.Attempt-1, mesh.Running, time.Time{}
+		t.charge = false
+		c.observed(o)
+	case ran:
+		t.live = true
+		c.ended(t, Observation{
+			Alloc: c.alloc.ID, Task: t.def.Name, Attempt: t.attempt, Kind: Exited, ExitCode: -1,
+			Err: "it was gone when the agent came back", At: c.now.Wall,
+		})
+	case was == mesh.Starting:
+		// The order never reached the driver. If it did after all, the driver
+		// knows that this attempt was started.
+		t.status.State = mesh.Pending
+	}
+}
