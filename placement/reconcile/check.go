@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"mn/mesh"
@@ -152,10 +153,13 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 // stopped, unless the seat is done or not wanted.
 func (c *checker) oneStays() error {
 	stays, stopped, done := map[seatID]int{}, map[seatID]int{}, map[seatID]bool{}
+	content := map[string]string{} // wanted, by group
+	for _, g := range c.job.Job.Groups() {
+		content[g.Name] = mesh.HashGroup(&c.job.Job, g.Name)
+	}
 	for _, a := range c.v.AllocsOf(c.p.Job) {
 		id := seatOf(&a.Alloc)
 		n := c.v.Node(a.Node)
-		current := a.Content == mesh.HashGroup(&c.job.Job, a.Group)
 		done[id] = done[id] || a.State() == mesh.Complete && !c.job.Job.Type.Long()
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
@@ -163,21 +167,19 @@ func (c *checker) oneStays() error {
 			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
-		case !current:
+		case a.Content != content[a.Group]:
 		case c.stops[a.ID]:
 			stopped[id]++
 		default:
 			stays[id]++
 		}
 	}
-	for id, n := range stopped {
-		if stays[id] == 0 && !done[id] {
-			return fmt.Errorf("stops all %d live copies of %s[%d]", n, id.group, id.index)
-		}
-	}
-	for id, n := range stays {
-		if n > 1 {
-			return fmt.Errorf("lets %d copies of %s[%d] live", n, id.group, id.index)
+	for _, id := range slices.SortedFunc(maps.Keys(done), compareSeats) {
+		switch {
+		case stopped[id] > 0 && stays[id] == 0 && !done[id]:
+			return fmt.Errorf("stops all %d live copies of %s[%d]", stopped[id], id.group, id.index)
+		case stays[id] > 1:
+			return fmt.Errorf("lets %d copies of %s[%d] live", stays[id], id.group, id.index)
 		}
 	}
 	return nil

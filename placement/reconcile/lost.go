@@ -156,9 +156,7 @@ func (p *planner) bury(s *seat) {
 		return
 	}
 	for _, a := range s.gone {
-		if a.Want == mesh.WantRun {
-			p.stop([]*mesh.AllocView{a}, "%s; another copy takes its place", p.fate(a).why)
-		}
+		p.stop([]*mesh.AllocView{a}, "%s; another copy takes its place", p.fate(a).why)
 	}
 }
 

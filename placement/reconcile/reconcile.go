@@ -135,7 +135,7 @@ type seat struct {
 
 	live  []*mesh.AllocView // in sight, meant to run, of the wanted content
 	stale []*mesh.AllocView // in sight, meant to run, of another content
-	gone  []*mesh.AllocView // out of sight for so long that they count no more
+	gone  []*mesh.AllocView // meant to run, out of sight for so long that they count no more
 	done  *mesh.AllocView   // has completed the work
 	busy  string            // why a copy that may still run bars another
 	wake  time.Duration     // when that may be over; 0 if only news can tell
@@ -151,7 +151,9 @@ func (p *planner) sort(s *seat) {
 				s.done = a
 			}
 		case gone:
-			s.gone = append(s.gone, a)
+			if a.Want == mesh.WantRun {
+				s.gone = append(s.gone, a)
+			}
 		case away:
 			s.busy, s.wake = fate.why, fate.wake
 		case here:

@@ -1,0 +1,160 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"mn/mesh"
+)
+
+// drawJob draws a version of the toy job; the name and the choice for
+// partitions stay.
+func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
+	job := mesh.Job{
+		Name:     "lab",
+		Type:     rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.Batch}).Draw(t, "type"),
+		Strategy: rapid.SampledFrom([]mesh.Strategy{mesh.Binpack, mesh.Spread}).Draw(t, "strategy"),
+		Recovery: mesh.Recovery{OnPartition: partition},
+	}
+	for _, name := range []string{"a", "b"}[:rapid.IntRange(1, 2).Draw(t, "groups")] {
+		job.Tasks = append(job.Tasks, mesh.Task{
+			Name:      name,
+			Count:     rapid.IntRange(1, 4).Draw(t, "count"),
+			Command:   []string{"run", fmt.Sprint(rapid.IntRange(1, 2).Draw(t, "content"))},
+			Resources: mesh.Resources{Memory: mesh.Bytes(rapid.IntRange(0, 2).Draw(t, "memory")) * mesh.GiB},
+		})
+	}
+	return job
+}
+
+// drawCopy draws one of the copies in a state that its node can still change.
+func (w *world) drawCopy(t *rapid.T) *toyCopy {
+	var ids []mesh.AllocID
+	for _, id := range slices.Sorted(maps.Keys(w.copies)) {
+		c := w.copies[id]
+		if n := w.nodes[c.view.Node]; n.view.Liveness == mesh.Alive && c.view.State() == mesh.Running {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return w.copies[rapid.SampledFrom(ids).Draw(t, "copy")]
+}
+
+// disturb lets something happen to the world.
+func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
+	ids := slices.Sorted(maps.Keys(w.nodes))
+	n := w.nodes[rapid.SampledFrom(ids).Draw(t, "node")]
+	switch rapid.IntRange(0, 8).Draw(t, "what happens") {
+	case 0:
+		if n.view.Liveness == mesh.Alive {
+			w.sight(n, mesh.Lost, 0)
+		}
+	case 1:
+		w.kill(n)
+	case 2:
+		w.sight(n, mesh.Alive, 0)
+	case 3:
+		w.submit(drawJob(t, partition), rapid.IntRange(0, 9).Draw(t, "stopped") == 0)
+	case 4:
+		if c := w.drawCopy(t); c != nil {
+			w.report(c, mesh.Failed)
+		}
+	case 5:
+		if c := w.drawCopy(t); c != nil && !w.job.Job.Type.Long() {
+			w.report(c, mesh.Complete)
+		}
+	default:
+		w.advance(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 30 * time.Second}).Draw(t, "for"))
+	}
+}
+
+// TestNeverWhatMustNotBe drives a small mesh through losses, returns, crashes,
+// failures and new versions: no plan is ever one that must not be, the same
+// view gives the same plan, and jobs that chose never to have two never have.
+func TestNeverWhatMustNotBe(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		partition := rapid.SampledFrom([]mesh.OnPartition{mesh.Eager, mesh.Majority, mesh.Keep}).Draw(t, "partition")
+		w := drawWorld(t, partition)
+		for range rapid.IntRange(5, 40).Draw(t, "steps") {
+			w.disturb(t, partition)
+			granted := rapid.IntRange(0, 3).Draw(t, "granted") > 0
+			p := w.plan(granted)
+			if err := Check(p, w.view()); err != nil {
+				t.Fatalf("the plan %v\n%s", err, w.picture(p))
+			}
+			if again := w.plan(granted); again.String() != p.String() {
+				t.Fatalf("the same view gave two plans:\n%s\n%s", w.picture(p), w.picture(again))
+			}
+			w.apply(p)
+			if rapid.Bool().Draw(t, "settle") {
+				w.settle()
+			}
+			for seat, n := range w.running() {
+				if n > 1 && partition != mesh.Eager {
+					t.Fatalf("%d copies of %v run, with on_partition = %s", n, seat, partition)
+				}
+			}
+		}
+	})
+}
+
+// TestEndsWhereTheJobWants disturbs a mesh, then leaves it alone: plans carried
+// out in turn end with exactly the copies that the job wants, and with nothing
+// more to do.
+func TestEndsWhereTheJobWants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		partition := rapid.SampledFrom([]mesh.OnPartition{mesh.Eager, mesh.Majority, mesh.Keep}).Draw(t, "partition")
+		w := drawWorld(t, partition)
+		for range rapid.IntRange(0, 30).Draw(t, "steps") {
+			w.disturb(t, partition)
+			w.apply(w.plan(rapid.Bool().Draw(t, "granted")))
+			if rapid.Bool().Draw(t, "settle") {
+				w.settle()
+			}
+		}
+		job := drawJob(t, partition)
+		job.Type = mesh.Service
+		w.submit(job, false)
+		for _, n := range w.nodes {
+			w.sight(n, mesh.Alive, 0)
+		}
+		var last Plan
+		for range 10 {
+			last = w.plan(true)
+			w.apply(last)
+			w.settle()
+		}
+		if !last.Empty() || last.Status != mesh.JobRunning || last.Wake != 0 {
+			t.Fatalf("after 10 rounds of peace:\n%s", w.picture(last))
+		}
+		running := w.running()
+		for _, g := range job.Groups() {
+			for i := range g.Count {
+				if n := running[seatID{g.Name, i}]; n != 1 {
+					t.Fatalf("%d copies of %s[%d] run, want 1", n, g.Name, i)
+				}
+				delete(running, seatID{g.Name, i})
+			}
+		}
+		if len(running) != 0 {
+			t.Fatalf("copies run that nobody wants: %v", running)
+		}
+	})
+}
+
+// drawWorld draws a mesh with a job, and room for all its copies on one node.
+func drawWorld(t *rapid.T, partition mesh.OnPartition) *world {
+	w := newWorld()
+	for i := range rapid.IntRange(1, 4).Draw(t, "nodes") {
+		w.addNode(fmt.Sprintf("n%d", i+1), mesh.Resources{CPU: 4 * mesh.Core, Memory: 64 * mesh.GiB, Disk: mesh.TiB})
+	}
+	w.submit(drawJob(t, partition), false)
+	return w
+}

@@ -1,0 +1,185 @@
+package reconcile
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mn/mesh"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected pictures in testdata")
+
+// TestScripts tells stories: each file in testdata is blocks of commands with
+// the plan that must follow. Every plan is checked too.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("find the scripts: %v, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) { runScript(t, file) })
+	}
+}
+
+func runScript(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld()
+	var out strings.Builder
+	for block := range strings.SplitSeq(strings.TrimRight(string(text), "\n"), "\n\n") {
+		commands, want, _ := strings.Cut(block, "\n----\n")
+		var got strings.Builder
+		for line := range strings.SplitSeq(commands, "\n") {
+			if line != "" && line[0] != '#' {
+				if err := w.command(strings.Fields(line), &got); err != nil {
+					t.Fatalf("%s: %q: %v", file, line, err)
+				}
+			}
+		}
+		if g := strings.TrimRight(got.String(), "\n"); g != strings.TrimRight(want, "\n") && !*update {
+			t.Errorf("%s:\n%s\ngot:\n%s\nwant:\n%s", file, commands, g, want)
+		}
+		out.WriteString(commands + "\n")
+		if got.Len() > 0 {
+			out.WriteString("----\n" + got.String())
+		}
+		out.WriteString("\n")
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(strings.TrimRight(out.String(), "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// command runs one line of a script:
+//
+//	node NAME... [cpu=N] [memory=B] [witness]
+//	job [stopped] [KEY=VALUE...] GROUP=COUNT[,memory]...
+//	lost|left|unseen NODE DURATION    alive|kill|evict NODE
+//	status GROUP[INDEX].GENERATION STATE
+//	settle    advance DURATION
+//	plan [degraded]    apply [degraded]
+func (w *world) command(f []string, out *strings.Builder) error {
+	switch f[0] {
+	case "node":
+		return w.nodeCommand(f[1:])
+	case "job":
+		return w.jobCommand(f[1:])
+	case "lost", "left", "unseen":
+		d, err := time.ParseDuration(f[2])
+		w.sight(w.nodes[mesh.NodeID(f[1])], mesh.Liveness(f[0]), d)
+		return err
+	case "alive":
+		w.sight(w.nodes[mesh.NodeID(f[1])], mesh.Alive, 0)
+	case "kill":
+		w.kill(w.nodes[mesh.NodeID(f[1])])
+	case "evict":
+		delete(w.nodes, mesh.NodeID(f[1]))
+	case "status":
+		for _, c := range w.copies {
+			if fmt.Sprintf("%s[%d].%d", c.view.Group, c.view.Index, c.view.Generation) == f[1] {
+				w.report(c, mesh.AllocState(f[2]))
+				return nil
+			}
+		}
+		return fmt.Errorf("no copy %s", f[1])
+	case "settle":
+		w.settle()
+	case "advance":
+		d, err := time.ParseDuration(f[1])
+		w.advance(d)
+		return err
+	case "plan", "apply":
+		p := w.plan(len(f) == 1)
+		out.WriteString(w.picture(p))
+		if err := Check(p, w.view()); err != nil {
+			return err
+		}
+		if f[0] == "apply" {
+			w.apply(p)
+		}
+	default:
+		return fmt.Errorf("no such command")
+	}
+	return nil
+}
+
+func (w *world) nodeCommand(args []string) error {
+	capacity := mesh.Resources{CPU: 4 * mesh.Core, Memory: 8 * mesh.GiB, Disk: 100 * mesh.GiB}
+	role, names := mesh.Worker, []string{}
+	for _, arg := range args {
+		key, value, _ := strings.Cut(arg, "=")
+		var err error
+		switch key {
+		case "cpu":
+			err = capacity.CPU.UnmarshalText([]byte(value))
+		case "memory":
+			err = capacity.Memory.UnmarshalText([]byte(value))
+		case "witness":
+			role = mesh.Witness
+		default:
+			names = append(names, arg)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		w.addNode(name, capacity).view.Role = role
+	}
+	return nil
+}
+
+func (w *world) jobCommand(args []string) error {
+	job := mesh.Job{Name: "lab", Type: mesh.Service}
+	stopped := false
+	for _, arg := range args {
+		key, value, _ := strings.Cut(arg, "=")
+		d, _ := time.ParseDuration(value)
+		n, _ := strconv.Atoi(value)
+		after := mesh.Duration(d)
+		switch key {
+		case "stopped":
+			stopped = true
+		case "type":
+			job.Type = mesh.JobType(value)
+		case "mode":
+			job.Recovery.Mode = mesh.RecoveryMode(value)
+		case "partition":
+			job.Recovery.OnPartition = mesh.OnPartition(value)
+		case "lost_after":
+			job.Recovery.LostAfter = &after
+		case "lease":
+			job.Recovery.Lease = after
+		case "strategy":
+			job.Strategy = mesh.Strategy(value)
+		case "moves":
+			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
+		default:
+			count, memory, _ := strings.Cut(value, ",")
+			task := mesh.Task{Name: key, Command: []string{"run", memory}}
+			var err error
+			if task.Count, err = strconv.Atoi(count); err != nil {
+				return err
+			}
+			if memory != "" {
+				err = task.Resources.Memory.UnmarshalText([]byte(memory))
+			}
+			if err != nil {
+				return err
+			}
+			job.Tasks = append(job.Tasks, task)
+		}
+	}
+	w.submit(job, stopped)
+	return nil
+}

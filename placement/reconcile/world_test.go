@@ -1,0 +1,217 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"mn/mesh"
+)
+
+// world is a mesh of toys: nodes that run what they are told to as long as they
+// are up, and that report it as long as they are in sight.
+type world struct {
+	now    time.Time
+	nodes  map[mesh.NodeID]*toyNode
+	job    mesh.JobView
+	copies map[mesh.AllocID]*toyCopy
+}
+
+// toyNode is a node, as it is and as it is seen.
+type toyNode struct {
+	view mesh.NodeView
+	up   bool // it is, whether or not it is in sight
+}
+
+// toyCopy is a decision and what its node really does about it.
+type toyCopy struct {
+	view mesh.AllocView
+	runs bool
+}
+
+func newWorld() *world {
+	return &world{
+		now:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		nodes:  map[mesh.NodeID]*toyNode{},
+		copies: map[mesh.AllocID]*toyCopy{},
+	}
+}
+
+func (w *world) addNode(name string, capacity mesh.Resources) *toyNode {
+	n := &toyNode{up: true, view: mesh.NodeView{
+		Node: mesh.Node{
+			ID: mesh.NodeID(name), Name: name, Boot: "boot-1", Role: mesh.Worker,
+			Drivers: []string{mesh.DefaultDriver}, Capacity: capacity,
+		},
+		Known: true, Liveness: mesh.Alive, Eligible: true,
+	}}
+	w.nodes[n.view.ID] = n
+	return n
+}
+
+// submit makes the next version of the job.
+func (w *world) submit(job mesh.Job, stopped bool) {
+	w.now = w.now.Add(time.Millisecond)
+	number := w.job.Number + 1
+	w.job = mesh.JobView{JobVersion: mesh.JobVersion{
+		Job: job, Number: number, Stopped: stopped, At: w.now,
+		Hash: fmt.Sprintf("%s-%d", mesh.HashJob(&job, stopped), number),
+	}}
+	w.now = w.now.Add(time.Millisecond)
+}
+
+// view is the picture of the world.
+func (w *world) view() *mesh.View {
+	v := &mesh.View{Now: w.now, Jobs: []mesh.JobView{w.job}}
+	used := map[mesh.NodeID]mesh.Resources{}
+	for _, c := range w.copies {
+		v.Allocs = append(v.Allocs, c.view)
+		if !c.view.State().Final() {
+			used[c.view.Node] = used[c.view.Node].Add(c.view.Resources)
+		}
+	}
+	slices.SortFunc(v.Allocs, func(a, b mesh.AllocView) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Index, b.Index),
+			cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
+	})
+	for _, id := range slices.Sorted(maps.Keys(w.nodes)) {
+		n := w.nodes[id].view
+		n.Used = used[id]
+		v.Nodes = append(v.Nodes, n)
+	}
+	return v
+}
+
+func (w *world) plan(granted bool) Plan {
+	v := w.view()
+	return Job(v, &v.Jobs[0], nil, granted)
+}
+
+// apply carries a plan out.
+func (w *world) apply(p Plan) {
+	for _, s := range p.Stop {
+		c := w.copies[s.Alloc]
+		c.view.Want, c.view.Reason = mesh.WantStop, s.Reason
+	}
+	for _, pl := range p.Place {
+		a := pl.Alloc
+		a.Node, a.At = pl.Choice.Candidates[0].Node, w.now
+		w.copies[a.ID] = &toyCopy{view: mesh.AllocView{Alloc: a}}
+	}
+	for _, id := range p.Forget {
+		delete(w.copies, id)
+	}
+}
+
+// settle lets the nodes in sight do and report what is decided.
+func (w *world) settle() {
+	w.now = w.now.Add(time.Millisecond)
+	for _, c := range w.copies {
+		n := w.nodes[c.view.Node]
+		if n == nil || n.view.Liveness != mesh.Alive || c.view.State().Final() {
+			continue
+		}
+		c.runs = c.view.Want == mesh.WantRun
+		if c.runs {
+			w.report(c, mesh.Running)
+		} else {
+			w.report(c, mesh.Stopped)
+		}
+	}
+}
+
+// report has a copy's node say what has become of it.
+func (w *world) report(c *toyCopy, state mesh.AllocState) {
+	c.runs = state == mesh.Running
+	c.view.Status = &mesh.Status{
+		Alloc: c.view.ID, Job: c.view.Job, Node: c.view.Node,
+		Boot: w.nodes[c.view.Node].view.Boot, State: state, At: w.now,
+	}
+	if state == mesh.Failed {
+		c.view.Status.Tasks = []mesh.TaskStatus{{State: state, Reason: "exit code 1"}}
+	}
+}
+
+// advance lets time pass. Copies of majority jobs that nobody can renew stop.
+func (w *world) advance(d time.Duration) {
+	w.now = w.now.Add(d)
+	for _, n := range w.nodes {
+		if n.view.Liveness != mesh.Alive {
+			n.view.LostFor += d
+		}
+	}
+	r := w.job.Job.Recovery
+	for _, c := range w.copies {
+		if n := w.nodes[c.view.Node]; n != nil && n.view.Liveness == mesh.Alive {
+			c.view.Unrenewed = 0
+			continue
+		}
+		c.view.Unrenewed += d
+		if r.Partition() == mesh.Majority && c.view.Unrenewed >= r.TaskLease()+mesh.DefaultKillGrace {
+			c.runs = false
+		}
+	}
+}
+
+// sight changes what gossip says of a node. A node that is back in sight
+// reports its copies: those of an earlier boot are starting again.
+func (w *world) sight(n *toyNode, l mesh.Liveness, since time.Duration) {
+	n.view.Liveness, n.view.LostFor = l, since
+	if l != mesh.Alive {
+		return
+	}
+	n.up, n.view.LostFor = true, 0
+	for _, c := range w.copies {
+		s := c.view.Status
+		if c.view.Node != n.view.ID || s == nil || s.State.Final() {
+			continue
+		}
+		switch {
+		case s.State == mesh.Running && !c.runs && s.Boot == n.view.Boot:
+			w.report(c, mesh.Stopped) // its switch has stopped it
+		case s.State == mesh.Running && !c.runs:
+			w.report(c, mesh.Starting)
+		}
+	}
+}
+
+// kill is a power cut: the node and what ran on it are dead.
+func (w *world) kill(n *toyNode) {
+	n.up = false
+	w.sight(n, mesh.Lost, 0)
+	n.view.Boot += "+"
+	for _, c := range w.copies {
+		if c.view.Node == n.view.ID {
+			c.runs = false
+		}
+	}
+}
+
+// running counts the copies of each seat that really run.
+func (w *world) running() map[seatID]int {
+	count := map[seatID]int{}
+	for _, c := range w.copies {
+		if c.runs {
+			count[seatOf(&c.view.Alloc)]++
+		}
+	}
+	return count
+}
+
+// picture is a plan with readable names for the ids.
+func (w *world) picture(p Plan) string {
+	var pairs []string
+	name := func(a *mesh.Alloc) {
+		pairs = append(pairs, string(a.ID), fmt.Sprintf("%s[%d].%d", a.Group, a.Index, a.Generation))
+	}
+	for _, c := range w.copies {
+		name(&c.view.Alloc)
+	}
+	for i := range p.Place {
+		name(&p.Place[i].Alloc)
+	}
+	return strings.NewReplacer(pairs...).Replace(p.String())
+}
