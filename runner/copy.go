@@ -76,7 +76,7 @@ type Copy struct {
 	leased  bool          // a majority job: runs only until
 	until   time.Duration // since boot; 0 before the first renewal
 	retired bool          // the driver may have the room
-	at      time.Time // of the last change
+	at      time.Time     // of the last change
 
 	now      Now
 	out      Output

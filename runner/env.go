@@ -82,7 +82,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 // environment is the unexpanded environment of a task: the node's, over it the
 // task's own, over it what we say about the task.
 func (c *Copy) environment(t *task) environment {
-	e := environment{vars: map[string]string{}, plain: map[string]bool{}}
+	e := environment{vars: map[string]string{}, plain: map[string]bool{}, done: map[string]string{}}
 	for _, v := range c.facts.Base {
 		name, value, _ := strings.Cut(v, "=")
 		if name == "HOME" && t.def.User != "" {
@@ -113,7 +113,8 @@ func (c *Copy) path(dir string) string { return filepath.Join(c.facts.Root, dir)
 // environment expands ${NAME} in values, which may refer to each other.
 type environment struct {
 	vars  map[string]string
-	plain map[string]bool // these have values that are not expanded
+	plain map[string]bool   // these have values that are not expanded
+	done  map[string]string // expanded before: else doubling references take for ever
 }
 
 // value is the value of a variable, expanded. Within are the variables whose
@@ -127,13 +128,20 @@ func (e environment) value(name string, within []string) (string, error) {
 	if e.plain[name] {
 		return value, nil
 	}
+	if value, ok := e.done[name]; ok {
+		return value, nil
+	}
 	if slices.Contains(within, name) {
 		if within[len(within)-1] == name {
 			return "", fmt.Errorf("${%s} refers to itself", name)
 		}
 		return "", fmt.Errorf("${%s} refers to itself by way of ${%s}", name, within[len(within)-1])
 	}
-	return e.expand(value, append(within, name))
+	value, err := e.expand(value, append(within, name))
+	if err == nil {
+		e.done[name] = value
+	}
+	return value, err
 }
 
 // expand replaces each ${NAME} in s. "$${" stands for "${"; any other "$" for

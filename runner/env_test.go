@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -74,6 +75,18 @@ func TestEnvironmentRefusesWhatItCannotExpand(t *testing.T) {
 	}
 }
 
+// A chain in which each variable doubles the one before would take 2^64 steps.
+func TestExpansionOfDoublingReferencesEnds(t *testing.T) {
+	env := map[string]string{"V64": ""}
+	for i := range 64 {
+		next := fmt.Sprintf("${V%d}", i+1)
+		env[fmt.Sprintf("V%d", i)] = next + next
+	}
+	if _, err := specOf(t, mesh.Task{Env: env}); err != nil {
+		t.Error(err)
+	}
+}
+
 // However variables refer to each other, expansion ends, and what it yields is
 // bounded.
 func FuzzExpand(f *testing.F) {
@@ -81,7 +94,7 @@ func FuzzExpand(f *testing.F) {
 	f.Add("$${", "${", "}")
 	f.Add("${A", "$${B}", "${C}")
 	f.Fuzz(func(t *testing.T, s, a, b string) {
-		e := environment{vars: map[string]string{"A": a, "B": b, "P": "${A}"}, plain: map[string]bool{"P": true}}
+		e := environment{vars: map[string]string{"A": a, "B": b, "P": "${A}"}, plain: map[string]bool{"P": true}, done: map[string]string{}}
 		got, err := e.expand(s, nil)
 		if err == nil && len(got) > valueMax {
 			t.Errorf("expands to %d bytes", len(got))
