@@ -1,0 +1,220 @@
+package api
+
+import (
+	"strings"
+	"time"
+
+	"mn/mesh"
+)
+
+// Alloc is one task of an allocation, in a list: a copy of a group of several
+// tasks has several rows with one id.
+type Alloc struct {
+	ID         mesh.AllocID `json:"id"`
+	Job        mesh.JobID   `json:"job"`
+	Version    uint64       `json:"version"`
+	Group      string       `json:"group"`
+	Task       string       `json:"task"`
+	Index      int          `json:"index"`
+	Generation int          `json:"generation"`
+	Node       string       `json:"node"`
+	NodeID     mesh.NodeID  `json:"node_id"`
+	Status     string       `json:"status"` // a mesh.AllocState, or "lost" or "unseen" as its node is
+	Want       mesh.Want    `json:"want"`
+	PID        int          `json:"pid"`
+	Fence      string       `json:"fence"`
+	StartedAt  *time.Time   `json:"started_at"`
+	ExitCode   *int         `json:"exit_code"`
+	Restarts   int          `json:"restarts"`
+	Reason     string       `json:"reason"`
+}
+
+// AllocDetail is the state of an allocation.
+type AllocDetail struct {
+	ID            mesh.AllocID   `json:"id"`
+	Job           mesh.JobID     `json:"job"`
+	Version       uint64         `json:"version"`
+	Group         string         `json:"group"`
+	Index         int            `json:"index"`
+	Generation    int            `json:"generation"`
+	Replaces      mesh.AllocID   `json:"replaces"`
+	Node          string         `json:"node"`
+	NodeID        mesh.NodeID    `json:"node_id"`
+	Status        string         `json:"status"`
+	Want          mesh.Want      `json:"want"`
+	Reason        string         `json:"reason"` // of the decision
+	Fence         string         `json:"fence"`
+	Degraded      bool           `json:"degraded"` // decided without a voter majority
+	Coordinator   string         `json:"coordinator"`
+	CoordinatorID mesh.NodeID    `json:"coordinator_id"`
+	PlacedAt      time.Time      `json:"placed_at"`
+	ReportedAt    *time.Time     `json:"reported_at"` // when its node last said something about it
+	Resources     mesh.Resources `json:"resources"`
+	Tasks         []TaskDetail   `json:"tasks"`
+}
+
+// TaskDetail is the state of one task of an allocation.
+type TaskDetail struct {
+	Task       string     `json:"task"`
+	Status     string     `json:"status"`
+	PID        int        `json:"pid"`
+	StartedAt  *time.Time `json:"started_at"`
+	FinishedAt *time.Time `json:"finished_at"`
+	ExitCode   *int       `json:"exit_code"`
+	Restarts   int        `json:"restarts"`
+	NextStart  *time.Time `json:"next_start"`
+	Reason     string     `json:"reason"`
+}
+
+// status is a state as it can be known: what a node that we do not see said
+// last may not be so any more.
+func (p picture) status(a *mesh.AllocView, s mesh.AllocState) string {
+	n := p.View.Node(a.Node)
+	switch {
+	case s.Final() || n != nil && n.Liveness == mesh.Alive:
+		return string(s)
+	case n != nil && n.Liveness == mesh.Unseen:
+		return string(mesh.Unseen)
+	}
+	return string(mesh.Lost)
+}
+
+// current are the allocations of a job that matter now: those that run or
+// should, and the last of each index that the job still has.
+func (p picture) current(j *mesh.JobView) []mesh.AllocView {
+	type place struct {
+		group string
+		index int
+	}
+	all := p.View.AllocsOf(j.ID())
+	last := map[place]mesh.AllocView{}
+	for _, a := range all {
+		at := place{a.Group, a.Index}
+		if l, ok := last[at]; !ok || a.Version > l.Version ||
+			a.Version == l.Version && a.Generation > l.Generation {
+			last[at] = a
+		}
+	}
+	count := map[string]int{}
+	for _, g := range j.Job.Groups() {
+		count[g.Name] = g.Count
+	}
+	var out []mesh.AllocView
+	for _, a := range all {
+		latest := a.Index < count[a.Group] && last[place{a.Group, a.Index}].ID == a.ID
+		if latest || !a.State().Final() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// allocRows are the rows of those allocations that keep says, or of all.
+func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) bool) []Alloc {
+	rows := []Alloc{}
+	for i := range allocs {
+		a := &allocs[i]
+		if keep != nil && !keep(a) {
+			continue
+		}
+		for _, t := range p.tasks(a) {
+			row := Alloc{
+				ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Task: t.Name,
+				Index: a.Index, Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
+				Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
+				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: t.Restarts,
+				Reason: t.Reason,
+			}
+			if row.Reason == "" {
+				row.Reason = a.Reason
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// tasks are the tasks of an allocation, as its node reports them, or as the
+// job names them while it has not.
+func (p picture) tasks(a *mesh.AllocView) []mesh.TaskStatus {
+	if a.Status != nil && len(a.Status.Tasks) > 0 {
+		return a.Status.Tasks
+	}
+	tasks := []mesh.TaskStatus{{Name: a.Group, State: a.State()}}
+	if j := p.View.Job(a.Job); j != nil {
+		if g, ok := j.Job.Group(a.Group); ok {
+			tasks = tasks[:0]
+			for _, t := range g.Tasks {
+				tasks = append(tasks, mesh.TaskStatus{Name: t.Name, State: a.State()})
+			}
+		}
+	}
+	return tasks
+}
+
+func (p picture) allocs(r AllocsRequest) ([]Alloc, error) {
+	if r.Job != "" && p.View.Job(r.Job) == nil {
+		return nil, p.noJob(r.Job)
+	}
+	var node mesh.NodeID
+	if r.Node != "" {
+		n, err := p.findNode(r.Node)
+		if err != nil {
+			return nil, err
+		}
+		node = n.ID
+	}
+	allocs := p.View.Allocs
+	if !r.All {
+		allocs = nil
+		for i := range p.View.Jobs {
+			allocs = append(allocs, p.current(&p.View.Jobs[i])...)
+		}
+	}
+	return p.allocRows(allocs, func(a *mesh.AllocView) bool {
+		return (r.Job == "" || a.Job == r.Job) && (node == "" || a.Node == node)
+	}), nil
+}
+
+func (p picture) allocDetail(ref mesh.AllocID) (AllocDetail, error) {
+	var found []*mesh.AllocView
+	for i := range p.View.Allocs {
+		a := &p.View.Allocs[i]
+		if a.ID == ref {
+			return p.detail(a), nil
+		}
+		if len(ref) >= idPrefixMin && strings.HasPrefix(string(a.ID), string(ref)) {
+			found = append(found, a)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return p.detail(found[0]), nil
+	case 0:
+		return AllocDetail{}, mesh.Faultf(mesh.NotFound, "no allocation %q", ref).
+			Hint("mn alloc ls lists them")
+	}
+	return AllocDetail{}, mesh.Faultf(mesh.Invalid,
+		"%d allocations have an id that begins with %q", len(found), ref)
+}
+
+func (p picture) detail(a *mesh.AllocView) AllocDetail {
+	d := AllocDetail{
+		ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Index: a.Index,
+		Generation: a.Generation, Replaces: a.Replaces, Node: p.nodeName(a.Node), NodeID: a.Node,
+		Status: p.status(a, a.State()), Want: a.Want, Reason: a.Reason, Fence: a.Fence.String(),
+		Degraded: a.Degraded, Coordinator: p.nodeName(a.Coordinator),
+		CoordinatorID: a.Coordinator, PlacedAt: a.At, Resources: a.Resources,
+	}
+	if a.Status != nil {
+		d.ReportedAt = known(a.Status.At)
+	}
+	for _, t := range p.tasks(a) {
+		d.Tasks = append(d.Tasks, TaskDetail{
+			Task: t.Name, Status: p.status(a, t.State), PID: t.PID,
+			StartedAt: known(t.StartedAt), FinishedAt: known(t.FinishedAt), ExitCode: t.ExitCode,
+			Restarts: t.Restarts, NextStart: known(t.NextStart), Reason: t.Reason,
+		})
+	}
+	return d
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+
+	"mn/mesh"
+)
+
+// Run submits a job.
+func (c *Client) Run(ctx context.Context, job mesh.Job) (Submitted, error) {
+	return do(ctx, c, callRun, jobBody{job})
+}
+
+// Plan says what submitting a job would lead to.
+func (c *Client) Plan(ctx context.Context, job mesh.Job) (Plan, error) {
+	return do(ctx, c, callPlan, jobBody{job})
+}
+
+// Validate has the peer check a job.
+func (c *Client) Validate(ctx context.Context, job mesh.Job) error {
+	_, err := do(ctx, c, callValidate, jobBody{job})
+	return err
+}
+
+// Stop stops a job.
+func (c *Client) Stop(ctx context.Context, id mesh.JobID) (Submitted, error) {
+	return do(ctx, c, callStop, jobRef{id})
+}
+
+// Jobs lists the jobs.
+func (c *Client) Jobs(ctx context.Context) ([]JobRow, error) {
+	return do(ctx, c, callJobs, none{})
+}
+
+// WatchJobs calls each with the list now and after every change.
+func (c *Client) WatchJobs(ctx context.Context, each func([]JobRow) error) error {
+	return watchCall(ctx, c, callJobs, none{}, each)
+}
+
+// Job is the state of a job.
+func (c *Client) Job(ctx context.Context, id mesh.JobID) (Job, error) {
+	return do(ctx, c, callJob, jobRef{id})
+}
+
+// WatchJob calls each with the state of a job now and after every change.
+func (c *Client) WatchJob(ctx context.Context, id mesh.JobID, each func(Job) error) error {
+	return watchCall(ctx, c, callJob, jobRef{id}, each)
+}
+
+// History lists the versions of a job, the oldest first.
+func (c *Client) History(ctx context.Context, id mesh.JobID) ([]JobVersion, error) {
+	return do(ctx, c, callHistory, jobRef{id})
+}
+
+// Why explains the placement of a job.
+func (c *Client) Why(ctx context.Context, id mesh.JobID) (Why, error) {
+	return do(ctx, c, callWhy, jobRef{id})
+}
+
+// Nodes lists the nodes.
+func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+	return do(ctx, c, callNodes, none{})
+}
+
+// WatchNodes calls each with the list now and after every change.
+func (c *Client) WatchNodes(ctx context.Context, each func([]Node) error) error {
+	return watchCall(ctx, c, callNodes, none{}, each)
+}
+
+// Node is the state of the node with that name or id.
+func (c *Client) Node(ctx context.Context, ref string) (NodeDetail, error) {
+	return do(ctx, c, callNode, nodeRef{ref})
+}
+
+// WatchNode calls each with the state of a node now and after every change.
+func (c *Client) WatchNode(ctx context.Context, ref string, each func(NodeDetail) error) error {
+	return watchCall(ctx, c, callNode, nodeRef{ref}, each)
+}
+
+// Allocs lists allocations.
+func (c *Client) Allocs(ctx context.Context, r AllocsRequest) ([]Alloc, error) {
+	return do(ctx, c, callAllocs, r)
+}
+
+// WatchAllocs calls each with the list now and after every change.
+func (c *Client) WatchAllocs(ctx context.Context, r AllocsRequest, each func([]Alloc) error) error {
+	return watchCall(ctx, c, callAllocs, r, each)
+}
+
+// Alloc is the state of the allocation whose id begins so.
+func (c *Client) Alloc(ctx context.Context, ref mesh.AllocID) (AllocDetail, error) {
+	return do(ctx, c, callAlloc, allocRef{ref})
+}
+
+// WatchAlloc calls each with the state of an allocation now and after every
+// change.
+func (c *Client) WatchAlloc(ctx context.Context, ref mesh.AllocID, each func(AllocDetail) error) error {
+	return watchCall(ctx, c, callAlloc, allocRef{ref}, each)
+}
+
+// Logs calls each with the lines that r asks for.
+func (c *Client) Logs(ctx context.Context, r LogsRequest, each func(LogLine) error) error {
+	return read(ctx, c, streamLogs, r, each)
+}
+
+// Events calls each with the events that r asks for.
+func (c *Client) Events(ctx context.Context, r EventsRequest, each func(mesh.Event) error) error {
+	return read(ctx, c, streamEvents, r, each)
+}
+
+// CreateToken makes a join token.
+func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (NewToken, error) {
+	return do(ctx, c, callNewToken, r)
+}
+
+// Tokens lists the join tokens.
+func (c *Client) Tokens(ctx context.Context) ([]TokenStatus, error) {
+	return do(ctx, c, callTokens, none{})
+}
+
+// RevokeToken ends a join token.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	_, err := do(ctx, c, callRevokeToken, tokenRef{id})
+	return err
+}
+
+// Version says what runs on the peer.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	return do(ctx, c, callVersion, none{})
+}
+
+// Digest sums up the peer's replicated state.
+func (c *Client) Digest(ctx context.Context) (Digest, error) {
+	return do(ctx, c, callDigest, none{})
+}
+
+// Endpoints lists what the peer serves.
+func (c *Client) Endpoints(ctx context.Context) ([]Endpoint, error) {
+	return do(ctx, c, callIndex, none{})
+}

@@ -1,0 +1,83 @@
+package api
+
+import "mn/mesh"
+
+// call is an endpoint that answers once, or as often as the answer changes.
+type call[Req, Reply any] struct {
+	method, path string
+	doc          string
+	watch        bool // the reply is computed from a Snapshot and can be watched
+}
+
+// stream is an endpoint that answers with items until there are no more.
+type stream[Req, Item any] struct {
+	path string
+	doc  string
+}
+
+// The endpoints. Fields of a request are the path's wildcards and the query of
+// a GET, and the JSON body of a POST.
+var (
+	callIndex   = call[none, []Endpoint]{"GET", "/v1", "list the endpoints", false}
+	callVersion = call[none, Version]{"GET", "/v1/version", "say what runs here", false}
+	callDigest  = call[none, Digest]{"GET", "/v1/debug/digest", "sum up the replicated state", false}
+
+	callRun      = call[jobBody, Submitted]{"POST", "/v1/jobs", "submit a job", false}
+	callPlan     = call[jobBody, Plan]{"POST", "/v1/plan", "say what a submission would do", false}
+	callValidate = call[jobBody, none]{"POST", "/v1/validate", "check a job", false}
+	callStop     = call[jobRef, Submitted]{"POST", "/v1/jobs/{job}/stop", "stop a job", false}
+	callJobs     = call[none, []JobRow]{"GET", "/v1/jobs", "list the jobs", true}
+	callJob      = call[jobRef, Job]{"GET", "/v1/jobs/{job}", "show a job", true}
+	callHistory  = call[jobRef, []JobVersion]{
+		"GET", "/v1/jobs/{job}/history", "list the versions of a job", false}
+	callWhy = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
+
+	callNodes  = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
+	callNode   = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
+	callAllocs = call[AllocsRequest, []Alloc]{"GET", "/v1/allocs", "list allocations", true}
+	callAlloc  = call[allocRef, AllocDetail]{
+		"GET", "/v1/allocs/{alloc}", "show an allocation", true}
+
+	callNewToken    = call[TokenRequest, NewToken]{"POST", "/v1/tokens", "make a join token", false}
+	callTokens      = call[none, []TokenStatus]{"GET", "/v1/tokens", "list the join tokens", false}
+	callRevokeToken = call[tokenRef, none]{
+		"POST", "/v1/tokens/{id}/revoke", "revoke a join token", false}
+
+	streamLogs   = stream[LogsRequest, LogLine]{"/v1/jobs/{job}/logs", "read the logs of a job"}
+	streamEvents = stream[EventsRequest, mesh.Event]{"/v1/events", "follow what happens"}
+)
+
+// Endpoint describes an endpoint to people with curl.
+type Endpoint struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Doc    string `json:"doc"`
+	Watch  bool   `json:"watch"`  // ?watch=1 sends a new answer at every change
+	Stream bool   `json:"stream"` // the answer is a stream of JSON lines
+}
+
+type (
+	none    struct{}
+	jobBody struct {
+		Job mesh.Job `json:"job"`
+	}
+	jobRef struct {
+		Job mesh.JobID `json:"job"`
+	}
+	nodeRef struct {
+		Node string `json:"node"` // name, id, or the first characters of the id
+	}
+	allocRef struct {
+		Alloc mesh.AllocID `json:"alloc"` // id or its first characters
+	}
+	tokenRef struct {
+		ID string `json:"id"`
+	}
+)
+
+// AllocsRequest says which allocations. Empty fields select everything.
+type AllocsRequest struct {
+	Job  mesh.JobID `json:"job,omitempty"`
+	Node string     `json:"node,omitempty"`
+	All  bool       `json:"all,omitempty"` // those that are over and replaced, too
+}

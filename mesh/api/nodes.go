@@ -1,0 +1,121 @@
+package api
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"mn/mesh"
+)
+
+// Node is a node in a list.
+type Node struct {
+	ID                 mesh.NodeID       `json:"id"`
+	Name               string            `json:"name"`
+	Address            string            `json:"address"`
+	Status             mesh.Liveness     `json:"status"`
+	SchedulingEligible bool              `json:"scheduling_eligible"`
+	BootID             mesh.BootID       `json:"boot_id"`
+	Role               mesh.Role         `json:"role"`
+	Resources          mesh.Resources    `json:"resources"` // what it shares out
+	Used               mesh.Resources    `json:"used"`      // of them
+	Release            string            `json:"release"`
+	OS                 string            `json:"os"`
+	Arch               string            `json:"arch"`
+	Labels             map[string]string `json:"labels"`
+	Drivers            []string          `json:"drivers"`
+	StartedAt          *time.Time        `json:"started_at"` // of its agent
+}
+
+// NodeDetail is the state of a node, and what is placed on it.
+type NodeDetail struct {
+	Node
+	LostFor     mesh.Duration `json:"lost_for"` // how long it has not been alive
+	Allocations []Alloc       `json:"allocations"`
+}
+
+// idPrefixMin is how much of an id is needed to stand for all of it.
+const idPrefixMin = 4
+
+func (p picture) nodes() []Node {
+	rows := make([]Node, 0, len(p.View.Nodes))
+	for i := range p.View.Nodes {
+		rows = append(rows, nodeRow(&p.View.Nodes[i]))
+	}
+	slices.SortStableFunc(rows, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	return rows
+}
+
+func nodeRow(n *mesh.NodeView) Node {
+	row := Node{
+		ID:                 n.ID,
+		Name:               n.Name,
+		Address:            n.Address,
+		Status:             n.Liveness,
+		SchedulingEligible: n.Eligible,
+		BootID:             n.Boot,
+		Role:               n.Role,
+		Resources:          n.Capacity,
+		Used:               n.Used,
+		Release:            n.Release,
+		OS:                 n.OS,
+		Arch:               n.Arch,
+		Labels:             n.Labels,
+		Drivers:            listed(n.Drivers),
+		StartedAt:          known(n.StartedAt),
+	}
+	if row.Labels == nil {
+		row.Labels = map[string]string{}
+	}
+	return row
+}
+
+func (p picture) nodeDetail(ref string) (NodeDetail, error) {
+	n, err := p.findNode(ref)
+	if err != nil {
+		return NodeDetail{}, err
+	}
+	d := NodeDetail{Node: nodeRow(n)}
+	if n.Liveness != mesh.Alive {
+		d.LostFor = mesh.Duration(n.LostFor.Truncate(time.Second))
+	}
+	var here []mesh.AllocView
+	for i := range p.View.Jobs {
+		here = append(here, p.current(&p.View.Jobs[i])...)
+	}
+	d.Allocations = p.allocRows(here, func(a *mesh.AllocView) bool { return a.Node == n.ID })
+	return d, nil
+}
+
+// findNode finds a node by its name, its id, or the beginning of its id.
+func (p picture) findNode(ref string) (*mesh.NodeView, error) {
+	var found []*mesh.NodeView
+	for i := range p.View.Nodes {
+		n := &p.View.Nodes[i]
+		switch {
+		case n.Name == ref, string(n.ID) == ref:
+			return n, nil
+		case len(ref) >= idPrefixMin && strings.HasPrefix(string(n.ID), ref):
+			found = append(found, n)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		f := mesh.Faultf(mesh.NotFound, "no node %q", ref)
+		if near := nearest(ref, p.View.Nodes, func(n mesh.NodeView) string { return n.Name }); near != "" {
+			return nil, f.Hint("there is a node %q", near)
+		}
+		return nil, f.Hint("mn node ls lists the nodes")
+	}
+	return nil, mesh.Faultf(mesh.Invalid, "%d nodes have an id that begins with %q", len(found), ref)
+}
+
+// known is t, or nil if it is no time at all.
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

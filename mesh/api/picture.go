@@ -1,0 +1,184 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"mn/mesh"
+)
+
+// The JSON names below are a contract for scripts: none is renamed or removed,
+// and none is left out when it has no value.
+
+// JobRow is a job in a list.
+type JobRow struct {
+	ID          mesh.JobID     `json:"id"`
+	Name        string         `json:"name"`
+	Type        mesh.JobType   `json:"type"`
+	Version     uint64         `json:"version"`
+	Status      mesh.JobStatus `json:"status"`
+	Count       int            `json:"count"`   // copies that should run
+	Running     int            `json:"running"` // copies that do
+	SubmittedAt time.Time      `json:"submitted_at"`
+	Conflict    bool           `json:"conflict"` // a concurrent version lost to this one
+}
+
+// Job is the state of a job.
+type Job struct {
+	JobRow
+	Hash          string           `json:"hash"`
+	Reason        string           `json:"reason"`
+	Coordinator   string           `json:"coordinator"` // name of the node that decides; "" if none is known
+	CoordinatorID mesh.NodeID      `json:"coordinator_id"`
+	Fence         string           `json:"fence"` // epoch.ballot; epoch 0 is degraded
+	OnPartition   mesh.OnPartition `json:"on_partition"`
+	SubmittedBy   string           `json:"submitted_by"`
+	Conflicts     []string         `json:"conflicts"` // hashes of the versions that lost
+	Groups        []GroupRow       `json:"groups"`
+	Allocations   []Alloc          `json:"allocations"`
+}
+
+// GroupRow is a group of a job: how many copies should run, and how many do.
+type GroupRow struct {
+	Group   string   `json:"group"`
+	Tasks   []string `json:"tasks"`
+	Count   int      `json:"count"`
+	Running int      `json:"running"`
+}
+
+// JobVersion is a version in the history of a job.
+type JobVersion struct {
+	mesh.JobVersion
+	Node    string `json:"node"`    // name of the peer that took it
+	Current bool   `json:"current"` // the one that runs
+}
+
+// picture computes answers from a snapshot.
+type picture struct{ Snapshot }
+
+func (p picture) jobs() []JobRow {
+	rows := make([]JobRow, 0, len(p.View.Jobs))
+	for i := range p.View.Jobs {
+		rows = append(rows, p.jobRow(i))
+	}
+	return rows
+}
+
+func (p picture) jobRow(i int) JobRow {
+	j := &p.View.Jobs[i]
+	row := JobRow{
+		ID:          j.ID(),
+		Name:        j.Job.Name,
+		Type:        j.Job.Type,
+		Version:     j.Number,
+		Status:      p.Outlooks[i].Status,
+		SubmittedAt: j.At,
+		Conflict:    len(j.Conflicts) > 0,
+	}
+	for _, g := range p.groups(j) {
+		row.Count += g.Count
+		row.Running += g.Running
+	}
+	return row
+}
+
+func (p picture) job(id mesh.JobID) (Job, error) {
+	i := slices.IndexFunc(p.View.Jobs, func(j mesh.JobView) bool { return j.ID() == id })
+	if i < 0 {
+		return Job{}, p.noJob(id)
+	}
+	j, o := &p.View.Jobs[i], p.Outlooks[i]
+	job := Job{
+		JobRow:        p.jobRow(i),
+		Hash:          j.Hash,
+		Reason:        o.Text,
+		Coordinator:   p.nodeName(o.Coordinator),
+		CoordinatorID: o.Coordinator,
+		Fence:         o.Fence.String(),
+		OnPartition:   j.Job.Recovery.Partition(),
+		SubmittedBy:   p.nodeName(j.By),
+		Conflicts:     []string{},
+		Groups:        p.groups(j),
+		Allocations:   p.allocRows(p.current(j), nil),
+	}
+	for _, c := range j.Conflicts {
+		job.Conflicts = append(job.Conflicts, c.Hash)
+	}
+	return job, nil
+}
+
+func (p picture) noJob(id mesh.JobID) error {
+	f := mesh.Faultf(mesh.NotFound, "no job %q", id)
+	if near := nearest(string(id), p.View.Jobs, func(j mesh.JobView) string { return j.Job.Name }); near != "" {
+		return f.Hint("there is a job %q", near)
+	}
+	return f.Hint("mn job ls lists the jobs")
+}
+
+func (p picture) groups(j *mesh.JobView) []GroupRow {
+	rows := []GroupRow{}
+	for _, g := range j.Job.Groups() {
+		row := GroupRow{Group: g.Name, Count: g.Count}
+		if j.Stopped {
+			row.Count = 0
+		}
+		for _, t := range g.Tasks {
+			row.Tasks = append(row.Tasks, t.Name)
+		}
+		for _, a := range p.View.AllocsOf(j.ID()) {
+			if a.Group == g.Name && p.status(&a, a.State()) == string(mesh.Running) {
+				row.Running++
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (p picture) history(id mesh.JobID, versions []mesh.JobVersion) []JobVersion {
+	rows := make([]JobVersion, 0, len(versions))
+	current := p.View.Job(id)
+	for _, v := range versions {
+		rows = append(rows, JobVersion{
+			JobVersion: v,
+			Node:       p.nodeName(v.By),
+			Current:    current != nil && current.Hash == v.Hash && current.Number == v.Number,
+		})
+	}
+	return rows
+}
+
+// nodeName is the name of a node, or the beginning of its id if we know none.
+func (p picture) nodeName(id mesh.NodeID) string {
+	if n := p.View.Node(id); n != nil && n.Name != "" {
+		return n.Name
+	}
+	return id.Short()
+}
+
+// nearest is the name in list that is most like want, or "" if none is like it.
+func nearest[T any](want string, list []T, name func(T) string) string {
+	want = strings.ToLower(want)
+	like := func(t T) int {
+		n := strings.ToLower(name(t))
+		switch {
+		case n == want:
+			return 3
+		case strings.HasPrefix(n, want), strings.HasPrefix(want, n):
+			return 2
+		case strings.Contains(n, want), strings.Contains(want, n):
+			return 1
+		}
+		return 0
+	}
+	if len(list) == 0 || want == "" {
+		return ""
+	}
+	best := slices.MaxFunc(list, func(a, b T) int { return cmp.Compare(like(a), like(b)) })
+	if like(best) == 0 {
+		return ""
+	}
+	return name(best)
+}

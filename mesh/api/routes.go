@@ -1,0 +1,147 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mn/mesh"
+)
+
+// routes gives every endpoint its handler.
+func (s *Server) routes() {
+	b := s.backend
+	serve(s, callIndex, func(context.Context, none) ([]Endpoint, error) {
+		return s.table, nil
+	})
+	serve(s, callVersion, func(ctx context.Context, _ none) (Version, error) {
+		return b.Version(ctx)
+	})
+	serve(s, callDigest, func(ctx context.Context, _ none) (Digest, error) {
+		d, err := b.Digest(ctx)
+		d.Waiting = listed(d.Waiting)
+		return d, err
+	})
+	s.routeJobs(b)
+	s.routeReads(b)
+	s.routeTokens(b)
+	serveStream(s, streamLogs, b.Logs)
+	serveStream(s, streamEvents, b.Events)
+}
+
+func (s *Server) routeJobs(b Backend) {
+	serve(s, callRun, func(ctx context.Context, r jobBody) (Submitted, error) {
+		if err := check(r.Job); err != nil {
+			return Submitted{}, err
+		}
+		return submitted(b.Submit(ctx, r.Job))
+	})
+	serve(s, callPlan, func(ctx context.Context, r jobBody) (Plan, error) {
+		if err := check(r.Job); err != nil {
+			return Plan{}, err
+		}
+		p, err := b.Plan(ctx, r.Job)
+		p.Place, p.Stop, p.Blocked = listed(p.Place), listed(p.Stop), listed(p.Blocked)
+		return p, err
+	})
+	serve(s, callValidate, func(_ context.Context, r jobBody) (none, error) {
+		return none{}, check(r.Job)
+	})
+	serve(s, callStop, func(ctx context.Context, r jobRef) (Submitted, error) {
+		return submitted(b.Stop(ctx, r.Job))
+	})
+	serve(s, callWhy, func(ctx context.Context, r jobRef) (Why, error) {
+		return b.Why(ctx, r.Job)
+	})
+	serve(s, callHistory, func(ctx context.Context, r jobRef) ([]JobVersion, error) {
+		versions, err := b.History(ctx, r.Job)
+		if err != nil {
+			return nil, err
+		}
+		snap, err := b.Snapshot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return picture{snap}.history(r.Job, versions), nil
+	})
+}
+
+func (s *Server) routeReads(b Backend) {
+	serve(s, callJobs, reads(b, func(p picture, _ none) ([]JobRow, error) { return p.jobs(), nil }))
+	serve(s, callJob, reads(b, func(p picture, r jobRef) (Job, error) { return p.job(r.Job) }))
+	serve(s, callNodes, reads(b, func(p picture, _ none) ([]Node, error) { return p.nodes(), nil }))
+	serve(s, callNode, reads(b, func(p picture, r nodeRef) (NodeDetail, error) {
+		return p.nodeDetail(r.Node)
+	}))
+	serve(s, callAllocs, reads(b, picture.allocs))
+	serve(s, callAlloc, reads(b, func(p picture, r allocRef) (AllocDetail, error) {
+		return p.allocDetail(r.Alloc)
+	}))
+}
+
+func (s *Server) routeTokens(b Backend) {
+	serve(s, callNewToken, func(ctx context.Context, r TokenRequest) (NewToken, error) {
+		if r.TTL == 0 {
+			r.TTL = mesh.Duration(DefaultTokenTTL)
+		}
+		if r.Uses == 0 {
+			r.Uses = DefaultTokenUses
+		}
+		switch {
+		case r.TTL < 0 || r.TTL.Std() > MaxTokenTTL:
+			return NewToken{}, mesh.Faultf(mesh.Invalid, "ttl %v is not between 0 and %v",
+				r.TTL, mesh.Duration(MaxTokenTTL))
+		case r.Uses < 0 || r.Uses > MaxTokenUses:
+			return NewToken{}, mesh.Faultf(mesh.Invalid, "uses %d is not between 1 and %d",
+				r.Uses, MaxTokenUses)
+		}
+		return b.CreateToken(ctx, r)
+	})
+	serve(s, callTokens, func(ctx context.Context, _ none) ([]TokenStatus, error) {
+		tokens, err := b.Tokens(ctx)
+		return listed(tokens), err
+	})
+	serve(s, callRevokeToken, func(ctx context.Context, r tokenRef) (none, error) {
+		return none{}, b.RevokeToken(ctx, r.ID)
+	})
+}
+
+// reads makes a handler of what is computed from a snapshot.
+func reads[Req, Reply any](
+	b Backend, of func(picture, Req) (Reply, error),
+) func(context.Context, Req) (Reply, error) {
+	return func(ctx context.Context, r Req) (Reply, error) {
+		snap, err := b.Snapshot(ctx)
+		if err != nil {
+			var zero Reply
+			return zero, err
+		}
+		return of(picture{snap}, r)
+	}
+}
+
+// check tells all that is wrong with a job.
+func check(j mesh.Job) error {
+	var lines []string
+	for _, f := range j.Validate() {
+		lines = append(lines, fmt.Sprintf("job %q: %v", j.Name, f))
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return mesh.Faultf(mesh.Invalid, "%s", strings.Join(lines, "\n"))
+}
+
+func submitted(s Submitted, err error) (Submitted, error) {
+	s.Warnings = listed(s.Warnings)
+	return s, err
+}
+
+// listed is list, but never nil: JSON should have [], not null.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return slices.Clip(list)
+}
