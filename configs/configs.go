@@ -5,3 +5,129 @@
 // Package mesh says what a job must look like; this package says where in the
 // file it does not. It opens files, but keeps nothing and starts nothing.
 package configs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"mn/mesh"
+)
+
+const (
+	fileMax = 256 << 10 // bytes of a file
+	jobFile = "job.toml"
+)
+
+// ReadJob reads the job at path: a file, or a folder with job.toml in it.
+func ReadJob(path string) (*mesh.Job, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, jobFile)
+	}
+	data, err := readFile("job", path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJob(path, data)
+}
+
+// ParseJob reads a job from the content of a file; name is what messages call
+// the file. The error is a [mesh.Fault] with a line for each thing wrong.
+func ParseJob(name string, data []byte) (*mesh.Job, error) {
+	var job mesh.Job
+	d := parse(name, data, &job)
+	if !d.syntax {
+		for _, f := range job.Validate() {
+			d.meaning(pathOf(f.Path), f.Text)
+		}
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// pathOf writes a path of package mesh as this package writes paths.
+func pathOf(keys []string) string {
+	path := ""
+	for i, k := range keys {
+		n, err := strconv.Atoi(k)
+		if err == nil && i > 0 && (keys[i-1] == "task" || keys[i-1] == "command") {
+			path = element(path, n)
+			continue
+		}
+		path = join(path, k)
+	}
+	return path
+}
+
+// ReadDaemon reads an agent's file.
+func ReadDaemon(path string) (Daemon, error) {
+	data, err := readFile("agent", path)
+	if err != nil {
+		return Daemon{}, err
+	}
+	return ParseDaemon(path, data)
+}
+
+// ParseDaemon reads an agent's file from its content; name is what messages
+// call the file.
+func ParseDaemon(name string, data []byte) (Daemon, error) {
+	var c Daemon
+	d := parse(name, data, &c)
+	if !d.syntax {
+		for _, f := range c.faults() {
+			d.meaning(f.path, f.text)
+		}
+	}
+	if err := d.err(); err != nil {
+		return Daemon{}, err
+	}
+	return c, nil
+}
+
+// parse decodes data into *dst, and collects what is wrong with it.
+func parse(name string, data []byte, dst any) *decoder {
+	d := &decoder{file: name}
+	var tree map[string]any
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		d.syntax = true
+		f := fault{line: 1, col: 1, text: strings.TrimPrefix(err.Error(), "toml: ")}
+		var at *toml.DecodeError
+		if errors.As(err, &at) {
+			f.line, f.col = at.Position()
+		}
+		d.faults = append(d.faults, f)
+		return d
+	}
+	d.places = locate(data)
+	d.table(reflect.ValueOf(dst).Elem(), tree, "")
+	return d
+}
+
+func readFile(kind, path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, mesh.Faultf(mesh.NotFound, "no %s file %q", kind, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the %s file: %w", kind, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, fileMax+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the %s file %q: %w", kind, path, err)
+	}
+	if len(data) > fileMax {
+		return nil, mesh.Faultf(mesh.Invalid, "%s: the file is larger than %v", path, mesh.Bytes(fileMax))
+	}
+	return data, nil
+}

@@ -1,6 +1,15 @@
 package configs
 
-import "mn/mesh"
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"mn/mesh"
+)
 
 // Profile is how fast gossip finds a dead node, against what it costs.
 type Profile string
@@ -45,4 +54,127 @@ type Lease struct {
 type Discovery struct {
 	Off  bool `toml:"off"`
 	Port int  `toml:"port"` // UDP, the same on all nodes; DefaultDiscoveryPort if 0
+}
+
+// Bounds of an agent's settings.
+const (
+	leaseMin  = 200 * time.Millisecond
+	leaseMax  = time.Minute
+	seedsMax  = 256
+	labelsMax = 64
+	labelMax  = 256 // bytes of a label's value
+)
+
+// Validate checks settings that did not all come from a file, such as flags.
+// The error is a [mesh.Fault] with a line for each thing wrong.
+func (c *Daemon) Validate() error {
+	var lines []string
+	for _, f := range c.faults() {
+		lines = append(lines, f.path+": "+f.text)
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return mesh.Faultf(mesh.Invalid, "%s", strings.Join(lines, "\n"))
+}
+
+// setting is what is wrong with one setting.
+type setting struct{ path, text string }
+
+func (c *Daemon) faults() []setting {
+	var out []setting
+	add := func(path, format string, args ...any) {
+		out = append(out, setting{path, fmt.Sprintf(format, args...)})
+	}
+	if c.Name != "" && !mesh.ValidName(c.Name) {
+		add("name", "%q is no name: want 1 to 63 of a-z, A-Z, 0-9, '-', '_' and '.', "+
+			"beginning with a letter or digit", clip(c.Name))
+	}
+	if c.Bind != "" && net.ParseIP(c.Bind) == nil {
+		add("bind", "%q is no IP address", clip(c.Bind))
+	}
+	if !port(c.Port) {
+		add("port", "%d is not between 1 and 65535", c.Port)
+	}
+	if !port(c.Discovery.Port) {
+		add("discovery.port", "%d is not between 1 and 65535", c.Discovery.Port)
+	}
+	if c.HTTP != "" {
+		if err := loopback(c.HTTP); err != nil {
+			add("http", "%v", err)
+		}
+	}
+	if len(c.Seeds) > seedsMax {
+		add("seeds", "%d seeds are more than %d", len(c.Seeds), seedsMax)
+	}
+	for i, s := range c.Seeds {
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			add(element("seeds", i), "%q is not host:port", clip(s))
+		}
+	}
+	switch c.Profile {
+	case "", ProfileLab, ProfileFast, ProfileWAN:
+	default:
+		add("profile", "%q is none of lab, fast, wan", clip(string(c.Profile)))
+	}
+	return append(append(out, c.Lease.faults()...), c.shares()...)
+}
+
+func (l Lease) faults() []setting {
+	var out []setting
+	length := l.Length.Std()
+	if length != 0 && (length < leaseMin || length > leaseMax) {
+		out = append(out, setting{"lease.length",
+			fmt.Sprintf("%v is not between %v and %v", l.Length, leaseMin, leaseMax)})
+	}
+	if l.Renew < 0 || l.Renew != 0 && length == 0 {
+		out = append(out, setting{"lease.renew", "it needs a lease.length, and must be more than 0"})
+	} else if l.Renew.Std() > length/2 {
+		out = append(out, setting{"lease.renew",
+			fmt.Sprintf("%v is more than half of the length %v", l.Renew, l.Length)})
+	}
+	return out
+}
+
+// shares checks labels, capacity and what is reserved of it.
+func (c *Daemon) shares() []setting {
+	var out []setting
+	if len(c.Labels) > labelsMax {
+		out = append(out, setting{"labels", fmt.Sprintf("%d labels are more than %d", len(c.Labels), labelsMax)})
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
+		if !mesh.ValidName(k) || len(c.Labels[k]) > labelMax {
+			out = append(out, setting{join("labels", k),
+				fmt.Sprintf("want a name, and a value of at most %d bytes", labelMax)})
+		}
+	}
+	for _, r := range []struct {
+		name           string
+		capacity, kept int64
+	}{
+		{"cpu", int64(c.Capacity.CPU), int64(c.Reserve.CPU)},
+		{"memory", int64(c.Capacity.Memory), int64(c.Reserve.Memory)},
+		{"disk", int64(c.Capacity.Disk), int64(c.Reserve.Disk)},
+	} {
+		if r.capacity != 0 && r.kept > r.capacity {
+			out = append(out, setting{"reserve." + r.name, "it is more than the capacity"})
+		}
+	}
+	return out
+}
+
+// port says whether n is a port or unset.
+func port(n int) bool { return n >= 0 && n <= 65535 }
+
+// loopback checks that the HTTP API would listen on this machine alone.
+func loopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", clip(addr))
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q is not a loopback address: the HTTP API asks for no password; "+
+			"use 127.0.0.1, and ssh to reach it from elsewhere", clip(addr))
+	}
+	return nil
 }

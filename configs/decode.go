@@ -1,0 +1,196 @@
+package configs
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// decoder sets Go values from a TOML tree by their toml tags. Unlike a decoder
+// that stops at the first thing wrong, it goes on and collects them all.
+type decoder struct {
+	file   string
+	places *places
+	syntax bool // the file is no TOML; nothing else is known of it
+	faults []fault
+	wrong  []string // paths at which something is wrong already
+}
+
+func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
+	fields := map[string]reflect.Value{}
+	for i := range dst.NumField() {
+		fields[dst.Type().Field(i).Tag.Get("toml")] = dst.Field(i)
+	}
+	for _, key := range slices.Sorted(maps.Keys(src)) {
+		at := join(path, key)
+		if f, ok := fields[key]; ok {
+			d.value(f, src[key], at)
+			continue
+		}
+		known := slices.Sorted(maps.Keys(fields))
+		text := fmt.Sprintf("unknown key %q in %s", key, tableName(path))
+		if near := nearest(key, known); near != "" {
+			text += fmt.Sprintf("; did you mean %q?", near)
+			d.wrong = append(d.wrong, join(path, near))
+		} else {
+			text += "; known are " + strings.Join(known, ", ")
+		}
+		d.atKey(at, text)
+	}
+}
+
+func (d *decoder) value(dst reflect.Value, src any, path string) {
+	if dst.Kind() == reflect.Pointer {
+		dst.Set(reflect.New(dst.Type().Elem()))
+		d.value(dst.Elem(), src, path)
+		return
+	}
+	if t, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		d.text(t, src, path)
+		return
+	}
+	switch dst.Kind() {
+	case reflect.Struct:
+		if table, ok := src.(map[string]any); ok {
+			d.table(dst, table, path)
+			return
+		}
+		d.at(path, fmt.Sprintf("want a table [%s], not %s", path, describe(src)))
+	case reflect.Slice:
+		d.list(dst, src, path)
+	case reflect.Map:
+		d.texts(dst, src, path)
+	default:
+		d.scalar(dst, src, path)
+	}
+}
+
+func (d *decoder) scalar(dst reflect.Value, src any, path string) {
+	switch v := src.(type) {
+	case string:
+		if dst.Kind() == reflect.String {
+			dst.SetString(v)
+			return
+		}
+	case bool:
+		if dst.Kind() == reflect.Bool {
+			dst.SetBool(v)
+			return
+		}
+	case int64:
+		if dst.Kind() == reflect.Int {
+			dst.SetInt(v)
+			return
+		}
+	}
+	want := map[reflect.Kind]string{
+		reflect.String: "text in quotes",
+		reflect.Bool:   "true or false",
+		reflect.Int:    "a whole number",
+	}[dst.Kind()]
+	d.at(path, fmt.Sprintf("want %s, not %s", want, describe(src)))
+}
+
+// text sets what reads itself from text, such as a duration.
+func (d *decoder) text(dst encoding.TextUnmarshaler, src any, path string) {
+	var text string
+	switch v := src.(type) {
+	case string:
+		text = v
+	case int64:
+		text = strconv.FormatInt(v, 10)
+	case float64:
+		text = strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		d.at(path, fmt.Sprintf("want a number or text with a unit, not %s", describe(src)))
+		return
+	}
+	if err := dst.UnmarshalText([]byte(text)); err != nil {
+		d.at(path, err.Error())
+	}
+}
+
+func (d *decoder) list(dst reflect.Value, src any, path string) {
+	list, ok := src.([]any)
+	if !ok {
+		text := fmt.Sprintf("want a list of texts, such as [\"sh\", \"-c\", \"date\"], not %s", describe(src))
+		if dst.Type().Elem().Kind() == reflect.Struct {
+			text = fmt.Sprintf("write [[%s]], in two brackets: there may be several", path)
+		}
+		d.at(path, text)
+		return
+	}
+	dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
+	for i, v := range list {
+		d.value(dst.Index(i), v, element(path, i))
+	}
+}
+
+func (d *decoder) texts(dst reflect.Value, src any, path string) {
+	table, ok := src.(map[string]any)
+	if !ok {
+		d.at(path, fmt.Sprintf("want a table [%s], not %s", path, describe(src)))
+		return
+	}
+	dst.Set(reflect.MakeMapWithSize(dst.Type(), len(table)))
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		v := reflect.New(dst.Type().Elem()).Elem()
+		d.value(v, table[key], join(path, key))
+		dst.SetMapIndex(reflect.ValueOf(key), v)
+	}
+}
+
+// describe says what a value is, for messages.
+func describe(v any) string {
+	switch v := v.(type) {
+	case string:
+		return "the text " + strconv.Quote(clip(v))
+	case bool, int64, float64:
+		return fmt.Sprint(v)
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	}
+	return "a date"
+}
+
+// clip keeps a message readable, whatever was in the file.
+func clip(s string) string {
+	const most = 40
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// tableName is a path as its table's header in the file: [[task]].
+func tableName(path string) string {
+	switch {
+	case path == "":
+		return "the file"
+	case strings.HasSuffix(path, "]"):
+		return "[[" + withoutIndexes(path) + "]]"
+	}
+	return "[" + withoutIndexes(path) + "]"
+}
+
+func withoutIndexes(path string) string {
+	var out strings.Builder
+	depth := 0
+	for _, r := range path {
+		switch {
+		case r == '[':
+			depth++
+		case r == ']':
+			depth--
+		case depth == 0:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}

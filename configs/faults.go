@@ -1,0 +1,109 @@
+package configs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mn/mesh"
+)
+
+// faultsMax is how many faults of a file are told.
+const faultsMax = 50
+
+// fault is one thing wrong with a file.
+type fault struct {
+	line, col int
+	text      string
+}
+
+// at notes what is wrong with the value at path.
+func (d *decoder) at(path, text string) {
+	line, col := d.places.of(path)
+	if path != "" {
+		text = path + ": " + text
+	}
+	d.note(path, fault{line, col, text})
+}
+
+// atKey notes what is wrong with the key at path.
+func (d *decoder) atKey(path, text string) {
+	line, col := d.places.ofKey(path)
+	d.note(path, fault{line, col, text})
+}
+
+func (d *decoder) note(path string, f fault) {
+	d.faults = append(d.faults, f)
+	d.wrong = append(d.wrong, path)
+}
+
+// meaning notes that the value at path does not mean anything sensible, unless
+// it could not be read in the first place: then nobody wrote what is judged.
+func (d *decoder) meaning(path, text string) {
+	unread := slices.ContainsFunc(d.wrong, func(w string) bool {
+		rest, ok := strings.CutPrefix(path, w)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+	if !unread {
+		d.at(path, text)
+	}
+}
+
+// err is a fault with a line for each thing wrong, in the order of the file, or
+// nil if nothing is.
+func (d *decoder) err() error {
+	if len(d.faults) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(d.faults, func(a, b fault) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.col, b.col))
+	})
+	var lines []string
+	for _, f := range d.faults[:min(len(d.faults), faultsMax)] {
+		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", d.file, f.line, f.col, f.text))
+	}
+	if more := len(d.faults) - len(lines); more > 0 {
+		lines = append(lines, fmt.Sprintf("%s: and %d more faults", d.file, more))
+	}
+	return mesh.Faultf(mesh.Invalid, "%s", strings.Join(lines, "\n"))
+}
+
+// keyMax is the length of a key beyond which no known one is like it.
+const keyMax = 64
+
+// nearest is the one of known that key was most likely meant to be, or "".
+func nearest(key string, known []string) string {
+	if len(key) > keyMax {
+		return ""
+	}
+	best, least := "", max(len(key)/3, 1)+1
+	for _, k := range known {
+		if d := distance(strings.ToLower(key), k); d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be put in, taken out or changed to make a
+// into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
