@@ -1,0 +1,192 @@
+package placement
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"mn/mesh"
+)
+
+// node is a worker in sight with 4 cores, 8 GiB and 100 GiB of disk.
+func node(name string, change func(*mesh.NodeView)) mesh.NodeView {
+	n := mesh.NodeView{
+		Node: mesh.Node{
+			ID: mesh.NodeID(name), Name: name, Role: mesh.Worker, Drivers: []string{"exec"},
+			Capacity: mesh.Resources{CPU: 4 * mesh.Core, Memory: 8 * mesh.GiB, Disk: 100 * mesh.GiB},
+		},
+		Known: true, Liveness: mesh.Alive, Eligible: true,
+	}
+	if change != nil {
+		change(&n)
+	}
+	return n
+}
+
+func uses(r mesh.Resources) func(*mesh.NodeView) {
+	return func(n *mesh.NodeView) { n.Used = r }
+}
+
+func jobOf(strategy mesh.Strategy, r mesh.Resources) *mesh.Job {
+	return &mesh.Job{Name: "web", Type: mesh.Service, Strategy: strategy,
+		Tasks: []mesh.Task{{Name: "web", Command: []string{"web"}, Resources: r}}}
+}
+
+func place(v *mesh.View, job *mesh.Job, avoid map[mesh.NodeID]string) Choice {
+	return Place(v, job, job.Groups()[0], "web/0", avoid)
+}
+
+func TestEachFilterRefusesWithItsReason(t *testing.T) {
+	job := jobOf(mesh.Binpack, mesh.Resources{CPU: mesh.Core, Memory: 2 * mesh.GiB, Disk: mesh.GiB})
+	tests := []struct {
+		name   string
+		change func(*mesh.NodeView)
+		want   string // "" if the node takes the copy
+	}{
+		{"fits", nil, ""},
+		{"lost", func(n *mesh.NodeView) { n.Liveness = mesh.Lost }, `status: status "lost"`},
+		{"left", func(n *mesh.NodeView) { n.Liveness = mesh.Left }, `status: status "left"`},
+		{"unknown", func(n *mesh.NodeView) { n.Known = false }, "status: has not said yet what it can run"},
+		{"cordoned", func(n *mesh.NodeView) { n.Eligible = false }, "eligibility: scheduling is disabled"},
+		{"witness", func(n *mesh.NodeView) { n.Role = mesh.Witness }, "role: is a witness, which runs no tasks"},
+		{"no driver", func(n *mesh.NodeView) { n.Drivers = nil }, `driver: driver "exec" is not available`},
+		{"cpu", uses(mesh.Resources{CPU: 3500}), "capacity: cpu: needs 1 cores, 0.5 free"},
+		{"memory", uses(mesh.Resources{Memory: 7 * mesh.GiB}), "capacity: memory: needs 2 GiB, 1 GiB free"},
+		{"disk", uses(mesh.Resources{Disk: 100 * mesh.GiB}), "capacity: disk: needs 1 GiB, 0 B free"},
+		{"just full", uses(mesh.Resources{CPU: 3000, Memory: 6 * mesh.GiB, Disk: 99 * mesh.GiB}), ""},
+		{"first of several", func(n *mesh.NodeView) { n.Liveness, n.Eligible = mesh.Lost, false }, `status: status "lost"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := place(&mesh.View{Nodes: []mesh.NodeView{node("n1", tt.change)}}, job, nil)
+			got := ""
+			if len(c.Refused) > 0 {
+				got = c.Refused[0].Filter + ": " + c.Refused[0].Error()
+			}
+			if got != tt.want || len(c.Candidates)+len(c.Refused) != 1 {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestTheNamedStrategyDecides has a node that is bigger than the others by far:
+// size alone must not win.
+func TestTheNamedStrategyDecides(t *testing.T) {
+	small := mesh.Resources{CPU: mesh.Core, Memory: mesh.GiB}
+	v := &mesh.View{Nodes: []mesh.NodeView{
+		node("busy", uses(mesh.Resources{CPU: 2 * mesh.Core, Memory: 4 * mesh.GiB})),
+		node("giant", func(n *mesh.NodeView) {
+			n.Capacity = mesh.Resources{CPU: 256 * mesh.Core, Memory: 4 * mesh.TiB, Disk: 100 * mesh.TiB}
+			n.Used = mesh.Resources{CPU: 25 * mesh.Core, Memory: 400 * mesh.GiB}
+		}),
+		node("idle", nil),
+	}}
+	tests := []struct {
+		strategy mesh.Strategy
+		allocs   []mesh.AllocView
+		want     string
+	}{
+		{"", nil, "busy idle giant"},
+		{mesh.Binpack, nil, "busy idle giant"},
+		{mesh.Spread, nil, "giant idle busy"},
+		{mesh.Spread, []mesh.AllocView{copyOn("giant", mesh.WantRun, "web")}, "idle busy giant"},
+		{mesh.Spread, []mesh.AllocView{copyOn("giant", mesh.WantStop, "web")}, "giant idle busy"},
+		{mesh.Spread, []mesh.AllocView{copyOn("giant", mesh.WantRun, "other")}, "giant idle busy"},
+	}
+	for _, tt := range tests {
+		v.Allocs = tt.allocs
+		var got []string
+		for _, c := range place(v, jobOf(tt.strategy, small), nil).Candidates {
+			got = append(got, c.Name)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%q with %v: got %v, want %s", tt.strategy, tt.allocs, got, tt.want)
+		}
+	}
+}
+
+func copyOn(id mesh.NodeID, want mesh.Want, group string) mesh.AllocView {
+	return mesh.AllocView{Alloc: mesh.Alloc{Job: "web", Group: group, Node: id, Want: want}}
+}
+
+// TestAvoidedNodesComeLast, however well they score, but before nothing at all.
+func TestAvoidedNodesComeLast(t *testing.T) {
+	v := &mesh.View{Nodes: []mesh.NodeView{
+		node("n1", uses(mesh.Resources{Memory: 6 * mesh.GiB})), node("n2", nil),
+	}}
+	c := place(v, jobOf(mesh.Binpack, mesh.Resources{}), map[mesh.NodeID]string{"n1": "a copy failed here"})
+	if len(c.Candidates) != 2 || c.Candidates[0].Name != "n2" || c.Candidates[1].Avoid != "a copy failed here" {
+		t.Errorf("got %v", c)
+	}
+}
+
+// TestTiesFallDifferentlyForEachCopy: copies without resources are not all sent
+// to one node by chance of its name.
+func TestTiesFallDifferentlyForEachCopy(t *testing.T) {
+	v := &mesh.View{Nodes: []mesh.NodeView{node("n1", nil), node("n2", nil), node("n3", nil)}}
+	job := jobOf(mesh.Binpack, mesh.Resources{})
+	first := map[mesh.NodeID]int{}
+	for i := range 300 {
+		first[Place(v, job, job.Groups()[0], fmt.Sprint("copy", i), nil).Candidates[0].Node]++
+	}
+	for id, n := range first {
+		if n < 70 || n > 130 {
+			t.Errorf("%s is first for %d of 300 copies", id, n)
+		}
+	}
+}
+
+func TestAHugeNodeDoesNotOverflowTheScore(t *testing.T) {
+	all := mesh.Resources{CPU: 1e9, Memory: 1 << 60, Disk: 1 << 60}
+	v := &mesh.View{Nodes: []mesh.NodeView{node("n1", func(n *mesh.NodeView) { n.Capacity = all })}}
+	c := place(v, jobOf(mesh.Binpack, all), nil)
+	if len(c.Candidates) != 1 || c.Candidates[0].Score != Whole {
+		t.Errorf("got %v, want a score of %d", c.Candidates, Whole)
+	}
+}
+
+func ExamplePlace() {
+	v := &mesh.View{Nodes: []mesh.NodeView{
+		node("n1", uses(mesh.Resources{Memory: 7 * mesh.GiB})),
+		node("n2", uses(mesh.Resources{Memory: 2 * mesh.GiB})),
+		node("n3", func(n *mesh.NodeView) { n.Liveness = mesh.Lost }),
+		node("n4", nil),
+	}}
+	c := place(v, jobOf(mesh.Binpack, mesh.Resources{CPU: mesh.Core, Memory: 4 * mesh.GiB}), nil)
+	fmt.Print(c)
+	fmt.Println(c.Summary())
+	c.Candidates = nil
+	fmt.Println(c.Summary())
+	// Output:
+	// 1  n2  0.333     packed 0.333
+	// 2  n4  0.250     packed 0.250
+	// -  n1  capacity  memory: needs 4 GiB, 1 GiB free
+	// -  n3  status    status "lost"
+	// 2 of 4 nodes fit; best is n2 (packed 0.333)
+	// 0 of 2 nodes fit; n1: memory: needs 4 GiB, 1 GiB free; n3: status "lost"
+}
+
+// TestSummaryIsShortForManyNodes: a thousand nodes are told in one line.
+func TestSummaryIsShortForManyNodes(t *testing.T) {
+	v := &mesh.View{}
+	for i := range 1000 {
+		v.Nodes = append(v.Nodes, node(fmt.Sprintf("n%03d", i), uses(mesh.Resources{Memory: mesh.Bytes(i%7) * mesh.GiB})))
+	}
+	got := place(v, jobOf(mesh.Binpack, mesh.Resources{Memory: 9 * mesh.GiB}), nil).Summary()
+	if len(got) > 600 || !strings.Contains(got, "0 of 1000 nodes fit") || !strings.HasSuffix(got, "; and 2 other reasons") {
+		t.Errorf("got %d bytes: %s", len(got), got)
+	}
+}
+
+func BenchmarkPlace(b *testing.B) {
+	v := &mesh.View{}
+	for i := range 1000 {
+		v.Nodes = append(v.Nodes, node(fmt.Sprintf("n%03d", i), nil))
+	}
+	job := jobOf(mesh.Spread, mesh.Resources{Memory: mesh.GiB})
+	g := job.Groups()[0]
+	for b.Loop() {
+		Place(v, job, g, "web/0", nil)
+	}
+}
