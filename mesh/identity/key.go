@@ -120,3 +120,6 @@ func (k Key) unseal(purpose string, sealed []byte) ([]byte, error) {
 	}
 	return secret, nil
 }
+
+// Private is the key itself, to sign with what the node vouches for.
+func (k Key) Private() ed25519.PrivateKey { return k.private }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"io"
 	"testing"
 	"time"
 )
@@ -64,7 +65,7 @@ func BenchmarkOpen(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := c.Read(make([]byte, 1)); err != nil {
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 			b.Fatal(err)
 		}
 		_ = c.Close()

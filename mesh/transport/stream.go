@@ -20,7 +20,8 @@ type StreamKind byte
 // The kinds of streams.
 const (
 	KindGossip StreamKind = 1 // memberlist's push and pull
-	KindAPI    StreamKind = 2 // HTTP between peers
+	KindAPI    StreamKind = 2 // the API, asked by a peer
+	KindMember StreamKind = 3 // what only members ask of each other
 )
 
 // Bounds of streams that a peer opens.

@@ -1,0 +1,318 @@
+// Package core is the behaviour of one node: what it keeps, sends, starts,
+// stops and answers when something happens.
+//
+// A [Core] is a state machine without clock, goroutine, socket or randomness
+// of its own. [Core.Step] takes the time and what happened, and returns a
+// [Ready]: effects in the order in which they must be performed. The daemon
+// performs them on Badger, QUIC and processes; the simulator on models of
+// these. Both run this same code.
+//
+// It is a junction: the thinking is done by machines below, each tested alone.
+// Data converges in crdt.Replica; who may decide about a slot is settled by
+// lease.Party; what should be done about a job by reconcile; what fits on this
+// node by placement.Ledger; what becomes of a copy by runner.Copy. The core
+// routes between them: sync.go exchanges data with peers, lead.go decides
+// about the jobs of the slots that this node leads, tend.go looks after the
+// allocations that are placed here, request.go takes what people ask for.
+package core
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/placement"
+	"mn/placement/lease"
+	"mn/runner"
+)
+
+// Bounds and rhythms of a node.
+const (
+	syncEvery = 2 * time.Second // between rounds of anti-entropy
+	settleMax = 64              // rounds of messages to ourselves in one step
+)
+
+// Config is what a core is made with.
+type Config struct {
+	Self  mesh.Node          // what this node says about itself
+	Key   ed25519.PrivateKey // signs rosters
+	Lease lease.Config
+	// JoinGrace is how long after its start a node waits for peers that it has
+	// not seen before it takes them for lost. 10 s if zero.
+	JoinGrace time.Duration
+	Tasks     runner.Facts // what tasks are told about this node
+	Rand      *rand.Rand
+}
+
+// Disk is what a core finds when it starts.
+type Disk struct {
+	Replica crdt.Kept
+	Facts   []lease.Fact
+	Found   []runner.Observation // tasks that the driver found, running or ended
+}
+
+// Core is one node. It is not safe for concurrent use: one goroutine owns it.
+type Core struct {
+	cfg     Config
+	self    mesh.NodeID
+	started time.Duration
+	now     Now
+
+	replica *crdt.Replica
+	records *records
+	party   *lease.Party
+	ledger  *placement.Ledger
+
+	peers peers
+	sync  syncer
+	lead  lead
+	tend  tend
+	waits waits
+
+	view     *mesh.View // nil when something has changed since it was built
+	loopback []Message  // to ourselves, not yet handled
+	fresh    []crdt.Entry
+	ready    Ready
+}
+
+// New makes the core of a node from what its disk holds.
+func New(now Now, cfg Config, disk Disk) (*Core, error) {
+	if cfg.JoinGrace == 0 {
+		cfg.JoinGrace = 10 * time.Second
+	}
+	replica, err := crdt.NewReplica(string(cfg.Self.ID), disk.Replica)
+	if err != nil {
+		return nil, fmt.Errorf("open replica of node %s: %w", cfg.Self.ID, err)
+	}
+	replica.Valid = valid
+	party, err := lease.New(cfg.Self.ID, cfg.Key, cfg.Lease, disk.Facts, cfg.Rand, now.Boot)
+	if err != nil {
+		return nil, fmt.Errorf("read the voter's facts of node %s: %w", cfg.Self.ID, err)
+	}
+	c := &Core{
+		cfg:     cfg,
+		self:    cfg.Self.ID,
+		started: now.Boot,
+		now:     now,
+		replica: replica,
+		records: newRecords(),
+		party:   party,
+		ledger:  placement.NewLedger(cfg.Self.ID, cfg.Self.Capacity),
+		peers:   peers{},
+		sync:    syncer{next: now.Boot},
+		lead:    newLead(now.Boot + cfg.JoinGrace),
+		tend:    newTend(disk.Found, now.Boot+cfg.JoinGrace),
+		waits:   waits{},
+	}
+	for e := range replica.Scan("") {
+		c.touch(c.records.apply(e))
+	}
+	c.rebuild()
+	c.describe()
+	return c, nil
+}
+
+// rebuild fills the ledger with what is decided to run here.
+func (c *Core) rebuild() {
+	var mine []mesh.Alloc
+	for _, a := range c.records.allocs() {
+		if a.Node == c.self && !a.State().Final() {
+			mine = append(mine, a.Alloc)
+		}
+		c.ledger.Raise(a.Job, a.Fence)
+	}
+	c.ledger.Rebuild(mine)
+}
+
+// Bootstrap founds a mesh with this node as its first member and voter.
+func (c *Core) Bootstrap(now Now, self mesh.Member) (Ready, error) {
+	c.now = now
+	c.put(mesh.KeyMember(self.ID), self, crdt.Fence{})
+	out, err := c.party.Bootstrap(now.Boot)
+	if err != nil {
+		return Ready{}, fmt.Errorf("found mesh: %w", err)
+	}
+	c.take(out)
+	return c.flush(), nil
+}
+
+// Adopt takes the roster that came with this node's certificate.
+func (c *Core) Adopt(now Now, chain []lease.Roster) (Ready, error) {
+	c.now = now
+	out, err := c.party.Adopt(now.Boot, chain)
+	if err != nil {
+		return Ready{}, fmt.Errorf("adopt roster: %w", err)
+	}
+	c.take(out)
+	return c.flush(), nil
+}
+
+// Step takes what happened at time now, and returns what must be done about
+// it. Several events in one step cost one write to the disk.
+func (c *Core) Step(now Now, events ...Event) Ready {
+	c.now = now
+	for _, ev := range events {
+		c.handle(ev)
+	}
+	c.tick()
+	for range settleMax {
+		work := c.loopback
+		c.loopback = nil
+		for _, m := range work {
+			c.receive(c.self, m)
+		}
+		tended := c.tendAllocs()
+		led := c.leadSlots()
+		if len(c.loopback) == 0 && !tended && !led {
+			break
+		}
+	}
+	return c.flush()
+}
+
+func (c *Core) handle(ev Event) {
+	switch ev := ev.(type) {
+	case Tick:
+	case Received:
+		c.receive(ev.From, ev.Msg)
+	case Seen:
+		c.seen(ev)
+	case Observed:
+		c.observed(ev.Observation)
+	case Asked:
+		c.asked(ev)
+	}
+}
+
+func (c *Core) receive(from mesh.NodeID, m Message) {
+	switch {
+	case m.Push != nil:
+		c.pushed(from, m.Push)
+	case m.Ack != nil:
+		c.acked(from, m.Ack.ID)
+	case m.Sync != nil:
+		c.compare(from, *m.Sync)
+	case m.Answer != nil:
+		c.answered(from, *m.Answer)
+	case m.Lease != nil:
+		c.take(c.party.Step(c.now.Boot, lease.Received{From: from, Msg: *m.Lease}))
+	case m.Reserve != nil:
+		c.reserve(from, m.Reserve.Alloc)
+	case m.Reserved != nil:
+		c.reserved(from, m.Reserved)
+	case m.Release != nil:
+		c.release(from, m.Release)
+	case m.Renew != nil:
+		c.renew(from, m.Renew)
+	case m.Renewed != nil:
+		c.renewed(m.Renewed)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// tick does what is due by now.
+func (c *Core) tick() {
+	if c.party.Wake() <= c.now.Boot {
+		c.take(c.party.Step(c.now.Boot, lease.Tick{}))
+	}
+	c.syncDue()
+	c.waitsDue()
+	c.leadDue()
+	c.tendDue()
+}
+
+// take performs what the agreement machine asks for.
+func (c *Core) take(out lease.Output) {
+	c.ready.Facts = append(c.ready.Facts, out.Facts...)
+	for _, e := range out.Send {
+		c.send(e.To, Message{Lease: &e.Msg})
+	}
+	for _, ch := range out.Changes {
+		c.changed(ch)
+	}
+}
+
+// send queues a message. One to ourselves is handled within this step.
+func (c *Core) send(to mesh.NodeID, m Message) {
+	if to == c.self {
+		c.loopback = append(c.loopback, m)
+		return
+	}
+	c.ready.Send = append(c.ready.Send, Envelope{to, m})
+}
+
+// put writes a record of ours: here at once, on peers with this step's push.
+func (c *Core) put(key string, record any, fence crdt.Fence) crdt.Entry {
+	value, err := crdt.Encode(record)
+	if err != nil {
+		panic(fmt.Sprintf("core: encode record %q: %v", key, err))
+	}
+	e := c.replica.Put(key, value, fence, c.now.Wall)
+	c.wrote(e)
+	return e
+}
+
+// drop deletes a record that is ours to delete.
+func (c *Core) drop(key string, fence crdt.Fence) {
+	if e, ok := c.replica.Delete(key, fence, c.now.Wall); ok {
+		c.wrote(e)
+	}
+}
+
+func (c *Core) wrote(e crdt.Entry) {
+	c.fresh = append(c.fresh, e)
+	c.touch(c.records.apply(e))
+}
+
+// touch marks for another look what a changed record was about.
+func (c *Core) touch(t touched) {
+	c.view = nil
+	if t.job != "" {
+		c.lead.dirty[t.job] = true
+	}
+	if t.spec {
+		c.tend.retry = true
+	}
+	if t.alloc != "" {
+		c.tend.dirty[t.alloc] = true
+	}
+	if t.nodes {
+		c.lead.allDirty = true
+		c.lead.members = true
+	}
+}
+
+// event notes something that happened or was decided.
+func (c *Core) event(e mesh.Event) {
+	e.At, e.Node = c.now.Wall, c.self
+	c.ready.Events = append(c.ready.Events, e)
+}
+
+// flush ends a step.
+func (c *Core) flush() Ready {
+	c.push()
+	c.ready.Keep = c.replica.Flush()
+	c.ready.Wake = c.wake()
+	r := c.ready
+	c.ready = Ready{}
+	return r
+}
+
+func (c *Core) wake() time.Duration {
+	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake()))
+}
+
+// describe writes what this node says about itself, if that has changed. A
+// node that is only being made has not booted, and has nothing to say yet.
+func (c *Core) describe() {
+	if c.cfg.Self.Boot == "" {
+		return
+	}
+	if old, ok := c.records.nodes[c.self]; !ok || !sameNode(old, c.cfg.Self) {
+		c.put(mesh.KeyNode(c.self), c.cfg.Self, crdt.Fence{})
+	}
+}

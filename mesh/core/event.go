@@ -1,0 +1,77 @@
+package core
+
+import (
+	"mn/mesh"
+	"mn/runner"
+)
+
+// Now is one instant on the boot clock and on the wall clock.
+type Now = runner.Now
+
+// Event is what can happen to a node. The set is closed.
+type Event interface{ event() }
+
+// Tick says that time has passed; Step looks at what is due.
+type Tick struct{}
+
+// Received is a message from an authenticated peer.
+type Received struct {
+	From mesh.NodeID
+	Msg  Message
+}
+
+// Seen is gossip's opinion of a peer: a hint about who is alive.
+type Seen struct {
+	Node     mesh.NodeID
+	Liveness mesh.Liveness // Alive, Lost or Left
+}
+
+// Observed is what the driver saw of a task.
+type Observed struct{ runner.Observation }
+
+// Asked is a call of the API that changes something. The answer comes as a
+// Reply with the same ID.
+type Asked struct {
+	ID   uint64
+	Call Call
+}
+
+func (Tick) event()     {}
+func (Received) event() {}
+func (Seen) event()     {}
+func (Observed) event() {}
+func (Asked) event()    {}
+
+// Call is what people ask a node to change. The set is closed.
+type Call interface{ call() }
+
+// Submit makes a new version of a job, or stops it. The answer is [Submitted].
+type Submit struct {
+	Job    *mesh.Job // nil to stop
+	Stop   mesh.JobID
+	Expect *uint64 // refuse unless this is the current version
+}
+
+// Submitted says what came of a Submit.
+type Submitted struct {
+	Version   mesh.JobVersion
+	Unchanged bool // the job was already like that; no version was made
+	Copies    int  // how many nodes hold the write on disk, this one included
+}
+
+// PutToken makes a join token known, or revokes it. The answer is [Kept].
+type PutToken struct{ Token mesh.Token }
+
+// Kept says that a write is durable, and on how many nodes.
+type Kept struct{ Copies int }
+
+// Admit lets a node in that has proved a token. It is refused if the token is
+// not good for it, or the name is taken. The answer is [Kept].
+type Admit struct {
+	Member mesh.Member
+	Secret []byte // SHA-256 of the token's secret
+}
+
+func (Submit) call()   {}
+func (PutToken) call() {}
+func (Admit) call()    {}

@@ -1,0 +1,402 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/placement"
+	"mn/placement/lease"
+	"mn/placement/reconcile"
+)
+
+// Bounds and rhythms of leading.
+const (
+	reserveTimeout = time.Second // for a node to answer a reservation
+	blockedMax     = 1024        // reasons already told
+	replanAfter    = time.Second // before a placement that failed is planned again
+)
+
+// lead is what this node knows as a coordinator.
+type lead struct {
+	dirty    map[mesh.JobID]bool          // to be planned again
+	allDirty bool                         // all of them
+	members  bool                         // the members have changed since the last bid
+	wakes    map[mesh.JobID]time.Duration // when to plan a job again
+	placing  map[mesh.AllocID]*placing
+	blocked  map[mesh.AllocID]string // reasons already told
+	graceAt  time.Duration           // when peers that we have not seen begin to count as lost
+	degraded bool                    // no voter majority is in sight
+	// heldSince is when we took each slot that we hold, renewed when we last put
+	// off an allocation's dead-man's switch.
+	heldSince map[mesh.Slot]time.Duration
+	renewed   map[mesh.AllocID]time.Duration
+}
+
+// placing is a placement on its way: a reservation is out for it.
+type placing struct {
+	alloc    mesh.Alloc
+	rest     []mesh.NodeID // candidates not asked yet, best first
+	refusals []string
+	deadline time.Duration
+}
+
+func newLead(graceAt time.Duration) lead {
+	return lead{
+		graceAt: graceAt,
+		dirty:   map[mesh.JobID]bool{},
+		wakes:   map[mesh.JobID]time.Duration{},
+		placing: map[mesh.AllocID]*placing{},
+		blocked: map[mesh.AllocID]string{},
+		members: true,
+
+		heldSince: map[mesh.Slot]time.Duration{},
+		renewed:   map[mesh.AllocID]time.Duration{},
+	}
+}
+
+// changed takes notice of what the agreement machine reports.
+func (c *Core) changed(ch lease.Change) {
+	e := mesh.Event{Fence: ch.Fence, Peer: ch.Peer, Text: ch.Text}
+	switch ch.Kind {
+	case lease.Taken:
+		e.Kind = mesh.LeaseTaken
+		for s := range ch.Slots.All() {
+			c.lead.heldSince[s] = c.now.Boot
+		}
+	case lease.Yielded, lease.Expired:
+		e.Kind = mesh.LeaseLost
+	case lease.Elected, lease.Retired, lease.Evicted, lease.Barred:
+		e.Kind = mesh.RosterChanged
+		c.lead.members = true
+	case lease.Refused:
+		e.Kind = mesh.LeaseRefused
+	}
+	switch {
+	case !ch.Slots.Empty():
+		e.Text = strings.TrimSpace(fmt.Sprintf("%d slots %s", ch.Slots.Len(), e.Text))
+	case ch.Roster != nil:
+		e.Text = strings.TrimSpace(fmt.Sprintf("%v %s", *ch.Roster, e.Text))
+	}
+	c.lead.allDirty = c.lead.allDirty || ch.Kind != lease.Refused
+	c.event(e)
+}
+
+// right is the fence under which this node may decide about a slot now, and
+// whether voters granted it. Without a voter majority in sight the first in
+// rank of those in sight decides, under a degraded fence.
+func (c *Core) right(s mesh.Slot) (fence crdt.Fence, granted, ok bool) {
+	if f, ok := c.party.Held(c.now.Boot, s); ok {
+		return f, true, true
+	}
+	if c.lead.degraded && placement.RankSlot(s, c.live())[0] == c.self {
+		return crdt.Fence{Ballot: uint64(max(c.now.Wall.Unix(), 1))}, false, true
+	}
+	return crdt.Fence{}, false, false
+}
+
+// live are the nodes in sight that may lead, this one included, sorted.
+func (c *Core) live() []mesh.NodeID {
+	ids := append(c.peers.alive(), c.self)
+	slices.Sort(ids)
+	return slices.DeleteFunc(ids, func(id mesh.NodeID) bool {
+		_, admitted := c.records.members[id]
+		return !admitted
+	})
+}
+
+// bid tells the agreement machine who is here and which slots are ours by rank.
+func (c *Core) bid() {
+	c.lead.members = false
+	live := c.live()
+	var witnesses []mesh.NodeID
+	for _, id := range slices.Sorted(maps.Keys(c.records.nodes)) {
+		if c.records.nodes[id].Role == mesh.Witness {
+			witnesses = append(witnesses, id)
+		}
+	}
+	c.take(c.party.Step(c.now.Boot, lease.Members{Admitted: c.Members(), Witnesses: witnesses, Alive: live}))
+	c.degrade(live)
+	var slots lease.SlotSet
+	for s := range mesh.Slots {
+		if len(live) > 0 && placement.RankSlot(mesh.Slot(s), live)[0] == c.self {
+			slots.Add(mesh.Slot(s))
+		}
+	}
+	c.take(c.party.Step(c.now.Boot, lease.Bid{Slots: slots}))
+}
+
+// degrade finds out whether a voter majority is in sight. Without one the
+// others may only be late, until the grace for joining is over.
+func (c *Core) degrade(live []mesh.NodeID) {
+	majority := c.party.Majority(func(id mesh.NodeID) bool { return slices.Contains(live, id) })
+	degraded := !majority && c.graceOver()
+	if degraded == c.lead.degraded {
+		return
+	}
+	c.lead.degraded, c.lead.allDirty = degraded, true
+	text := "a majority of the voters is in sight again"
+	if degraded {
+		text = "no majority of the voters is in sight: each job's on_partition decides"
+	}
+	c.event(mesh.Event{Kind: mesh.MajorityChanged, Text: text})
+}
+
+// graceOver says whether we have waited long enough for peers not seen yet.
+func (c *Core) graceOver() bool { return c.now.Boot >= c.started+c.cfg.JoinGrace }
+
+// leadDue plans again what is due, and gives up on reservations unanswered.
+func (c *Core) leadDue() {
+	if c.lead.graceAt <= c.now.Boot {
+		c.lead.graceAt, c.lead.members, c.lead.allDirty = never, true, true
+	}
+	for id, at := range c.lead.wakes {
+		if at <= c.now.Boot {
+			delete(c.lead.wakes, id)
+			c.lead.dirty[id] = true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.lead.placing)) {
+		if p := c.lead.placing[id]; p.deadline <= c.now.Boot {
+			c.send(p.alloc.Node, Message{Release: &Release{Alloc: id, Fence: p.alloc.Fence}})
+			c.refused(id, "no answer in "+reserveTimeout.String())
+		}
+	}
+}
+
+// leadSlots plans the jobs that want it and that we may decide about.
+func (c *Core) leadSlots() bool {
+	if c.lead.members {
+		c.bid()
+	}
+	if c.lead.allDirty {
+		c.lead.allDirty = false
+		for id := range c.records.versions {
+			c.lead.dirty[id] = true
+		}
+	}
+	dirty := slices.Sorted(maps.Keys(c.lead.dirty))
+	clear(c.lead.dirty)
+	for _, id := range dirty {
+		fence, granted, ok := c.right(mesh.SlotOf(id))
+		if !ok {
+			delete(c.lead.wakes, id)
+			continue
+		}
+		c.plan(id, fence, granted)
+	}
+	return len(dirty) > 0
+}
+
+// plan finds what should be done about a job, and does it.
+func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
+	v := c.View()
+	job := v.Job(id)
+	if job == nil {
+		return
+	}
+	plan := reconcile.Job(v, job, c.pending(id), granted)
+	for _, s := range plan.Stop {
+		c.stopAlloc(s, fence, granted)
+	}
+	for _, p := range plan.Place {
+		c.place(p, fence)
+	}
+	for _, b := range plan.Blocked {
+		c.block(id, b)
+	}
+	delete(c.lead.wakes, id)
+	if plan.Wake > 0 {
+		c.lead.wakes[id] = c.now.Boot + plan.Wake
+	}
+	for _, gone := range plan.Forget {
+		c.forget(gone, granted, fence)
+	}
+}
+
+// pending are the placements of a job that are on their way.
+func (c *Core) pending(id mesh.JobID) []mesh.Alloc {
+	var allocs []mesh.Alloc
+	for _, key := range slices.Sorted(maps.Keys(c.lead.placing)) {
+		if p := c.lead.placing[key]; p.alloc.Job == id {
+			allocs = append(allocs, p.alloc)
+		}
+	}
+	return allocs
+}
+
+// decide writes a decision under the right that we have.
+func (c *Core) decide(a mesh.Alloc, fence crdt.Fence, granted bool) {
+	a.Fence, a.Coordinator = fence, c.self
+	if granted {
+		c.put(mesh.KeyAlloc(a.ID), a, fence)
+		return
+	}
+	c.put(mesh.KeyDegraded(a.ID), mesh.DegradedAlloc{Alloc: a, Base: c.records.granted[a.ID].stamp}, crdt.Fence{})
+}
+
+func (c *Core) stopAlloc(s reconcile.Stop, fence crdt.Fence, granted bool) {
+	a, ok := c.records.effective(s.Alloc)
+	if !ok || a.Want == mesh.WantStop {
+		return
+	}
+	a.Want, a.Reason = mesh.WantStop, s.Reason
+	c.decide(a.Alloc, fence, granted)
+	c.event(mesh.Event{Kind: mesh.AllocStopped, Job: a.Job, Alloc: a.ID, Peer: a.Node, Fence: fence, Text: s.Reason})
+}
+
+// place starts to ask the candidates for room, best first.
+func (c *Core) place(p reconcile.Placement, fence crdt.Fence) {
+	if c.lead.placing[p.Alloc.ID] != nil {
+		return
+	}
+	pl := &placing{alloc: p.Alloc}
+	pl.alloc.Fence = fence
+	for _, cand := range p.Choice.Candidates {
+		pl.rest = append(pl.rest, cand.Node)
+	}
+	c.lead.placing[p.Alloc.ID] = pl
+	c.view = nil
+	c.askNext(pl)
+}
+
+// askNext asks the next candidate; with none left the placement is planned
+// again a little later, against what the refusals have taught.
+func (c *Core) askNext(p *placing) {
+	c.view = nil
+	if len(p.rest) == 0 {
+		delete(c.lead.placing, p.alloc.ID)
+		c.lead.wakes[p.alloc.Job] = c.now.Boot + replanAfter
+		c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: p.alloc.Job, Alloc: p.alloc.ID, Fence: p.alloc.Fence,
+			Text: fmt.Sprintf("every candidate refused %s[%d]: %v", p.alloc.Group, p.alloc.Index, p.refusals)})
+		return
+	}
+	p.alloc.Node, p.rest = p.rest[0], p.rest[1:]
+	p.alloc.Coordinator, p.alloc.At = c.self, c.now.Wall
+	p.deadline = c.now.Boot + reserveTimeout
+	c.send(p.alloc.Node, Message{Reserve: &Reserve{Alloc: p.alloc}})
+}
+
+// reserved takes a node's answer: what it admits becomes a decision.
+func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
+	p := c.lead.placing[r.Alloc]
+	if p == nil || p.alloc.Node != from || p.alloc.Fence != r.Fence {
+		return
+	}
+	if r.Refusal != "" {
+		c.refused(r.Alloc, r.Refusal)
+		return
+	}
+	delete(c.lead.placing, r.Alloc)
+	c.view = nil
+	fence, granted, ok := c.right(mesh.SlotOf(p.alloc.Job))
+	if !ok || granted != (p.alloc.Fence.Epoch > 0) || granted && fence != p.alloc.Fence {
+		c.send(from, Message{Release: &Release{Alloc: r.Alloc, Fence: p.alloc.Fence}})
+		c.lead.dirty[p.alloc.Job] = true
+		return
+	}
+	c.decide(p.alloc, p.alloc.Fence, granted)
+	kind := mesh.AllocPlaced
+	if p.alloc.Replaces != "" {
+		kind = mesh.AllocReplaced
+	}
+	delete(c.lead.blocked, p.alloc.ID)
+	c.event(mesh.Event{Kind: kind, Job: p.alloc.Job, Alloc: p.alloc.ID, Peer: from, Fence: fence, Text: p.alloc.Reason})
+}
+
+// refused goes on to the next candidate.
+func (c *Core) refused(id mesh.AllocID, reason string) {
+	p := c.lead.placing[id]
+	p.refusals = append(p.refusals, fmt.Sprintf("%s: %s", c.name(p.alloc.Node), reason))
+	c.event(mesh.Event{Kind: mesh.AllocRefused, Job: p.alloc.Job, Alloc: id, Peer: p.alloc.Node, Fence: p.alloc.Fence, Text: reason})
+	c.askNext(p)
+}
+
+// block tells once that a copy fits nowhere, and again when the reason changes.
+func (c *Core) block(job mesh.JobID, b reconcile.Blocked) {
+	text := b.Choice.Summary()
+	if c.lead.blocked[b.Alloc] == text {
+		return
+	}
+	if len(c.lead.blocked) >= blockedMax {
+		clear(c.lead.blocked)
+	}
+	c.lead.blocked[b.Alloc] = text
+	c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Text: text})
+}
+
+// forget removes the record of an allocation that ended long ago. Its node
+// drops the status, and the files, when it sees that.
+func (c *Core) forget(id mesh.AllocID, granted bool, fence crdt.Fence) {
+	delete(c.lead.renewed, id)
+	if granted {
+		c.drop(mesh.KeyAlloc(id), fence)
+		c.drop(mesh.KeyDegraded(id), crdt.Fence{})
+	}
+}
+
+// renew answers a node that asks for its copies of majority jobs to run on:
+// only the holder of a granted lease does, for copies that it has not replaced,
+// and only while it can see the node. The time counts from when the node asked,
+// so a late answer gives less, not more.
+func (c *Core) renew(from mesh.NodeID, r *Renew) {
+	var allowed []mesh.AllocID
+	for _, id := range r.Allocs {
+		a, ok := c.records.effective(id)
+		if !ok || a.Node != from || a.Want != mesh.WantRun || c.replaced(a) {
+			continue
+		}
+		if _, granted, ok := c.right(mesh.SlotOf(a.Job)); ok && granted {
+			c.lead.renewed[id] = c.now.Boot
+			allowed = append(allowed, id)
+		}
+	}
+	if len(allowed) > 0 {
+		c.send(from, Message{Renewed: &Renewed{Allocs: allowed, Asked: r.Asked}})
+	}
+}
+
+// replaced says whether another generation follows a, decided or on its way.
+func (c *Core) replaced(a mesh.AllocView) bool {
+	for _, o := range c.View().AllocsOf(a.Job) {
+		if o.Replaces == a.ID {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.pending(a.Job), func(p mesh.Alloc) bool { return p.Replaces == a.ID })
+}
+
+// unrenewed is how long nobody can have put off the dead-man's switch of an
+// allocation: since our own last renewal, and since we took its slot, as
+// another may have renewed it until then.
+func (c *Core) unrenewed(a mesh.AllocView) time.Duration {
+	since := max(c.lead.renewed[a.ID], c.lead.heldSince[mesh.SlotOf(a.Job)])
+	return c.now.Boot - since
+}
+
+// name is a node's label: as it says itself, else as it was admitted.
+func (c *Core) name(id mesh.NodeID) string {
+	if n, ok := c.records.nodes[id]; ok {
+		return n.Name
+	}
+	if m, ok := c.records.members[id]; ok {
+		return m.Name
+	}
+	return id.Short()
+}
+
+// wake is when leadDue has something to do.
+func (l *lead) wake() time.Duration {
+	at := l.graceAt
+	for _, w := range l.wakes {
+		at = min(at, w)
+	}
+	for _, p := range l.placing {
+		at = min(at, p.deadline)
+	}
+	return at
+}

@@ -1,0 +1,93 @@
+package core
+
+import (
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/placement/lease"
+	"mn/runner"
+)
+
+// Ready is what one Step asks of the world. The fields are in the order in
+// which they must be performed: nothing is sent, started or answered before
+// what it promises is durable.
+type Ready struct {
+	Keep   crdt.Batch     // replicated records, to disk
+	Facts  []lease.Fact   // this node's own promises, to disk with Keep, atomically
+	Send   []Envelope     // to other nodes; may be lost
+	Orders []runner.Order // to the driver
+	Reply  []Reply        // to callers of the API
+	Events []mesh.Event   // for the log, the API and the simulator's trace
+	Wake   time.Duration  // step again with Tick no later than this boot time
+}
+
+// Envelope is a message on its way.
+type Envelope struct {
+	To  mesh.NodeID
+	Msg Message
+}
+
+// Message is what cores say to each other: exactly one field is set.
+type Message struct {
+	Push     *Push          `json:"push,omitempty"`
+	Ack      *Ack           `json:"ack,omitempty"`
+	Sync     *crdt.Request  `json:"sync,omitempty"`
+	Answer   *crdt.Answer   `json:"answer,omitempty"`
+	Lease    *lease.Message `json:"lease,omitempty"`
+	Reserve  *Reserve       `json:"reserve,omitempty"`
+	Reserved *Reserved      `json:"reserved,omitempty"`
+	Release  *Release       `json:"release,omitempty"`
+	Renew    *Renew         `json:"renew,omitempty"`
+	Renewed  *Renewed       `json:"renewed,omitempty"`
+}
+
+// Push carries new entries at once. Whoever learns from it passes it on while
+// Hops lasts. With an Ack it asks for an answer once the entries are durable.
+type Push struct {
+	Entries []crdt.Entry `json:"entries"`
+	Hops    int          `json:"hops,omitempty"`
+	Ack     uint64       `json:"ack,omitempty"`
+}
+
+// Ack says that the entries of the push with that number are durable here.
+type Ack struct {
+	ID uint64 `json:"id"`
+}
+
+// Reserve asks a node to set aside room for an allocation.
+type Reserve struct {
+	Alloc mesh.Alloc `json:"alloc"`
+}
+
+// Reserved answers Reserve: with a Refusal if the node does not admit it.
+type Reserved struct {
+	Alloc   mesh.AllocID `json:"alloc"`
+	Fence   crdt.Fence   `json:"fence"`
+	Refusal string       `json:"refusal,omitempty"`
+}
+
+// Release gives a reservation back that will not become a decision.
+type Release struct {
+	Alloc mesh.AllocID `json:"alloc"`
+	Fence crdt.Fence   `json:"fence"`
+}
+
+// Renew asks whoever leads the jobs of these allocations to let them run on.
+type Renew struct {
+	Allocs []mesh.AllocID `json:"allocs"`
+	Asked  time.Duration  `json:"asked"` // on the asker's boot clock
+}
+
+// Renewed answers Renew.
+type Renewed struct {
+	Allocs []mesh.AllocID `json:"allocs"`
+	Asked  time.Duration  `json:"asked"`
+}
+
+// Reply answers the call with that ID.
+type Reply struct {
+	ID    uint64
+	Value any         // what the call's doc says; nil with a Fault
+	Fault *mesh.Fault // nil on success
+}

@@ -1,0 +1,274 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// records is the replica decoded, for building views. It holds nothing that
+// the replica does not.
+type records struct {
+	versions map[mesh.JobID]map[string]mesh.JobVersion // by key
+	granted  map[mesh.AllocID]decision
+	degraded map[mesh.AllocID]mesh.DegradedAlloc
+	statuses map[mesh.AllocID]map[mesh.NodeID]mesh.Status
+	nodes    map[mesh.NodeID]mesh.Node
+	members  map[mesh.NodeID]mesh.Member
+	tokens   map[string]mesh.Token
+}
+
+// decision is a granted Alloc with the stamp that a degraded one refers to.
+type decision struct {
+	mesh.Alloc
+	stamp crdt.Stamp
+}
+
+func newRecords() *records {
+	return &records{
+		versions: map[mesh.JobID]map[string]mesh.JobVersion{},
+		granted:  map[mesh.AllocID]decision{},
+		degraded: map[mesh.AllocID]mesh.DegradedAlloc{},
+		statuses: map[mesh.AllocID]map[mesh.NodeID]mesh.Status{},
+		nodes:    map[mesh.NodeID]mesh.Node{},
+		members:  map[mesh.NodeID]mesh.Member{},
+		tokens:   map[string]mesh.Token{},
+	}
+}
+
+// touched is what an entry was about.
+type touched struct {
+	job   mesh.JobID
+	alloc mesh.AllocID
+	spec  bool // a version of the job
+	nodes bool // a member or a node's record
+}
+
+// apply takes over an entry that has passed valid, or its deletion.
+func (r *records) apply(e crdt.Entry) touched {
+	if e.Deleted {
+		return r.remove(e.Key)
+	}
+	rec, err := decode(e)
+	if err != nil {
+		panic(fmt.Sprintf("core: a record that was valid is not: %v", err))
+	}
+	switch v := rec.(type) {
+	case *mesh.JobVersion:
+		id := mesh.JobID(v.Job.Name)
+		if r.versions[id] == nil {
+			r.versions[id] = map[string]mesh.JobVersion{}
+		}
+		r.versions[id][e.Key] = *v
+		return touched{job: id, spec: true}
+	case *mesh.Alloc:
+		r.granted[v.ID] = decision{*v, e.Stamp}
+		return touched{job: v.Job, alloc: v.ID}
+	case *mesh.DegradedAlloc:
+		r.degraded[v.ID] = *v
+		return touched{job: v.Job, alloc: v.ID}
+	case *mesh.Status:
+		if r.statuses[v.Alloc] == nil {
+			r.statuses[v.Alloc] = map[mesh.NodeID]mesh.Status{}
+		}
+		r.statuses[v.Alloc][v.Node] = *v
+		return touched{job: v.Job}
+	case *mesh.Node:
+		r.nodes[v.ID] = *v
+		return touched{nodes: true}
+	case *mesh.Member:
+		r.members[v.ID] = *v
+		return touched{nodes: true}
+	case *mesh.Token:
+		r.tokens[v.ID] = *v
+	}
+	return touched{}
+}
+
+// remove forgets the record of a deleted key. Keys of kinds that are never
+// deleted need no case.
+func (r *records) remove(key string) touched {
+	rest := key[len(mesh.Kind(key)):]
+	switch mesh.Kind(key) {
+	case mesh.PrefixAlloc:
+		t := touched{job: r.granted[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
+		delete(r.granted, mesh.AllocID(rest))
+		return t
+	case mesh.PrefixDegraded:
+		t := touched{job: r.degraded[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
+		delete(r.degraded, mesh.AllocID(rest))
+		return t
+	case mesh.PrefixStatus:
+		id, node, _ := strings.Cut(rest, "/")
+		by := r.statuses[mesh.AllocID(id)]
+		t := touched{job: by[mesh.NodeID(node)].Job}
+		delete(by, mesh.NodeID(node))
+		if len(by) == 0 {
+			delete(r.statuses, mesh.AllocID(id))
+		}
+		return t
+	}
+	return touched{}
+}
+
+// decode reads the record of an entry, by the kind of its key.
+func decode(e crdt.Entry) (any, error) {
+	var rec any
+	switch mesh.Kind(e.Key) {
+	case mesh.PrefixJob:
+		rec = &mesh.JobVersion{}
+	case mesh.PrefixAlloc:
+		rec = &mesh.Alloc{}
+	case mesh.PrefixDegraded:
+		rec = &mesh.DegradedAlloc{}
+	case mesh.PrefixStatus:
+		rec = &mesh.Status{}
+	case mesh.PrefixNode:
+		rec = &mesh.Node{}
+	case mesh.PrefixMember:
+		rec = &mesh.Member{}
+	case mesh.PrefixToken:
+		rec = &mesh.Token{}
+	default:
+		return nil, nil // of a newer release: kept and passed on, not understood
+	}
+	if err := crdt.Decode(e.Value, rec); err != nil {
+		return nil, fmt.Errorf("decode record %q: %w", e.Key, err)
+	}
+	return rec, nil
+}
+
+// valid says whether an entry may be taken over: its record decodes, stands
+// under its own key, and was written by who may write its kind.
+func valid(e crdt.Entry) error {
+	if e.Deleted {
+		return nil
+	}
+	rec, err := decode(e)
+	if err != nil {
+		return err
+	}
+	key, writer, granted := e.Key, e.Dot.Origin, false
+	switch v := rec.(type) {
+	case *mesh.JobVersion:
+		key = mesh.KeyJob(mesh.JobID(v.Job.Name), v.Number, v.Hash)
+	case *mesh.Alloc:
+		key, writer, granted = mesh.KeyAlloc(v.ID), string(v.Coordinator), true
+	case *mesh.DegradedAlloc:
+		key, writer = mesh.KeyDegraded(v.ID), string(v.Coordinator)
+	case *mesh.Status:
+		key, writer = mesh.KeyStatus(v.Alloc, v.Node), string(v.Node)
+	case *mesh.Node:
+		key, writer = mesh.KeyNode(v.ID), string(v.ID)
+	case *mesh.Member:
+		key = mesh.KeyMember(v.ID)
+	case *mesh.Token:
+		key = mesh.KeyToken(v.ID)
+	case nil:
+		return nil
+	}
+	switch {
+	case key != e.Key:
+		return fmt.Errorf("record %q says that it is %q", e.Key, key)
+	case writer != e.Dot.Origin:
+		return fmt.Errorf("record %q was written by %s, who may not", e.Key, e.Dot.Origin)
+	case granted != (e.Fence.Epoch > 0):
+		return fmt.Errorf("record %q stands under fence %v", e.Key, e.Fence)
+	}
+	return nil
+}
+
+// jobs are the jobs with their current versions, by name.
+func (r *records) jobs() []mesh.JobView {
+	jobs := make([]mesh.JobView, 0, len(r.versions))
+	for _, id := range slices.Sorted(maps.Keys(r.versions)) {
+		if j, ok := r.job(id); ok {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
+}
+
+// job is the current version of a job: of those that no other replaces, the
+// one that wins. The others are conflicts.
+func (r *records) job(id mesh.JobID) (mesh.JobView, bool) {
+	replaced := map[string]bool{}
+	for _, v := range r.versions[id] {
+		replaced[v.Parent] = true
+	}
+	var heads []mesh.JobVersion
+	for _, key := range slices.Sorted(maps.Keys(r.versions[id])) {
+		if v := r.versions[id][key]; !replaced[v.Hash] {
+			heads = append(heads, v)
+		}
+	}
+	if len(heads) == 0 {
+		return mesh.JobView{}, false
+	}
+	slices.SortStableFunc(heads, func(a, b mesh.JobVersion) int {
+		switch {
+		case a.Wins(&b):
+			return -1
+		case b.Wins(&a):
+			return 1
+		}
+		return 0
+	})
+	return mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:]}, true
+}
+
+// history is every version of a job, oldest first.
+func (r *records) history(id mesh.JobID) []mesh.JobVersion {
+	versions := slices.Collect(maps.Values(r.versions[id]))
+	slices.SortFunc(versions, func(a, b mesh.JobVersion) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Hash, b.Hash))
+	})
+	return versions
+}
+
+// effective is the decision that stands for an allocation: the degraded one if
+// it was based on the granted one that we have, else the granted one.
+func (r *records) effective(id mesh.AllocID) (mesh.AllocView, bool) {
+	g, isGranted := r.granted[id]
+	d, isDegraded := r.degraded[id]
+	switch {
+	case isDegraded && d.Base == g.stamp:
+		return mesh.AllocView{Alloc: d.Alloc, Degraded: true}, true
+	case isGranted:
+		return mesh.AllocView{Alloc: g.Alloc}, true
+	}
+	return mesh.AllocView{}, false
+}
+
+// allocs are the effective decisions with their statuses.
+func (r *records) allocs() []mesh.AllocView {
+	allocs := make([]mesh.AllocView, 0, len(r.granted)+len(r.degraded))
+	add := func(id mesh.AllocID) {
+		a, ok := r.effective(id)
+		if !ok {
+			return
+		}
+		if s, ok := r.statuses[id][a.Node]; ok {
+			a.Status = &s
+		}
+		allocs = append(allocs, a)
+	}
+	for id := range r.granted {
+		add(id)
+	}
+	for id := range r.degraded {
+		if _, both := r.granted[id]; !both {
+			add(id)
+		}
+	}
+	slices.SortFunc(allocs, func(a, b mesh.AllocView) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Index, b.Index),
+			cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
+	})
+	return allocs
+}

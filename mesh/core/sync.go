@@ -1,0 +1,279 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// Bounds of the exchange of data.
+const (
+	fanOut     = 12              // peers that one push goes to
+	pushMax    = 128             // entries in one push
+	ackTimeout = 2 * time.Second // for a peer to say that a write is durable there too
+)
+
+// peer is what this node knows of another from gossip and from exchanges.
+type peer struct {
+	liveness mesh.Liveness
+	since    time.Duration // boot time at which it got that liveness
+	has      crdt.Seen     // what it said last that it has
+}
+
+type peers map[mesh.NodeID]*peer
+
+// alive are the peers that gossip sees, sorted; self is not among them.
+func (p peers) alive() []mesh.NodeID {
+	var ids []mesh.NodeID
+	for id, peer := range p {
+		if peer.liveness == mesh.Alive {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// syncer says with whom to compare data next, and when.
+type syncer struct {
+	next    time.Duration
+	last    mesh.NodeID // whom we asked last
+	settled bool        // we have compared data with a peer since we started
+}
+
+// seen takes gossip's news of a peer.
+func (c *Core) seen(ev Seen) {
+	if ev.Node == c.self {
+		return
+	}
+	p := c.peers[ev.Node]
+	if p == nil {
+		p = &peer{liveness: mesh.Unseen}
+		c.peers[ev.Node] = p
+	}
+	if p.liveness == ev.Liveness {
+		return
+	}
+	p.liveness, p.since = ev.Liveness, c.now.Boot
+	kind, text := mesh.NodeJoined, "gossip sees it"
+	switch ev.Liveness {
+	case mesh.Alive:
+		c.send(ev.Node, Message{Sync: ptr(c.replica.Request())})
+	case mesh.Left:
+		kind, text = mesh.NodeLeft, "it said goodbye"
+	default:
+		kind, text = mesh.NodeLost, "gossip lost sight of it; it may be dead or cut off"
+	}
+	c.event(mesh.Event{Kind: kind, Peer: ev.Node, Text: text})
+	c.touch(touched{nodes: true})
+}
+
+// syncDue compares data with one peer after the other, in turn.
+func (c *Core) syncDue() {
+	if c.now.Boot < c.sync.next {
+		return
+	}
+	c.sync.next = c.now.Boot + syncEvery
+	alive := c.peers.alive()
+	if len(alive) == 0 {
+		return
+	}
+	i, found := slices.BinarySearch(alive, c.sync.last)
+	if found {
+		i++
+	}
+	c.sync.last = alive[i%len(alive)]
+	c.send(c.sync.last, Message{Sync: ptr(c.replica.Request())})
+}
+
+// compare answers a comparison with what the peer lacks.
+func (c *Core) compare(from mesh.NodeID, r crdt.Request) {
+	if p := c.peers[from]; p != nil {
+		p.has = r.Seen
+	}
+	c.send(from, Message{Answer: ptr(c.replica.Answer(r))})
+}
+
+// answered takes a peer's answer to a comparison.
+func (c *Core) answered(from mesh.NodeID, a crdt.Answer) {
+	merged, next, push := c.replica.Apply(a, c.now.Wall)
+	c.merged(from, merged)
+	if p := c.peers[from]; p != nil {
+		p.has = a.Seen
+	}
+	if next != nil {
+		c.send(from, Message{Sync: next})
+	} else if !c.sync.settled {
+		c.sync.settled = true
+		c.tend.retry = true
+	}
+	for chunk := range slices.Chunk(push, pushMax) {
+		c.send(from, Message{Push: &Push{Entries: chunk}})
+	}
+	c.collect()
+}
+
+// pushed takes entries that a peer sent on its own account.
+func (c *Core) pushed(from mesh.NodeID, p *Push) {
+	merged := c.replica.Merge(p.Entries, c.now.Wall)
+	c.merged(from, merged)
+	if p.Ack != 0 && len(merged.Refused) == 0 {
+		c.send(from, Message{Ack: &Ack{p.Ack}}) // after Keep: see Ready
+	}
+	if p.Hops > 0 && len(merged.News) > 0 {
+		c.spread(&Push{Entries: merged.News, Hops: p.Hops - 1}, from)
+	}
+}
+
+// merged takes notice of what a merge has changed.
+func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
+	for _, e := range m.News {
+		c.touch(c.records.apply(e))
+	}
+	for _, r := range m.Refused {
+		kind := mesh.RecordRefused
+		if crdt.IsSkew(r.Err) {
+			kind = mesh.ClockRefused
+		}
+		c.event(mesh.Event{Kind: kind, Peer: from, Text: r.Err.Error()})
+	}
+}
+
+// push sends what this step has written to the peers.
+func (c *Core) push() {
+	fresh := c.fresh
+	c.fresh = nil
+	hops := 0
+	for n := fanOut; n < len(c.peers.alive()); n *= fanOut {
+		hops++
+	}
+	for chunk := range slices.Chunk(fresh, pushMax) {
+		c.spread(&Push{Entries: chunk, Hops: hops, Ack: c.waits.pushed(chunk)}, c.self)
+	}
+}
+
+// spread sends a push to all peers, or to a random few where there are many.
+func (c *Core) spread(p *Push, but mesh.NodeID) {
+	to := slices.DeleteFunc(c.peers.alive(), func(id mesh.NodeID) bool { return id == but })
+	if len(to) > fanOut {
+		c.cfg.Rand.Shuffle(len(to), func(i, j int) { to[i], to[j] = to[j], to[i] })
+		to = to[:fanOut]
+	}
+	for _, id := range to {
+		c.send(id, Message{Push: p})
+	}
+}
+
+// collect removes the tombstones that every admitted node has seen. A node
+// that has been away beyond the horizon does not count: it empties its copy
+// before it comes back.
+func (c *Core) collect() {
+	have := []crdt.Seen{c.replica.Seen()}
+	for id := range c.records.members {
+		p := c.peers[id]
+		switch {
+		case id == c.self:
+		case p != nil && p.has != nil:
+			have = append(have, p.has)
+		case c.now.Boot-c.started < crdt.Horizon:
+			return // not heard from since we started
+		}
+	}
+	c.replica.Collect(crdt.Meet(have...))
+}
+
+// A wait is a caller who is told once a write is durable on a peer too.
+type wait struct {
+	reply    Reply
+	deadline time.Duration
+	dot      crdt.Dot // of the write
+	push     uint64   // number of the push that carried it; 0 before
+}
+
+// waits are the callers waiting, in order of arrival; at most waitsMax.
+type waits struct {
+	list []wait
+	last uint64 // number of the last push that asks for an answer
+}
+
+const waitsMax = 10_000
+
+// wait answers a call once the write e is durable on one more node, if there is one.
+func (c *Core) wait(reply Reply, e crdt.Entry) {
+	if len(c.peers.alive()) == 0 || len(c.waits.list) >= waitsMax {
+		c.reply(reply, 1)
+		return
+	}
+	c.waits.list = append(c.waits.list, wait{reply: reply, deadline: c.now.Boot + ackTimeout, dot: e.Dot})
+}
+
+// reply answers a call with the number of nodes that hold the write.
+func (c *Core) reply(r Reply, copies int) {
+	switch v := r.Value.(type) {
+	case Submitted:
+		v.Copies = copies
+		r.Value = v
+	case Kept:
+		v.Copies = copies
+		r.Value = v
+	}
+	c.ready.Reply = append(c.ready.Reply, r)
+}
+
+// pushed numbers the push that carries writes which callers wait for.
+func (w *waits) pushed(fresh []crdt.Entry) uint64 {
+	var id uint64
+	for i := range w.list {
+		carried := func(e crdt.Entry) bool { return e.Dot == w.list[i].dot }
+		if w.list[i].push != 0 || !slices.ContainsFunc(fresh, carried) {
+			continue
+		}
+		if id == 0 {
+			w.last++
+			id = w.last
+		}
+		w.list[i].push = id
+	}
+	return id
+}
+
+// acked tells the callers whose writes a peer has made durable.
+func (c *Core) acked(_ mesh.NodeID, id uint64) {
+	c.waits.list = slices.DeleteFunc(c.waits.list, func(w wait) bool {
+		if w.push == id {
+			c.reply(w.reply, 2)
+		}
+		return w.push == id
+	})
+}
+
+// waitsDue answers those whom no peer has answered in time: the write is
+// durable here, and will reach the others by anti-entropy.
+func (c *Core) waitsDue() {
+	c.waits.list = slices.DeleteFunc(c.waits.list, func(w wait) bool {
+		if w.deadline <= c.now.Boot {
+			c.reply(w.reply, 1)
+		}
+		return w.deadline <= c.now.Boot
+	})
+}
+
+func (w *waits) wake() time.Duration {
+	if len(w.list) == 0 {
+		return never
+	}
+	return slices.MinFunc(w.list, func(a, b wait) int { return cmp.Compare(a.deadline, b.deadline) }).deadline
+}
+
+// never is a boot time that does not come.
+const never = time.Duration(1<<63 - 1)
+
+func sameNode(a, b mesh.Node) bool {
+	return a.Name == b.Name && a.Address == b.Address && a.Boot == b.Boot && a.Role == b.Role &&
+		a.Release == b.Release && a.Capacity == b.Capacity && a.StartedAt.Equal(b.StartedAt) &&
+		maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Drivers, b.Drivers)
+}

@@ -1,0 +1,271 @@
+package core
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/runner"
+)
+
+// tend is what this node knows of the allocations that are placed on it.
+type tend struct {
+	copies map[mesh.AllocID]*tended
+	dirty  map[mesh.AllocID]bool // decisions to look at again
+	retry  bool                  // something came that a waiting decision may need
+	found  map[mesh.AllocID][]runner.Observation
+	askAt  time.Duration // when to ask for majority jobs to run on
+	// settleAt is when we give up waiting for a peer to compare data with.
+	settleAt time.Duration
+}
+
+// tended is an allocation whose copy runs here, or is about to.
+type tended struct {
+	*runner.Copy
+	lease time.Duration // of a majority job; 0 for others
+}
+
+func newTend(found []runner.Observation, settleAt time.Duration) tend {
+	t := tend{
+		settleAt: settleAt,
+		askAt:    never,
+		retry:    true,
+		copies:   map[mesh.AllocID]*tended{},
+		dirty:    map[mesh.AllocID]bool{},
+		found:    map[mesh.AllocID][]runner.Observation{},
+	}
+	for _, o := range found {
+		t.found[o.Alloc] = append(t.found[o.Alloc], o)
+		t.dirty[o.Alloc] = true
+	}
+	return t
+}
+
+// tendAllocs brings the copies here in line with the decisions about them.
+func (c *Core) tendAllocs() bool {
+	if c.tend.retry {
+		c.tend.retry = false
+		for id := range c.records.granted {
+			c.mayTend(id)
+		}
+		for id := range c.records.degraded {
+			c.mayTend(id)
+		}
+	}
+	dirty := slices.Sorted(maps.Keys(c.tend.dirty))
+	clear(c.tend.dirty)
+	for _, id := range dirty {
+		c.tendAlloc(id)
+	}
+	return len(dirty) > 0
+}
+
+// mayTend marks a decision for this node that has no copy yet.
+func (c *Core) mayTend(id mesh.AllocID) {
+	if a, ok := c.records.effective(id); ok && a.Node == c.self && c.tend.copies[id] == nil {
+		c.tend.dirty[id] = true
+	}
+}
+
+func (c *Core) tendAlloc(id mesh.AllocID) {
+	a, ok := c.records.effective(id)
+	mine := ok && a.Node == c.self
+	copy := c.tend.copies[id]
+	switch {
+	case copy == nil && mine:
+		c.adopt(a)
+	case copy == nil:
+		c.sweep(id)
+	case !mine:
+		c.step(id, runner.Stop{Reason: "another node runs it by a later decision"})
+	case a.Want == mesh.WantStop:
+		c.step(id, runner.Stop{Reason: a.Reason})
+	}
+}
+
+// adopt begins to look after an allocation: it starts it, or goes on with what
+// the driver found of it. What was not found running starts only once we have
+// compared data with a peer, or have given up waiting for one: meanwhile
+// another node may have taken over.
+func (c *Core) adopt(a mesh.AllocView) {
+	found := c.tend.found[a.ID]
+	status, reported := c.records.statuses[a.ID][c.self]
+	if reported && status.State.Final() {
+		c.sweep(a.ID)
+		return
+	}
+	if a.Want == mesh.WantStop && len(found) == 0 {
+		c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: mesh.Stopped})
+		return
+	}
+	if len(found) == 0 && reported && !c.settled() {
+		return
+	}
+	job, group, ok := c.spec(a.Alloc)
+	if !ok {
+		return // its job version is still on its way here
+	}
+	if err := c.ledger.Confirm(a.Alloc, c.now.Boot); err != nil && len(found) == 0 {
+		c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: mesh.Failed, Fence: a.Fence,
+			Tasks: []mesh.TaskStatus{{Name: a.Group, State: mesh.Failed, Reason: err.Error()}}})
+		return
+	}
+	t := &tended{Copy: runner.NewCopy(a.Alloc, group, &job.Job, c.cfg.Tasks)}
+	if job.Job.Recovery.Partition() == mesh.Majority {
+		t.lease = job.Job.Recovery.TaskLease()
+		c.tend.askAt = c.now.Boot
+	}
+	c.tend.copies[a.ID] = t
+	delete(c.tend.found, a.ID)
+	if reported {
+		c.step(a.ID, runner.Resume{Status: &status, Found: found})
+	} else if len(found) > 0 {
+		c.step(a.ID, runner.Resume{Found: found})
+	}
+	if a.Want == mesh.WantStop {
+		c.step(a.ID, runner.Stop{Reason: a.Reason})
+	} else {
+		c.step(a.ID, runner.Run{Fence: a.Fence})
+	}
+}
+
+// settled says whether this node knows enough to start again what it ran
+// before its restart.
+func (c *Core) settled() bool {
+	return c.sync.settled || len(c.records.members) <= 1 || c.graceOver()
+}
+
+// spec is the version of the job that an allocation was placed for.
+func (c *Core) spec(a mesh.Alloc) (mesh.JobVersion, mesh.Group, bool) {
+	for _, v := range c.records.versions[a.Job] {
+		if v.Hash == a.Hash {
+			g, ok := v.Job.Group(a.Group)
+			return v, g, ok
+		}
+	}
+	return mesh.JobVersion{}, mesh.Group{}, false
+}
+
+// sweep clears away what is left of an allocation that nobody wants here: its
+// processes, if the driver found any, its status, and its room.
+func (c *Core) sweep(id mesh.AllocID) {
+	for _, o := range c.tend.found[id] {
+		if o.Kind == runner.Adopted {
+			c.ready.Orders = append(c.ready.Orders, runner.Order{Verb: runner.DoStop, Alloc: id, Task: o.Task, Grace: mesh.DefaultKillGrace})
+		}
+	}
+	delete(c.tend.found, id)
+	c.ledger.Release(id)
+	if _, decided := c.records.effective(id); !decided {
+		if _, reported := c.records.statuses[id][c.self]; reported {
+			c.drop(mesh.KeyStatus(id, c.self), crdt.Fence{})
+			c.ready.Orders = append(c.ready.Orders, runner.Order{Verb: runner.DoRemove, Alloc: id})
+		}
+	}
+}
+
+// observed hands what the driver saw to the copy that it is about.
+func (c *Core) observed(o runner.Observation) {
+	c.step(o.Alloc, runner.Observed{Observation: o})
+}
+
+// step runs a copy's machine, and takes notice of what comes of it.
+func (c *Core) step(id mesh.AllocID, in runner.Input) {
+	t := c.tend.copies[id]
+	if t == nil {
+		return // it ended with the input before
+	}
+	out := t.Step(c.now, in)
+	c.ready.Orders = append(c.ready.Orders, out.Orders...)
+	for _, e := range out.Events {
+		c.event(e)
+	}
+	status := t.Status()
+	if out.Changed {
+		c.putStatus(status)
+	}
+	if status.State.Final() {
+		delete(c.tend.copies, id)
+		c.ledger.Release(id)
+	}
+}
+
+func (c *Core) putStatus(s mesh.Status) {
+	s.Node, s.Boot, s.At = c.self, c.cfg.Self.Boot, c.now.Wall
+	c.put(mesh.KeyStatus(s.Alloc, c.self), s, crdt.Fence{})
+}
+
+// tendDue wakes the copies whose time has come, and asks for the copies of
+// majority jobs to run on.
+func (c *Core) tendDue() {
+	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
+		if c.tend.copies[id].Wake() <= c.now.Boot {
+			c.step(id, runner.Tick{})
+		}
+	}
+	if c.tend.askAt <= c.now.Boot {
+		c.askRenewal()
+	}
+	if c.tend.settleAt <= c.now.Boot {
+		c.tend.settleAt, c.tend.retry = never, true
+	}
+}
+
+// renewPart: a dead-man's switch is put off every third of its time.
+const renewPart = 3
+
+// askRenewal asks every peer in sight to let our copies of majority jobs run
+// on; the one that leads them answers. We may lead them ourselves.
+func (c *Core) askRenewal() {
+	c.tend.askAt = never
+	var ids []mesh.AllocID
+	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
+		if every := c.tend.copies[id].lease / renewPart; every > 0 {
+			ids = append(ids, id)
+			c.tend.askAt = min(c.tend.askAt, c.now.Boot+every)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	for _, peer := range append(c.peers.alive(), c.self) {
+		c.send(peer, Message{Renew: &Renew{Allocs: ids, Asked: c.now.Boot}})
+	}
+}
+
+// renewed puts off the dead-man's switches that a coordinator has renewed. The
+// time counts from when we asked: a late answer gives less.
+func (c *Core) renewed(r *Renewed) {
+	for _, id := range r.Allocs {
+		if t := c.tend.copies[id]; t != nil && t.lease > 0 && r.Asked <= c.now.Boot {
+			c.step(id, runner.Renew{Lease: r.Asked + t.lease - c.now.Boot})
+		}
+	}
+}
+
+// reserve answers a coordinator that asks for room.
+func (c *Core) reserve(from mesh.NodeID, a mesh.Alloc) {
+	answer := &Reserved{Alloc: a.ID, Fence: a.Fence}
+	if err := c.ledger.Reserve(a.Fence, a, c.now.Boot); err != nil {
+		answer.Refusal = err.Error()
+	}
+	c.send(from, Message{Reserved: answer})
+}
+
+// release gives up a reservation that did not become a decision.
+func (c *Core) release(_ mesh.NodeID, r *Release) {
+	if a, ok := c.records.effective(r.Alloc); ok && a.Node == c.self && a.Want == mesh.WantRun {
+		return
+	}
+	c.ledger.Release(r.Alloc)
+}
+
+func (t *tend) wake() time.Duration {
+	at := min(t.askAt, t.settleAt)
+	for _, copy := range t.copies {
+		at = min(at, copy.Wake())
+	}
+	return at
+}

@@ -1,0 +1,121 @@
+package core
+
+import (
+	"maps"
+	"slices"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/placement"
+	"mn/placement/lease"
+	"mn/placement/reconcile"
+)
+
+// View is this node's picture of the mesh now. It is shared: nobody may change it.
+func (c *Core) View() *mesh.View {
+	if c.view == nil {
+		c.view = &mesh.View{Self: c.self, Jobs: c.records.jobs(), Allocs: c.records.allocs()}
+	} else if c.view.Now.Equal(c.now.Wall) {
+		return c.view
+	}
+	v := *c.view
+	v.Now = c.now.Wall
+	v.Nodes = c.nodes(v.Allocs)
+	v.Allocs = slices.Clone(v.Allocs)
+	for i := range v.Allocs {
+		v.Allocs[i].Unrenewed = c.unrenewed(v.Allocs[i])
+	}
+	c.view = &v
+	return c.view
+}
+
+// nodes are the admitted nodes, with what is in use on them: by allocations
+// that want to run or still run there, and by reservations on their way.
+func (c *Core) nodes(allocs []mesh.AllocView) []mesh.NodeView {
+	used := map[mesh.NodeID]mesh.Resources{}
+	for i := range allocs {
+		if a := &allocs[i]; !a.State().Final() {
+			used[a.Node] = used[a.Node].Add(a.Resources)
+		}
+	}
+	for _, p := range c.lead.placing {
+		used[p.alloc.Node] = used[p.alloc.Node].Add(p.alloc.Resources)
+	}
+	nodes := make([]mesh.NodeView, 0, len(c.records.members))
+	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
+		n := mesh.NodeView{Eligible: true, Used: used[id]}
+		n.Node, n.Known = c.records.nodes[id]
+		n.ID = id
+		if n.Name == "" {
+			n.Name = c.records.members[id].Name
+		}
+		c.liveness(&n)
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+// liveness fills in what gossip says of a node, and for how long. A peer not
+// seen since our start counts as lost only when the grace for joining is over.
+func (c *Core) liveness(n *mesh.NodeView) {
+	p := c.peers[n.ID]
+	switch {
+	case n.ID == c.self:
+		n.Liveness = mesh.Alive
+	case p == nil:
+		n.Liveness = mesh.Unseen
+		n.LostFor = max(0, c.now.Boot-c.started-c.cfg.JoinGrace)
+	default:
+		n.Liveness = p.liveness
+		if n.Liveness != mesh.Alive {
+			n.LostFor = c.now.Boot - p.since
+		}
+	}
+}
+
+// History is every version of a job, oldest first.
+func (c *Core) History(id mesh.JobID) []mesh.JobVersion { return c.records.history(id) }
+
+// Tokens are the join tokens, by id.
+func (c *Core) Tokens() []mesh.Token {
+	var tokens []mesh.Token
+	for _, id := range slices.Sorted(maps.Keys(c.records.tokens)) {
+		tokens = append(tokens, c.records.tokens[id])
+	}
+	return tokens
+}
+
+// Members are the admitted nodes, by id.
+func (c *Core) Members() []mesh.Member {
+	var members []mesh.Member
+	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
+		members = append(members, c.records.members[id])
+	}
+	return members
+}
+
+// Roster is the voters as this node knows them.
+func (c *Core) Roster() lease.Roster { return c.party.Roster() }
+
+// Chain is the rosters that a joining node adopts.
+func (c *Core) Chain() []lease.Roster { return c.party.Chain() }
+
+// Outlook is what becomes of a job as this node sees it, and who decides about
+// it: the node that ranks first for its slot among those in sight.
+func (c *Core) Outlook(job *mesh.JobView) (plan reconcile.Plan, coordinator mesh.NodeID, fence crdt.Fence) {
+	v := c.View()
+	granted := !c.lead.degraded
+	plan = reconcile.Job(v, job, c.pending(job.ID()), granted)
+	if live := c.live(); len(live) > 0 {
+		coordinator = placement.RankSlot(mesh.SlotOf(job.ID()), live)[0]
+	}
+	for _, a := range v.AllocsOf(job.ID()) {
+		if a.Fence.Compare(fence) > 0 {
+			fence = a.Fence
+		}
+	}
+	return plan, coordinator, fence
+}
+
+// Digest is the keyed digest of this node's copy of the data.
+func (c *Core) Digest() crdt.Digest { return c.replica.Digest() }

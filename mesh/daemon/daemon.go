@@ -1,0 +1,284 @@
+// Package daemon composes a node: the core with its disk, its network, its
+// tasks and its API. It is the only place where these meet, and decides
+// nothing itself.
+//
+// [Run] owns everything that it makes, in the order of the floors: disk,
+// driver, transport, core, gossip, API. What is made last ends first. Tasks do
+// not end with it: their supervisors outlive the agent, and the next one finds
+// them again.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"mn/configs"
+	"mn/crdt/store"
+	"mn/health/vitals"
+	"mn/mesh"
+	"mn/mesh/api"
+	"mn/mesh/core"
+	"mn/mesh/identity"
+	"mn/mesh/membership"
+	"mn/mesh/transport"
+	"mn/placement/lease"
+	"mn/runner"
+	"mn/runner/exec"
+)
+
+// The layout of a node's data directory, besides the files of its identity.
+const (
+	storeDir  = "store"
+	allocsDir = "allocs"
+	bookFile  = "peers.json"
+	nameFile  = "name"
+	// Socket is the name of the local API's socket in the data directory.
+	Socket = "mn.sock"
+)
+
+// memoryLimit is what the agent's heap is kept under while there is garbage to
+// collect: a soft limit, for a small footprint.
+const memoryLimit = 64 << 20
+
+// Options are what Run is told besides the settings.
+type Options struct {
+	Release string // version of mn
+	Log     *slog.Logger
+	Ready   func(Info) // called once the API answers; may be nil
+}
+
+// Info is where a running agent is.
+type Info struct {
+	Node    mesh.NodeID
+	Name    string
+	Mesh    string
+	Address netip.AddrPort // of its one UDP port
+	Socket  string
+}
+
+// daemon is a running node.
+type daemon struct {
+	cfg     configs.Daemon
+	opts    Options
+	log     *slog.Logger
+	id      *identity.Identity
+	self    mesh.Node
+	store   *store.Store
+	driver  *exec.Driver
+	net     *transport.Endpoint
+	gossip  *membership.Membership
+	loop    *loop
+	history *history
+	api     *api.Server
+}
+
+// Run runs the node of cfg.Data until ctx ends.
+func Run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
+	debug.SetMemoryLimit(memoryLimit)
+	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, history: newHistory()}
+	if d.id, err = identity.Load(cfg.Data, time.Now()); err != nil {
+		if errors.Is(err, identity.ErrNotAdmitted) {
+			return mesh.Faultf(mesh.NotFound, "%q belongs to no mesh yet", cfg.Data).
+				Hint("mn mesh init --data %s       makes a new mesh", cfg.Data).
+				Hint("mn mesh join ADDR --token-file F --data %s", cfg.Data)
+		}
+		return err
+	}
+	var closers closers
+	defer func() { err = errors.Join(err, closers.close()) }()
+	c, err := d.open(&closers)
+	if err != nil {
+		return err
+	}
+	return d.serve(ctx, c, &closers)
+}
+
+// closers ends what was made, the last first.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c *closers) close() error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		errs = append(errs, (*c)[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// open makes everything up to the core.
+func (d *daemon) open(closers *closers) (*core.Core, error) {
+	var err error
+	if d.store, err = store.Open(filepath.Join(d.cfg.Data, storeDir), d.log); err != nil {
+		return nil, err
+	}
+	closers.add(d.store.Close)
+	if d.driver, err = exec.Open(exec.Config{Root: d.allocs(), Log: d.log}); err != nil {
+		return nil, err
+	}
+	closers.add(d.driver.Close)
+	listen, err := d.listenAddr()
+	if err != nil {
+		return nil, err
+	}
+	d.net, err = transport.Listen(transport.Config{
+		Addr: listen, Identity: d.id, Log: d.log,
+		Admitted: func(mesh.NodeID) bool { return true }, // the CA has said so
+		Resolve:  d.resolve,
+		Join:     d.join,
+	})
+	if err != nil {
+		return nil, err
+	}
+	closers.add(d.net.Close)
+	if d.self, err = d.describe(); err != nil {
+		return nil, err
+	}
+	return d.newCore()
+}
+
+func (d *daemon) allocs() string {
+	abs, err := filepath.Abs(filepath.Join(d.cfg.Data, allocsDir))
+	if err != nil {
+		return filepath.Join(d.cfg.Data, allocsDir)
+	}
+	return abs
+}
+
+// newCore makes the core from what the disk has.
+func (d *daemon) newCore() (*core.Core, error) {
+	disk, err := loadDisk(d.store, d.id)
+	if err != nil {
+		return nil, err
+	}
+	disk.Found = d.driver.Found()
+	timing := leaseConfig(d.cfg.Lease)
+	return core.New(clock(), core.Config{
+		Self:  d.self,
+		Key:   d.id.Key().Private(),
+		Lease: timing,
+		Tasks: runner.Facts{
+			Node: d.self.ID, Name: d.self.Name, Boot: d.self.Boot,
+			Root: d.allocs(), Base: runner.BaseEnv(os.Environ()),
+		},
+		JoinGrace: max(joinGrace, 2*timing.Length),
+		Rand:      newRand(),
+	}, disk)
+}
+
+// joinGrace is how long a node that starts waits for the peers that it knows
+// before it takes them for lost.
+const joinGrace = 8 * time.Second
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
+
+// loadDisk reads what the core finds when it starts.
+func loadDisk(s *store.Store, id *identity.Identity) (core.Disk, error) {
+	kept, facts, err := s.Load()
+	if err != nil {
+		return core.Disk{}, err
+	}
+	kept.Secret = id.CA() // the same on all nodes of the mesh
+	disk := core.Disk{Replica: kept}
+	for key, value := range facts {
+		disk.Facts = append(disk.Facts, lease.Fact{Key: key, Value: value})
+	}
+	return disk, nil
+}
+
+// leaseConfig is the timing of agreement that the settings ask for.
+func leaseConfig(l configs.Lease) lease.Config {
+	c := lease.Default()
+	if l.Length > 0 {
+		c.Length = l.Length.Std()
+		c.Renew = c.Length / 3
+	}
+	if l.Renew > 0 {
+		c.Renew = l.Renew.Std()
+	}
+	c.Retry = min(c.Retry, c.Renew)
+	return c
+}
+
+// clock reads both clocks.
+func clock() core.Now { return core.Now{Boot: vitals.Now(), Wall: time.Now()} }
+
+// describe is what this node says about itself.
+func (d *daemon) describe() (mesh.Node, error) {
+	host, err := vitals.Read(d.cfg.Data)
+	if err != nil {
+		return mesh.Node{}, err
+	}
+	name, err := d.name()
+	if err != nil {
+		return mesh.Node{}, err
+	}
+	return mesh.Node{
+		ID: d.id.ID(), Name: name, Address: d.net.Addr().String(), Boot: host.Boot,
+		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Labels: d.cfg.Labels, Drivers: []string{"exec"},
+		Capacity:  capacity(host.Capacity, d.cfg),
+		StartedAt: time.Now().UTC(),
+	}, nil
+}
+
+// name is this node's label: that of the settings, else the one it joined with.
+func (d *daemon) name() (string, error) {
+	if d.cfg.Name != "" {
+		return d.cfg.Name, nil
+	}
+	b, err := os.ReadFile(filepath.Join(d.cfg.Data, nameFile))
+	if err != nil {
+		return "", fmt.Errorf("read the node's name: %w", err)
+	}
+	return string(b), nil
+}
+
+// capacity is what a node shares out: what was found, or what the settings say
+// instead, less what they keep from tasks.
+func capacity(found mesh.Resources, cfg configs.Daemon) mesh.Resources {
+	if cfg.Capacity.CPU > 0 {
+		found.CPU = cfg.Capacity.CPU
+	}
+	if cfg.Capacity.Memory > 0 {
+		found.Memory = cfg.Capacity.Memory
+	}
+	if cfg.Capacity.Disk > 0 {
+		found.Disk = cfg.Capacity.Disk
+	}
+	left := found.Sub(cfg.Reserve)
+	return mesh.Resources{CPU: max(left.CPU, 0), Memory: max(left.Memory, 0), Disk: max(left.Disk, 0)}
+}
+
+// listenAddr is where the one UDP port listens.
+func (d *daemon) listenAddr() (netip.AddrPort, error) {
+	ip := netip.IPv4Unspecified()
+	if d.cfg.Bind != "" {
+		var err error
+		if ip, err = netip.ParseAddr(d.cfg.Bind); err != nil {
+			return netip.AddrPort{}, fmt.Errorf("read bind address %q: %w", d.cfg.Bind, err)
+		}
+	}
+	port := d.cfg.Port
+	if port == 0 {
+		port = configs.DefaultPort
+	}
+	return netip.AddrPortFrom(ip, uint16(port)), nil
+}
+
+// resolve is where a peer is now.
+func (d *daemon) resolve(id mesh.NodeID) (string, bool) {
+	if d.gossip == nil {
+		return "", false
+	}
+	return d.gossip.Address(id)
+}

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"mn/crdt"
+	"mn/crdt/store"
+	"mn/mesh"
+	"mn/mesh/core"
+	"mn/placement/lease"
+	"mn/runner"
+)
+
+// sender is what a performer needs of the transport.
+type sender interface {
+	Send(to mesh.NodeID, msg []byte)
+}
+
+// performer performs what a Ready asks for.
+type performer struct {
+	store  *store.Store
+	net    sender
+	driver runner.Driver
+	log    *slog.Logger
+	events *history
+}
+
+// keep makes records and promises durable, in one transaction.
+func (p *performer) keep(r core.Ready) error {
+	if r.Keep.IsEmpty() && len(r.Facts) == 0 {
+		return nil
+	}
+	return p.store.Commit(r.Keep, storeFacts(r.Facts))
+}
+
+// send puts messages on their way. A message to many peers is encoded once.
+func (p *performer) send(out []core.Envelope) {
+	var last *core.Push
+	var encoded []byte
+	for _, e := range out {
+		if e.Msg.Push == nil || e.Msg.Push != last {
+			b, err := crdt.Encode(e.Msg)
+			if err != nil {
+				p.log.Error("encode message", "to", e.To, "err", err)
+				continue
+			}
+			encoded, last = b, e.Msg.Push
+		}
+		p.net.Send(e.To, encoded)
+	}
+}
+
+// order tells the driver what to start and stop.
+func (p *performer) order(orders []runner.Order) {
+	for _, o := range orders {
+		o.Perform(p.driver)
+	}
+}
+
+// tell logs events and hands them to who follows them.
+func (p *performer) tell(events []mesh.Event) {
+	for _, e := range events {
+		p.log.Info(string(e.Kind), "job", e.Job, "alloc", e.Alloc, "peer", e.Peer, "fence", e.Fence, "text", e.Text)
+	}
+	p.events.add(events)
+}
+
+func storeFacts(facts []lease.Fact) []store.Fact {
+	out := make([]store.Fact, len(facts))
+	for i, f := range facts {
+		out[i] = store.Fact{Key: f.Key, Value: f.Value}
+	}
+	return out
+}
+
+// historyMax is how many events a node keeps for those who ask later.
+const historyMax = 1024
+
+// history is the last events of this node, and who follows them.
+type history struct {
+	mu   sync.Mutex
+	ring []mesh.Event
+	next int           // number of the next event since the start
+	more chan struct{} // closed when one comes
+}
+
+func newHistory() *history { return &history{more: make(chan struct{})} }
+
+func (h *history) add(events []mesh.Event) {
+	if len(events) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ring = append(h.ring, events...)
+	h.ring = h.ring[max(0, len(h.ring)-historyMax):]
+	h.next += len(events)
+	close(h.more)
+	h.more = make(chan struct{})
+}
+
+// since are the events from number n on that are still kept, the number after
+// them, and a channel that is closed when there are more.
+func (h *history) since(n int) ([]mesh.Event, int, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	from := max(n-(h.next-len(h.ring)), 0)
+	return append([]mesh.Event(nil), h.ring[min(from, len(h.ring)):]...), h.next, h.more
+}
+
+// follow sends the kept events, then new ones until ctx ends.
+func (h *history) follow(ctx context.Context, send func(mesh.Event) error) error {
+	n := 0
+	for {
+		events, next, more := h.since(n)
+		n = next
+		for _, e := range events {
+			if err := send(e); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,292 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"mn/configs"
+	"mn/crdt"
+	"mn/mesh"
+	"mn/mesh/api"
+	"mn/mesh/core"
+	"mn/mesh/membership"
+	"mn/mesh/transport"
+)
+
+// maintainEvery is how often the store is asked to give space back.
+const maintainEvery = time.Hour
+
+// serve runs the core and everything that talks to it, until ctx ends or the
+// node finds that it must not go on.
+func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var wg sync.WaitGroup
+	closers.add(func() error { wg.Wait(); return nil })
+	closers.add(func() error { fail(nil); return nil })
+
+	d.loop = newLoop(c, clock, &performer{
+		store: d.store, net: d.net, driver: d.driver, log: d.log, events: d.history,
+	})
+	wg.Go(func() { d.loop.run(ctx) })
+	if err := d.startGossip(ctx, closers); err != nil {
+		return err
+	}
+	wg.Go(func() { d.pump(ctx) })
+	wg.Go(func() { d.watch(ctx, fail) })
+	wg.Go(func() { d.keepAuthority(ctx) })
+	wg.Go(func() { d.maintain(ctx) })
+	if err := d.listen(&wg, fail, closers); err != nil {
+		return err
+	}
+	if d.opts.Ready != nil {
+		d.opts.Ready(Info{
+			Node: d.self.ID, Name: d.self.Name, Mesh: d.id.Mesh(), Address: d.net.Addr(), Socket: d.socket(),
+		})
+	}
+	<-ctx.Done()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (d *daemon) socket() string { return filepath.Join(d.cfg.Data, Socket) }
+
+// startGossip begins to look for peers.
+func (d *daemon) startGossip(ctx context.Context, closers *closers) error {
+	book, err := membership.OpenBook(filepath.Join(d.cfg.Data, bookFile), d.log.Warn)
+	if err != nil {
+		return err
+	}
+	seeds, err := resolveSeeds(ctx, d.cfg.Seeds)
+	if err != nil {
+		d.log.Warn("a seed has no address now", "err", err)
+	}
+	conf := membership.Config{
+		Self:      d.self.ID,
+		Vitals:    d.vitals(d.self.Capacity),
+		Transport: d.net.Gossip(),
+		Keyring:   d.id.Keyring(),
+		Profile:   membership.Profile(d.cfg.Profile),
+		Book:      book,
+		Seeds:     seeds,
+		Peers:     func() []mesh.NodeID { return d.peers(ctx) },
+		Admitted:  func(mesh.NodeID) bool { return true }, // gossip decides nothing
+		Log:       d.log,
+	}
+	if !d.cfg.Discovery.Off {
+		if conf.Discovery, err = d.discovery(); err != nil {
+			d.log.Warn("no search for peers on the local network", "err", err)
+		}
+	}
+	if d.gossip, err = membership.Start(conf); err != nil {
+		return err
+	}
+	closers.add(d.gossip.Close)
+	return nil
+}
+
+func (d *daemon) discovery() (membership.Discovery, error) {
+	addr, err := d.listenAddr()
+	if err != nil {
+		return nil, err
+	}
+	port := d.cfg.Discovery.Port
+	if port == 0 {
+		port = configs.DefaultDiscoveryPort
+	}
+	lan, err := membership.ListenLAN(addr.Addr(), uint16(port))
+	if err != nil {
+		return nil, err // not lan: a nil pointer in an interface is not nil
+	}
+	return lan, nil
+}
+
+// resolveSeeds turns the seeds into addresses.
+func resolveSeeds(ctx context.Context, seeds []string) ([]string, error) {
+	var addrs []string
+	var errs []error
+	for _, s := range seeds {
+		host, port, err := net.SplitHostPort(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read seed %q: %w", s, err))
+			continue
+		}
+		if _, err := netip.ParseAddr(host); err == nil {
+			addrs = append(addrs, s)
+			continue
+		}
+		found, err := net.DefaultResolver.LookupHost(ctx, host)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("resolve seed %q: %w", s, err))
+		}
+		for _, ip := range found {
+			addrs = append(addrs, net.JoinHostPort(ip, port))
+		}
+	}
+	return addrs, errors.Join(errs...)
+}
+
+// peers are the admitted nodes but this one: gossip looks for them for ever.
+func (d *daemon) peers(ctx context.Context) []mesh.NodeID {
+	var ids []mesh.NodeID
+	_ = d.loop.look(ctx, func(c *core.Core) {
+		for _, m := range c.Members() {
+			if m.ID != d.self.ID {
+				ids = append(ids, m.ID)
+			}
+		}
+	})
+	return ids
+}
+
+func (d *daemon) vitals(free mesh.Resources) membership.Vitals {
+	return membership.Vitals{
+		Name: d.self.Name, Address: d.self.Address, Boot: d.self.Boot,
+		Role: d.self.Role, Release: d.self.Release, Free: free,
+	}
+}
+
+// pump hands what comes from the network, from gossip and from tasks to the core.
+func (d *daemon) pump(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-d.net.Received():
+			var msg core.Message
+			if err := crdt.Decode(m.Body, &msg); err != nil {
+				d.log.Warn("message not understood", "from", m.From, "err", err)
+				continue
+			}
+			d.loop.tell(core.Received{From: m.From, Msg: msg})
+		case ev := <-d.gossip.Events():
+			d.loop.tell(core.Seen{Node: ev.Node, Liveness: ev.State})
+		case <-d.gossip.Hints():
+		case o := <-d.driver.Observations():
+			d.loop.tell(core.Observed{Observation: o})
+		}
+	}
+}
+
+// watch follows the picture of the mesh: it gossips what is free here, and ends
+// the agent if another node had this one's name first.
+func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
+	for {
+		change := d.loop.change()
+		var view *mesh.View
+		if err := d.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+			return
+		}
+		if err := nameTaken(view, d.self); err != nil {
+			fail(err)
+			return
+		}
+		if me := view.Node(d.self.ID); me != nil {
+			if err := d.gossip.SetVitals(d.vitals(me.Capacity.Sub(me.Used))); err != nil {
+				d.log.Warn("gossip what is free", "err", err)
+			}
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// nameTaken says so if another node had this one's name before it.
+func nameTaken(v *mesh.View, self mesh.Node) error {
+	me := v.Node(self.ID)
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		if me == nil || n.ID == self.ID || n.Name != self.Name {
+			continue
+		}
+		if n.Known && n.StartedAt.Before(self.StartedAt) || !n.Known {
+			return mesh.Faultf(mesh.Conflict, "the name %q is taken by node %s", self.Name, n.ID.Short()).
+				Hint("choose another: mn agent --name NAME")
+		}
+	}
+	return nil
+}
+
+// maintain lets the store tidy up.
+func (d *daemon) maintain(ctx context.Context) {
+	tick := time.NewTicker(maintainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := d.store.Maintain(); err != nil {
+				d.log.Warn("tidy the store", "err", err)
+			}
+			d.renewCertificate(ctx)
+		}
+	}
+}
+
+// listen opens the doors of the API.
+func (d *daemon) listen(wg *sync.WaitGroup, fail context.CancelCauseFunc, closers *closers) error {
+	d.api = api.NewServer(&backend{d})
+	closers.add(d.api.Close)
+	serve := func(l net.Listener, door api.Door) {
+		wg.Go(func() {
+			if err := d.api.Serve(l, door); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				fail(err)
+			}
+		})
+	}
+	l, err := listenSocket(d.socket())
+	if err != nil {
+		return err
+	}
+	serve(l, api.Socket)
+	serve(d.net.Listener(transport.KindAPI), api.Peer)
+	members := d.memberServer()
+	closers.add(members.Close)
+	wg.Go(func() { _ = members.Serve(d.net.Listener(transport.KindMember)) })
+	if d.cfg.HTTP != "" {
+		l, err := net.Listen("tcp", d.cfg.HTTP)
+		if err != nil {
+			return fmt.Errorf("listen on %q: %w", d.cfg.HTTP, err)
+		}
+		serve(l, api.Loopback)
+	}
+	return nil
+}
+
+// socketMax is how long the path of a unix socket may be.
+const socketMax = 107
+
+// listenSocket opens the local socket for its owner alone. One that is left
+// from an agent that was killed is in nobody's way: the store's lock has made
+// sure that no other agent runs here.
+func listenSocket(path string) (net.Listener, error) {
+	if len(path) > socketMax {
+		return nil, mesh.Faultf(mesh.Invalid, "the path of the socket, %q, is longer than %d bytes", path, socketMax).
+			Hint("choose a data directory with a shorter path")
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove the old socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("close socket to others: %w", err), l.Close())
+	}
+	return l, nil
+}
