@@ -1,0 +1,140 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a job with nothing wrong in it.
+func good() *Job {
+	return &Job{Name: "web", Type: Service, Tasks: []Task{
+		{Name: "web", Group: "g", Command: []string{"./web"}, Resources: Resources{CPU: Core, Memory: GiB}},
+		{Name: "side", Group: "g", Command: []string{"./side", ""}},
+	}}
+}
+
+func TestValidateFindsEachFault(t *testing.T) {
+	minus, many := -3, WindowMax+1
+	yes, soon, long := true, Duration(-time.Second), Duration(48*time.Hour)
+	tests := []struct {
+		name  string
+		spoil func(*Job)
+		want  string // all faults, in order
+	}{
+		{"nothing", func(*Job) {}, ""},
+		{"empty", func(j *Job) { *j = Job{} }, "name: the job's name is missing\ntask: a job needs at least one [[task]]"},
+		{"name", func(j *Job) { j.Name = "../x" }, `name: "../x" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`},
+		{"type", func(j *Job) { j.Type = "cron" }, `type: has unsupported value "cron"; supported: "service", "batch"`},
+		{"type to come", func(j *Job) { j.Type = System }, `type: "system" is not in this release; supported: "service", "batch"`},
+		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
+		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},
+		{"meta", func(j *Job) { j.Meta = map[string]string{"a b": "x"} }, `meta.a b: "a b" is not a name`},
+		{"mode", func(j *Job) { j.Recovery.Mode = "never" }, `recovery.mode: has unsupported value "never"; supported: "auto", "cluster_recover", "local_restart", "manual_recover"`},
+		{"partition", func(j *Job) { j.Recovery.OnPartition = "stop" }, `recovery.on_partition: has unsupported value "stop"; supported: "eager", "majority", "keep"`},
+		{"partition and mode", func(j *Job) { j.Recovery = Recovery{Mode: LocalRestart, OnPartition: Eager} },
+			`recovery.on_partition: "eager" moves work, and mode "local_restart" never does: want "keep", or mode "cluster_recover"`},
+		{"lost_after", func(j *Job) { j.Recovery.LostAfter = &soon }, "recovery.lost_after: must not be negative, as -1s is"},
+		{"lost_after too long", func(j *Job) { j.Recovery.LostAfter = &long }, "recovery.lost_after: must be at most 24h, not 48h"},
+		{"lease", func(j *Job) { j.Recovery.Lease = Duration(time.Millisecond) }, "recovery.lease: must be at least 1s, not 1ms"},
+		{"attempts", func(j *Job) { j.Restart = &RestartPolicy{Attempts: &minus} }, "restart.attempts: must be a non-negative integer, not -3"},
+		{"too many attempts", func(j *Job) { j.Reschedule = &ReschedulePolicy{Attempts: &many} }, "reschedule.attempts: must be at most 50, not 51"},
+		{"delay function", func(j *Job) { j.Tasks[1].Restart = &RestartPolicy{DelayFunction: "linear", Mode: "stop"} },
+			`task "side": restart.delay_function: has unsupported value "linear"; supported: "constant", "exponential", "fibonacci"` + "\n" +
+				`task "side": restart.mode: has unsupported value "stop"; supported: "fail", "delay"`},
+		{"bounded and unlimited", func(j *Job) { j.Reschedule = &ReschedulePolicy{Attempts: new(int), Unlimited: &yes} },
+			"reschedule.attempts: bounds the moves, and unlimited = true does not: want one of them"},
+		{"moves in a mode that has none", func(j *Job) { j.Recovery.Mode = ManualRecover; j.Reschedule = &ReschedulePolicy{} },
+			`reschedule: moves work, and recovery.mode "manual_recover" never does: leave it out, or set enabled = false`},
+		{"two of a name", func(j *Job) { j.Tasks[1].Name = "web" }, `task "web": name: another task has the name "web" too`},
+		{"group", func(j *Job) { j.Tasks = j.Tasks[:1]; j.Tasks[0].Group = "a/b" }, `task "web": group: "a/b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`},
+		{"counts differ", func(j *Job) { j.Tasks[0].Count = 2 }, `task "side": count: is 1, and 2 in task "web" of the same group "g"`},
+		{"count", func(j *Job) { j.Tasks[0].Count = -1; j.Tasks[1].Group = "" }, `task "web": count: must be from 1 to 10000, not -1`},
+		{"too many copies", func(j *Job) { j.Tasks[0].Count = 9999; j.Tasks[1].Group, j.Tasks[1].Count = "", 2 },
+			`task "side": count: brings the job to 10001 copies, more than 10000`},
+		{"driver", func(j *Job) { j.Tasks[0].Driver = "docker" }, `task "web": driver: has unsupported value "docker"; supported: "exec"`},
+		{"no command", func(j *Job) { j.Tasks[0].Command = nil }, `task "web": command: is missing: want the program and its arguments, such as ["./worker", "--port", "80"]`},
+		{"empty command", func(j *Job) { j.Tasks[0].Command = []string{""} }, `task "web": command: begins with an empty program name`},
+		{"NUL", func(j *Job) { j.Tasks[0].Command = []string{"a\x00b"} }, `task "web": command: has a NUL byte in it`},
+		{"dir", func(j *Job) { j.Tasks[0].Dir = "tmp" }, `task "web": dir: "tmp" is not an absolute path`},
+		{"user", func(j *Job) { j.Tasks[0].User = "a b" }, `task "web": user: "a b" is not a user's name`},
+		{"env", func(j *Job) { j.Tasks[0].Env = map[string]string{"1A": "", "MN_JOB": "", "ok": "\x00"} },
+			`task "web": env.1A: "1A" is not the name of a variable: want letters, digits and '_', not beginning with a digit` + "\n" +
+				`task "web": env.MN_JOB: names beginning with MN_ are set by mn itself` + "\n" +
+				`task "web": env.ok: has a NUL byte in it`},
+		{"kill_grace", func(j *Job) { j.Tasks[0].KillGrace = Duration(2 * time.Hour) }, `task "web": kill_grace: must be at most 1h, not 2h`},
+		{"memory", func(j *Job) { j.Tasks[0].Resources.Memory = MiB }, `task "web": resources.memory: 1 MiB is less than the 4 MiB minimum`},
+		{"negative", func(j *Job) { j.Tasks[0].Resources = Resources{-Core, -1, -2} },
+			`task "web": resources.cpu: must not be negative, as -1 is` + "\n" +
+				`task "web": resources.disk: must not be negative, as -2 B is` + "\n" +
+				`task "web": resources.memory: must not be negative, as -1 B is`},
+		{"absurd", func(j *Job) { j.Tasks[0].Resources.Disk = 1 << 60 }, `task "web": resources: is more than any machine has`},
+		{"too long", func(j *Job) { j.Tasks = manyArgs(j.Tasks[0]) }, "the job is 300.4 KiB long, more than 256 KiB; keep big data in files"},
+		{"text that is too long", func(j *Job) { j.Meta = map[string]string{"a": strings.Repeat("x", textMax+1)} }, "meta.a: is 65537 bytes long, more than 65536"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			j := good()
+			tt.spoil(j)
+			var got []string
+			for _, f := range j.Validate() {
+				got = append(got, f.Error())
+			}
+			if strings.Join(got, "\n") != tt.want {
+				t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), tt.want)
+			}
+		})
+	}
+}
+
+// manyArgs is tasks that are each within bounds, and 300 KiB together.
+func manyArgs(t Task) []Task {
+	var tasks []Task
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		t.Name, t.Group, t.Command = name, name, []string{"run", strings.Repeat("x", 60<<10)}
+		tasks = append(tasks, t)
+	}
+	return tasks
+}
+
+func TestFaultsLeadToTheirKeys(t *testing.T) {
+	j := good()
+	j.Tasks[1].Resources.Memory = 1
+	j.Restart = &RestartPolicy{MaxDelay: -1}
+	var got []string
+	for _, f := range j.Validate() {
+		got = append(got, strings.Join(f.Path, "/"))
+	}
+	if want := []string{"restart/max_delay", "task/1/resources/memory"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestTooManyTasksAreOneFault(t *testing.T) {
+	j := good()
+	j.Tasks = make([]Task, TasksMax+1)
+	if f := j.Validate(); len(f) != 1 || f[0].Error() != "task: has 101 tasks, more than 100" {
+		t.Errorf("got %v", f)
+	}
+}
+
+// TestDefaultsAreValid, change nothing that is set, and are complete.
+func TestDefaultsAreValid(t *testing.T) {
+	j := good()
+	j.Tasks[0].Group = ""
+	j.Defaults()
+	first, again := HashJob(j, false), *j
+	again.Defaults()
+	if f := j.Validate(); len(f) > 0 || HashJob(&again, false) != first {
+		t.Errorf("faults %v", f)
+	}
+	want := Task{Name: "web", Group: "web", Count: 1, Driver: "exec", KillGrace: Duration(5 * time.Second)}
+	got := j.Tasks[0]
+	if got.Group != want.Group || got.Count != want.Count || got.Driver != want.Driver || got.KillGrace != want.KillGrace {
+		t.Errorf("got %+v", got)
+	}
+	if (&Job{}).Type.Long() || j.Type != Service || j.Priority != 50 || j.Strategy != Binpack {
+		t.Errorf("got %+v", j)
+	}
+}
