@@ -178,8 +178,8 @@ func (m *Membership) settings(tag string) (*serf.Config, error) {
 	s.DisableCoordinates = true
 	s.UserEventSizeLimit = maxHintRaw
 	s.ReconnectInterval = never // rejoin.go does it better
-	s.ReconnectTimeout = never
-	s.TombstoneTimeout = never
+	s.ReconnectTimeout = t.memory
+	s.TombstoneTimeout = t.memory
 	s.LeavePropagateDelay = t.leaveDelay
 	s.BroadcastTimeout = t.broadcastTimeout
 	return s, nil
@@ -324,9 +324,7 @@ func (m *Membership) Members() []Member {
 
 // Address is where a member is now, as gossip knows it, else as the book does.
 func (m *Membership) Address(id mesh.NodeID) (string, bool) {
-	m.mu.Lock()
-	member, ok := m.members[id]
-	m.mu.Unlock()
+	member, ok := m.member(id)
 	if ok && member.State == mesh.Alive {
 		return member.Address, true
 	}
@@ -336,10 +334,15 @@ func (m *Membership) Address(id mesh.NodeID) (string, bool) {
 	return member.Address, ok
 }
 
-func (m *Membership) state(id mesh.NodeID) mesh.Liveness {
+func (m *Membership) member(id mesh.NodeID) (Member, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if member, ok := m.members[id]; ok {
+	member, ok := m.members[id]
+	return member, ok
+}
+
+func (m *Membership) state(id mesh.NodeID) mesh.Liveness {
+	if member, ok := m.member(id); ok {
 		return member.State
 	}
 	return mesh.Unseen

@@ -55,6 +55,7 @@ type timing struct {
 	stream              time.Duration // for a push and pull, or a try to reach a peer
 	leaveDelay          time.Duration
 	broadcastTimeout    time.Duration
+	memory              time.Duration // of those who are gone, by Serf itself
 }
 
 var timings = map[Profile]timing{
@@ -62,19 +63,19 @@ var timings = map[Profile]timing{
 		probe: 400 * time.Millisecond, probeTimeout: 200 * time.Millisecond,
 		suspicion: 4, maxSuspicion: 1,
 		gossip: 100 * time.Millisecond, pushPull: 30 * time.Second, stream: 2 * time.Second,
-		leaveDelay: 500 * time.Millisecond, broadcastTimeout: 2 * time.Second,
+		leaveDelay: 500 * time.Millisecond, broadcastTimeout: 2 * time.Second, memory: never,
 	},
 	Fast: {
 		probe: 100 * time.Millisecond, probeTimeout: 50 * time.Millisecond,
 		suspicion: 3, maxSuspicion: 1,
 		gossip: 20 * time.Millisecond, pushPull: 15 * time.Second, stream: time.Second,
-		leaveDelay: 200 * time.Millisecond, broadcastTimeout: time.Second,
+		leaveDelay: 200 * time.Millisecond, broadcastTimeout: time.Second, memory: never,
 	},
 	WAN: {
 		probe: 5 * time.Second, probeTimeout: 3 * time.Second,
 		suspicion: 6, maxSuspicion: 2,
 		gossip: 500 * time.Millisecond, pushPull: time.Minute, stream: 10 * time.Second,
-		leaveDelay: 3 * time.Second, broadcastTimeout: 10 * time.Second,
+		leaveDelay: 3 * time.Second, broadcastTimeout: 10 * time.Second, memory: never,
 	},
 }
 

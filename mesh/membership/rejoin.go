@@ -30,6 +30,7 @@ type rejoiner struct {
 
 	mu      sync.Mutex
 	targets map[mesh.NodeID]*target
+	claims  map[mesh.NodeID]string
 	tries   int64
 }
 
@@ -43,16 +44,23 @@ type target struct {
 }
 
 func newRejoiner(m *Membership) *rejoiner {
-	return &rejoiner{m: m, wake: make(chan struct{}, 1), targets: map[mesh.NodeID]*target{}}
+	return &rejoiner{
+		m: m, wake: make(chan struct{}, 1),
+		targets: map[mesh.NodeID]*target{}, claims: map[mesh.NodeID]string{},
+	}
 }
 
-// claim notes where a node says that it is. It is not worth a try by itself:
-// whoever says so is on its way in already, or tries to be.
+// claim notes that a node says it is elsewhere than gossip has it. A node that
+// has crashed and is back at another address is not believed until its loss is
+// known, and does not learn of that by itself: we must go there.
 func (r *rejoiner) claim(id mesh.NodeID, addr string) {
+	if m, known := r.m.member(id); !known || m.Address == addr {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t := r.targets[id]; t != nil {
-		t.hint = addr
+	if len(r.claims) < maxMembers {
+		r.claims[id] = addr
 	}
 }
 
@@ -79,9 +87,14 @@ func (r *rejoiner) heard(id mesh.NodeID, addr string) {
 // changed notes that gossip has another opinion of a node.
 func (r *rejoiner) changed(id mesh.NodeID, s mesh.Liveness) {
 	r.mu.Lock()
+	claim, claimed := r.claims[id]
+	delete(r.claims, id)
 	if s == mesh.Lost {
 		if t := r.add(id, time.Now().Add(firstRetry)); t != nil {
 			t.backoff = 0
+			if claimed {
+				t.hint, t.at = claim, time.Now()
+			}
 		}
 	} else if t := r.targets[id]; t != nil && !t.busy {
 		delete(r.targets, id)
