@@ -198,9 +198,13 @@ func (p *Party) lose(c *claim, wait time.Duration) {
 	c.losses++
 }
 
-// backoff is a random wait that doubles with the losses. All slots of one step
+// backoff is none for the first loss, which is mostly news of a ballot that was
+// unknown here; then a random wait that doubles with the losses. All slots of one step
 // wait equally if they lost equally often, so that they stay in one message.
 func (p *Party) backoff(losses int) time.Duration {
+	if losses == 0 {
+		return 0
+	}
 	if p.jitter < 0 {
 		p.jitter = p.rng.Float64()
 	}
@@ -292,7 +296,7 @@ func (p *Party) hear(seat int, higher *group) {
 			}
 		case t.ballot == 0 && !c.held.IsZero() && !c.contested:
 			c.contested = true
-			c.next = p.now + p.backoff(0)
+			c.next = p.now
 		}
 	}
 }

@@ -16,6 +16,10 @@ import (
 // and a succession take a few each.
 const loopMax = 256
 
+// rebidMax bounds how often a node that is its own voter bids within a step: the
+// first bid after a restart learns the ballot to beat.
+const rebidMax = 3
+
 // Party is one node's part in leases and roster. It is not safe for concurrent
 // use: one goroutine owns it.
 type Party struct {
@@ -186,6 +190,10 @@ func (p *Party) due() {
 	p.govern()
 	p.listen()
 	p.bid()
+	for n := 0; n < rebidMax && len(p.loop) > 0; n++ {
+		p.listen()
+		p.bid()
+	}
 	p.listen()
 }
 

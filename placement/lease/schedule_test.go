@@ -1,0 +1,234 @@
+package lease
+
+import (
+	"flag"
+	"slices"
+	"testing"
+	"time"
+
+	"mn/mesh"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "run this schedule only, and tell its story")
+	seedsFlag = flag.Uint64("seeds", 60, "how many random schedules to run")
+)
+
+// schedule is a random run: a mesh whose nodes crash, restart, are cut off and
+// bid for the same slots, and whose roster changes meanwhile. Then all faults
+// stop, and it must come to rest.
+func schedule(t testing.TB, seed uint64, mutant func(*node)) *world {
+	w := newWorld(seed, []int{3, 5, 7}[seed%3])
+	w.mutant = mutant
+	w.cfg.Replace = time.Duration(4+w.rng.IntN(10)) * time.Second
+	w.cfg.Length = time.Duration(1+w.rng.IntN(3)) * time.Second
+	w.cfg.Renew, w.cfg.Retry = w.cfg.Length/3, w.cfg.Length/12
+	w.cfg.Settle = time.Duration(w.rng.IntN(2000)) * time.Millisecond
+	w.cfg.Rate = []float64{0.001, 0.05}[w.rng.IntN(2)]
+	for _, n := range w.nodes {
+		n.skew = []float64{-1, 0, 1}[w.rng.IntN(3)] * w.cfg.Rate
+	}
+	if *seedFlag != 0 {
+		w.log = t.Logf
+	}
+	w.nodes[0].start(t)
+	w.join(t, w.nodes[0])
+	w.faults(t, 40*time.Second)
+	if len(w.broken) == 0 {
+		w.rest(t)
+	}
+	return w
+}
+
+// faults lets things go wrong at random for d.
+func (w *world) faults(t testing.TB, d time.Duration) {
+	w.net.loss = w.rng.Float64() * 0.3
+	w.net.repeat = w.rng.Float64() * 0.3
+	w.net.delay = time.Duration(1+w.rng.IntN(200)) * time.Millisecond
+	for end := w.now + d; w.now < end && len(w.broken) == 0; {
+		w.run(time.Duration(w.rng.Int64N(int64(600 * time.Millisecond))))
+		n := w.nodes[w.rng.IntN(len(w.nodes))]
+		switch k := w.rng.IntN(10); {
+		case !n.joined:
+			if w.nodes[0].party != nil {
+				w.join(t, n)
+			}
+		case n.party == nil:
+			if k < 6 {
+				n.restart(t)
+			}
+		case k == 0:
+			n.stop()
+		case k == 1:
+			n.crash = true
+		case k == 2:
+			w.split(w.rng.IntN(len(w.nodes)))
+		case k == 3:
+			w.split(0)
+		case k < 6:
+			w.rumour(n)
+		default:
+			n.step(Bid{w.some()})
+		}
+	}
+}
+
+// restart starts a node again; sometimes its whole machine was off, and its
+// boot clock begins anew.
+func (n *node) restart(t testing.TB) {
+	n.w.seen.restarts++
+	if n.w.rng.IntN(2) == 0 {
+		n.offset = -n.w.now - time.Duration(float64(n.w.now)*n.skew)
+	}
+	n.start(t)
+	n.w.rumour(n)
+}
+
+// rumour tells a node about the members, with a false idea of who is alive.
+func (w *world) rumour(n *node) {
+	var m Members
+	for _, o := range w.nodes {
+		if !o.joined {
+			continue
+		}
+		m.Admitted = append(m.Admitted, o.member)
+		if (o.party != nil) != (w.rng.IntN(4) == 0) {
+			m.Alive = append(m.Alive, o.id)
+		}
+	}
+	n.step(m)
+}
+
+func (w *world) some() SlotSet {
+	var s SlotSet
+	for _, slot := range w.slots {
+		if w.rng.IntN(2) == 0 {
+			s.Add(slot)
+		}
+	}
+	return s
+}
+
+// rest ends all faults and demands what must then come: one roster of the right
+// size, and each slot held by the one node that bids for it.
+func (w *world) rest(t testing.TB) {
+	w.net.loss, w.net.repeat, w.net.delay = 0, 0, time.Millisecond
+	w.split(0)
+	for _, n := range w.nodes {
+		if !n.joined {
+			w.join(t, n)
+		}
+		if n.party == nil {
+			n.restart(t)
+		}
+		n.crash = false
+	}
+	w.members()
+	for i, n := range w.nodes {
+		var mine SlotSet
+		for _, s := range w.slots {
+			if int(s)%len(w.nodes) == i {
+				mine.Add(s)
+			}
+		}
+		n.step(Bid{mine})
+	}
+	w.run(60 * time.Second)
+	if len(w.broken) > 0 {
+		return
+	}
+	want := seats(len(w.nodes))
+	for _, n := range w.nodes {
+		r := n.party.Roster()
+		if r.view() != w.nodes[0].party.Roster().view() || len(r.Voters) != want {
+			w.breach("roster of %s is %v, want the same everywhere, with %d voters",
+				n.member.Name, r, want)
+		}
+	}
+	for _, s := range w.slots {
+		if h, want := w.holder(s), w.nodes[int(s)%len(w.nodes)]; h != want {
+			w.breach("slot %d is not held by %s, which alone bids for it", s, want.member.Name)
+		}
+	}
+}
+
+func TestRandomSchedulesKeepTheInvariants(t *testing.T) {
+	from, to := uint64(1), *seedsFlag
+	if *seedFlag != 0 {
+		from, to = *seedFlag, *seedFlag
+	}
+	var sum counters
+	for seed := from; seed <= to; seed++ {
+		w := schedule(t, seed, nil)
+		if len(w.broken) > 0 {
+			t.Fatalf("seed %d: %v\nreproduce with: go test -run %s -seed %d -v", seed, w.broken,
+				t.Name(), seed)
+		}
+		sum.add(w.seen)
+	}
+	t.Logf("%+v", sum)
+	if *seedFlag == 0 && slices.Contains([]int{
+		sum.taken, sum.expired, sum.yielded, sum.elected, sum.retired, sum.restarts,
+	}, 0) {
+		t.Errorf("the schedules never met some of what they test: %+v", sum)
+	}
+}
+
+func (c *counters) add(o counters) {
+	c.taken += o.taken
+	c.expired += o.expired
+	c.yielded += o.yielded
+	c.elected += o.elected
+	c.retired += o.retired
+	c.restarts += o.restarts
+	c.refused += o.refused
+	c.messages += o.messages
+	c.bytes += o.bytes
+	c.bytesMax = max(c.bytesMax, o.bytesMax)
+}
+
+// TestPlantedBugsAreCaught breaks one rule of reliability at a time, the way a
+// forgotten line would, and demands that a random schedule finds it.
+func TestPlantedBugsAreCaught(t *testing.T) {
+	bugs := []struct {
+		name   string
+		mutant func(*node)
+	}{
+		{"R1 votes are forgotten", func(n *node) { n.party.box = ballotBox{} }},
+		{"R2 a vote does not seal", func(n *node) { n.party.voter.sealed = false }},
+		{"R3 no waiting between epochs", func(n *node) {
+			v := &n.party.voter
+			if !v.open && v.openAt > n.party.now {
+				v.blank, v.openAt = 0, n.party.now
+				v.grant = [mesh.Slots]grant{}
+			}
+		}},
+		{"R4 grants are forgotten in a restart", func(n *node) {
+			if n.party.now == n.party.started {
+				n.party.voter.blank = 0
+				n.party.voter.grant = [mesh.Slots]grant{}
+			}
+		}},
+		{"R5 the dead are not counted", func(n *node) {
+			alive := 0
+			for _, v := range n.party.roster.Voters {
+				if n.party.peers[v.ID].alive {
+					alive++
+				}
+			}
+			n.party.quorum = alive/2 + 1
+		}},
+	}
+	for _, bug := range bugs {
+		t.Run(bug.name, func(t *testing.T) {
+			const most = 300
+			for seed := uint64(1); seed <= most; seed++ {
+				if w := schedule(t, seed, bug.mutant); len(w.broken) > 0 {
+					t.Logf("caught by seed %d: %v", seed, w.broken)
+					return
+				}
+			}
+			t.Fatalf("%d schedules did not catch it", most)
+		})
+	}
+}
