@@ -515,7 +515,7 @@ func TestListenRefusesWhatCannotWork(t *testing.T) {
 		"no identity": func(c *Config) { c.Identity = nil },
 		"no log":      func(c *Config) { c.Log = nil },
 		"no address":  func(c *Config) { c.Addr = netip.AddrPort{} },
-		"foreign IP":  func(c *Config) { c.Addr = netip.MustParseAddrPort("192.0.2.1:0") },
+		"foreign IP":  func(c *Config) { c.Addr = netip.MustParseAddrPort("203.0.113.7:0") },
 	} {
 		conf := good
 		change(&conf)
