@@ -43,7 +43,7 @@ var rooms = []room{
 	{"cmd/mn", 7, false, []string{
 		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise",
 	}},
-	{"cmd/mndemo", 7, false, []string{"mesh/api", "configs", "sim/lab"}},
+	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mntidy", 7, false, nil},
 }

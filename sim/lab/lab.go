@@ -1,0 +1,220 @@
+// Package lab is for trying out real agents: it runs a mesh of them on this
+// machine, on loopback, cuts the power of any of them, and sees what they cost.
+// The demo, the benchmarks and tests of the whole program use it.
+//
+// It knows the agents from outside only: the commands of mn, its API, and what
+// the kernel says about processes. Nothing here is simulated; the simulator is
+// package sim.
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+// Bounds of a lab.
+const (
+	nodesMax = 32               // on one machine
+	formMax  = 30 * time.Second // until all nodes see each other
+)
+
+// Options say what mesh to run.
+type Options struct {
+	Binary string // mn
+	Dir    string // exists; each node keeps its data in a folder below
+	Nodes  int
+	Config string // TOML for the agents' own file, besides what the lab needs
+	// Said is told of each command before it runs; nil to be told nothing.
+	Said func(command []string)
+}
+
+// Lab is a mesh of real agents. It is not safe for concurrent use, its nodes'
+// clients are.
+type Lab struct {
+	options Options
+	config  string // path of the agents' file
+	nodes   []*Node
+}
+
+// Start makes a mesh of new nodes, and returns when each of them sees all.
+func Start(ctx context.Context, o Options) (*Lab, error) {
+	l, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.form(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// prepare lays out a lab without starting anything.
+func prepare(o Options) (*Lab, error) {
+	if o.Nodes < 1 || o.Nodes > nodesMax {
+		return nil, fmt.Errorf("a lab of %d nodes: want 1 to %d", o.Nodes, nodesMax)
+	}
+	var err error
+	if o.Binary, err = filepath.Abs(o.Binary); err != nil {
+		return nil, fmt.Errorf("find mn %q: %w", o.Binary, err)
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, fmt.Errorf("find directory %q: %w", o.Dir, err)
+	}
+	l := &Lab{options: o, config: filepath.Join(o.Dir, "agent.toml")}
+	// Agents of a lab must not find those of the LAN, nor be found by them.
+	config := o.Config + "\n[discovery]\noff = true\n"
+	if err := os.WriteFile(l.config, []byte(config), 0o600); err != nil {
+		return nil, fmt.Errorf("write the agents' configuration: %w", err)
+	}
+	for i := range o.Nodes {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		n, err := newNode(l, fmt.Sprintf("node-%d", i+1), port)
+		if err != nil {
+			return nil, err
+		}
+		l.nodes = append(l.nodes, n)
+	}
+	return l, nil
+}
+
+// form makes the mesh with the first node, and has the others join it.
+func (l *Lab) form(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, formMax)
+	defer cancel()
+	first := l.nodes[0]
+	if _, err := first.Mn(ctx, "mesh", "init"); err != nil {
+		return err
+	}
+	if err := first.Start(ctx); err != nil {
+		return err
+	}
+	if len(l.nodes) > 1 {
+		token, err := l.token(ctx)
+		if err != nil {
+			return err
+		}
+		for _, n := range l.nodes[1:] {
+			if _, err := n.Mn(ctx, "mesh", "join", first.Address(), "--token-file", token); err != nil {
+				return err
+			}
+			if err := n.Start(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return l.Settle(ctx)
+}
+
+// token makes a join token for the other nodes, in a file.
+func (l *Lab) token(ctx context.Context) (path string, err error) {
+	uses := fmt.Sprint(len(l.nodes) - 1)
+	out, err := l.nodes[0].Mn(ctx, "mesh", "token", "create", "--uses", uses, "--json")
+	if err != nil {
+		return "", err
+	}
+	var made api.NewToken
+	if err := json.Unmarshal([]byte(out), &made); err != nil {
+		return "", fmt.Errorf("read the join token: %w", err)
+	}
+	path = filepath.Join(l.options.Dir, "token")
+	if err := os.WriteFile(path, []byte(made.Token), 0o600); err != nil {
+		return "", fmt.Errorf("keep the join token: %w", err)
+	}
+	return path, nil
+}
+
+// Settle returns when each running node sees all running nodes alive.
+func (l *Lab) Settle(ctx context.Context) error {
+	running := l.Running()
+	for _, n := range running {
+		err := n.Client().WatchNodes(ctx, func(seen []api.Node) error {
+			if alive(seen) == len(running) {
+				return errSeen
+			}
+			return nil
+		})
+		if !errors.Is(err, errSeen) {
+			return fmt.Errorf("wait until %s sees %d nodes: %w", n.Name, len(running), ended(ctx, err))
+		}
+	}
+	return nil
+}
+
+// errSeen ends a watch that has shown what it was for.
+var errSeen = errors.New("seen")
+
+// ended is why a watch ended early.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err == nil {
+		return errors.New("the agent ended the answer")
+	}
+	return err
+}
+
+func alive(nodes []api.Node) int {
+	count := 0
+	for _, n := range nodes {
+		if n.Status == mesh.Alive {
+			count++
+		}
+	}
+	return count
+}
+
+// Nodes are all nodes of the lab, in the order in which they were made.
+func (l *Lab) Nodes() []*Node { return l.nodes }
+
+// Node is the node of that name, or nil.
+func (l *Lab) Node(name string) *Node {
+	for _, n := range l.nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// Running are the nodes whose agents run.
+func (l *Lab) Running() []*Node {
+	var running []*Node
+	for _, n := range l.nodes {
+		if n.Running() {
+			running = append(running, n)
+		}
+	}
+	return running
+}
+
+// Close ends every process of the lab. It leaves the files.
+func (l *Lab) Close() error {
+	var errs []error
+	for _, n := range l.nodes {
+		errs = append(errs, n.Kill(), n.client.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// freePort finds a UDP port of loopback that nobody uses now.
+func freePort() (int, error) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).Port, nil
+}

@@ -1,0 +1,184 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"mn/mesh/api"
+)
+
+// Bounds of a node.
+const (
+	readyMax  = 15 * time.Second      // until a new agent answers
+	readyStep = 10 * time.Millisecond // between two looks for its socket
+	tailMax   = 2 << 10               // bytes of an agent's log in an error
+)
+
+// Node is one node of a lab: a data directory, and an agent when it runs.
+type Node struct {
+	Name string
+	Dir  string // its data
+	Port int    // UDP, on 127.0.0.1
+
+	lab    *Lab
+	client *api.Client
+	agent  *exec.Cmd
+	exited chan struct{} // closed when the agent has ended; nil if there was none
+}
+
+func newNode(l *Lab, name string, port int) (*Node, error) {
+	n := &Node{Name: name, Dir: filepath.Join(l.options.Dir, name), Port: port, lab: l}
+	var err error
+	n.client, err = api.ClientOf(n.socket())
+	return n, err
+}
+
+func (n *Node) socket() string { return filepath.Join(n.Dir, "mn.sock") }
+
+// Address is where other nodes reach it.
+func (n *Node) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.Port)) }
+
+// Client asks its agent.
+func (n *Node) Client() *api.Client { return n.client }
+
+// PID is the process of its agent, 0 if none was started.
+func (n *Node) PID() int {
+	if n.agent == nil {
+		return 0
+	}
+	return n.agent.Process.Pid
+}
+
+// Running says whether its agent runs.
+func (n *Node) Running() bool {
+	if n.exited == nil {
+		return false
+	}
+	select {
+	case <-n.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Mn runs a command of mn with the node, and returns what it wrote to stdout.
+// Its error has what it wrote to stderr.
+func (n *Node) Mn(ctx context.Context, args ...string) (string, error) {
+	cmd := n.command(ctx, args...)
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("run mn %s on %s: %w\n%s",
+			strings.Join(args, " "), n.Name, err, strings.TrimSpace(complaint.String()))
+	}
+	return out.String(), nil
+}
+
+// command prepares a run of mn, and says so.
+func (n *Node) command(ctx context.Context, args ...string) *exec.Cmd {
+	args = append(args, "--data", n.Dir)
+	if n.lab.options.Said != nil {
+		n.lab.options.Said(append([]string{"mn"}, args...))
+	}
+	cmd := exec.CommandContext(ctx, n.lab.options.Binary, args...)
+	// The user's own mesh must not be the one that answers.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MN_") })
+	return cmd
+}
+
+// Start starts the node's agent, and returns when it answers. Its log is in a
+// file beside its data.
+func (n *Node) Start(ctx context.Context) error {
+	if n.Running() {
+		return fmt.Errorf("start %s: it runs already", n.Name)
+	}
+	log, err := os.OpenFile(n.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the log of %s: %w", n.Name, err)
+	}
+	defer log.Close()
+	// Not bound to ctx: the agent lives until it is killed, or the lab closed.
+	cmd := n.command(context.WithoutCancel(ctx), "agent", "--name", n.Name,
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(n.Port), "--config", n.lab.config)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a Ctrl-C is for the lab to handle
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the agent of %s: %w", n.Name, err)
+	}
+	n.agent, n.exited = cmd, make(chan struct{})
+	go func(exited chan<- struct{}) {
+		_ = cmd.Wait() // how it ended is in its log
+		close(exited)
+	}(n.exited)
+	return n.ready(ctx)
+}
+
+// ready waits until the agent answers. Its socket appears without notice, so
+// this has to look.
+func (n *Node) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyMax)
+	defer cancel()
+	look := time.NewTicker(readyStep)
+	defer look.Stop()
+	for {
+		_, err := n.client.Version(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-n.exited:
+			return fmt.Errorf("start the agent of %s: it ended at once\n%s", n.Name, n.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("start the agent of %s: no answer: %w\n%s", n.Name, err, n.tail())
+		case <-look.C:
+		}
+	}
+}
+
+func (n *Node) log() string { return n.Dir + ".log" }
+
+// tail is the end of the agent's log.
+func (n *Node) tail() string {
+	b, err := os.ReadFile(n.log())
+	if err != nil {
+		return ""
+	}
+	return string(b[max(0, len(b)-tailMax):])
+}
+
+// KillAgent ends the agent alone, as kill -9 does. Its tasks live on.
+func (n *Node) KillAgent() error {
+	if !n.Running() {
+		return nil
+	}
+	if err := n.agent.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill the agent of %s: %w", n.Name, err)
+	}
+	<-n.exited
+	return nil
+}
+
+// Kill ends all of the node at once, as a power cut does: agent, supervisors
+// and tasks. What was written to its disk stays.
+func (n *Node) Kill() error {
+	// The agent first, so that it cannot report what happens to its tasks.
+	if err := n.KillAgent(); err != nil {
+		return err
+	}
+	if err := killAll(n.Dir); err != nil {
+		return fmt.Errorf("kill %s: %w", n.Name, err)
+	}
+	return nil
+}
