@@ -117,5 +117,14 @@ func (c *Core) Outlook(job *mesh.JobView) (plan reconcile.Plan, coordinator mesh
 	return plan, coordinator, fence
 }
 
-// Digest is the keyed digest of this node's copy of the data.
-func (c *Core) Digest() crdt.Digest { return c.replica.Digest() }
+// Digest is the keyed digest of this node's copy of the data, the number of
+// its entries, and what was refused or put aside, with the reason.
+func (c *Core) Digest() (sum crdt.Digest, entries int, waiting []string) {
+	for _, r := range c.replica.Aside() {
+		waiting = append(waiting, r.Entry.Key+": "+r.Err.Error())
+	}
+	for _, q := range c.replica.Quarantine() {
+		waiting = append(waiting, q.Entry.Key+": "+q.Reason)
+	}
+	return c.replica.Digest(), c.replica.Len(), waiting
+}

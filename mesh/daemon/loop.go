@@ -126,7 +126,7 @@ func (l *loop) do(ctx context.Context, r core.Ready) bool {
 		l.deliver(reply)
 	}
 	l.perform.tell(r.Events)
-	if !r.Keep.IsEmpty() || len(r.Events) > 0 {
+	if !r.Keep.Empty() || len(r.Events) > 0 {
 		l.mu.Lock()
 		close(l.changed)
 		l.changed = make(chan struct{})

@@ -29,7 +29,7 @@ type performer struct {
 
 // keep makes records and promises durable, in one transaction.
 func (p *performer) keep(r core.Ready) error {
-	if r.Keep.IsEmpty() && len(r.Facts) == 0 {
+	if r.Keep.Empty() && len(r.Facts) == 0 {
 		return nil
 	}
 	return p.store.Commit(r.Keep, storeFacts(r.Facts))

@@ -1,0 +1,308 @@
+package daemon
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"mn/mesh"
+	"mn/mesh/api"
+	"mn/mesh/core"
+	"mn/mesh/identity"
+	"mn/placement"
+	"mn/placement/reconcile"
+)
+
+// backend answers the API from the core's picture.
+type backend struct{ *daemon }
+
+var _ api.Backend = (*backend)(nil)
+
+// Snapshot is the picture now, with an outlook for each job.
+func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
+	var s api.Snapshot
+	err := b.loop.look(ctx, func(c *core.Core) {
+		s.View = c.View()
+		for i := range s.View.Jobs {
+			plan, coordinator, fence := c.Outlook(&s.View.Jobs[i])
+			s.Outlooks = append(s.Outlooks, api.Outlook{
+				Status: plan.Status, Text: plan.Text, Coordinator: coordinator, Fence: fence,
+			})
+		}
+	})
+	return s, err
+}
+
+// Changed is closed at the next change of the picture.
+func (b *backend) Changed() <-chan struct{} { return b.loop.change() }
+
+// Submit makes a new version of a job.
+func (b *backend) Submit(ctx context.Context, job mesh.Job) (api.Submitted, error) {
+	return b.submit(ctx, core.Submit{Job: &job})
+}
+
+// Stop makes a version of a job that does not run.
+func (b *backend) Stop(ctx context.Context, id mesh.JobID) (api.Submitted, error) {
+	return b.submit(ctx, core.Submit{Stop: id})
+}
+
+func (b *backend) submit(ctx context.Context, call core.Submit) (api.Submitted, error) {
+	v, err := b.loop.ask(ctx, call)
+	if err != nil {
+		return api.Submitted{}, err
+	}
+	s := v.(core.Submitted)
+	out := api.Submitted{
+		ID: mesh.JobID(s.Version.Job.Name), Version: s.Version.Number, Hash: s.Version.Hash, Changed: !s.Unchanged,
+	}
+	if s.Copies == 1 && b.peersAdmitted(ctx) {
+		out.Warnings = append(out.Warnings, "only this node has the change on its disk so far: no peer has confirmed it")
+	}
+	return out, nil
+}
+
+func (b *backend) peersAdmitted(ctx context.Context) bool { return len(b.peers(ctx)) > 0 }
+
+// Plan is what submitting a job would lead to.
+func (b *backend) Plan(ctx context.Context, job mesh.Job) (api.Plan, error) {
+	var view *mesh.View
+	if err := b.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+		return api.Plan{}, err
+	}
+	return planned(view, job), nil
+}
+
+// planned is the plan for a job as if it had just been submitted.
+func planned(view *mesh.View, job mesh.Job) api.Plan {
+	out := api.Plan{ID: mesh.JobID(job.Name), Version: 1, Changed: true}
+	next := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned"}}
+	if old := view.Job(out.ID); old != nil {
+		out.Changed = old.Stopped || mesh.HashJob(&old.Job, false) != mesh.HashJob(&job, false)
+		out.Version = old.Number
+		next.Number = old.Number
+		if out.Changed {
+			out.Version, next.Number = old.Number+1, old.Number+1
+		}
+	}
+	plan := reconcile.Job(view, &next, nil, true)
+	for _, p := range plan.Place {
+		best := p.Choice.Candidates[0]
+		out.Place = append(out.Place, api.PlannedPlace{
+			Group: p.Alloc.Group, Index: p.Alloc.Index, Node: best.Name, NodeID: best.Node, Reason: p.Alloc.Reason,
+		})
+	}
+	stopped := map[mesh.AllocID]string{}
+	for _, s := range plan.Stop {
+		stopped[s.Alloc] = s.Reason
+	}
+	for _, a := range view.AllocsOf(out.ID) {
+		reason, stops := stopped[a.ID]
+		switch {
+		case stops:
+			out.Stop = append(out.Stop, api.PlannedStop{
+				ID: a.ID, Group: a.Group, Index: a.Index, Node: nodeLabel(view, a.Node), NodeID: a.Node, Reason: reason,
+			})
+		case a.Want == mesh.WantRun && !a.State().Final():
+			out.Keep++
+		}
+	}
+	for _, bl := range plan.Blocked {
+		group, _ := job.Group(bl.Group)
+		out.Blocked = append(out.Blocked, api.PlannedBlock{
+			Group: bl.Group, Copies: bl.Copies, Nodes: explain(view, &job, group, bl.Choice),
+		})
+	}
+	out.Verdict = verdict(view, job, plan)
+	return out
+}
+
+// verdict says whether all copies fit now, or would on an empty mesh.
+func verdict(view *mesh.View, job mesh.Job, plan reconcile.Plan) api.Verdict {
+	if len(plan.Blocked) == 0 {
+		return api.RunnableNow
+	}
+	empty := &mesh.View{Now: view.Now, Self: view.Self}
+	for _, n := range view.Nodes {
+		n.Used = mesh.Resources{}
+		empty.Nodes = append(empty.Nodes, n)
+	}
+	alone := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned"}}
+	if p := reconcile.Job(empty, &alone, nil, true); len(p.Blocked) == 0 {
+		return api.RunnableLater
+	}
+	return api.NotRunnable
+}
+
+// Why explains where the copies of a job are, and where one more could go.
+func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
+	var view *mesh.View
+	var plan reconcile.Plan
+	err := b.loop.look(ctx, func(c *core.Core) {
+		view = c.View()
+		if job := view.Job(id); job != nil {
+			plan, _, _ = c.Outlook(job)
+		}
+	})
+	if err != nil {
+		return api.Why{}, err
+	}
+	job := view.Job(id)
+	if job == nil {
+		return api.Why{}, noJob(id)
+	}
+	out := api.Why{ID: id, Status: plan.Status, Text: plan.Text}
+	for _, g := range job.Job.Groups() {
+		wg := api.WhyGroup{Group: g.Name, Count: g.Count, Strategy: job.Job.Strategy, Resources: g.Resources}
+		for _, a := range view.AllocsOf(id) {
+			if a.Group == g.Name && a.State() == mesh.Running {
+				wg.Running++
+			}
+		}
+		wg.Nodes = explain(view, &job.Job, g, placement.Place(view, &job.Job, g, string(id), nil))
+		out.Groups = append(out.Groups, wg)
+	}
+	return out, nil
+}
+
+// millionths are what placement counts scores in.
+const millionths = 1e6
+
+// explain is a choice as the API tells it: candidates first, then refusals.
+func explain(view *mesh.View, job *mesh.Job, g mesh.Group, choice placement.Choice) []api.WhyNode {
+	copies := map[mesh.NodeID]int{}
+	for _, a := range view.AllocsOf(mesh.JobID(job.Name)) {
+		if a.Group == g.Name && a.Want == mesh.WantRun && !a.State().Final() {
+			copies[a.Node]++
+		}
+	}
+	nodes := []api.WhyNode{}
+	for _, c := range choice.Candidates {
+		n := api.WhyNode{
+			Node: c.Name, NodeID: c.Node, Copies: copies[c.Node], Fits: true,
+			Score: float64(c.Score) / millionths, Reason: c.Avoid,
+		}
+		for _, t := range c.Terms {
+			n.Terms = append(n.Terms, api.Term{Name: t.Name, Value: float64(t.Value) / millionths})
+		}
+		nodes = append(nodes, n)
+	}
+	for _, r := range choice.Refused {
+		nodes = append(nodes, api.WhyNode{
+			Node: r.Name, NodeID: r.Node, Copies: copies[r.Node], Filter: r.Filter, Reason: r.Reason,
+		})
+	}
+	return nodes
+}
+
+func nodeLabel(v *mesh.View, id mesh.NodeID) string {
+	if n := v.Node(id); n != nil {
+		return n.Name
+	}
+	return id.Short()
+}
+
+func noJob(id mesh.JobID) error {
+	return mesh.Faultf(mesh.NotFound, "no job %q", id).Hint("mn job ls")
+}
+
+// History is every version of a job, oldest first.
+func (b *backend) History(ctx context.Context, id mesh.JobID) ([]mesh.JobVersion, error) {
+	var versions []mesh.JobVersion
+	if err := b.loop.look(ctx, func(c *core.Core) { versions = c.History(id) }); err != nil {
+		return nil, err
+	}
+	if len(versions) == 0 {
+		return nil, noJob(id)
+	}
+	return versions, nil
+}
+
+// Events are this node's events, the kept ones and those to come.
+func (b *backend) Events(ctx context.Context, r api.EventsRequest, send func(mesh.Event) error) error {
+	return b.history.follow(ctx, func(e mesh.Event) error {
+		if r.Job != "" && e.Job != r.Job {
+			return nil
+		}
+		return send(e)
+	})
+}
+
+// CreateToken makes a join token; the mesh keeps only the hash of its secret.
+func (b *backend) CreateToken(ctx context.Context, r api.TokenRequest) (api.NewToken, error) {
+	token, err := identity.NewToken(b.id.Fingerprint())
+	if err != nil {
+		return api.NewToken{}, err
+	}
+	now := time.Now().UTC()
+	kept := mesh.Token{ID: token.ID, Hash: token.Hash(), Uses: r.Uses, CreatedAt: now, ExpiresAt: now.Add(r.TTL.Std())}
+	if _, err := b.loop.ask(ctx, core.PutToken{Token: kept}); err != nil {
+		return api.NewToken{}, err
+	}
+	return api.NewToken{ID: token.ID, Token: token.String(), Uses: kept.Uses, ExpiresAt: kept.ExpiresAt}, nil
+}
+
+// Tokens are the join tokens, with how often each was used.
+func (b *backend) Tokens(ctx context.Context) ([]api.TokenStatus, error) {
+	var tokens []mesh.Token
+	used := map[string]int{}
+	err := b.loop.look(ctx, func(c *core.Core) {
+		tokens = c.Tokens()
+		for _, m := range c.Members() {
+			used[m.Token]++
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	out := []api.TokenStatus{}
+	for _, t := range tokens {
+		s := api.TokenStatus{
+			ID: t.ID, Status: "valid", Uses: t.Uses, Used: used[t.ID], ExpiresAt: t.ExpiresAt, CreatedAt: t.CreatedAt,
+		}
+		switch {
+		case t.Revoked:
+			s.Status = "revoked"
+		case s.Used >= s.Uses:
+			s.Status = "used"
+		case !now.Before(t.ExpiresAt):
+			s.Status = "expired"
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// RevokeToken ends a token.
+func (b *backend) RevokeToken(ctx context.Context, id string) error {
+	var tokens []mesh.Token
+	if err := b.loop.look(ctx, func(c *core.Core) { tokens = c.Tokens() }); err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.ID == id {
+			t.Revoked = true
+			_, err := b.loop.ask(ctx, core.PutToken{Token: t})
+			return err
+		}
+	}
+	return mesh.Faultf(mesh.NotFound, "no token %q", id).Hint("mn mesh token ls")
+}
+
+// Version says what runs here.
+func (b *backend) Version(context.Context) (api.Version, error) {
+	return api.Version{
+		Release: b.opts.Release, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Node: b.self.Name, NodeID: b.self.ID, Mesh: b.id.Mesh(), StartedAt: b.self.StartedAt,
+	}, nil
+}
+
+// Digest is a sum of the replicated state, and what was not let into it.
+func (b *backend) Digest(ctx context.Context) (api.Digest, error) {
+	d := api.Digest{Node: b.self.Name, NodeID: b.self.ID}
+	err := b.loop.look(ctx, func(c *core.Core) {
+		sum, entries, waiting := c.Digest()
+		d.Digest, d.Entries, d.Waiting = sum.String(), entries, waiting
+	})
+	return d, err
+}

@@ -1,0 +1,254 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"sync"
+
+	"mn/mesh"
+	"mn/mesh/api"
+	"mn/mesh/core"
+	"mn/mesh/transport"
+	"mn/runner"
+	"mn/runner/logs"
+)
+
+// Bounds of reading logs.
+const (
+	logReadersMax = 4096 // tasks that one request reads
+	logQueue      = 64   // lines that wait for the caller
+)
+
+// Logs sends the lines of a job's tasks: those here from their files, others
+// from the nodes that have them.
+func (b *backend) Logs(ctx context.Context, r api.LogsRequest, send func(api.LogLine) error) error {
+	var view *mesh.View
+	if err := b.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+		return err
+	}
+	job := view.Job(r.Job)
+	if job == nil {
+		return noJob(r.Job)
+	}
+	if r.Task != "" && !hasTask(view, r) {
+		return mesh.Faultf(mesh.NotFound, "job %q has no task %q", r.Job, r.Task).Hint("mn job status %s", r.Job)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := &logMerge{b: b, r: r, lines: make(chan api.LogLine, logQueue), reading: map[string]bool{}}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.run(ctx, view)
+	}()
+	defer func() { cancel(); <-ended }()
+	for {
+		select {
+		case line := <-l.lines:
+			if err := send(line); err != nil {
+				return err
+			}
+		case <-ended:
+			for {
+				select {
+				case line := <-l.lines:
+					if err := send(line); err != nil {
+						return err
+					}
+				default:
+					return nil
+				}
+			}
+		}
+	}
+}
+
+func hasTask(view *mesh.View, r api.LogsRequest) bool {
+	for _, t := range view.Job(r.Job).Job.Tasks {
+		if t.Name == r.Task {
+			return true
+		}
+	}
+	for _, a := range view.AllocsOf(r.Job) {
+		for _, t := range taskNames(view, &a) {
+			if t == r.Task {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// taskNames are the tasks of an allocation: as its node reports them, else as
+// the job has them.
+func taskNames(view *mesh.View, a *mesh.AllocView) []string {
+	var names []string
+	if a.Status != nil {
+		for _, t := range a.Status.Tasks {
+			names = append(names, t.Name)
+		}
+		return names
+	}
+	if job := view.Job(a.Job); job != nil {
+		g, _ := job.Job.Group(a.Group)
+		for _, t := range g.Tasks {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// logMerge reads many logs at once.
+type logMerge struct {
+	b       *backend
+	r       api.LogsRequest
+	lines   chan api.LogLine
+	reading map[string]bool // what has a reader: a task here, or another node
+	wg      sync.WaitGroup
+}
+
+// run reads what there is; if it follows, also what comes, until ctx ends.
+func (l *logMerge) run(ctx context.Context, view *mesh.View) {
+	defer l.wg.Wait()
+	for {
+		change := l.b.loop.change()
+		l.start(ctx, view)
+		if !l.r.Follow {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-change:
+		}
+		if err := l.b.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+			return
+		}
+	}
+}
+
+// start begins to read what has no reader yet.
+func (l *logMerge) start(ctx context.Context, view *mesh.View) {
+	for _, a := range view.AllocsOf(l.r.Job) {
+		if l.r.Alloc != "" && a.ID != l.r.Alloc {
+			continue
+		}
+		if a.Node != l.b.self.ID {
+			if !l.r.Local {
+				l.startRemote(ctx, view, a.Node)
+			}
+			continue
+		}
+		for _, task := range taskNames(view, &a) {
+			if l.r.Task == "" || l.r.Task == task {
+				l.startLocal(ctx, &a, task)
+			}
+		}
+	}
+}
+
+// once says whether key has no reader yet, and notes that it has one now.
+func (l *logMerge) once(key string) bool {
+	if l.reading[key] || len(l.reading) >= logReadersMax {
+		return false
+	}
+	l.reading[key] = true
+	return true
+}
+
+// startLocal reads the log of a task on this node.
+func (l *logMerge) startLocal(ctx context.Context, a *mesh.AllocView, task string) {
+	if !l.once(string(a.ID) + "/" + task) {
+		return
+	}
+	dir := filepath.Join(l.b.allocs(), runner.LogDir(a.ID, task))
+	q := logs.Query{Tail: l.r.Tail, Follow: l.r.Follow}
+	if q.Follow {
+		q.Done = l.b.ended(ctx, a.ID)
+	}
+	line := api.LogLine{Alloc: a.ID, Task: task, Index: a.Index, Node: l.b.self.Name, NodeID: l.b.self.ID}
+	l.wg.Go(func() {
+		err := logs.Read(ctx, dir, q, func(raw logs.Line) error {
+			line.Stream, line.Line = raw.Stream, raw.Text
+			return l.put(ctx, line)
+		})
+		if err != nil && ctx.Err() == nil {
+			line.Stream, line.Line = logs.Notice, err.Error()
+			_ = l.put(ctx, line) // the caller has gone, or hears of it
+		}
+	})
+}
+
+// startRemote asks another node for its lines.
+func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.NodeID) {
+	n := view.Node(id)
+	if n == nil || n.Liveness != mesh.Alive {
+		if l.once("lost/" + string(id)) {
+			_ = l.put(ctx, api.LogLine{
+				Node: nodeLabel(view, id), NodeID: id, Stream: logs.Notice,
+				Line: "this node is out of sight; its lines cannot be read now",
+			})
+		}
+		delete(l.reading, "node/"+string(id)) // it may come back
+		return
+	}
+	if !l.once("node/" + string(id)) {
+		return
+	}
+	r := l.r
+	r.Local = true
+	l.wg.Go(func() {
+		client := l.b.peerClient(n)
+		defer client.Close() //nolint:errcheck // only idle connections
+		err := client.Logs(ctx, r, func(line api.LogLine) error { return l.put(ctx, line) })
+		if err != nil && ctx.Err() == nil {
+			_ = l.put(ctx, api.LogLine{Node: n.Name, NodeID: id, Stream: logs.Notice, Line: err.Error()})
+		}
+	})
+}
+
+func (l *logMerge) put(ctx context.Context, line api.LogLine) error {
+	select {
+	case l.lines <- line:
+		return nil
+	case <-ctx.Done():
+		return errors.New("the reader has gone")
+	}
+}
+
+// peerClient asks another node, over the mesh's own connections.
+func (d *daemon) peerClient(n *mesh.NodeView) *api.Client {
+	return api.NewClient(n.Name, func(ctx context.Context) (net.Conn, error) {
+		return d.net.Open(ctx, n.ID, transport.KindAPI)
+	})
+}
+
+// ended is closed when nothing more will be written by an allocation here.
+func (d *daemon) ended(ctx context.Context, id mesh.AllocID) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			change := d.loop.change()
+			final := false
+			err := d.loop.look(ctx, func(c *core.Core) {
+				for _, a := range c.View().Allocs {
+					if a.ID == id {
+						final = a.State().Final()
+					}
+				}
+			})
+			if err != nil || final {
+				return
+			}
+			select {
+			case <-change:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return done
+}
