@@ -18,6 +18,8 @@ const signalMax = 4 << 10 // bytes
 // beacon is the task: it tells whoever listens on a socket which copy of which
 // job it is, and waits until it is stopped.
 func beacon(socket string) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
 	conn, err := net.Dial("unixgram", socket)
 	if err != nil {
 		return fmt.Errorf("reach the benchmark at %q: %w", socket, err)
@@ -26,8 +28,6 @@ func beacon(socket string) error {
 	if _, err := conn.Write([]byte(text)); err != nil {
 		return fmt.Errorf("tell the benchmark at %q: %w", socket, err)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer cancel()
 	<-ctx.Done()
 	return nil
 }

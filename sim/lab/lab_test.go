@@ -15,6 +15,7 @@ import (
 func fakeLab(t *testing.T, o Options) (*Lab, error) {
 	t.Helper()
 	t.Setenv(fakeVar, "yes")
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // a second for each of many short lives
 	o.Binary = os.Args[0]
 	if o.Dir == "" {
 		o.Dir = shortDir(t)
