@@ -48,6 +48,12 @@ func ParseJob(name string, data []byte) (*mesh.Job, error) {
 		for _, f := range job.Validate() {
 			d.meaning(pathOf(f.Path), f.Text)
 		}
+		for i, t := range job.Tasks {
+			at := element("task", i) + ".count"
+			if _, written := d.places.key[at]; written && t.Count == 0 {
+				d.meaning(at, "must be at least 1, not 0; mn job stop stops a job")
+			}
+		}
 	}
 	if err := d.err(); err != nil {
 		return nil, err
@@ -105,12 +111,28 @@ func parse(name string, data []byte, dst any) *decoder {
 		if errors.As(err, &at) {
 			f.line, f.col = at.Position()
 		}
+		if strings.HasSuffix(f.text, "at start of value") {
+			f.text += "; text goes in quotes"
+		}
 		d.faults = append(d.faults, f)
 		return d
 	}
 	d.places = locate(data)
+	d.tasks = taskNames(tree)
 	d.table(reflect.ValueOf(dst).Elem(), tree, "")
 	return d
+}
+
+// taskNames are the names of the tasks in a job's tree, "" where there is none.
+func taskNames(tree map[string]any) []string {
+	tasks, _ := tree["task"].([]any)
+	names := make([]string, len(tasks))
+	for i := range tasks {
+		if task, ok := tasks[i].(map[string]any); ok {
+			names[i], _ = task["name"].(string)
+		}
+	}
+	return names
 }
 
 func readFile(kind, path string) ([]byte, error) {

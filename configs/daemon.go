@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -25,6 +26,7 @@ const (
 const (
 	DefaultPort          = 7700
 	DefaultDiscoveryPort = 7701
+	DefaultLeaseLength   = 3 * time.Second
 )
 
 // Daemon is what an agent is told when it starts: its TOML file, and the flags
@@ -46,7 +48,7 @@ type Daemon struct {
 
 // Lease is the rhythm of agreement. It is the same on all nodes of a mesh.
 type Lease struct {
-	Length mesh.Duration `toml:"length"` // 3s if 0
+	Length mesh.Duration `toml:"length"` // DefaultLeaseLength if 0
 	Renew  mesh.Duration `toml:"renew"`  // a third of Length if 0
 }
 
@@ -122,16 +124,17 @@ func (c *Daemon) faults() []setting {
 
 func (l Lease) faults() []setting {
 	var out []setting
-	length := l.Length.Std()
-	if length != 0 && (length < leaseMin || length > leaseMax) {
+	if l.Length != 0 && (l.Length.Std() < leaseMin || l.Length.Std() > leaseMax) {
 		out = append(out, setting{"lease.length",
-			fmt.Sprintf("%v is not between %v and %v", l.Length, leaseMin, leaseMax)})
+			fmt.Sprintf("%v is not between %v and %v", l.Length, leaseMin, mesh.Duration(leaseMax))})
 	}
-	if l.Renew < 0 || l.Renew != 0 && length == 0 {
-		out = append(out, setting{"lease.renew", "it needs a lease.length, and must be more than 0"})
-	} else if l.Renew.Std() > length/2 {
+	length := cmp.Or(l.Length, mesh.Duration(DefaultLeaseLength))
+	switch {
+	case l.Renew < 0:
+		out = append(out, setting{"lease.renew", fmt.Sprintf("%v is less than nothing", l.Renew)})
+	case l.Renew > length/2:
 		out = append(out, setting{"lease.renew",
-			fmt.Sprintf("%v is more than half of the length %v", l.Renew, l.Length)})
+			fmt.Sprintf("%v is more than half of the length %v", l.Renew, length)})
 	}
 	return out
 }

@@ -16,6 +16,7 @@ type decoder struct {
 	file   string
 	places *places
 	syntax bool // the file is no TOML; nothing else is known of it
+	tasks  []string // their names, for messages
 	faults []fault
 	wrong  []string // paths at which something is wrong already
 }
@@ -32,7 +33,7 @@ func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
 			continue
 		}
 		known := slices.Sorted(maps.Keys(fields))
-		text := fmt.Sprintf("unknown key %q in %s", key, tableName(path))
+		text := fmt.Sprintf("unknown key %q %s", key, tableName(path))
 		if near := nearest(key, known); near != "" {
 			text += fmt.Sprintf("; did you mean %q?", near)
 			d.wrong = append(d.wrong, join(path, near))
@@ -168,15 +169,15 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// tableName is a path as its table's header in the file: [[task]].
+// tableName is where a path is, by its table's header in the file: in [[task]].
 func tableName(path string) string {
 	switch {
 	case path == "":
-		return "the file"
+		return "at the top of the file"
 	case strings.HasSuffix(path, "]"):
-		return "[[" + withoutIndexes(path) + "]]"
+		return "in [[" + withoutIndexes(path) + "]]"
 	}
-	return "[" + withoutIndexes(path) + "]"
+	return "in [" + withoutIndexes(path) + "]"
 }
 
 func withoutIndexes(path string) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mn/mesh"
@@ -21,10 +22,32 @@ type fault struct {
 // at notes what is wrong with the value at path.
 func (d *decoder) at(path, text string) {
 	line, col := d.places.of(path)
-	if path != "" {
-		text = path + ": " + text
+	d.note(path, fault{line, col, d.label(path) + text})
+}
+
+// label is a path for people: task "web": resources.memory:
+func (d *decoder) label(path string) string {
+	rest, ok := strings.CutPrefix(path, "task[")
+	if !ok {
+		return label(path)
 	}
-	d.note(path, fault{line, col, text})
+	number, field, _ := strings.Cut(rest, "]")
+	i, err := strconv.Atoi(number)
+	if err != nil {
+		return label(path)
+	}
+	name := strconv.Itoa(i + 1)
+	if i < len(d.tasks) && d.tasks[i] != "" {
+		name = strconv.Quote(clip(d.tasks[i]))
+	}
+	return "task " + name + ": " + label(strings.TrimPrefix(field, "."))
+}
+
+func label(path string) string {
+	if path == "" {
+		return ""
+	}
+	return path + ": "
 }
 
 // atKey notes what is wrong with the key at path.

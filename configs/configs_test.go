@@ -1,0 +1,150 @@
+package configs
+
+import (
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"mn/mesh"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares got with a file, or rewrites the file.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s:\ngot:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// Each wrong file gives exactly the message beside it.
+func TestWrongFilesGiveGoodMessages(t *testing.T) {
+	files, err := filepath.Glob("testdata/invalid/*.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("got %d wrong files, want 20 at least", len(files))
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wrong error
+			if name := filepath.Base(file); strings.HasPrefix(name, "agent-") {
+				_, wrong = ParseDaemon("agent.toml", data)
+			} else {
+				_, wrong = ParseJob("job.toml", data)
+			}
+			if wrong == nil {
+				t.Fatal("got no error")
+			}
+			if kind := mesh.FaultOf(wrong).Kind; kind != mesh.Invalid {
+				t.Errorf("got a fault of kind %q, want %q", kind, mesh.Invalid)
+			}
+			golden(t, strings.TrimSuffix(file, ".toml")+".txt", wrong.Error()+"\n")
+		})
+	}
+}
+
+func TestExamplesAreGood(t *testing.T) {
+	names, err := fs.Glob(Examples, "examples/*.toml")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("got %d examples, %v", len(names), err)
+	}
+	for _, name := range names {
+		data, err := fs.ReadFile(Examples, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		job, err := ParseJob(name, data)
+		if err != nil {
+			t.Errorf("%s:\n%v", name, err)
+			continue
+		}
+		if len(job.Groups()) == 0 {
+			t.Errorf("%s: got no group", name)
+		}
+	}
+}
+
+func TestReadJobTakesAFileOrAFolder(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "job.toml")
+	if _, err := ReadJob(dir); mesh.FaultOf(err).Kind != mesh.NotFound {
+		t.Errorf("of an empty folder: got %v, want a fault of kind not_found", err)
+	}
+	const text = "name = \"a\"\n[[task]]\nname = \"a\"\ncommand = [\"true\"]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, file} {
+		if job, err := ReadJob(path); err != nil || job.Name != "a" {
+			t.Errorf("ReadJob(%q): got %v, %v", path, job, err)
+		}
+	}
+	if err := os.WriteFile(file, make([]byte, fileMax+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadJob(file); err == nil || !strings.Contains(err.Error(), "larger than 256 KiB") {
+		t.Errorf("of a huge file: got %v", err)
+	}
+}
+
+// Every setting of the example that has them all reaches the job.
+func TestEverySettingIsRead(t *testing.T) {
+	data, err := fs.ReadFile(Examples, "examples/patient.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := ParseJob("patient.toml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unset := map[string]bool{ // cannot stand beside others, or need a user
+		"Job.Recovery.Lease": true, "Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
+		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true,
+	}
+	eachField("Job", reflect.ValueOf(*job), func(path string, v reflect.Value) {
+		if strings.HasPrefix(path, "Job.Tasks[0].Restart.") {
+			return
+		}
+		if v.IsZero() != unset[path] {
+			t.Errorf("%s: got unset %v, want %v", path, v.IsZero(), unset[path])
+		}
+	})
+}
+
+func eachField(path string, v reflect.Value, visit func(string, reflect.Value)) {
+	if v.Kind() == reflect.Pointer && !v.IsNil() && v.Elem().Kind() == reflect.Struct {
+		v = v.Elem()
+	}
+	switch {
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			eachField(path+"."+v.Type().Field(i).Name, v.Field(i), visit)
+		}
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		for i := range v.Len() {
+			eachField(element(path, i), v.Index(i), visit)
+		}
+	default:
+		visit(path, v)
+	}
+}

@@ -1,0 +1,85 @@
+package configs
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var place = regexp.MustCompile(`^job\.toml:(\d+):(\d+): .+|^job\.toml: and \d+ more faults$`)
+
+// Whatever a file holds, it is a valid job or told to be wrong at a place that
+// is in the file.
+func FuzzParseJob(f *testing.F) {
+	add := func(data []byte, err error) {
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	good, _ := fs.Glob(Examples, "examples/*.toml")
+	for _, name := range good {
+		add(fs.ReadFile(Examples, name))
+	}
+	bad, _ := filepath.Glob("testdata/invalid/*.toml")
+	for _, name := range bad {
+		add(os.ReadFile(name))
+	}
+	f.Add([]byte("[[task]]\nenv = {a.b = [1, {c = 2}]}\n[task.x]\n[[task.x.y]]\n\"\\u0000\" = 1"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		job, err := ParseJob("job.toml", data)
+		if err == nil {
+			if faults := job.Validate(); len(faults) > 0 {
+				t.Fatalf("it was taken, but %v", faults[0])
+			}
+			return
+		}
+		lines := bytes.Count(data, []byte("\n")) + 1
+		for _, told := range strings.Split(err.Error(), "\n") {
+			at := place.FindStringSubmatch(told)
+			if at == nil {
+				t.Fatalf("%q has no place", told)
+			}
+			var line int
+			if _, err := fmt.Sscan(at[1], &line); err == nil && (line < 1 || line > lines) {
+				t.Fatalf("%q is not within %d lines", told, lines)
+			}
+		}
+	})
+}
+
+// A key that is one slip of the finger away from a known one is recognised.
+func TestNearestKnowsSlips(t *testing.T) {
+	known := []string{"attempts", "command", "count", "delay", "driver", "interval", "resources"}
+	rapid.Check(t, func(t *rapid.T) {
+		key := rapid.SampledFrom(known).Draw(t, "key")
+		i := rapid.IntRange(0, len(key)-1).Draw(t, "at")
+		var slip string
+		switch rapid.SampledFrom([]string{"drop", "double", "change"}).Draw(t, "slip") {
+		case "drop":
+			slip = key[:i] + key[i+1:]
+		case "double":
+			slip = key[:i+1] + key[i:]
+		case "change":
+			slip = key[:i] + "_" + key[i+1:]
+		}
+		if got := nearest(slip, known); got != key {
+			t.Fatalf("nearest(%q): got %q, want %q", slip, got, key)
+		}
+	})
+}
+
+func TestNearestLeavesStrangersAlone(t *testing.T) {
+	for _, key := range []string{"", "x", "colour", "image", strings.Repeat("command", 100)} {
+		if got := nearest(key, []string{"command", "count", "name", "type"}); got != "" {
+			t.Errorf("nearest(%q): got %q, want none", key, got)
+		}
+	}
+}
