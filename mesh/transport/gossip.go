@@ -43,6 +43,14 @@ func newGossip(e *Endpoint) *gossip {
 // ids: streams go to the node of that id and to no other.
 func (e *Endpoint) Gossip() memberlist.NodeAwareTransport { return e.gossip }
 
+// begin makes QUIC keep gossip packets for us: until the first read it drops
+// them, and the goroutine that reads may begin late.
+func (g *gossip) begin() {
+	ctx, cancel := context.WithCancel(g.e.ctx)
+	cancel()
+	_, _, _ = g.e.quic.ReadNonQUICPacket(ctx, nil) // ends at once
+}
+
 // receive passes gossip packets on, until the endpoint closes.
 func (g *gossip) receive() {
 	buf := make([]byte, maxGossipLen)

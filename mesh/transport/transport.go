@@ -153,6 +153,7 @@ func Listen(conf Config) (*Endpoint, error) {
 		return nil, errors.Join(fmt.Errorf("listen on %q: %w", conn.LocalAddr(), err), conn.Close())
 	}
 	e.listener = listener
+	e.gossip.begin()
 	e.wg.Go(e.accept)
 	e.wg.Go(e.gossip.receive)
 	return e, nil
