@@ -17,18 +17,17 @@ const endedKept = 50
 func (p *planner) forget() {
 	var free []*mesh.AllocView
 	ended := 0
-	for _, id := range p.seats() {
-		copies := p.copies[id]
+	for i := range p.allocs {
+		a := &p.allocs[i]
+		if !a.State().Final() {
+			continue
+		}
+		ended++
+		copies := p.copies[seatOf(&a.Alloc)]
 		last := copies[len(copies)-1]
-		for i, a := range copies {
-			if !a.State().Final() {
-				continue
-			}
-			ended++
-			counted := last.At.Sub(a.At) <= p.policy.Interval && i >= len(copies)-1-mesh.WindowMax
-			if a != last && !counted {
-				free = append(free, a)
-			}
+		counted := last.At.Sub(a.At) <= p.policy.Interval && last.Generation-a.Generation <= mesh.WindowMax
+		if a != last && !counted {
+			free = append(free, a)
 		}
 	}
 	slices.SortStableFunc(free, func(a, b *mesh.AllocView) int {

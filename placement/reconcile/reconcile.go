@@ -23,7 +23,6 @@ package reconcile
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -308,9 +307,4 @@ func (p *planner) nodeName(id mesh.NodeID) string {
 		return n.Name
 	}
 	return id.Short()
-}
-
-// seats are the seats that have copies, in order.
-func (p *planner) seats() []seatID {
-	return slices.SortedFunc(maps.Keys(p.copies), compareSeats)
 }
