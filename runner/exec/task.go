@@ -114,17 +114,20 @@ func (t *task) start(s runner.Spec) {
 	case <-t.d.closing:
 		return
 	}
-	running, observed, err := t.begin(s)
+	r, o, err := t.begin(s)
 	<-t.d.starts
 	switch {
 	case t.d.isClosing():
 	case err != nil:
-		t.d.over(t, t.observation(runner.StartFailed, func(o *runner.Observation) { o.Err = err.Error() }))
-	case running != nil:
-		t.d.observe(observed)
-		t.follow(running)
+		t.d.over(t, runner.Observation{
+			Alloc: s.Alloc, Task: s.Task, Attempt: s.Attempt,
+			Kind: runner.StartFailed, Err: err.Error(), At: time.Now(),
+		})
+	case o.Kind == runner.Started:
+		t.d.observe(o)
+		t.follow(r)
 	default:
-		t.d.over(t, observed)
+		t.d.over(t, o)
 	}
 }
 
@@ -222,13 +225,6 @@ func readLine(r *bufio.Reader, record any) error {
 		return fmt.Errorf("decode record %T: %w", record, err)
 	}
 	return nil
-}
-
-// observation is an observation of this attempt.
-func (t *task) observation(kind runner.Kind, fill func(*runner.Observation)) runner.Observation {
-	o := runner.Observation{Alloc: t.key.alloc, Task: t.key.task, Attempt: t.attempt, Kind: kind, At: time.Now()}
-	fill(&o)
-	return o
 }
 
 // running observes that a task runs.

@@ -95,7 +95,7 @@ func run(args []string) error {
 	if over, err := startedBefore(spec.Attempt); err != nil || over {
 		return err
 	}
-	s, err := newSupervisor(spec)
+	s, err := newSupervisor(spec, lock)
 	if err != nil {
 		return err
 	}
@@ -114,6 +114,7 @@ func startedBefore(attempt int) (bool, error) {
 // supervisor is the life of one attempt.
 type supervisor struct {
 	spec    Spec
+	lock    *os.File
 	start   Start
 	exit    Exit
 	output  *output
@@ -127,11 +128,11 @@ type supervisor struct {
 	killed  bool
 }
 
-func newSupervisor(spec Spec) (*supervisor, error) {
+func newSupervisor(spec Spec, lock *os.File) (*supervisor, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become subreaper: %w", err)
 	}
-	s := &supervisor{spec: spec}
+	s := &supervisor{spec: spec, lock: lock}
 	s.start = Start{Attempt: spec.Attempt, Boot: spec.Boot, Supervisor: os.Getpid(), At: time.Now()}
 	s.exit = Exit{Attempt: spec.Attempt, StartedAt: s.start.At}
 	return s, writeRecord(StartFile, s.start, false)
@@ -278,6 +279,8 @@ func (s *supervisor) finish() error {
 	}
 	os.Remove(SocketFile)
 	err := writeRecord(ExitFile, s.exit, true)
+	// An agent that hears of the end may start the next attempt at once.
+	s.lock.Close()
 	s.control.end(s.exit)
 	return err
 }
