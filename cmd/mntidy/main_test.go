@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,6 +87,23 @@ func number(line, name string, n *int) bool {
 	var err error
 	*n, err = strconv.Atoi(text)
 	return err == nil
+}
+
+// TestDocumentsNameFilesThatExist: a map that shows what is not there misleads.
+// It looks at links, and at what is quoted and has a folder.
+func TestDocumentsNameFilesThatExist(t *testing.T) {
+	quoted := regexp.MustCompile("[`(]([a-z.]+(?:/[A-Za-z_.]+)+|[A-Z]+\\.md)[`)]")
+	for _, document := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(filepath.Join("../..", document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range quoted.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join("../..", path[1])); err != nil {
+				t.Errorf("%s names %s, which does not exist", document, path[1])
+			}
+		}
+	}
 }
 
 // TestRowWithoutPackageIsFound: the table says what is, not what was.

@@ -94,7 +94,7 @@ func (l *Lab) form(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, formMax)
 	defer cancel()
 	first := l.nodes[0]
-	if _, err := first.Mn(ctx, "mesh", "init"); err != nil {
+	if _, err := first.Mn(ctx, "mesh", "init", "--name", first.Name); err != nil {
 		return err
 	}
 	if err := first.Start(ctx); err != nil {
@@ -106,7 +106,7 @@ func (l *Lab) form(ctx context.Context) error {
 			return err
 		}
 		for _, n := range l.nodes[1:] {
-			if _, err := n.Mn(ctx, "mesh", "join", first.Address(), "--token-file", token); err != nil {
+			if _, err := n.Mn(ctx, "mesh", "join", first.Address(), "--token-file", token, "--name", n.Name); err != nil {
 				return err
 			}
 			if err := n.Start(ctx); err != nil {

@@ -54,8 +54,8 @@ func TestStartFormsTheMeshInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"mn mesh init", "mn agent --name", "mn mesh token",
-		"mn mesh join", "mn agent --name", "mn mesh join", "mn agent --name",
+		"mn mesh init", "mn agent --bind", "mn mesh token",
+		"mn mesh join", "mn agent --bind", "mn mesh join", "mn agent --bind",
 	}
 	if !slices.Equal(said, want) {
 		t.Errorf("got commands\n%q, want\n%q", said, want)

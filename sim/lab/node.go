@@ -110,7 +110,7 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	defer log.Close()
 	// Not bound to ctx: the agent lives until it is killed, or the lab closed.
-	cmd := n.command(context.WithoutCancel(ctx), "agent", "--name", n.Name,
+	cmd := n.command(context.WithoutCancel(ctx), "agent",
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(n.Port), "--config", n.lab.config)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a Ctrl-C is for the lab to handle
