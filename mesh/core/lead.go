@@ -76,11 +76,8 @@ func (c *Core) changed(ch lease.Change) {
 	case lease.Refused:
 		e.Kind = mesh.LeaseRefused
 	}
-	switch {
-	case !ch.Slots.Empty():
+	if !ch.Slots.Empty() {
 		e.Text = strings.TrimSpace(fmt.Sprintf("%d slots %s", ch.Slots.Len(), e.Text))
-	case ch.Roster != nil:
-		e.Text = strings.TrimSpace(fmt.Sprintf("%v %s", *ch.Roster, e.Text))
 	}
 	c.lead.allDirty = c.lead.allDirty || ch.Kind != lease.Refused
 	c.event(e)

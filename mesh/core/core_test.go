@@ -1,0 +1,163 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"mn/mesh"
+)
+
+func service(name string, count int) *mesh.Job {
+	j := &mesh.Job{Name: name, Type: mesh.Service, Strategy: mesh.Spread, Tasks: []mesh.Task{{
+		Name: "loop", Count: count, Driver: "exec", Command: []string{"sleep", "1000"},
+		Resources: mesh.Resources{CPU: mesh.Core, Memory: 64 * mesh.MiB},
+	}}}
+	return j
+}
+
+func TestJobRunsSpreadOverThreeNodes(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	r := l.ask(l.nodes[1], Submit{Job: service("web", 6)})
+	if r.Fault != nil {
+		t.Fatal(r.Fault)
+	}
+	if got := r.Value.(Submitted).Copies; got != 2 {
+		t.Errorf("the submit is on %d disks, want 2", got)
+	}
+	took, ok := l.until(2*time.Second, func() bool { return l.total() == 6 })
+	if !ok {
+		t.Fatalf("%v run after %v\n%s", l.running(), took, l.events())
+	}
+	t.Logf("submit to running: %v", took)
+}
+
+func TestLostNodesCopiesRunElsewhere(t *testing.T) {
+	for i, victim := range []string{"n1", "n2", "n3"} {
+		t.Run(victim, func(t *testing.T) {
+			l := newLab(t, 3)
+			l.after(15 * time.Second)
+			l.ask(l.nodes[(i+1)%3], Submit{Job: service("web", 6)})
+			l.until(2*time.Second, func() bool { return l.total() == 6 })
+			l.after(5 * time.Second)
+			l.kill(l.nodes[i], true)
+			took, ok := l.until(20*time.Second, func() bool { return l.total() == 6 })
+			if !ok || took > 5*time.Second {
+				t.Fatalf("%v run %v after the loss\n%s", l.running(), took, l.events())
+			}
+			t.Logf("loss to running: %v", took)
+		})
+	}
+}
+
+func TestSurvivorOfThreeDoesAllTheWork(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 4)})
+	l.until(2*time.Second, func() bool { return l.total() == 4 })
+	l.kill(l.nodes[0], true)
+	l.kill(l.nodes[1], true)
+	took, ok := l.until(20*time.Second, func() bool { return l.running()["n3"] == 4 })
+	if !ok {
+		t.Fatalf("%v run %v after the loss\n%s", l.running(), took, l.events())
+	}
+	t.Logf("loss to running: %v", took)
+	l.ask(l.nodes[2], Submit{Job: service("more", 2)})
+	if _, ok := l.until(5*time.Second, func() bool { return l.running()["n3"] == 6 }); !ok {
+		t.Fatalf("%v run: the survivor does not place\n%s", l.running(), l.events())
+	}
+	for _, h := range l.nodes[:2] {
+		l.start(h)
+		l.step(h, Tick{})
+		l.meet(h)
+	}
+	l.after(time.Minute)
+	if l.total() != 6 {
+		t.Fatalf("%v run after all are back, want 6\n%s", l.running(), l.events())
+	}
+}
+
+func TestAgentRestartTouchesNoTask(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	l.until(2*time.Second, func() bool { return l.total() == 6 })
+	before := map[string]int{}
+	for _, h := range l.nodes {
+		for k, o := range h.tasks {
+			before[k] = o.PID
+		}
+	}
+	l.kill(l.nodes[1], false)
+	l.after(200 * time.Millisecond)
+	l.start(l.nodes[1])
+	l.step(l.nodes[1], Tick{})
+	l.meet(l.nodes[1])
+	l.after(time.Minute)
+	for _, h := range l.nodes {
+		for k, o := range h.tasks {
+			if before[k] != o.PID {
+				t.Errorf("%s: %s has pid %d, had %d", h.name, k, o.PID, before[k])
+			}
+		}
+	}
+	if l.total() != 6 {
+		t.Errorf("%v run, want 6\n%s", l.running(), l.events())
+	}
+}
+
+func TestAcknowledgedJobSurvivesItsPeer(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 3)})
+	l.kill(l.nodes[0], true)
+	if took, ok := l.until(20*time.Second, func() bool { return l.total() == 3 }); !ok {
+		t.Fatalf("%v run %v after the loss\n%s", l.running(), took, l.events())
+	}
+}
+
+func TestStopStopsEveryCopy(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	l.until(2*time.Second, func() bool { return l.total() == 6 })
+	l.ask(l.nodes[2], Submit{Stop: "web"})
+	if _, ok := l.until(2*time.Second, func() bool { return l.total() == 0 }); !ok {
+		t.Fatalf("%v run after the stop\n%s", l.running(), l.events())
+	}
+	l.after(5 * time.Second)
+	for _, h := range l.nodes {
+		for _, a := range h.core.View().Allocs {
+			if a.State() != mesh.Stopped {
+				t.Errorf("%s: %s[%d] is %s", h.name, a.Group, a.Index, a.State())
+			}
+		}
+		plan, _, _ := h.core.Outlook(h.core.View().Job("web"))
+		if plan.Status != mesh.JobStopped {
+			t.Errorf("%s says that the job is %s", h.name, plan.Status)
+		}
+	}
+}
+
+func TestSplitJobHealsToOneCopy(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 2)})
+	l.until(2*time.Second, func() bool { return l.total() == 2 })
+	lone := l.nodes[2].self.ID
+	l.cut = func(a, b mesh.NodeID) bool { return (a == lone) != (b == lone) }
+	for _, h := range l.nodes[:2] {
+		l.post(h, labDetect, Seen{lone, mesh.Lost})
+		l.post(l.nodes[2], labDetect, Seen{h.self.ID, mesh.Lost})
+	}
+	l.after(30 * time.Second)
+	if n := l.running(); n["n1"]+n["n2"] < 2 || n["n3"] < 2 {
+		t.Fatalf("%v run while split, want two on each side\n%s", n, l.events())
+	}
+	l.cut = func(a, b mesh.NodeID) bool { return false }
+	l.meet(l.nodes[2])
+	l.after(30 * time.Second)
+	if l.total() != 2 {
+		t.Fatalf("%v run after healing, want 2\n%s", l.running(), l.events())
+	}
+}
