@@ -20,10 +20,10 @@ var (
 func schedule(t testing.TB, seed uint64, mutant func(*node)) *world {
 	w := newWorld(seed, []int{3, 5, 7}[seed%3])
 	w.mutant = mutant
-	w.cfg.Replace = time.Duration(4+w.rng.IntN(10)) * time.Second
 	w.cfg.Length = time.Duration(1+w.rng.IntN(3)) * time.Second
+	w.cfg.Replace = w.cfg.Length + time.Duration(w.rng.IntN(5))*time.Second
 	w.cfg.Renew, w.cfg.Retry = w.cfg.Length/3, w.cfg.Length/12
-	w.cfg.Settle = time.Duration(w.rng.IntN(2000)) * time.Millisecond
+	w.cfg.Settle = time.Duration(w.rng.IntN(1000)) * time.Millisecond
 	w.cfg.Rate = []float64{0.001, 0.05}[w.rng.IntN(2)]
 	for _, n := range w.nodes {
 		n.skew = []float64{-1, 0, 1}[w.rng.IntN(3)] * w.cfg.Rate
@@ -45,6 +45,7 @@ func (w *world) faults(t testing.TB, d time.Duration) {
 	w.net.loss = w.rng.Float64() * 0.3
 	w.net.repeat = w.rng.Float64() * 0.3
 	w.net.delay = time.Duration(1+w.rng.IntN(200)) * time.Millisecond
+	w.net.spite = 0.3
 	for end := w.now + d; w.now < end && len(w.broken) == 0; {
 		w.run(time.Duration(w.rng.Int64N(int64(600 * time.Millisecond))))
 		n := w.nodes[w.rng.IntN(len(w.nodes))]
@@ -62,10 +63,12 @@ func (w *world) faults(t testing.TB, d time.Duration) {
 		case k == 1:
 			n.crash = true
 		case k == 2:
-			w.split(w.rng.IntN(len(w.nodes)))
+			w.split(w.rng.IntN(1 << len(w.nodes)))
 		case k == 3:
 			w.split(0)
-		case k < 6:
+		case k == 4:
+			n.unrest()
+		case k < 7:
 			w.rumour(n)
 		default:
 			n.step(Bid{w.some()})
@@ -84,11 +87,24 @@ func (n *node) restart(t testing.TB) {
 	n.w.rumour(n)
 }
 
-// rumour tells a node about the members, with a false idea of who is alive.
+// unrest makes a voter drive a change of the roster although it is not its turn.
+func (n *node) unrest() {
+	p := n.party
+	if p.seat < 0 || !p.voter.open || p.evicted {
+		return
+	}
+	p.begun(n.local())
+	p.seek()
+	p.due()
+	n.perform(p.take())
+}
+
+// rumour tells a node about the members as it may see them: admissions that
+// have not reached it yet, and a false idea of who is alive.
 func (w *world) rumour(n *node) {
 	var m Members
 	for _, o := range w.nodes {
-		if !o.joined {
+		if !o.joined || (o != n && w.rng.IntN(5) == 0) {
 			continue
 		}
 		m.Admitted = append(m.Admitted, o.member)
@@ -112,7 +128,7 @@ func (w *world) some() SlotSet {
 // rest ends all faults and demands what must then come: one roster of the right
 // size, and each slot held by the one node that bids for it.
 func (w *world) rest(t testing.TB) {
-	w.net.loss, w.net.repeat, w.net.delay = 0, 0, time.Millisecond
+	w.net = network{delay: time.Millisecond, cut: w.net.cut}
 	w.split(0)
 	for _, n := range w.nodes {
 		if !n.joined {

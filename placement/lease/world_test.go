@@ -41,6 +41,7 @@ type world struct {
 // network is how badly messages fare.
 type network struct {
 	loss, repeat float64
+	spite        float64       // how often a vote for a roster is followed by a split
 	delay        time.Duration // mean
 	cut          map[[2]int]bool
 }
@@ -186,6 +187,13 @@ func (w *world) carry(from *node, e Envelope) {
 	w.seen.messages++
 	w.seen.bytes += len(raw)
 	w.seen.bytesMax = max(w.seen.bytesMax, len(raw))
+	if e.Msg.Vote != nil && w.rng.Float64() < w.net.spite {
+		w.plan(2*w.net.delay, func() {
+			if w.net.spite > 0 {
+				w.split(w.rng.IntN(1 << len(w.nodes)))
+			}
+		})
+	}
 	copies := 1
 	if w.rng.Float64() < w.net.repeat {
 		copies = 2
@@ -348,12 +356,12 @@ func (w *world) holder(slot mesh.Slot) *node {
 	return nil
 }
 
-// split cuts the nodes before i off from the others; 0 heals.
-func (w *world) split(i int) {
+// split cuts the nodes of a set, by bits, off from the others; 0 heals.
+func (w *world) split(set int) {
 	clear(w.net.cut)
 	for a := range w.nodes {
 		for b := range w.nodes {
-			if (a < i) != (b < i) {
+			if set>>a&1 != set>>b&1 {
 				w.net.cut[[2]int{a, b}] = true
 			}
 		}
