@@ -259,6 +259,9 @@ func (i *Identity) certificate() *x509.Certificate {
 // Found makes a new mesh: a CA and a gossip key, and dir's node as its first
 // member, who keeps the CA's key.
 func Found(dir string, role mesh.Role, now time.Time) (*Identity, error) {
+	if Admitted(dir) {
+		return nil, fmt.Errorf("found mesh: %q already belongs to one", dir)
+	}
 	key, err := EnsureKey(dir)
 	if err != nil {
 		return nil, err
@@ -275,11 +278,16 @@ func Found(dir string, role mesh.Role, now time.Time) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := Admit(dir, key, Admission{Certificate: certificate, CA: ca.Certificate(), Keyring: ring}, now)
+	a := Admission{Certificate: certificate, CA: ca.Certificate(), Keyring: ring}
+	id, err := compose(dir, key, a, now)
 	if err != nil {
 		return nil, err
 	}
-	return id, id.KeepAuthority(ca)
+	// First of all, so that there is never a mesh whose CA key is lost.
+	if err := id.KeepAuthority(ca); err != nil {
+		return nil, err
+	}
+	return Admit(dir, key, a, now)
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

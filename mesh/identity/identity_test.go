@@ -116,7 +116,7 @@ func TestANodeWithoutAMeshSaysSo(t *testing.T) {
 func TestANodeBelongsToOneMeshOnly(t *testing.T) {
 	id := found(t)
 	_, err := Found(id.dir, mesh.Worker, time.Now())
-	if err == nil || !strings.Contains(err.Error(), "already belongs") {
+	if err == nil || !strings.Contains(err.Error(), "already belongs to one") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	maxLines     = 256              // kinds of lines that are remembered
 	quietPerLine = 10 * time.Minute // between two lines of one kind
+	maxPerMinute = 20               // lines of all kinds
 )
 
 // levels are what Serf and memberlist put in front of a line. What they report
@@ -25,7 +26,7 @@ var levels = map[string]slog.Level{
 // routine are warnings that say nothing but that a node has gone, or come
 // back, for which there are events.
 var routine = []string{
-	"Failed fallback TCP ping", "Shutdown without a Leave", "Refuting a", "Conflicting address",
+	"Failed fallback TCP ping", "Failed to send ack", "Shutdown without a Leave", "Refuting a", "Conflicting address",
 	"Name conflict", "Push/Pull with", "is not admitted", "UDP probes failed",
 }
 
@@ -34,8 +35,10 @@ var routine = []string{
 type serfLog struct {
 	log *slog.Logger
 
-	mu    sync.Mutex
-	lines map[string]*line
+	mu     sync.Mutex
+	lines  map[string]*line
+	minute time.Time // that is counted
+	said   int       // in it
 }
 
 type line struct {
@@ -82,6 +85,13 @@ func (s *serfLog) say(kind string, now time.Time) (unsaid int, say bool) {
 		l = &line{}
 		s.lines[kind] = l
 	case now.Sub(l.saidAt) < quietPerLine:
+		l.unsaid++
+		return 0, false
+	}
+	if now.Sub(s.minute) >= time.Minute {
+		s.minute, s.said = now, 0
+	}
+	if s.said++; s.said > maxPerMinute {
 		l.unsaid++
 		return 0, false
 	}

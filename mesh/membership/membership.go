@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -147,163 +146,6 @@ func Start(conf Config) (*Membership, error) {
 	return m, nil
 }
 
-// settings is Serf's configuration: its names are our ids, it resolves no name
-// conflicts, keeps no snapshot and forgets nobody by itself.
-func (m *Membership) settings(tag string) (*serf.Config, error) {
-	ring, err := memberlist.NewKeyring(m.conf.Keyring, m.conf.Keyring[0])
-	if err != nil {
-		return nil, fmt.Errorf("read gossip keyring: %w", err)
-	}
-	logger := newSerfLog(m.conf.Log)
-	t := m.conf.Profile.timing()
-
-	list := t.memberlist()
-	list.Transport = m.conf.Transport
-	list.Keyring = ring
-	list.Logger = logger
-	list.LogOutput = nil
-	list.Alive = m
-	list.EnableCompression = false
-	list.UDPBufferSize = packetBytes
-	list.RequireNodeNames = false // seeds have no name
-
-	s := serf.DefaultConfig()
-	s.NodeName = string(m.conf.Self)
-	s.Tags = map[string]string{vitalsTag: tag}
-	s.EventCh = m.raw
-	s.Logger = logger
-	s.LogOutput = nil
-	s.MemberlistConfig = list
-	s.EnableNameConflictResolution = false
-	s.DisableCoordinates = true
-	s.UserEventSizeLimit = maxHintRaw
-	s.ReconnectInterval = never // rejoin.go does it better
-	s.ReconnectTimeout = t.memory
-	s.TombstoneTimeout = t.memory
-	s.LeavePropagateDelay = t.leaveDelay
-	s.BroadcastTimeout = t.broadcastTimeout
-	return s, nil
-}
-
-// NotifyAlive is for memberlist: it refuses evicted nodes, and keeps in mind
-// where a node says that it is, even if memberlist does not believe it yet.
-func (m *Membership) NotifyAlive(n *memberlist.Node) error {
-	id := mesh.NodeID(n.Name)
-	if id == m.conf.Self {
-		return nil
-	}
-	if !m.conf.Admitted(id) {
-		return fmt.Errorf("node %q is not admitted", id)
-	}
-	m.rejoin.claim(id, n.Address())
-	return nil
-}
-
-// watch turns Serf's events into ours. Only the latest state of a node waits to
-// be taken, so a slow taker costs a bounded amount of memory, and Serf never
-// waits for it.
-func (m *Membership) watch() {
-	var waiting []mesh.NodeID
-	for {
-		var out chan<- Event
-		var next Event
-		if len(waiting) > 0 {
-			out, next = m.events, m.event(waiting[0])
-		}
-		select {
-		case ev := <-m.raw:
-			for _, id := range m.take(ev) {
-				if !slices.Contains(waiting, id) {
-					waiting = append(waiting, id)
-				}
-			}
-		case out <- next:
-			waiting = waiting[1:]
-		case <-m.ctx.Done():
-			return
-		}
-	}
-}
-
-func (m *Membership) event(id mesh.NodeID) Event {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return Event{m.members[id]}
-}
-
-// take applies one of Serf's events and names the nodes that it changed.
-func (m *Membership) take(ev serf.Event) []mesh.NodeID {
-	switch ev := ev.(type) {
-	case serf.UserEvent:
-		m.hint(Hint{Name: ev.Name, Payload: ev.Payload})
-	case serf.MemberEvent:
-		if ev.Type == serf.EventMemberReap {
-			return nil // Serf's memory, not the node, has ended
-		}
-		var changed []mesh.NodeID
-		for _, member := range ev.Members {
-			if id, ok := m.apply(member, ev.Type); ok {
-				changed = append(changed, id)
-			}
-		}
-		return changed
-	}
-	return nil
-}
-
-func (m *Membership) hint(h Hint) {
-	select {
-	case m.hints <- h:
-	default:
-		m.mu.Lock()
-		m.hintsDropped++
-		m.mu.Unlock()
-	}
-}
-
-func (m *Membership) apply(s serf.Member, kind serf.EventType) (mesh.NodeID, bool) {
-	id := mesh.NodeID(s.Name)
-	if id == m.conf.Self {
-		return "", false
-	}
-	now := Member{Node: id, State: liveness(kind), Address: hostPort(s.Addr, s.Port)}
-	v, err := decodeVitals(s.Tags[vitalsTag])
-	if err != nil {
-		m.conf.Log.Debug("vitals not understood", "peer", id, "why", err)
-	}
-	now.Vitals = v
-	m.mu.Lock()
-	was, known := m.members[id]
-	if !known && len(m.members) >= maxMembers {
-		m.mu.Unlock()
-		return "", false
-	}
-	m.members[id] = now
-	m.mu.Unlock()
-	if now.State == mesh.Alive {
-		m.conf.Book.Saw(id, now.Address)
-	}
-	if now.State != was.State {
-		m.rejoin.changed(id, now.State)
-	}
-	return id, now != was
-}
-
-func liveness(kind serf.EventType) mesh.Liveness {
-	switch kind {
-	case serf.EventMemberFailed:
-		return mesh.Lost
-	case serf.EventMemberLeave:
-		return mesh.Left
-	}
-	return mesh.Alive
-}
-
-func hostPort(ip net.IP, port uint16) string {
-	addr, _ := netip.AddrFromSlice(ip)
-	return netip.AddrPortFrom(addr.Unmap(), port).String()
-}
-
 // Events is the changes of members: the latest of each. It must be taken from.
 func (m *Membership) Events() <-chan Event { return m.events }
 
@@ -383,8 +225,8 @@ func (m *Membership) Leave() error {
 
 // Close ends everything without a goodbye: to the others it looks like a crash.
 func (m *Membership) Close() error {
+	err := m.serf.Shutdown() // while its events are still taken
 	m.stop()
-	err := m.serf.Shutdown()
 	if m.conf.Discovery != nil {
 		err = errors.Join(err, m.conf.Discovery.Close())
 	}

@@ -316,8 +316,12 @@ func TestSerfCannotFillTheLog(t *testing.T) {
 		if n := strings.Count(out.String(), "\n"); n != 3 || !strings.Contains(out.String(), "repeated=999") {
 			t.Errorf("%d lines, want one for another source, and one with a count:\n%.600s", n, out.String())
 		}
+		out.Reset()
 		for i := range 4 * maxLines {
 			l.Printf("[WARN] %s", strings.Repeat("x", i))
+		}
+		if n := strings.Count(out.String(), "\n"); n > maxPerMinute {
+			t.Errorf("%d lines in a minute", n)
 		}
 		if n := len(l.Writer().(*serfLog).lines); n > maxLines {
 			t.Errorf("%d kinds of lines are remembered", n)

@@ -60,14 +60,14 @@ type timing struct {
 
 var timings = map[Profile]timing{
 	Lab: {
-		probe: 400 * time.Millisecond, probeTimeout: 200 * time.Millisecond,
+		probe: 350 * time.Millisecond, probeTimeout: 175 * time.Millisecond,
 		suspicion: 4, maxSuspicion: 1,
 		gossip: 100 * time.Millisecond, pushPull: 30 * time.Second, stream: 2 * time.Second,
 		leaveDelay: 500 * time.Millisecond, broadcastTimeout: 2 * time.Second, memory: never,
 	},
 	Fast: {
-		probe: 100 * time.Millisecond, probeTimeout: 50 * time.Millisecond,
-		suspicion: 3, maxSuspicion: 1,
+		probe: 75 * time.Millisecond, probeTimeout: 40 * time.Millisecond,
+		suspicion: 4, maxSuspicion: 1,
 		gossip: 20 * time.Millisecond, pushPull: 15 * time.Second, stream: time.Second,
 		leaveDelay: 200 * time.Millisecond, broadcastTimeout: time.Second, memory: never,
 	},

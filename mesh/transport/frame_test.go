@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -82,8 +83,22 @@ func TestTheGuardSaysAThingOnce(t *testing.T) {
 		for i := range 10 * maxSources {
 			g.note(&net.UnixAddr{Name: strings.Repeat("x", i)}, "refused", errNotMN)
 		}
-		if len(g.notes) > maxSources {
-			t.Errorf("%d sources are remembered", len(g.notes))
+		if len(g.sources) > maxSources {
+			t.Errorf("%d sources are remembered", len(g.sources))
+		}
+		lines := log.count("level=WARN")
+		for i := range 1000 {
+			g.note(from(byte(i), 1), "refused", fmt.Errorf("what %s say", strings.Repeat("I", i)))
+		}
+		if more := log.count("level=WARN") - lines; more > maxLines {
+			t.Errorf("%d lines about a thousand strangers with a thousand reasons", more)
+		}
+		one := newGuard(slog.New(slog.DiscardHandler))
+		for i := range 1000 {
+			one.note(from(1, 1), "refused", errors.New(strings.Repeat("x", i)))
+		}
+		if n := len(one.sources["10.0.0.1"]); n > maxReasons+1 {
+			t.Errorf("%d reasons of one source are remembered", n)
 		}
 	})
 }

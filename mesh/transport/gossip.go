@@ -24,6 +24,8 @@ const (
 // memberlist under the mesh's keyring, streams over QUIC.
 type gossip struct {
 	e       *Endpoint
+	ctx     context.Context // of the dials: memberlist waits for them when it shuts down
+	stop    context.CancelFunc
 	packets chan *memberlist.Packet
 	streams *streamListener
 }
@@ -31,8 +33,11 @@ type gossip struct {
 var _ memberlist.NodeAwareTransport = (*gossip)(nil)
 
 func newGossip(e *Endpoint) *gossip {
+	ctx, stop := context.WithCancel(e.ctx)
 	return &gossip{
 		e:       e,
+		ctx:     ctx,
+		stop:    stop,
 		packets: make(chan *memberlist.Packet, gossipQueue),
 		streams: e.listenerOf(KindGossip),
 	}
@@ -113,7 +118,7 @@ func (g *gossip) DialTimeout(addr string, timeout time.Duration) (net.Conn, erro
 // DialAddressTimeout opens a stream to the node that is meant, at that address
 // if it is not connected, and to no other.
 func (g *gossip) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(g.e.ctx, timeout)
+	ctx, cancel := context.WithTimeout(g.ctx, timeout)
 	defer cancel()
 	return g.e.openGossip(ctx, mesh.NodeID(a.Name), a.Addr)
 }
@@ -139,5 +144,8 @@ func (e *Endpoint) openGossip(ctx context.Context, id mesh.NodeID, addr string) 
 	return c, nil
 }
 
-// Shutdown is a no-op: the endpoint lives on without gossip.
-func (g *gossip) Shutdown() error { return nil }
+// Shutdown breaks off gossip's dials. The endpoint lives on without gossip.
+func (g *gossip) Shutdown() error {
+	g.stop()
+	return nil
+}

@@ -3,6 +3,7 @@ package transport
 import (
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -10,16 +11,20 @@ import (
 // Bounds of what is said about strangers.
 const (
 	maxSources   = 256              // remembered; then all are forgotten
+	maxReasons   = 4                // told apart for one source; strangers can influence their words
+	maxLines     = 20               // at once, about all of them
+	linesPerSec  = 0.1              // in the long run
 	quietPerNote = 10 * time.Minute // between two lines about one source and reason
 )
 
 // guard logs what strangers do: once for each source and reason, with a count
 // when it is time to say it again, so that nobody can fill our log.
 type guard struct {
-	log *slog.Logger
+	log  *slog.Logger
+	rate bucket
 
-	mu    sync.Mutex
-	notes map[string]*note
+	mu      sync.Mutex
+	sources map[string]map[string]*note
 }
 
 type note struct {
@@ -27,7 +32,12 @@ type note struct {
 	unsaid int
 }
 
-func newGuard(log *slog.Logger) *guard { return &guard{log: log, notes: map[string]*note{}} }
+func newGuard(log *slog.Logger) *guard {
+	return &guard{
+		log: log, rate: bucket{burst: maxLines, perSecond: linesPerSec},
+		sources: map[string]map[string]*note{},
+	}
+}
 
 // note says that something of a source was turned away, unless it just has.
 func (g *guard) note(from net.Addr, what string, why error) {
@@ -35,23 +45,49 @@ func (g *guard) note(from net.Addr, what string, why error) {
 	if err != nil {
 		host = from.String()
 	}
-	now, key := time.Now(), host+" "+what+" "+why.Error()
+	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := g.notes[key]
-	switch {
-	case n == nil:
-		if len(g.notes) >= maxSources {
-			clear(g.notes)
-		}
-		n = &note{}
-		g.notes[key] = n
-	case now.Sub(n.saidAt) < quietPerNote:
+	n := g.noteOf(host, what+" "+withoutDigits(why.Error()))
+	if now.Sub(n.saidAt) < quietPerNote || !g.rate.take(now) {
 		n.unsaid++
 		return
 	}
 	g.log.Warn(what, "from", from.String(), "why", why, "repeated", n.unsaid)
 	n.saidAt, n.unsaid = now, 0
+}
+
+// noteOf is what is kept about a source and reason; g.mu is held.
+func (g *guard) noteOf(host, reason string) *note {
+	reasons := g.sources[host]
+	if reasons == nil {
+		if len(g.sources) >= maxSources {
+			clear(g.sources)
+		}
+		reasons = map[string]*note{}
+		g.sources[host] = reasons
+	}
+	n := reasons[reason]
+	if n == nil && len(reasons) >= maxReasons {
+		n = reasons["more"]
+		reason = "more"
+	}
+	if n == nil {
+		n = &note{}
+		reasons[reason] = n
+	}
+	return n
+}
+
+// withoutDigits is a text without times, ports and counts: the same reason is
+// the same text.
+func withoutDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // bucket bounds the rate of something: so many at once, so many a second.
