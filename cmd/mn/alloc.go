@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+func (c *command) allocCommand() *cobra.Command {
+	return group("alloc", "See the placed copies of jobs", c.allocList(), c.allocStatus())
+}
+
+func (c *command) allocList() *cobra.Command {
+	var (
+		again bool
+		r     api.AllocsRequest
+		job   string
+	)
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the placed copies, with a line for each task",
+		Example: "  mn alloc ls --node box-1\n  mn alloc ls --job hello --all",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			r.Job = mesh.JobID(job)
+			return show(c, cmd.Context(), again,
+				func(ctx context.Context) ([]api.Alloc, error) { return client.Allocs(ctx, r) },
+				func(ctx context.Context, each func([]api.Alloc) error) error {
+					return client.WatchAllocs(ctx, r, each)
+				},
+				func(allocs []api.Alloc) { c.table(c.allocTable(allocs, true)) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&job, "job", "", "only of this job")
+	f.StringVar(&r.Node, "node", "", "only on this node")
+	f.BoolVar(&r.All, "all", false, "those that are over and replaced, too")
+	_ = cmd.RegisterFlagCompletionFunc("job", c.complete(jobNames))
+	_ = cmd.RegisterFlagCompletionFunc("node", c.complete(nodeNames))
+	watchFlag(cmd, &again)
+	return cmd
+}
+
+// allocTable lists copies, of many jobs or of one.
+func (c *command) allocTable(allocs []api.Alloc, jobs bool) *table {
+	head := []string{"ID", "TASK", "INDEX", "NODE", "STATUS", "PID", "RESTARTS", "STARTED", "EXIT", "REASON"}
+	if jobs {
+		head = append([]string{"ID", "JOB"}, head[1:]...)
+	}
+	b := newTable(head...)
+	for _, a := range allocs {
+		row := []any{a.ID}
+		if jobs {
+			row = append(row, a.Job)
+		}
+		exit := ""
+		if a.ExitCode != nil {
+			exit = strconv.Itoa(*a.ExitCode)
+		}
+		b.add(append(row, a.Task, a.Index, a.Node, state(a.Status), number(a.PID), a.Restarts,
+			ago(a.StartedAt), exit, a.Reason)...)
+	}
+	return b
+}
+
+func (c *command) allocStatus() *cobra.Command {
+	var again bool
+	cmd := &cobra.Command{
+		Use:               "status ID",
+		Short:             "Show a placed copy",
+		Long:              "Show a placed copy. ID is its id, or the beginning of it.",
+		Example:           "  mn alloc status k3vx",
+		Args:              needs("ID"),
+		ValidArgsFunction: c.complete(allocIDs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			id := mesh.AllocID(args[0])
+			return show(c, cmd.Context(), again,
+				func(ctx context.Context) (api.AllocDetail, error) { return client.Alloc(ctx, id) },
+				func(ctx context.Context, each func(api.AllocDetail) error) error {
+					return client.WatchAlloc(ctx, id, each)
+				}, c.showAlloc)
+		},
+	}
+	watchFlag(cmd, &again)
+	return cmd
+}
+
+func (c *command) showAlloc(a api.AllocDetail) {
+	c.field("allocation", "%s", a.ID)
+	c.field("copy", "%s of job %s version %d", copyIndex(a.Group, a.Index), a.Job, a.Version)
+	c.field("node", "%s (%s)", a.Node, a.NodeID)
+	c.field("status", "%s, should %s", c.paint(stateColour(a.Status), a.Status), a.Want)
+	if a.Reason != "" {
+		c.field("reason", "%s", a.Reason)
+	}
+	if a.Replaces != "" {
+		c.field("replaces", "%s (generation %d)", a.Replaces, a.Generation)
+	}
+	placed := a.PlacedAt
+	degraded := ""
+	if a.Degraded {
+		degraded = ", without a majority of voters"
+	}
+	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, a.Fence, degraded)
+	c.field("reserves", "%v cores, %v memory, %v disk",
+		a.Resources.CPU, a.Resources.Memory, a.Resources.Disk)
+	c.printf("\n")
+	b := newTable("TASK", "STATUS", "PID", "RESTARTS", "STARTED", "FINISHED", "EXIT", "REASON")
+	for _, t := range a.Tasks {
+		exit := ""
+		if t.ExitCode != nil {
+			exit = strconv.Itoa(*t.ExitCode)
+		}
+		b.add(t.Task, state(t.Status), number(t.PID), t.Restarts, ago(t.StartedAt),
+			ago(t.FinishedAt), exit, t.Reason)
+	}
+	c.table(b)
+}

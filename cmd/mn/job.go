@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mn/configs"
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+func (c *command) jobCommand() *cobra.Command {
+	return group("job", "Run jobs and see what becomes of them",
+		c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobHistory(),
+		c.jobValidate())
+}
+
+func (c *command) jobRun() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "run FILE|DIR",
+		Short: "Run a job, or a new version of it",
+		Long: `Submit a job file, or a folder with job.toml in it. The job has a new version if
+the file differs from the last one. It is accepted once it is safe on the disks of
+two machines, if there are two.
+
+With --wait, return when all copies of a service run, or when a batch job has
+ended, then with the exit code of its task.`,
+		Example:           "  mn job run hello.toml\n  mn job run --wait ./train && echo trained",
+		Args:              needs("FILE"),
+		ValidArgsFunction: jobFiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			job, err := configs.ReadJob(args[0])
+			if err != nil {
+				return err
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			done, err := client.Run(cmd.Context(), *job)
+			if err != nil {
+				return err
+			}
+			c.warn(done)
+			if wait {
+				return c.waitFor(cmd.Context(), client, job, done)
+			}
+			return c.result(done, func() {
+				if !done.Changed {
+					c.printf("job %q is at version %d already\n", done.ID, done.Version)
+					return
+				}
+				c.printf("job %q is accepted, version %d\n", done.ID, done.Version)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when the job runs, or for batch, has ended")
+	return cmd
+}
+
+func (c *command) warn(done api.Submitted) {
+	for _, w := range done.Warnings {
+		c.say("warning: %s", w)
+	}
+}
+
+func (c *command) jobList() *cobra.Command {
+	var again bool
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the jobs",
+		Example: "  mn job ls\n  mn job ls --json | jq -r '.[] | select(.status == \"failed\") | .name'",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return show(c, cmd.Context(), again, client.Jobs, client.WatchJobs, func(jobs []api.JobRow) {
+				b := newTable("NAME", "TYPE", "VERSION", "STATUS", "RUNNING", "SUBMITTED")
+				for _, j := range jobs {
+					b.add(j.Name, j.Type, j.Version, state(j.Status),
+						fmt.Sprintf("%d/%d", j.Running, j.Count), ago(&j.SubmittedAt))
+				}
+				c.table(b)
+				for _, j := range jobs {
+					if j.Conflict {
+						c.say("warning: job %q has concurrent versions; one of them runs", j.Name)
+					}
+				}
+			})
+		},
+	}
+	watchFlag(cmd, &again)
+	return cmd
+}
+
+// watchFlag lets a listing or status go on.
+func watchFlag(cmd *cobra.Command, again *bool) {
+	cmd.Flags().BoolVarP(again, "watch", "w", false, "go on, and show it again whenever it changes")
+}
+
+func (c *command) jobStatus() *cobra.Command {
+	var again bool
+	cmd := &cobra.Command{
+		Use:               "status JOB",
+		Short:             "Show what runs of a job, and where",
+		Example:           "  mn job status hello\n  mn job status hello --json | jq '.allocations[].node'",
+		Args:              needs("JOB"),
+		ValidArgsFunction: c.complete(jobNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			id := mesh.JobID(args[0])
+			return show(c, cmd.Context(), again,
+				func(ctx context.Context) (api.Job, error) { return client.Job(ctx, id) },
+				func(ctx context.Context, each func(api.Job) error) error {
+					return client.WatchJob(ctx, id, each)
+				}, c.showJob)
+		},
+	}
+	watchFlag(cmd, &again)
+	return cmd
+}
+
+func (c *command) showJob(j api.Job) {
+	c.field("job", "%s (%s)", j.Name, j.Type)
+	c.field("version", "%d, submitted %s at %s", j.Version, ago(&j.SubmittedAt), j.SubmittedBy)
+	c.field("status", "%s, %d of %d copies running",
+		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
+	if j.Reason != "" {
+		c.field("reason", "%s", j.Reason)
+	}
+	if j.Coordinator != "" {
+		c.field("coordinator", "%s, fence %s", j.Coordinator, j.Fence)
+	} else {
+		c.field("coordinator", "none known")
+	}
+	c.field("partition", "%s", j.OnPartition)
+	for _, hash := range j.Conflicts {
+		c.field("conflict", "version %s was submitted at the same time, and does not run", hash)
+	}
+	if len(j.Allocations) > 0 {
+		c.printf("\n")
+		c.table(c.allocTable(j.Allocations, false))
+	}
+}
+
+func (c *command) jobStop() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop JOB",
+		Short: "Stop a job",
+		Long: `Stop all copies of a job, wherever they run. The job and its versions are kept:
+running its file again starts it again.`,
+		Example:           "  mn job stop hello",
+		Args:              needs("JOB"),
+		ValidArgsFunction: c.complete(jobNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			done, err := client.Stop(cmd.Context(), mesh.JobID(args[0]))
+			if err != nil {
+				return err
+			}
+			c.warn(done)
+			return c.result(done, func() {
+				if !done.Changed {
+					c.printf("job %q is stopped already\n", done.ID)
+					return
+				}
+				c.printf("job %q stops, version %d\n", done.ID, done.Version)
+			})
+		},
+	}
+}
+
+func (c *command) jobHistory() *cobra.Command {
+	return &cobra.Command{
+		Use:               "history JOB",
+		Short:             "List the versions of a job",
+		Example:           "  mn job history hello\n  mn job history hello --json | jq '.[-1].job'",
+		Args:              needs("JOB"),
+		ValidArgsFunction: c.complete(jobNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			versions, err := client.History(cmd.Context(), mesh.JobID(args[0]))
+			if err != nil {
+				return err
+			}
+			return c.result(versions, func() {
+				b := newTable("VERSION", "HASH", "SUBMITTED", "AT", "WANTS", "CURRENT")
+				for _, v := range versions {
+					wants, current := "run", ""
+					if v.Stopped {
+						wants = "stop"
+					}
+					if v.Current {
+						current = "yes"
+					}
+					b.add(v.Number, v.Hash, ago(&v.At), v.Node, wants, current)
+				}
+				c.table(b)
+			})
+		},
+	}
+}
+
+func (c *command) jobValidate() *cobra.Command {
+	return &cobra.Command{
+		Use:               "validate FILE|DIR",
+		Short:             "Check a job file, without an agent",
+		Example:           "  mn job validate job.toml",
+		Args:              needs("FILE"),
+		ValidArgsFunction: jobFiles,
+		RunE: func(_ *cobra.Command, args []string) error {
+			job, err := configs.ReadJob(args[0])
+			if err != nil {
+				return err
+			}
+			job.Defaults()
+			return c.result(job, func() {
+				c.printf("job %q is good\n", job.Name)
+			})
+		},
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"hash/fnv"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+// followTail is how many lines of each copy come before what is followed.
+const followTail = 10
+
+func (c *command) logsCommand() *cobra.Command {
+	var (
+		follow bool
+		tail   int
+		alloc  string
+	)
+	cmd := &cobra.Command{
+		Use:   "logs JOB[/TASK]",
+		Short: "Read what the copies of a job wrote, from any peer",
+		Long: `Read what all copies of a job, or of one of its tasks, wrote to stdout and stderr,
+wherever they run. Each line begins with task[index]@node.
+
+Without -f, all that is kept is shown; with it, the last ten lines of each copy and
+then what is written, by copies that start later too. --tail N shows the last N
+lines of each copy in either case.`,
+		Example:           "  mn logs hello -f\n  mn logs shop/web --tail 100\n  mn logs hello --json | jq -r .line",
+		Args:              needs("JOB"),
+		ValidArgsFunction: c.complete(jobNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			job, task, _ := strings.Cut(args[0], "/")
+			switch {
+			case !cmd.Flags().Changed("tail") && follow:
+				tail = followTail
+			case !cmd.Flags().Changed("tail"):
+				tail = -1
+			case tail < 0:
+				return misused(cmd, "--tail %d is less than none", tail)
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			p := printer{terminal: c.terminal, out: bufio.NewWriter(c.out)}
+			return p.close(client.Logs(cmd.Context(), api.LogsRequest{
+				Job: mesh.JobID(job), Task: task, Alloc: mesh.AllocID(alloc), Tail: tail, Follow: follow,
+			}, func(l api.LogLine) error {
+				if c.asJSON {
+					return c.json(l, true)
+				}
+				return p.line(l, follow)
+			}))
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written")
+	f.IntVar(&tail, "tail", 0, "only the last lines of each copy")
+	f.StringVar(&alloc, "alloc", "", "only of the copy with this id")
+	_ = cmd.RegisterFlagCompletionFunc("alloc", c.complete(allocIDs))
+	return cmd
+}
+
+// printer writes log lines, each after the name of who wrote it.
+type printer struct {
+	*terminal
+	out   *bufio.Writer
+	width int // of the longest name so far
+}
+
+func (p *printer) line(l api.LogLine, now bool) error {
+	who := copyName(l.Task, l.Index, l.Node)
+	if l.Stream == "mn" { // not of the task, but about its log
+		p.say("%s: %s", who, l.Line)
+		return nil
+	}
+	n := utf8.RuneCountInString(who)
+	p.width = max(p.width, n)
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, who)
+	tint := tints[h.Sum32()%uint32(len(tints))]
+	_, err := p.out.WriteString(p.paint(tint, who+strings.Repeat(" ", p.width-n)+" |") + " " + l.Line + "\n")
+	if now && err == nil {
+		err = p.out.Flush()
+	}
+	return err
+}
+
+func (p *printer) close(err error) error { return errors.Join(err, p.out.Flush()) }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mn/mesh/api"
+)
+
+func (c *command) nodeCommand() *cobra.Command {
+	return group("node", "See the machines of the mesh", c.nodeList(), c.nodeStatus())
+}
+
+func (c *command) nodeList() *cobra.Command {
+	var again bool
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the nodes, what they have and what is used",
+		Example: "  mn node ls\n  mn node ls --json | jq -r '.[] | select(.status != \"alive\") | .name'",
+		Args:    needs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return show(c, cmd.Context(), again, client.Nodes, client.WatchNodes, func(nodes []api.Node) {
+				b := newTable("NAME", "ID", "STATUS", "ADDRESS", "CPU", "MEMORY", "DISK", "ELIGIBLE")
+				for _, n := range nodes {
+					eligible := "no"
+					if n.SchedulingEligible {
+						eligible = "yes"
+					}
+					b.add(n.Name, n.ID.Short(), state(n.Status), n.Address,
+						fmt.Sprintf("%v/%v", n.Used.CPU, n.Resources.CPU),
+						fmt.Sprintf("%v/%v", n.Used.Memory, n.Resources.Memory),
+						fmt.Sprintf("%v/%v", n.Used.Disk, n.Resources.Disk), eligible)
+				}
+				c.table(b)
+			})
+		},
+	}
+	watchFlag(cmd, &again)
+	return cmd
+}
+
+func (c *command) nodeStatus() *cobra.Command {
+	var again bool
+	cmd := &cobra.Command{
+		Use:               "status NAME",
+		Short:             "Show a node and what runs on it",
+		Long:              "Show a node and what runs on it. NAME is its name, its id, or the beginning of it.",
+		Example:           "  mn node status box-1",
+		Args:              needs("NAME"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return show(c, cmd.Context(), again,
+				func(ctx context.Context) (api.NodeDetail, error) { return client.Node(ctx, args[0]) },
+				func(ctx context.Context, each func(api.NodeDetail) error) error {
+					return client.WatchNode(ctx, args[0], each)
+				}, c.showNode)
+		},
+	}
+	watchFlag(cmd, &again)
+	return cmd
+}
+
+func (c *command) showNode(n api.NodeDetail) {
+	c.field("node", "%s (%s)", n.Name, n.ID)
+	status := c.paint(stateColour(string(n.Status)), string(n.Status))
+	if n.LostFor > 0 {
+		status += fmt.Sprintf(" for %v", n.LostFor)
+	}
+	c.field("status", "%s", status)
+	c.field("address", "%s", n.Address)
+	c.field("agent", "mn %s on %s/%s, started %s", n.Release, n.OS, n.Arch, ago(n.StartedAt))
+	c.field("role", "%s, drivers %s", n.Role, strings.Join(n.Drivers, ", "))
+	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
+		c.field("label", "%s = %s", k, n.Labels[k])
+	}
+	c.field("cpu", "%v of %v cores used", n.Used.CPU, n.Resources.CPU)
+	c.field("memory", "%v of %v used", n.Used.Memory, n.Resources.Memory)
+	c.field("disk", "%v of %v used", n.Used.Disk, n.Resources.Disk)
+	if len(n.Allocations) > 0 {
+		c.printf("\n")
+		c.table(c.allocTable(n.Allocations, true))
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"mn/configs"
+	"mn/mesh/api"
+)
+
+func (c *command) jobPlan() *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan FILE|DIR",
+		Short: "Say what running a job would do, and do nothing",
+		Long: `Say which copies would be placed where, which stopped and which kept, and give a
+verdict: runnable_now; runnable_later, when it would fit if the mesh were empty; or
+not_runnable.`,
+		Example:           "  mn job plan job.toml\n  mn job plan job.toml --json | jq -r .verdict",
+		Args:              needs("FILE"),
+		ValidArgsFunction: jobFiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			job, err := configs.ReadJob(args[0])
+			if err != nil {
+				return err
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			plan, err := client.Plan(cmd.Context(), *job)
+			if err != nil {
+				return err
+			}
+			return c.result(plan, func() { c.showPlan(plan) })
+		},
+	}
+}
+
+func (c *command) showPlan(p api.Plan) {
+	c.field("job", "%s", p.ID)
+	if p.Changed {
+		c.field("version", "%d, new", p.Version)
+	} else {
+		c.field("version", "%d, as submitted", p.Version)
+	}
+	c.field("verdict", "%s", c.paint(stateColour(string(p.Verdict)), string(p.Verdict)))
+	c.field("keep", "%d copies", p.Keep)
+	b := newTable("DO", "COPY", "NODE", "WHY")
+	for _, s := range p.Stop {
+		b.add("stop", copyIndex(s.Group, s.Index), s.Node, s.Reason)
+	}
+	for _, s := range p.Place {
+		b.add("place", copyIndex(s.Group, s.Index), s.Node, s.Reason)
+	}
+	if len(b.rows) > 0 {
+		c.printf("\n")
+		c.table(b)
+	}
+	for _, blocked := range p.Blocked {
+		c.printf("\n%d of group %s fit on no node now:\n", blocked.Copies, blocked.Group)
+		c.table(whyTable(blocked.Nodes))
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+func (c *command) whyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "why JOB",
+		Short: "Explain where a job runs, or why it does not",
+		Long: `Show for each group of a job what every node said to one more copy: which filter
+refused it, or the score and what it is made of.`,
+		Example:           "  mn why hello",
+		Args:              needs("JOB"),
+		ValidArgsFunction: c.complete(jobNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			why, err := client.Why(cmd.Context(), mesh.JobID(args[0]))
+			if err != nil {
+				return err
+			}
+			return c.result(why, func() { c.showWhy(why) })
+		},
+	}
+}
+
+func (c *command) showWhy(w api.Why) {
+	c.field("job", "%s", w.ID)
+	c.field("status", "%s", c.paint(stateColour(string(w.Status)), string(w.Status)))
+	if w.Text != "" {
+		c.field("reason", "%s", w.Text)
+	}
+	for _, g := range w.Groups {
+		c.printf("\ngroup %s: %d of %d running, %s; each needs %v cores, %v memory, %v disk\n",
+			g.Group, g.Running, g.Count, g.Strategy,
+			g.Resources.CPU, g.Resources.Memory, g.Resources.Disk)
+		c.table(whyTable(g.Nodes))
+	}
+}
+
+// whyTable is each node's part in a placement.
+func whyTable(nodes []api.WhyNode) *table {
+	b := newTable("NODE", "COPIES", "FITS", "SCORE", "WHY")
+	for _, n := range nodes {
+		if !n.Fits {
+			b.add(n.Node, n.Copies, state("no"), "", refusal(n))
+			continue
+		}
+		var terms []string
+		for _, t := range n.Terms {
+			terms = append(terms, fmt.Sprintf("%s %.2f", t.Name, t.Value))
+		}
+		b.add(n.Node, n.Copies, state("yes"), fmt.Sprintf("%.2f", n.Score), strings.Join(terms, ", "))
+	}
+	return b
+}
+
+// refusal is the filter's name and its reason, if that does not name it anyway.
+func refusal(n api.WhyNode) string {
+	if n.Filter == "" || strings.HasPrefix(n.Reason, n.Filter) {
+		return n.Reason
+	}
+	return n.Filter + ": " + n.Reason
+}
+
+// copyIndex names a copy that has no node yet: web[2].
+func copyIndex(group string, index int) string { return fmt.Sprintf("%s[%d]", group, index) }
