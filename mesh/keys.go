@@ -11,6 +11,7 @@ const (
 	PrefixJob      = "job/"      // JobVersion     people
 	PrefixToken    = "token/"    // Token          people
 	PrefixMember   = "member/"   // Member         the peer that admitted it
+	PrefixAway     = "away/"     // Away           whoever stops waiting for a node
 	PrefixNode     = "node/"     // Node           that node
 	PrefixStatus   = "status/"   // Status         the allocation's node
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
@@ -28,6 +29,9 @@ func KeyToken(id string) string { return PrefixToken + id }
 
 // KeyMember is the key of an admission.
 func KeyMember(id NodeID) string { return PrefixMember + string(id) }
+
+// KeyAway is the key of the mark that a node has been away for too long.
+func KeyAway(id NodeID) string { return PrefixAway + string(id) }
 
 // KeyNode is the key of a node's record of itself.
 func KeyNode(id NodeID) string { return PrefixNode + string(id) }

@@ -38,6 +38,15 @@ type Member struct {
 	Token      string    `json:"token,omitempty"` // id of the token it came with
 }
 
+// Away marks a node that nobody waits for any more before deletes are forgotten:
+// it has been out of sight for longer than the horizon. What it still has may
+// be what others have deleted, so it must begin with an empty copy when it is
+// back. The mark goes when it has.
+type Away struct {
+	Node  NodeID    `json:"node"`
+	Since time.Time `json:"since"` // when the mark was set
+}
+
 // Token is a permission to join. The secret itself is never kept, only its hash.
 type Token struct {
 	ID        string    `json:"id"`

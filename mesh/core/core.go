@@ -43,8 +43,11 @@ type Config struct {
 	// JoinGrace is how long after its start a node waits for peers that it has
 	// not seen before it takes them for lost. 10 s if zero.
 	JoinGrace time.Duration
-	Tasks     runner.Facts // what tasks are told about this node
-	Rand      *rand.Rand
+	// Horizon is how long deletes are remembered for a node out of sight.
+	// crdt.Horizon if zero.
+	Horizon time.Duration
+	Tasks   runner.Facts // what tasks are told about this node
+	Rand    *rand.Rand
 }
 
 // Disk is what a core finds when it starts.
@@ -82,6 +85,9 @@ type Core struct {
 func New(now Now, cfg Config, disk Disk) (*Core, error) {
 	if cfg.JoinGrace == 0 {
 		cfg.JoinGrace = 10 * time.Second
+	}
+	if cfg.Horizon == 0 {
+		cfg.Horizon = crdt.Horizon
 	}
 	replica, err := crdt.NewReplica(string(cfg.Self.ID), disk.Replica)
 	if err != nil {
@@ -189,6 +195,9 @@ func (c *Core) handle(ev Event) {
 
 func (c *Core) receive(from mesh.NodeID, m Message) {
 	switch {
+	case m.Stale != nil:
+		c.stale(from, m.Stale)
+	case c.refuseStale(from, &m):
 	case m.Push != nil:
 		c.pushed(from, m.Push)
 	case m.Ack != nil:

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"mn/crdt"
 	"mn/mesh"
 )
 
@@ -160,4 +161,52 @@ func TestSplitJobHealsToOneCopy(t *testing.T) {
 	if l.total() != 2 {
 		t.Fatalf("%v run after healing, want 2\n%s", l.running(), l.events())
 	}
+}
+
+func TestNodeAwayBeyondTheHorizonResurrectsNothing(t *testing.T) {
+	l := newLab(t, 3)
+	for _, h := range l.nodes {
+		h.core.cfg.Horizon = time.Hour
+	}
+	l.after(15 * time.Second)
+	gone := l.nodes[2]
+	l.nodes[0].core.put("test/x", "kept by a newer release", crdt.Fence{})
+	l.step(l.nodes[0], Tick{})
+	l.after(10 * time.Second)
+	if _, ok := gone.core.replica.Get("test/x"); !ok {
+		t.Fatal("the record has not reached the node that goes away")
+	}
+	l.kill(gone, true)
+	l.after(10 * time.Second)
+	l.nodes[0].core.drop("test/x", crdt.Fence{})
+	l.step(l.nodes[0], Tick{})
+	l.after(2 * time.Hour)
+	if n := tombstones(l.nodes[0].core); n != 0 {
+		t.Fatalf("%d deletes are remembered beyond the horizon, want none", n)
+	}
+	l.start(gone)
+	gone.core.cfg.Horizon = time.Hour
+	l.step(gone, Tick{})
+	l.meet(gone)
+	l.after(30 * time.Second)
+	for _, h := range l.nodes {
+		if _, ok := h.core.replica.Get("test/x"); ok {
+			t.Errorf("%s has the deleted record again", h.name)
+		}
+		if h.core.replica.Digest() != l.nodes[0].core.replica.Digest() {
+			t.Errorf("%s differs from n1", h.name)
+		}
+		if len(h.core.records.away) != 0 {
+			t.Errorf("%s still has a mark of absence", h.name)
+		}
+	}
+}
+
+// tombstones counts the deletes that a copy remembers.
+func tombstones(c *Core) int {
+	live := 0
+	for range c.replica.Scan("") {
+		live++
+	}
+	return c.replica.Len() - live
 }

@@ -40,6 +40,7 @@ type Message struct {
 	Release  *Release       `json:"release,omitempty"`
 	Renew    *Renew         `json:"renew,omitempty"`
 	Renewed  *Renewed       `json:"renewed,omitempty"`
+	Stale    *Stale         `json:"stale,omitempty"`
 }
 
 // Push carries new entries at once. Whoever learns from it passes it on while
@@ -83,6 +84,12 @@ type Renew struct {
 type Renewed struct {
 	Allocs []mesh.AllocID `json:"allocs"`
 	Asked  time.Duration  `json:"asked"`
+}
+
+// Stale tells a node that it has been away beyond the horizon: it must empty
+// its copy. Emptied says back that it has.
+type Stale struct {
+	Emptied bool `json:"emptied,omitempty"`
 }
 
 // Reply answers the call with that ID.

@@ -21,6 +21,7 @@ type records struct {
 	nodes    map[mesh.NodeID]mesh.Node
 	members  map[mesh.NodeID]mesh.Member
 	tokens   map[string]mesh.Token
+	away     map[mesh.NodeID]mesh.Away
 }
 
 // decision is a granted Alloc with the stamp that a degraded one refers to.
@@ -38,6 +39,7 @@ func newRecords() *records {
 		nodes:    map[mesh.NodeID]mesh.Node{},
 		members:  map[mesh.NodeID]mesh.Member{},
 		tokens:   map[string]mesh.Token{},
+		away:     map[mesh.NodeID]mesh.Away{},
 	}
 }
 
@@ -86,6 +88,8 @@ func (r *records) apply(e crdt.Entry) touched {
 		return touched{nodes: true}
 	case *mesh.Token:
 		r.tokens[v.ID] = *v
+	case *mesh.Away:
+		r.away[v.Node] = *v
 	}
 	return touched{}
 }
@@ -103,6 +107,8 @@ func (r *records) remove(key string) touched {
 		t := touched{job: r.degraded[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
 		delete(r.degraded, mesh.AllocID(rest))
 		return t
+	case mesh.PrefixAway:
+		delete(r.away, mesh.NodeID(rest))
 	case mesh.PrefixStatus:
 		id, node, _ := strings.Cut(rest, "/")
 		by := r.statuses[mesh.AllocID(id)]
@@ -130,6 +136,8 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Status{}
 	case mesh.PrefixNode:
 		rec = &mesh.Node{}
+	case mesh.PrefixAway:
+		rec = &mesh.Away{}
 	case mesh.PrefixMember:
 		rec = &mesh.Member{}
 	case mesh.PrefixToken:
@@ -169,6 +177,8 @@ func valid(e crdt.Entry) error {
 		key = mesh.KeyMember(v.ID)
 	case *mesh.Token:
 		key = mesh.KeyToken(v.ID)
+	case *mesh.Away:
+		key = mesh.KeyAway(v.Node)
 	case nil:
 		return nil
 	}

@@ -168,24 +168,6 @@ func (c *Core) spread(p *Push, but mesh.NodeID) {
 	}
 }
 
-// collect removes the tombstones that every admitted node has seen. A node
-// that has been away beyond the horizon does not count: it empties its copy
-// before it comes back.
-func (c *Core) collect() {
-	have := []crdt.Seen{c.replica.Seen()}
-	for id := range c.records.members {
-		p := c.peers[id]
-		switch {
-		case id == c.self:
-		case p != nil && p.has != nil:
-			have = append(have, p.has)
-		case c.now.Boot-c.started < crdt.Horizon:
-			return // not heard from since we started
-		}
-	}
-	c.replica.Collect(crdt.Meet(have...))
-}
-
 // A wait is a caller who is told once a write is durable on a peer too.
 type wait struct {
 	reply    Reply

@@ -1,0 +1,77 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// collect forgets the deletes that every admitted node has seen. A node out of
+// sight for longer than the horizon is waited for no more: it is marked as
+// away, and from the next time on it does not count.
+func (c *Core) collect() {
+	have := []crdt.Seen{c.replica.Seen()}
+	complete := true
+	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
+		p := c.peers[id]
+		since := c.started
+		if p != nil {
+			since = p.since
+		}
+		_, marked := c.records.away[id]
+		switch {
+		case id == c.self || marked:
+		case p != nil && p.liveness == mesh.Alive:
+			have = append(have, p.has) // nothing, before it has said what it has
+		case c.now.Boot-since >= c.cfg.Horizon:
+			c.put(mesh.KeyAway(id), mesh.Away{Node: id, Since: c.now.Wall.UTC()}, crdt.Fence{})
+			complete = false // the mark spreads before anything is forgotten
+		case p != nil:
+			have = append(have, p.has)
+		default:
+			complete = false // not heard of since we started
+		}
+	}
+	if complete {
+		c.replica.Collect(crdt.Meet(have...))
+	}
+}
+
+// refuseStale refuses data from a node that is marked as away, and tells it.
+// What it has may have been deleted, and the delete forgotten.
+func (c *Core) refuseStale(from mesh.NodeID, m *Message) bool {
+	if _, marked := c.records.away[from]; !marked || from == c.self {
+		return false
+	}
+	if m.Push == nil && m.Sync == nil && m.Answer == nil {
+		return false
+	}
+	c.send(from, Message{Stale: &Stale{}})
+	return true
+}
+
+// stale empties this node's copy because a peer says that it was away for too
+// long; what it runs goes on until the copy is filled again. A peer that has
+// done so is no longer marked.
+func (c *Core) stale(from mesh.NodeID, s *Stale) {
+	if s.Emptied {
+		c.drop(mesh.KeyAway(from), crdt.Fence{})
+		c.send(from, Message{Sync: ptr(c.replica.Request())})
+		return
+	}
+	c.event(mesh.Event{Kind: mesh.RecordRefused, Peer: from, Text: fmt.Sprintf(
+		"this node was away beyond %v: it empties its copy of %d records and takes the mesh's",
+		c.cfg.Horizon, c.replica.Len())})
+	c.replica.Reset()
+	c.records, c.view, c.fresh = newRecords(), nil, nil
+	c.sync.settled = false
+	c.describe()
+	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
+		c.putStatus(c.tend.copies[id].Status())
+	}
+	c.send(from, Message{Stale: &Stale{Emptied: true}})
+	c.send(from, Message{Sync: ptr(c.replica.Request())})
+}
