@@ -15,7 +15,7 @@ import (
 type decoder struct {
 	file   string
 	places *places
-	syntax bool // the file is no TOML; nothing else is known of it
+	syntax bool     // the file is no TOML; nothing else is known of it
 	tasks  []string // their names, for messages
 	faults []fault
 	wrong  []string // paths at which something is wrong already
