@@ -98,6 +98,9 @@ func (m *mesh) step(t *rapid.T) {
 	fence := Fence{Ballot: rapid.Uint64Range(0, 1).Draw(t, "ballot")}
 	switch rapid.IntRange(0, 11).Draw(t, "do") {
 	case 0, 1:
+		if m.forgotten(n, key, fence) {
+			return
+		}
 		m.wrote(t, i, n.Put(key, []byte(key+fmt.Sprint(len(m.written))), fence, m.wall.Add(n.ahead)))
 	case 2:
 		if e, ok := n.Delete(key, fence, m.wall.Add(n.ahead)); ok {
@@ -125,6 +128,15 @@ func (m *mesh) step(t *rapid.T) {
 	case 11:
 		m.reset(i)
 	}
+}
+
+// forgotten says whether a write would be below a tombstone that the node no
+// longer has. It is a new write to those that have collected the tombstone, and
+// a lost one to the others: nothing can be said of its end.
+func (m *mesh) forgotten(n *meshNode, key string, fence Fence) bool {
+	h, ok := fold(m.written)[key]
+	return ok && h.Deleted && n.items[key] == nil &&
+		(fence.Compare(h.Fence) < 0 || wallMillis(m.wall.Add(n.ahead)) <= h.Stamp.Wall)
 }
 
 // collect removes tombstones as a node does it: by what the others said last.

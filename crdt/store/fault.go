@@ -53,10 +53,6 @@ func fileIn(message, dir string) string {
 	return filepath.Join(dir, name)
 }
 
-func isLocked(err error) bool {
-	return strings.Contains(err.Error(), "Cannot acquire directory lock")
-}
-
 // SpaceError refuses to write to a disk that is nearly full.
 type SpaceError struct {
 	Dir  string

@@ -77,8 +77,11 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 		return nil, fmt.Errorf("open store %q: %w", dir, err)
 	}
 	s = &Store{dir: dir, log: log}
+	if s.mark, err = openWatermark(filepath.Join(dir, "commits")); err != nil {
+		return nil, fmt.Errorf("open store %q: %w", dir, err)
+	}
 	if err := s.openBadger(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.mark.close())
 	}
 	if err := s.begin(); err != nil {
 		return nil, errors.Join(s.damaged(err), s.Close())
@@ -86,16 +89,22 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 	return s, nil
 }
 
-func (s *Store) openBadger() (err error) {
-	defer guard(&err)
-	s.db, err = badger.Open(settings(s.dir, s.log))
-	switch {
-	case err == nil:
-		return nil
-	case isLocked(err):
-		return fmt.Errorf("open store %q: another process has it open: one agent per directory", s.dir)
+func (s *Store) openBadger() error {
+	if err := mend(s.dir, s.log); err != nil {
+		return err
 	}
-	return s.damaged(err)
+	if err := s.verify(); err != nil {
+		return err
+	}
+	var err error
+	func() {
+		defer guard(&err)
+		s.db, err = badger.Open(settings(s.dir, s.log))
+	}()
+	if err != nil {
+		return s.damaged(err)
+	}
+	return nil
 }
 
 func settings(dir string, log *slog.Logger) badger.Options {
@@ -126,9 +135,6 @@ func (s *Store) begin() (err error) {
 		return err
 	}
 	if err := s.readMeta(); err != nil {
-		return err
-	}
-	if s.mark, err = openWatermark(filepath.Join(s.dir, "commits")); err != nil {
 		return err
 	}
 	ops := []op{}
@@ -206,11 +212,9 @@ func (s *Store) Close() (err error) {
 	}
 	s.closed = true
 	defer guard(&err)
-	if s.mark != nil {
-		err = s.mark.close()
-	}
-	if cerr := s.db.Close(); cerr != nil || err != nil {
-		return fmt.Errorf("close store %q: %w", s.dir, errors.Join(err, cerr))
+	// The watermark goes last: with it goes the lock of the directory.
+	if err := errors.Join(s.db.Close(), s.mark.close()); err != nil {
+		return fmt.Errorf("close store %q: %w", s.dir, err)
 	}
 	return nil
 }

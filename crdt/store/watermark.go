@@ -7,11 +7,13 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"syscall"
 )
 
 // watermark is a file with the number of commits. It is written after each
 // commit and not synced, so after a power cut it may be behind; never ahead. If
-// it is ahead, then commits that were acknowledged are gone.
+// it is ahead, then commits that were acknowledged are gone. Whoever has it
+// open, has the directory.
 type watermark struct {
 	file  *os.File
 	found uint64
@@ -23,6 +25,12 @@ func openWatermark(path string) (*watermark, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the commit count: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errors.New("another process has it open, and a directory is for one agent")
+		}
+		return nil, errors.Join(err, f.Close())
 	}
 	w := &watermark{file: f}
 	var b [watermarkSize]byte
