@@ -97,37 +97,31 @@ type found struct {
 // it has left running is killed, and the record is written for it.
 func (d *Driver) inspect(k key) (found, error) {
 	var f found
-	lock, err := d.root.OpenFile(k.file(supervise.LockFile), os.O_RDWR, 0)
+	file, err := d.root.OpenFile(k.file(supervise.StateFile), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil // no supervisor has ever got that far
 	}
 	if err != nil {
-		return f, fmt.Errorf("open lock of task %s: %w", k, err)
+		return f, fmt.Errorf("open state of task %s: %w", k, err)
 	}
-	defer lock.Close()
-	if f.live, err = supervise.Lock(lock); err != nil {
+	defer file.Close()
+	if f.live, err = supervise.Lock(file); err != nil {
 		return f, err
 	}
-	if err := d.readRecord(k, supervise.StartFile, &f.start); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	state, err := supervise.ReadState(file)
+	if err != nil && !f.live {
 		return f, fmt.Errorf("task %s: %w", k, err)
 	}
-	if f.live || f.start.Attempt == 0 {
-		return f, nil
+	f.start, f.exit = state.Start, state.Exit
+	if !f.live && f.exit == nil && f.start.Attempt > 0 {
+		f.exit = d.bury(k, file, f.start)
 	}
-	var exit supervise.Exit
-	if err := d.readRecord(k, supervise.ExitFile, &exit); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		d.cfg.Log.Error("read end of task", "task", k.String(), "error", err)
-	}
-	if exit.Attempt < f.start.Attempt {
-		exit = d.bury(k, f.start)
-	}
-	f.exit = &exit
 	return f, nil
 }
 
 // bury ends an attempt whose supervisor died.
-func (d *Driver) bury(k key, start supervise.Start) supervise.Exit {
-	exit := supervise.Exit{
+func (d *Driver) bury(k key, file *os.File, start supervise.Start) *supervise.Exit {
+	exit := &supervise.Exit{
 		Attempt: start.Attempt, Started: true, PID: start.PID, StartedAt: start.At,
 		Code: -1, At: time.Now(), Err: "lost with the previous boot of the machine",
 	}
@@ -135,7 +129,7 @@ func (d *Driver) bury(k key, start supervise.Start) supervise.Exit {
 		exit.Err = "its supervisor died"
 		d.killLeft(k, start)
 	}
-	if err := d.writeRecord(k, supervise.ExitFile, exit); err != nil {
+	if err := supervise.WriteState(file, supervise.State{Start: start, Exit: exit}); err != nil {
 		d.cfg.Log.Error("record end of task", "task", k.String(), "error", err)
 	}
 	return exit

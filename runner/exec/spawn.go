@@ -2,6 +2,7 @@ package exec
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -36,20 +37,24 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	}
 	r = bufio.NewReaderSize(c, lineMax)
 	c.SetReadDeadline(time.Now().Add(startTimeout))
-	var start supervise.Start
-	if err := readLine(r, &start); err == nil && start.PID != 0 {
+	hello, err := readHello(r)
+	switch {
+	case err == nil && hello.Err == "":
 		c.SetReadDeadline(time.Time{})
 		if !t.attach(c) {
 			return nil, o, os.ErrClosed
 		}
-		return r, running(t.key, runner.Started, start), nil
-	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		return r, running(t.key, runner.Started, hello.Start), nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		// It may hang in a disk that does not answer. It must not start the
 		// task after we have said that it did not.
 		syscall.Kill(t.child, syscall.SIGKILL)
 	}
 	c.Close()
 	t.reap()
+	if hello.Err != "" {
+		return nil, o, errors.New(hello.Err)
+	}
 	if r, o, err, ok := t.before(s.Attempt); ok {
 		return r, o, err
 	}
@@ -57,6 +62,19 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 		return nil, o, errors.New(words)
 	}
 	return nil, o, errors.New("its supervisor ended before it had started the task")
+}
+
+// hello is the first that a supervisor says: that the task runs, or why it
+// could not be started.
+type hello struct {
+	supervise.Start
+	Err string `json:"error"`
+}
+
+func readHello(r *bufio.Reader) (hello, error) {
+	var h hello
+	err := readLine(r, &h)
+	return h, err
 }
 
 // before says what has become of the attempt, if it has been started before.
@@ -105,7 +123,23 @@ func (d *Driver) prepare(k key, s runner.Spec) (supervise.Spec, error) {
 	if err := d.makeFolders(k, spec.User); err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
 	}
-	return spec, d.writeRecord(k, supervise.SpecFile, spec)
+	return spec, d.writeSpec(k, spec)
+}
+
+// writeSpec replaces the spec of a task whole. It may hold secrets.
+func (d *Driver) writeSpec(k key, spec supervise.Spec) error {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode what to start: %w", err)
+	}
+	next := k.file(supervise.SpecFile + ".next")
+	if err := d.root.WriteFile(next, text, 0o600); err != nil {
+		return fmt.Errorf("write what to start: %w", err)
+	}
+	if err := d.root.Rename(next, k.file(supervise.SpecFile)); err != nil {
+		return fmt.Errorf("write what to start: %w", err)
+	}
+	return nil
 }
 
 // mark is what every process of a task has in its environment, unless it has

@@ -18,7 +18,7 @@ import (
 // lineMax bounds a record that a supervisor sends; lookEvery is how often a
 // supervisor that cannot be talked to is looked after.
 const (
-	lineMax   = 64 << 10
+	lineMax   = 8 << 10
 	lookEvery = 250 * time.Millisecond
 )
 
@@ -263,35 +263,9 @@ func (d *Driver) lastWords(k key) string {
 	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
-// readRecord reads a record of a task's folder.
-func (d *Driver) readRecord(k key, name string, record any) error {
-	f, err := d.root.Open(k.file(name))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return supervise.DecodeRecord(f, record)
-}
-
-// writeRecord replaces a record of a task's folder whole.
-func (d *Driver) writeRecord(k key, name string, record any) error {
-	text, err := json.Marshal(record)
-	if err != nil {
-		return fmt.Errorf("encode record %q: %w", name, err)
-	}
-	next := k.file(name + ".next")
-	if err := d.root.WriteFile(next, text, 0o600); err != nil {
-		return fmt.Errorf("write record: %w", err)
-	}
-	if err := d.root.Rename(next, k.file(name)); err != nil {
-		return fmt.Errorf("write record: %w", err)
-	}
-	return nil
-}
-
 // held says whether a supervisor of the task lives.
 func (d *Driver) held(k key) (bool, error) {
-	f, err := d.root.OpenFile(k.file(supervise.LockFile), os.O_RDWR, 0)
+	f, err := d.root.OpenFile(k.file(supervise.StateFile), os.O_RDWR, 0)
 	if err != nil {
 		return false, err
 	}

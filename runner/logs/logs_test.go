@@ -276,7 +276,7 @@ func smallDisk(t *testing.T, size int) string {
 }
 
 func TestWriterWithoutFolderDropsAndCounts(t *testing.T) {
-	w := NewWriter(filepath.Join(t.TempDir(), "missing"), Stdout, DefaultLimits())
+	w := NewWriter(filepath.Join(t.TempDir(), "missing", "logs"), Stdout, DefaultLimits())
 	write(t, w, "lost\n")
 	if w.Dropped() != 5 {
 		t.Errorf("dropped %d bytes, want 5", w.Dropped())

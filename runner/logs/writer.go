@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -29,8 +30,8 @@ type Writer struct {
 
 var _ io.WriteCloser = (*Writer)(nil)
 
-// NewWriter makes the writer of a stream of the log in dir, which must exist.
-// It goes on behind what is already there.
+// NewWriter makes the writer of a stream of the log in dir. It goes on behind
+// what is already there; the folder is made when there is something to write.
 func NewWriter(dir, stream string, l Limits) *Writer {
 	return &Writer{dir: dir, stream: stream, limits: l}
 }
@@ -126,7 +127,11 @@ func (w *Writer) rotate() {
 // use makes n the current file, and leaves none if it cannot be opened.
 func (w *Writer) use(n int) {
 	name := filepath.Join(w.dir, fileName(w.stream, n))
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+	const flags = os.O_CREATE | os.O_WRONLY | os.O_APPEND
+	f, err := os.OpenFile(name, flags, 0o640)
+	if errors.Is(err, os.ErrNotExist) && os.Mkdir(w.dir, 0o750) == nil {
+		f, err = os.OpenFile(name, flags, 0o640)
+	}
 	if err != nil {
 		w.file = nil
 		return

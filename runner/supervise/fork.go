@@ -72,10 +72,6 @@ type output struct{ stdout, stderr *pump }
 
 // openOutput makes the pipes of a task.
 func openOutput() (*output, error) {
-	if err := os.Mkdir(logsName, 0o750); err != nil && !errors.Is(err, os.ErrExist) {
-		// A log that cannot be written is a log that drops everything.
-		fmt.Fprintf(os.Stderr, "mn supervise: make log folder: %v\n", err)
-	}
 	stdout, err := newPump(logs.Stdout)
 	if err != nil {
 		return nil, err

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -16,17 +16,19 @@ import (
 // The files of a task's folder.
 const (
 	SpecFile   = "spec.json"    // Spec: what to start; by the agent
-	StartFile  = "started.json" // Start: which attempt was started last
-	ExitFile   = "exit.json"    // Exit: how the attempt before or this one ended
+	StateFile  = "state.json"   // State; locked by the supervisor as long as it lives
 	SocketFile = "control.sock" // for agents that come later
-	ErrorFile  = "error.log"    // what a supervisor says before it has a task
-	LockFile   = "lock"         // held by the supervisor as long as it lives
+	ErrorFile  = "error.log"    // what a supervisor says that has nobody to tell
 	logsName   = "logs"
 )
 
-// recordMax bounds a record: command and environment of a task have a limit of
-// the kernel's below that.
-const recordMax = 4 << 20
+// Bounds of records. Command and environment of a task have a limit of the
+// kernel's below that of a Spec.
+const (
+	specMax  = 4 << 20
+	stateMax = 4096 // the size of every state file
+	errMax   = 1024 // of Exit.Err
+)
 
 // Spec is what to start. The agent has settled everything that takes knowledge
 // of users, jobs or nodes.
@@ -46,6 +48,14 @@ type User struct {
 	UID    uint32   `json:"uid"`
 	GID    uint32   `json:"gid"`
 	Groups []uint32 `json:"groups,omitempty"`
+}
+
+// State is what has become of the latest attempt. The file has the same size
+// from the beginning: on a full disk a start is refused, but an end that
+// happened can still be recorded.
+type State struct {
+	Start Start `json:"start"`
+	Exit  *Exit `json:"exit,omitempty"` // nil while it runs, or if its supervisor died
 }
 
 // Start is on record before the task exists, without PID, and again when it
@@ -75,24 +85,38 @@ type Exit struct {
 	Err       string    `json:"error,omitempty"`
 }
 
-// readRecord reads a record of the current folder.
-func readRecord(name string, record any) error {
-	f, err := os.Open(name)
+// readSpec reads what to start from the current folder.
+func readSpec() (Spec, error) {
+	var spec Spec
+	f, err := os.Open(SpecFile)
 	if err != nil {
-		return fmt.Errorf("read record: %w", err)
+		return spec, fmt.Errorf("read what to start: %w", err)
 	}
 	defer f.Close()
-	return DecodeRecord(f, record)
+	return spec, decode(f, specMax, &spec)
 }
 
-// DecodeRecord reads a record of bounded size.
-func DecodeRecord(r io.Reader, record any) error {
-	text, err := io.ReadAll(io.LimitReader(r, recordMax+1))
+// ReadState reads the state of a task. An empty file is that of a supervisor
+// that has not got further: the zero State.
+func ReadState(f *os.File) (State, error) {
+	var s State
+	info, err := f.Stat()
+	if err != nil {
+		return s, fmt.Errorf("read state of task: %w", err)
+	}
+	if info.Size() == 0 {
+		return s, nil
+	}
+	return s, decode(io.NewSectionReader(f, 0, stateMax), stateMax, &s)
+}
+
+func decode(r io.Reader, limit int64, record any) error {
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return fmt.Errorf("read record: %w", err)
 	}
-	if len(text) > recordMax {
-		return fmt.Errorf("read record: larger than %d bytes", recordMax)
+	if int64(len(text)) > limit {
+		return fmt.Errorf("read record: larger than %d bytes", limit)
 	}
 	if err := json.Unmarshal(text, record); err != nil {
 		return fmt.Errorf("decode record %T: %w", record, err)
@@ -100,47 +124,39 @@ func DecodeRecord(r io.Reader, record any) error {
 	return nil
 }
 
-// writeRecord replaces a record whole. It is durable if that is asked for: a
-// crash of the agent loses nothing either way, and after a power cut only the
-// end of a task is worth knowing.
-func writeRecord(name string, record any, durable bool) error {
-	text, err := json.Marshal(record)
+// WriteState replaces the state of a task, in one write of the whole file. Its
+// lock must be held. The end is durable when it returns: after a power cut only
+// that is worth knowing.
+func WriteState(f *os.File, s State) error {
+	if s.Exit != nil && len(s.Exit.Err) > errMax {
+		exit := *s.Exit
+		exit.Err = strings.ToValidUTF8(exit.Err[:errMax], "") + "..."
+		s.Exit = &exit
+	}
+	text, err := json.Marshal(s)
 	if err != nil {
-		return fmt.Errorf("encode record %q: %w", name, err)
+		return fmt.Errorf("encode state of task: %w", err)
 	}
-	next := name + ".next"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write record: %w", err)
+	if len(text) >= stateMax {
+		return fmt.Errorf("encode state of task: larger than %d bytes", stateMax)
 	}
-	_, err = f.Write(append(text, '\n'))
-	if err == nil && durable {
-		err = f.Sync()
+	page := bytes.Repeat([]byte(" "), stateMax)
+	copy(page, text)
+	page[stateMax-1] = '\n'
+	if _, err := f.WriteAt(page, 0); err != nil {
+		return fmt.Errorf("write state of task: %w", err)
 	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(next, name)
+	if s.Exit == nil {
+		return nil
 	}
-	if err == nil && durable {
-		err = syncFolder(filepath.Dir(name))
-	}
-	if err != nil {
-		return fmt.Errorf("write record: %w", err)
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("write state of task: %w", err)
 	}
 	return nil
 }
 
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// Lock takes the lock of a task's folder, f being its LockFile, and says whether
-// a supervisor that lives has it. Closing the file lets the lock go.
+// Lock takes the lock of a task, f being its StateFile, and says whether a
+// supervisor that lives has it. Closing the file lets the lock go.
 func Lock(f *os.File) (held bool, err error) {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -5,9 +5,9 @@
 // It starts the task, writes its output to rotated files, stops it when it is
 // told to or when its lease ends, sees to it that nothing the task has started
 // stays behind, and leaves a record of the end. The agent may die and return at
-// any time: everything it needs to know is in files of the task's folder
-// (record.go), and whether the supervisor lives is answered by the lock on one
-// of them, which the kernel lets go whatever happens.
+// any time: everything it needs to know is in a file of the task's folder
+// (record.go), and whether the supervisor lives is answered by the lock on that
+// file, which the kernel lets go whatever happens.
 //
 // What it holds to:
 //
@@ -25,7 +25,6 @@
 package supervise
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -59,62 +58,60 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "usage: mn supervise FOLDER [FD]")
 		return 2
 	}
-	if err := run(args); err != nil {
+	var agent *os.File
+	if len(args) == 2 {
+		fd, err := strconv.ParseUint(args[1], 10, 16)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "mn supervise: %q is no file number\n", args[1])
+			return 2
+		}
+		syscall.CloseOnExec(int(fd))
+		agent = os.NewFile(uintptr(fd), "agent")
+	}
+	if err := run(args[0], agent); err != nil {
 		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+		if agent != nil {
+			agent.Write(encode(Exit{Err: err.Error()}))
+		}
 		return 1
 	}
 	return 0
 }
 
-// run supervises the attempt that the folder's spec describes.
-func run(args []string) error {
-	var agent *os.File
-	if len(args) == 2 {
-		fd, err := strconv.ParseUint(args[1], 10, 16)
-		if err != nil {
-			return fmt.Errorf("read file number %q: %w", args[1], err)
-		}
-		syscall.CloseOnExec(int(fd))
-		agent = os.NewFile(uintptr(fd), "agent")
-	}
-	if err := os.Chdir(args[0]); err != nil {
+// run supervises the attempt that the spec in a folder describes. An error says
+// that nothing was started.
+func run(folder string, agent *os.File) error {
+	if err := os.Chdir(folder); err != nil {
 		return fmt.Errorf("enter task folder: %w", err)
 	}
-	lock, err := os.OpenFile(LockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(StateFile, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("open lock: %w", err)
+		return fmt.Errorf("open state of task: %w", err)
 	}
-	defer lock.Close()
-	if held, err := Lock(lock); err != nil || held {
+	defer file.Close()
+	if held, err := Lock(file); err != nil || held {
 		return err // held: another supervisor has it in hand, the agent will find it
 	}
-	var spec Spec
-	if err := readRecord(SpecFile, &spec); err != nil {
-		return err
-	}
-	if over, err := startedBefore(spec.Attempt); err != nil || over {
-		return err
-	}
-	s, err := newSupervisor(spec, lock)
+	spec, err := readSpec()
 	if err != nil {
 		return err
 	}
-	return s.run(agent)
-}
-
-// startedBefore says whether an attempt, or a later one, was started before.
-func startedBefore(attempt int) (bool, error) {
-	var start Start
-	if err := readRecord(StartFile, &start); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return false, err
+	state, err := ReadState(file)
+	if err != nil || state.Start.Attempt >= spec.Attempt {
+		return err // it was started before: the agent will find what became of it
 	}
-	return start.Attempt >= attempt, nil
+	s, err := newSupervisor(spec, file)
+	if err != nil {
+		return err
+	}
+	s.run(agent)
+	return nil
 }
 
 // supervisor is the life of one attempt.
 type supervisor struct {
 	spec    Spec
-	lock    *os.File
+	file    *os.File // the state, locked
 	start   Start
 	exit    Exit
 	output  *output
@@ -128,18 +125,18 @@ type supervisor struct {
 	killed  bool
 }
 
-func newSupervisor(spec Spec, lock *os.File) (*supervisor, error) {
+func newSupervisor(spec Spec, file *os.File) (*supervisor, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become subreaper: %w", err)
 	}
-	s := &supervisor{spec: spec, lock: lock}
+	s := &supervisor{spec: spec, file: file}
 	s.start = Start{Attempt: spec.Attempt, Boot: spec.Boot, Supervisor: os.Getpid(), At: time.Now()}
 	s.exit = Exit{Attempt: spec.Attempt, StartedAt: s.start.At}
-	return s, writeRecord(StartFile, s.start, false)
+	return s, WriteState(file, State{Start: s.start})
 }
 
 // run starts the task and stays with it to the end.
-func (s *supervisor) run(agent *os.File) error {
+func (s *supervisor) run(agent *os.File) {
 	// A supervisor that is told to end ends its task first. A closed terminal
 	// means nothing to it; to ignore those signals would make the task ignore
 	// them too, so they are caught and left lying.
@@ -150,7 +147,8 @@ func (s *supervisor) run(agent *os.File) error {
 	s.control = newControl(agent)
 	if err := s.launch(); err != nil {
 		s.exit.Err, s.exit.Code = err.Error(), -1
-		return s.finish()
+		s.finish()
+		return
 	}
 	s.control.begin(s.start)
 	if err := s.control.listen(); err != nil {
@@ -162,7 +160,7 @@ func (s *supervisor) run(agent *os.File) error {
 	s.loop(term)
 	s.exit.OOM = s.exit.Signal == int(syscall.SIGKILL) && !s.killed && oomKills() > oom
 	s.exit.Dropped = s.output.wait(pumpTimeout)
-	return s.finish()
+	s.finish()
 }
 
 // launch starts the task's first process.
@@ -182,7 +180,7 @@ func (s *supervisor) launch() error {
 	s.start.PIDStart, _ = StartTicks(pid) // the child cannot be reaped before we do
 	s.exit.Started, s.exit.PID, s.exit.StartedAt = true, pid, s.start.At
 	s.reaper = newReaper(pid)
-	if err := writeRecord(StartFile, s.start, false); err != nil {
+	if err := WriteState(s.file, State{Start: s.start}); err != nil {
 		// It runs, and the attempt is on record: that must do.
 		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
 	}
@@ -273,16 +271,17 @@ func (s *supervisor) killAll() {
 }
 
 // finish puts the end on record and tells the agent.
-func (s *supervisor) finish() error {
+func (s *supervisor) finish() {
 	if s.exit.At.IsZero() {
 		s.exit.At = time.Now()
 	}
 	os.Remove(SocketFile)
-	err := writeRecord(ExitFile, s.exit, true)
+	if err := WriteState(s.file, State{Start: s.start, Exit: &s.exit}); err != nil {
+		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+	}
 	// An agent that hears of the end may start the next attempt at once.
-	s.lock.Close()
+	s.file.Close()
 	s.control.end(s.exit)
-	return err
 }
 
 // oomKills counts the processes that this kernel has killed for want of memory.
