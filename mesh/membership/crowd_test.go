@@ -232,12 +232,13 @@ func (c *crowd) start(i int, addr string, seeds ...string) *node {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	peers := slices.Clone(c.ids)
 	conf := Config{
 		Self: id, Profile: c.profile, Keyring: testKeyring, Book: book, Seeds: seeds,
 		Transport: c.air.plug(string(id), addr),
 		Vitals:    Vitals{Name: "name-" + string(id), Address: addr, Boot: "boot", Role: mesh.Worker},
-		Peers:     func() []mesh.NodeID { return c.ids },
-		Admitted:  func(id mesh.NodeID) bool { return slices.Contains(c.ids, id) },
+		Peers:     func() []mesh.NodeID { return peers },
+		Admitted:  func(id mesh.NodeID) bool { return slices.Contains(peers, id) },
 		Log:       slog.New(slog.DiscardHandler),
 	}
 	if c.lan {

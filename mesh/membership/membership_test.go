@@ -16,12 +16,14 @@ func TestACrashIsKnownToAllInTime(t *testing.T) {
 		nodes   int
 		limit   time.Duration
 	}{
-		{Lab, 3, 2900 * time.Millisecond},
-		{Lab, 5, 2900 * time.Millisecond},
-		{Lab, 10, 3000 * time.Millisecond},
-		{Fast, 3, 650 * time.Millisecond},
-		{Fast, 5, 700 * time.Millisecond},
-		{Fast, 10, 750 * time.Millisecond},
+		// How long nobody happens to probe the dead node is a matter of chance:
+		// a round of probes at worst, half of one with a few in ten thousand.
+		{Lab, 3, 3 * time.Second},
+		{Lab, 5, 3500 * time.Millisecond},
+		{Lab, 10, 4 * time.Second},
+		{Fast, 3, 700 * time.Millisecond},
+		{Fast, 5, 900 * time.Millisecond},
+		{Fast, 10, time.Second},
 	} {
 		t.Run(fmt.Sprintf("%s of %d", c.profile, c.nodes), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
