@@ -215,7 +215,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return mesh.Faultf(mesh.Denied, "no permission to use %q", c.to)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return mesh.Faultf(mesh.Unavailable, "no agent answers at %q", c.to)
+		return mesh.Faultf(mesh.Unavailable, "no agent answers at %q", c.to).
+			Hint("mn agent runs one; --data or --addr, or MN_DATA or MN_ADDR, choose which to ask")
 	case errors.Is(err, context.DeadlineExceeded):
 		return mesh.Faultf(mesh.Unavailable, "the agent at %q did not answer in time", c.to)
 	}

@@ -89,8 +89,7 @@ func (s *Server) Serve(l net.Listener, door Door) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		l.Close()
-		return http.ErrServerClosed
+		return l.Close()
 	}
 	s.running = append(s.running, h)
 	s.mu.Unlock()
@@ -122,6 +121,11 @@ func (s *Server) Close() error {
 func (s *Server) handler(door Door) http.Handler {
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, BodyMax)
+		if r.ContentLength != 0 {
+			// It holds for what is left of a body that is refused, too: the server
+			// reads that to its end before it closes the connection.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
+		}
 		s.mux.ServeHTTP(w, r)
 	}))
 	if door == Loopback {
@@ -193,6 +197,9 @@ func serve[Req, Reply any](
 // parameters.
 func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 	if r.Method != http.MethodPost {
+		if r.ContentLength != 0 {
+			return mesh.Faultf(mesh.Invalid, "a %s has no body", r.Method)
+		}
 		return invalid(readParams(req, func(name string) string {
 			if v := r.PathValue(name); v != "" {
 				return v
@@ -205,10 +212,6 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 		return mesh.Faultf(mesh.Invalid, "content type %q is not application/json",
 			r.Header.Get("Content-Type"))
 	}
-	// The deadline is for the body alone: it would end a stream that follows.
-	body := http.NewResponseController(w)
-	_ = body.SetReadDeadline(time.Now().Add(bodyWait))
-	defer func() { _ = body.SetReadDeadline(time.Time{}) }()
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(req); err != nil {
@@ -217,6 +220,8 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 	if d.More() {
 		return mesh.Faultf(mesh.Invalid, "read the request: more than one JSON value")
 	}
+	// The deadline was for the body: it would end the request while we work.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return invalid(readParams(req, r.PathValue))
 }
 

@@ -1,0 +1,209 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"mn/mesh"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// Names in JSON are a contract: a script that reads them must not break.
+func TestJSONNamesAreKept(t *testing.T) {
+	_, c := serving(t, newFake(), Socket)
+	ctx := t.Context()
+	job, err1 := c.Job(ctx, "web")
+	jobs, err2 := c.Jobs(ctx)
+	nodes, err3 := c.Nodes(ctx)
+	node, err4 := c.Node(ctx, "n3")
+	alloc, err5 := c.Alloc(ctx, "sum0")
+	history, err6 := c.History(ctx, "web")
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]any{
+		"job": job, "jobs": jobs, "nodes": nodes, "node": node, "alloc": alloc, "history": history,
+	} {
+		got, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", name+".json")
+		if *update {
+			if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got)+"\n" != string(want) {
+			t.Errorf("%s:\ngot:\n%s\nwant:\n%s", name, got, want)
+		}
+	}
+}
+
+func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
+	job := mesh.Job{Name: "a", Tasks: []mesh.Task{{Name: "a", Command: []string{"true"}}}}
+	lines := LogsRequest{Job: "a/b c", Task: "t?&", Alloc: "x", Tail: -1, Follow: true, Local: true}
+	for name, test := range map[string]struct {
+		call func(context.Context, *Client) error
+		want any
+	}{
+		"run": {
+			func(ctx context.Context, c *Client) error { _, err := c.Run(ctx, job); return err }, job,
+		},
+		"plan": {
+			func(ctx context.Context, c *Client) error { _, err := c.Plan(ctx, job); return err }, job,
+		},
+		"stop": {
+			func(ctx context.Context, c *Client) error { _, err := c.Stop(ctx, "a/b"); return err },
+			mesh.JobID("a/b"),
+		},
+		"why": {
+			func(ctx context.Context, c *Client) error { _, err := c.Why(ctx, "100%"); return err },
+			mesh.JobID("100%"),
+		},
+		"logs": {
+			func(ctx context.Context, c *Client) error {
+				return c.Logs(ctx, lines, func(LogLine) error { return nil })
+			}, lines,
+		},
+		"events": {
+			func(ctx context.Context, c *Client) error {
+				return c.Events(ctx, EventsRequest{Job: "a"}, func(mesh.Event) error { return nil })
+			}, EventsRequest{Job: "a"},
+		},
+		"create token": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.CreateToken(ctx, TokenRequest{TTL: mesh.Duration(DefaultTokenTTL), Uses: 2})
+				return err
+			}, TokenRequest{TTL: mesh.Duration(DefaultTokenTTL), Uses: 2},
+		},
+		"revoke token": {
+			func(ctx context.Context, c *Client) error { return c.RevokeToken(ctx, "t/1") }, "t/1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newFake()
+			_, c := serving(t, b, Socket)
+			if err := test.call(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if len(b.asked) != 1 || !reflect.DeepEqual(b.asked[0], test.want) {
+				t.Errorf("got  %+v\nwant %+v", b.asked, test.want)
+			}
+		})
+	}
+}
+
+func TestFaultsTravelWithKindAndHints(t *testing.T) {
+	b := newFake()
+	b.fault = fmt.Errorf("wrapped: %w", mesh.Faultf(mesh.Denied, "not you").Hint("ask %s", "her"))
+	_, c := serving(t, b, Socket)
+	_, one := c.Version(t.Context())
+	many := c.Logs(t.Context(), LogsRequest{Job: "web"}, func(LogLine) error { return nil })
+	watched := c.WatchJobs(t.Context(), func([]JobRow) error { return nil })
+	for _, err := range []error{one, many, watched} {
+		var f *mesh.Fault
+		if !errors.As(err, &f) || f.Kind != mesh.Denied || f.Text != "not you" ||
+			len(f.Hints) != 1 || f.Hints[0] != "ask her" {
+			t.Errorf("got %#v, want the fault that the backend gave", err)
+		}
+	}
+}
+
+func TestAWrongJobIsRefusedBeforeTheBackend(t *testing.T) {
+	b := newFake()
+	_, c := serving(t, b, Socket)
+	_, ran := c.Run(t.Context(), mesh.Job{Name: "bad name", Tasks: []mesh.Task{{Name: "t"}}})
+	_, planned := c.Plan(t.Context(), mesh.Job{Name: "a"})
+	for _, err := range []error{ran, planned, c.Validate(t.Context(), mesh.Job{})} {
+		if mesh.FaultOf(err).Kind != mesh.Invalid {
+			t.Errorf("got %v, want a fault of kind invalid", err)
+		}
+	}
+	if lines := strings.Count(ran.Error(), "\n") + 1; lines != 2 {
+		t.Errorf("got %d lines, want both faults:\n%v", lines, ran)
+	}
+	if len(b.asked) > 0 {
+		t.Errorf("the backend was asked for %v", b.asked)
+	}
+}
+
+func TestTokensAreBounded(t *testing.T) {
+	_, c := serving(t, newFake(), Socket)
+	for _, r := range []TokenRequest{
+		{TTL: -1, Uses: 1}, {TTL: mesh.Duration(MaxTokenTTL) + 1}, {Uses: -1}, {Uses: MaxTokenUses + 1},
+	} {
+		if _, err := c.CreateToken(t.Context(), r); mesh.FaultOf(err).Kind != mesh.Invalid {
+			t.Errorf("%+v: got %v, want a fault of kind invalid", r, err)
+		}
+	}
+	got, err := c.CreateToken(t.Context(), TokenRequest{})
+	if err != nil || got.Uses != DefaultTokenUses {
+		t.Errorf("an empty request: got %+v, %v", got, err)
+	}
+}
+
+func TestTheIndexListsEveryEndpointOnce(t *testing.T) {
+	_, c := serving(t, newFake(), Socket)
+	list, err := c.Endpoints(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, e := range list {
+		if seen[e.Method+e.Path] || e.Doc == "" {
+			t.Errorf("%+v: twice, or without a word", e)
+		}
+		seen[e.Method+e.Path] = true
+	}
+	if !seen["POST/v1/jobs"] || !seen["GET/v1/jobs/{job}/logs"] {
+		t.Errorf("got %v", seen)
+	}
+}
+
+func TestClientsSayWhyNobodyAnswers(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "dead.sock")
+	l, err := net.Listen("unix", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	for _, addr := range []string{file, "unix:" + filepath.Join(dir, "none.sock"), "127.0.0.1:1"} {
+		c, err := ClientOf(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Version(t.Context())
+		if f := mesh.FaultOf(err); f.Kind != mesh.Unavailable || !strings.Contains(f.Text, "no agent answers") {
+			t.Errorf("%s: got %v", addr, err)
+		}
+	}
+	if _, err := ClientOf("nonsense"); mesh.FaultOf(err).Kind != mesh.Invalid {
+		t.Errorf("of nonsense: got %v", err)
+	}
+}
+
+func TestAnInterruptedCallEndsAsInterrupted(t *testing.T) {
+	_, c := serving(t, newFake(), Socket)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Version(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}

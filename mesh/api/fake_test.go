@@ -1,0 +1,241 @@
+package api
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+var (
+	monday = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	exit3  = 3
+)
+
+// world is a mesh of three nodes: n1 and n2 are alive, n3 is lost. The service
+// web has copies on all, the batch job sum has failed once.
+func world() Snapshot {
+	node := func(id, name string, l mesh.Liveness) mesh.NodeView {
+		return mesh.NodeView{
+			Node: mesh.Node{
+				ID: mesh.NodeID(id), Name: name, Address: "10.0.0.1:7700", Boot: "boot-" + mesh.BootID(name),
+				Role: mesh.Worker, Release: "1.0", OS: "linux", Arch: "amd64", Drivers: []string{"exec"},
+				Capacity:  mesh.Resources{CPU: 4 * mesh.Core, Memory: 8 * mesh.GiB, Disk: 100 * mesh.GiB},
+				StartedAt: monday,
+			},
+			Known: true, Liveness: l, Eligible: l == mesh.Alive,
+		}
+	}
+	web := mesh.Job{Name: "web", Type: mesh.Service, Tasks: []mesh.Task{
+		{Name: "web", Count: 3, Command: []string{"./web"}},
+	}}
+	sum := mesh.Job{Name: "sum", Type: mesh.Batch, Tasks: []mesh.Task{
+		{Name: "sum", Group: "pair", Command: []string{"./sum"}},
+		{Name: "log", Group: "pair", Command: []string{"./log"}},
+	}}
+	alloc := func(id, job, group string, index, generation int, node string) mesh.AllocView {
+		return mesh.AllocView{Alloc: mesh.Alloc{
+			ID: mesh.AllocID(id), Job: mesh.JobID(job), Version: 1, Group: group, Index: index,
+			Generation: generation, Node: mesh.NodeID(node), Want: mesh.WantRun, At: monday,
+			Fence: crdt.Fence{Epoch: 1, Ballot: 7}, Coordinator: "aaaa1111",
+		}}
+	}
+	says := func(a mesh.AllocView, s mesh.AllocState, tasks ...mesh.TaskStatus) mesh.AllocView {
+		for i := range tasks {
+			tasks[i].State = s
+		}
+		a.Status = &mesh.Status{Alloc: a.ID, State: s, Tasks: tasks, At: monday}
+		return a
+	}
+	run := func(pid int) mesh.TaskStatus {
+		return mesh.TaskStatus{Name: "web", PID: pid, StartedAt: monday}
+	}
+	gone := says(alloc("webold01", "web", "web", 1, 0, "bbbb2222"), mesh.Stopped, run(90))
+	gone.Want = mesh.WantStop
+	failed := mesh.TaskStatus{Name: "sum", ExitCode: &exit3, FinishedAt: monday, Reason: "exit code 3"}
+	return Snapshot{
+		View: &mesh.View{
+			Now: monday, Self: "aaaa1111",
+			Nodes: []mesh.NodeView{
+				node("aaaa1111", "n1", mesh.Alive),
+				node("bbbb2222", "n2", mesh.Alive),
+				node("bbbc3333", "n3", mesh.Lost),
+			},
+			Jobs: []mesh.JobView{
+				{JobVersion: mesh.JobVersion{Job: sum, Number: 1, Hash: "h-sum", At: monday, By: "aaaa1111"}},
+				{
+					JobVersion: mesh.JobVersion{Job: web, Number: 2, Hash: "h-web", At: monday, By: "bbbb2222"},
+					Conflicts:  []mesh.JobVersion{{Hash: "h-other"}},
+				},
+			},
+			Allocs: []mesh.AllocView{
+				says(alloc("sum00001", "sum", "pair", 0, 0, "aaaa1111"), mesh.Failed, failed,
+					mesh.TaskStatus{Name: "log"}),
+				says(alloc("web00000", "web", "web", 0, 0, "aaaa1111"), mesh.Running, run(100)),
+				gone,
+				says(alloc("web00001", "web", "web", 1, 1, "bbbb2222"), mesh.Running, run(101)),
+				says(alloc("web00002", "web", "web", 2, 0, "bbbc3333"), mesh.Running, run(102)),
+			},
+		},
+		Outlooks: []Outlook{
+			{Status: mesh.JobFailed, Text: "it failed"},
+			{
+				Status: mesh.JobPending, Coordinator: "aaaa1111", Fence: crdt.Fence{Epoch: 1, Ballot: 7},
+			},
+		},
+	}
+}
+
+// fake is a backend of a world, which tests may change.
+type fake struct {
+	mu      sync.Mutex
+	snap    Snapshot
+	changed chan struct{}
+	fault   error // of everything that can fail
+
+	logs   func(context.Context, LogsRequest, func(LogLine) error) error
+	asked  []any
+	events []mesh.Event
+}
+
+func newFake() *fake { return &fake{snap: world(), changed: make(chan struct{})} }
+
+// change changes the world, and tells.
+func (f *fake) change(how func(*Snapshot)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	how(&f.snap)
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fake) note(r any) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, r)
+	return f.fault
+}
+
+func (f *fake) Snapshot(context.Context) (Snapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.snap, f.fault
+}
+
+func (f *fake) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
+}
+
+func (f *fake) Submit(_ context.Context, j mesh.Job) (Submitted, error) {
+	return Submitted{ID: mesh.JobID(j.Name), Version: 3, Changed: true}, f.note(j)
+}
+
+func (f *fake) Stop(_ context.Context, id mesh.JobID) (Submitted, error) {
+	return Submitted{ID: id, Version: 3, Changed: true}, f.note(id)
+}
+
+func (f *fake) Plan(_ context.Context, j mesh.Job) (Plan, error) {
+	return Plan{ID: mesh.JobID(j.Name), Verdict: RunnableNow}, f.note(j)
+}
+
+func (f *fake) Why(_ context.Context, id mesh.JobID) (Why, error) {
+	return Why{ID: id, Status: mesh.JobPending}, f.note(id)
+}
+
+func (f *fake) History(_ context.Context, id mesh.JobID) ([]mesh.JobVersion, error) {
+	return []mesh.JobVersion{
+		{Number: 1, Hash: "h-first", By: "bbbc3333"}, {Number: 2, Hash: "h-web", By: "bbbb2222"},
+	}, f.note(id)
+}
+
+func (f *fake) Logs(ctx context.Context, r LogsRequest, send func(LogLine) error) error {
+	if err := f.note(r); err != nil || f.logs == nil {
+		return err
+	}
+	return f.logs(ctx, r, send)
+}
+
+func (f *fake) Events(_ context.Context, r EventsRequest, send func(mesh.Event) error) error {
+	for _, e := range f.events {
+		if err := send(e); err != nil {
+			return err
+		}
+	}
+	return f.note(r)
+}
+
+func (f *fake) CreateToken(_ context.Context, r TokenRequest) (NewToken, error) {
+	return NewToken{ID: "t1", Token: "mn1.t1.secret.print", Uses: r.Uses, ExpiresAt: monday}, f.note(r)
+}
+
+func (f *fake) Tokens(context.Context) ([]TokenStatus, error) { return nil, f.fault }
+
+func (f *fake) RevokeToken(_ context.Context, id string) error { return f.note(id) }
+
+func (f *fake) Version(context.Context) (Version, error) {
+	return Version{Release: "1.0", Node: "n1"}, f.fault
+}
+
+func (f *fake) Digest(context.Context) (Digest, error) { return Digest{Digest: "d"}, f.fault }
+
+// pipes is a listener in memory, so that tests can be in a bubble of time.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case p.conns <- there:
+		return here, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// serving starts a server of b, and returns it with a client of it.
+func serving(t *testing.T, b Backend, door Door) (*Server, *Client) {
+	t.Helper()
+	s, p := NewServer(b), newPipes()
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(p, door) }()
+	c := NewClient("here", p.dial)
+	t.Cleanup(func() {
+		c.Close()
+		if err := s.Close(); err != nil {
+			t.Errorf("close the server: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s, c
+}
