@@ -286,7 +286,7 @@ func (p *Party) hear(seat int, higher *group) {
 	}
 	for slot := range higher.Slots.All() {
 		c := &p.bidder.claims[slot]
-		c.top = max(c.top, higher.Ballot)
+		c.top = max(c.top, min(higher.Ballot, c.top+ballotJump))
 		t := &c.try
 		switch {
 		case t.ballot != 0 && higher.Ballot >= t.ballot:
@@ -393,10 +393,14 @@ func (p *Party) renew() {
 	if p.now < b.renewAt {
 		return
 	}
-	var groups []group
+	var groups, lasting []group
 	for slot, c := range p.claimed() {
-		if c.valid(p.now) && c.held.Epoch == p.roster.Epoch {
-			groups = addTo(groups, c.held.Ballot, slot)
+		if !c.valid(p.now) || c.held.Epoch != p.roster.Epoch {
+			continue
+		}
+		groups = addTo(groups, c.held.Ballot, slot)
+		if c.wanted {
+			lasting = addTo(lasting, c.held.Ballot, slot)
 		}
 	}
 	if len(groups) == 0 {
@@ -406,9 +410,9 @@ func (p *Party) renew() {
 	b.sent, b.pending = p.now, true
 	b.renewAt = p.now + min(p.cfg.Retry, p.renewTime())
 	p.propose(groups)
-	if len(groups) > groupsFew {
+	if len(lasting) > groupsFew {
 		for _, c := range p.claimed() {
-			c.contested = c.contested || !c.held.IsZero()
+			c.contested = c.contested || c.wanted && !c.held.IsZero()
 		}
 	}
 }

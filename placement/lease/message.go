@@ -11,7 +11,7 @@ import (
 // The limits of a message.
 const (
 	ballotMax  = 1<<40 - 1 // what a fence's number has room for
-	ballotJump = 1 << 24   // more than this above what a voter knows is refused
+	ballotJump = 1 << 20   // more than this above what a voter knows is refused
 	groupsMax  = 64        // ballots in one message
 	busyMax    = 32        // holders named in one refusal
 	entriesMax = 3         // rosters in one message

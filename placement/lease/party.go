@@ -20,6 +20,9 @@ const loopMax = 256
 // first bid after a restart learns the ballot to beat.
 const rebidMax = 3
 
+// toldMax bounds the peers whose last refusal is remembered.
+const toldMax = 256
+
 // Party is one node's part in leases and roster. It is not safe for concurrent
 // use: one goroutine owns it.
 type Party struct {
@@ -52,6 +55,7 @@ type Party struct {
 	drive  drive
 	spread spread
 
+	told map[mesh.NodeID]string // the last refusal, by peer
 	out  Output
 	loop []Message // to itself
 }
@@ -70,7 +74,7 @@ func New(self mesh.NodeID, key ed25519.PrivateKey, cfg Config, facts []Fact,
 	}
 	p := &Party{
 		self: self, key: key, cfg: cfg, rng: rng, now: now, started: now, jitter: -1,
-		seen: map[mesh.NodeID]run{}, peers: peers{}, seat: -1,
+		seen: map[mesh.NodeID]run{}, told: map[mesh.NodeID]string{}, peers: peers{}, seat: -1,
 	}
 	p.bidder = newBidder(now)
 	if err := p.load(facts); err != nil {
@@ -248,7 +252,16 @@ func (p *Party) change(kind ChangeKind, fence crdt.Fence, slot mesh.Slot) {
 		Change{Kind: kind, Fence: fence, Slots: SlotsOf(slot)})
 }
 
+// refuse reports what was refused, once for each reason in a row: a peer that
+// keeps on shall not fill the log.
 func (p *Party) refuse(from mesh.NodeID, err error) {
+	if p.told[from] == err.Error() {
+		return
+	}
+	if len(p.told) == toldMax {
+		clear(p.told)
+	}
+	p.told[from] = err.Error()
 	p.out.Changes = append(p.out.Changes, Change{Kind: Refused, Peer: from, Text: err.Error()})
 }
 

@@ -67,7 +67,7 @@ func (p *Party) govern() {
 	if p.now < d.next {
 		return
 	}
-	d.next = p.now + p.cfg.Retry
+	d.next = p.now + p.renewTime()
 	if p.wantsChange() {
 		p.seek()
 	}

@@ -73,7 +73,6 @@ func newWorld(seed uint64, nodes int) *world {
 		rng: rand.New(rand.NewPCG(seed, 1)), cfg: Default(), fences: map[mesh.Slot]crdt.Fence{},
 		rosters: map[uint64]Roster{}, slots: []mesh.Slot{0, 1, 2, 255},
 		net: network{delay: time.Millisecond, cut: map[[2]int]bool{}},
-		log: func(string, ...any) {},
 	}
 	for i := range nodes {
 		var s [ed25519.SeedSize]byte
@@ -188,11 +187,7 @@ func (w *world) carry(from *node, e Envelope) {
 	w.seen.bytes += len(raw)
 	w.seen.bytesMax = max(w.seen.bytesMax, len(raw))
 	if e.Msg.Vote != nil && w.rng.Float64() < w.net.spite {
-		w.plan(2*w.net.delay, func() {
-			if w.net.spite > 0 {
-				w.split(w.rng.IntN(1 << len(w.nodes)))
-			}
-		})
+		w.plan(w.net.delay, func() { w.estrange(to) })
 	}
 	copies := 1
 	if w.rng.Float64() < w.net.repeat {
@@ -211,8 +206,7 @@ func (w *world) carry(from *node, e Envelope) {
 			if err := crdt.Decode(raw, &m); err != nil {
 				panic(err)
 			}
-			w.log("%8v %s <- %s %s", w.now.Round(time.Millisecond), to.member.Name,
-				from.member.Name, m.String())
+			w.tell(to, "<- %s %v", from.member.Name, m)
 			to.step(Received{from.id, m})
 		})
 	}
@@ -223,9 +217,30 @@ func (w *world) node(id mesh.NodeID) *node {
 	return w.nodes[i]
 }
 
+// tell adds a line to the story, if somebody wants to read it.
+func (w *world) tell(n *node, format string, args ...any) {
+	if w.log != nil {
+		w.log("%7v %s "+format,
+			append([]any{w.now.Round(time.Millisecond), n.member.Name}, args...)...)
+	}
+}
+
+// estrange cuts the driver of a change off from the other voters, as they have
+// just voted and do not know what was chosen. Who is no voter is on either side.
+func (w *world) estrange(driver *node) {
+	if w.net.spite == 0 || driver.party == nil {
+		return
+	}
+	set := w.rng.IntN(1 << len(w.nodes))
+	for _, v := range driver.party.roster.Voters {
+		set |= 1 << w.node(v.ID).at
+	}
+	w.split(set &^ (1 << driver.at))
+}
+
 // note checks a change against all changes before it.
 func (w *world) note(n *node, c Change) {
-	w.log("%8v %s %s", w.now.Round(time.Millisecond), n.member.Name, c.String())
+	w.tell(n, "%v", c)
 	switch c.Kind {
 	case Taken:
 		w.seen.taken++
@@ -241,7 +256,6 @@ func (w *world) note(n *node, c Change) {
 		w.seen.yielded++
 	case Refused, Barred:
 		w.seen.refused++
-		w.log("         refused: %s", c.Text)
 	case Elected, Retired:
 		w.seen.elected++
 		if c.Kind == Retired {
