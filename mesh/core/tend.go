@@ -100,14 +100,15 @@ func (c *Core) adopt(a mesh.AllocView) {
 		c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: mesh.Stopped})
 		return
 	}
-	if len(found) == 0 && reported && !c.settled() {
+	runs := slices.ContainsFunc(found, func(o runner.Observation) bool { return o.Kind == runner.Adopted })
+	if !runs && reported && !c.settled() {
 		return
 	}
 	job, group, ok := c.spec(a.Alloc)
 	if !ok {
 		return // its job version is still on its way here
 	}
-	if err := c.ledger.Confirm(a.Alloc, c.now.Boot); err != nil && len(found) == 0 {
+	if err := c.ledger.Confirm(a.Alloc, c.now.Boot); err != nil && !runs {
 		c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: mesh.Failed, Fence: a.Fence,
 			Tasks: []mesh.TaskStatus{{Name: a.Group, State: mesh.Failed, Reason: err.Error()}}})
 		return

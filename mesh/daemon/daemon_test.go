@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,9 +53,11 @@ func newAgent(t *testing.T, name string, discovery int) *agent {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
-	return &agent{t: t, cfg: configs.Daemon{
+	a := &agent{t: t, cfg: configs.Daemon{
 		Data: dir, Name: name, Bind: "127.0.0.1", Port: freePort(t), Discovery: configs.Discovery{Port: discovery},
 	}}
+	t.Cleanup(a.stop)
+	return a
 }
 
 // start runs the node until the test ends or stop is called.
@@ -79,7 +83,6 @@ func (a *agent) start() {
 		a.t.Fatal(err)
 	}
 	a.client = client
-	a.t.Cleanup(a.stop)
 }
 
 func (a *agent) stop() {
@@ -91,6 +94,32 @@ func (a *agent) stop() {
 		a.t.Errorf("agent %s ended: %v", a.cfg.Name, err)
 	}
 	a.cancel = nil
+}
+
+// run submits a job, and stops it before the agents stop, for tasks outlive them.
+func (a *agent) run(job mesh.Job) {
+	a.t.Helper()
+	if _, err := a.client.Run(a.t.Context(), job); err != nil {
+		a.t.Fatal(err)
+	}
+	id := mesh.JobID(job.Name)
+	a.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if _, err := a.client.Stop(ctx, id); err != nil {
+			a.t.Errorf("stop job %s: %v", id, err)
+		}
+		over := errors.New("over")
+		err := a.client.WatchJob(ctx, id, func(j api.Job) error {
+			if j.Status == mesh.JobStopped && j.Running == 0 {
+				return over
+			}
+			return nil
+		})
+		if !errors.Is(err, over) {
+			a.t.Errorf("stop job %s: %v", id, err)
+		}
+	})
 }
 
 // newMesh is n running agents of one mesh.
@@ -157,24 +186,95 @@ func loopJob(name string, count int) mesh.Job {
 
 func TestOneNodeRunsAJob(t *testing.T) {
 	a := newMesh(t, 1)[0]
-	if _, err := a.client.Run(t.Context(), loopJob("web", 2)); err != nil {
-		t.Fatal(err)
-	}
-	j := a.waitJob("web", running(2))
-	t.Logf("%+v", j)
-	if _, err := a.client.Stop(t.Context(), "web"); err != nil {
-		t.Fatal(err)
-	}
-	a.waitJob("web", func(j api.Job) bool { return j.Status == mesh.JobStopped })
+	a.run(loopJob("web", 2))
+	a.waitJob("web", running(2))
 }
 
-func TestLossOfANodeMovesItsWork(t *testing.T) {
+func TestEveryPeerGivesTheSameAnswer(t *testing.T) {
 	agents := newMesh(t, 3)
-	if _, err := agents[1].client.Run(t.Context(), loopJob("web", 6)); err != nil {
+	agents[1].run(loopJob("web", 6))
+	var first api.Job
+	for i, a := range agents {
+		j := a.waitJob("web", running(6))
+		if i == 0 {
+			first = j
+		}
+		if j.Coordinator != first.Coordinator || len(j.Allocations) != len(first.Allocations) {
+			t.Errorf("%s says %+v\nn1 says %+v", a.cfg.Name, j, first)
+		}
+	}
+	lines := map[string]bool{}
+	err := agents[2].client.Logs(t.Context(), api.LogsRequest{Job: "web", Tail: -1}, func(l api.LogLine) error {
+		lines[fmt.Sprint(l.Index, l.Stream, l.Line)] = true
+		return nil
+	})
+	if err != nil || len(lines) != 6 {
+		t.Errorf("logs of all copies: %v, %v", lines, err)
+	}
+}
+
+func TestStoppedAgentLeavesTasksAndAdoptsThem(t *testing.T) {
+	a := newMesh(t, 1)[0]
+	a.run(loopJob("web", 2))
+	before := a.waitJob("web", running(2))
+	a.stop()
+	a.start()
+	after := a.waitJob("web", running(2))
+	for i := range before.Allocations {
+		b, n := before.Allocations[i], after.Allocations[i]
+		if b.PID != n.PID || n.Restarts != 0 {
+			t.Errorf("copy %d had pid %d, has %d after %d restarts", b.Index, b.PID, n.PID, n.Restarts)
+		}
+	}
+}
+
+func TestJoinIsRefusedWithTheReason(t *testing.T) {
+	agents := newMesh(t, 1)
+	first := agents[0]
+	create := func(ttl time.Duration, uses int) api.NewToken {
+		token, err := first.client.CreateToken(t.Context(), api.TokenRequest{TTL: mesh.Duration(ttl), Uses: uses})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	good, used, revoked := create(time.Hour, 1), create(time.Hour, 1), create(time.Hour, 1)
+	other := newMesh(t, 1)[0]
+	foreign, err := other.client.CreateToken(t.Context(), api.TokenRequest{TTL: mesh.Duration(time.Hour), Uses: 1})
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range agents {
-		j := a.waitJob("web", running(6))
-		t.Logf("%s: %s coordinator %s fence %s", a.cfg.Name, j.Status, j.Coordinator, j.Fence)
+	join := func(token, name string) error {
+		dir := t.TempDir()
+		_, err := Join(t.Context(), dir, JoinOptions{Addr: fmt.Sprintf("127.0.0.1:%d", first.cfg.Port), Token: token, Name: name})
+		return err
+	}
+	if err := first.client.RevokeToken(t.Context(), revoked.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := join(used.Token, "n2"); err != nil {
+		t.Fatal(err)
+	}
+	wrong := []byte(good.Token)
+	for i := 20; i < 24; i++ { // within the secret
+		wrong[i] = 'a'
+	}
+	for _, c := range []struct{ name, token, node, want string }{
+		{"used up", used.Token, "n3", "used up"},
+		{"revoked", revoked.Token, "n3", "revoked"},
+		{"another mesh", foreign.Token, "n3", "another mesh"},
+		{"wrong secret", string(wrong), "n3", "not of this mesh"},
+		{"name taken", good.Token, "n2", "is taken"},
+		{"no token", "hello", "n3", "mn1."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := join(c.token, c.node)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("join: %v, want %q in it", err, c.want)
+			}
+		})
+	}
+	if _, err := first.client.Version(t.Context()); err != nil {
+		t.Errorf("the agent after refused joins: %v", err)
 	}
 }

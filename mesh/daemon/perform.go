@@ -62,7 +62,18 @@ func (p *performer) order(orders []runner.Order) {
 // tell logs events and hands them to who follows them.
 func (p *performer) tell(events []mesh.Event) {
 	for _, e := range events {
-		p.log.Info(string(e.Kind), "job", e.Job, "alloc", e.Alloc, "peer", e.Peer, "fence", e.Fence, "text", e.Text)
+		attrs := make([]slog.Attr, 0, 5)
+		for _, a := range []struct{ key, value string }{
+			{"job", string(e.Job)}, {"alloc", string(e.Alloc)}, {"peer", string(e.Peer)},
+		} {
+			if a.value != "" {
+				attrs = append(attrs, slog.String(a.key, a.value))
+			}
+		}
+		if !e.Fence.IsZero() {
+			attrs = append(attrs, slog.String("fence", e.Fence.String()))
+		}
+		p.log.LogAttrs(context.Background(), slog.LevelInfo, string(e.Kind), append(attrs, slog.String("text", e.Text))...)
 	}
 	p.events.add(events)
 }
