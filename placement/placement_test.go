@@ -93,6 +93,7 @@ func TestTheNamedStrategyDecides(t *testing.T) {
 		{mesh.Spread, []mesh.AllocView{copyOn("giant", mesh.WantRun, "web")}, "idle busy giant"},
 		{mesh.Spread, []mesh.AllocView{copyOn("giant", mesh.WantStop, "web")}, "giant idle busy"},
 		{mesh.Spread, []mesh.AllocView{copyOn("giant", mesh.WantRun, "other")}, "giant idle busy"},
+		{mesh.Spread, []mesh.AllocView{failedOn("giant")}, "giant idle busy"},
 	}
 	for _, tt := range tests {
 		v.Allocs = tt.allocs
@@ -108,6 +109,12 @@ func TestTheNamedStrategyDecides(t *testing.T) {
 
 func copyOn(id mesh.NodeID, want mesh.Want, group string) mesh.AllocView {
 	return mesh.AllocView{Alloc: mesh.Alloc{Job: "web", Group: group, Node: id, Want: want}}
+}
+
+func failedOn(id mesh.NodeID) mesh.AllocView {
+	a := copyOn(id, mesh.WantRun, "web")
+	a.Status = &mesh.Status{State: mesh.Failed}
+	return a
 }
 
 // TestAvoidedNodesComeLast, however well they score, but before nothing at all.

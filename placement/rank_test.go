@@ -36,10 +36,10 @@ func TestRankIgnoresTheOrderGiven(t *testing.T) {
 	}
 }
 
-// TestRankIsBalanced gives 1,000 nodes 30 keys each on average: the numbers
+// TestRankIsBalanced gives 1,000 nodes 10 keys each on average: the numbers
 // that they get deviate as those of fair dice do.
 func TestRankIsBalanced(t *testing.T) {
-	const nodes, each = 1000, 30
+	const nodes, each = 1000, 10
 	ids := nodeIDs(nodes)
 	count := map[mesh.NodeID]int{}
 	for k := range nodes * each {

@@ -12,8 +12,8 @@ import (
 const endedKept = 50
 
 // forget names the ended copies that can be forgotten: the oldest beyond
-// endedKept. A seat's last copy stays, for generations to go on from it, and
-// so do those that its reschedule policy may count.
+// endedKept. A seat's last copy stays, for generations to go on from it, and so
+// do those before it that its reschedule policy may count.
 func (p *planner) forget() {
 	var free []*mesh.AllocView
 	ended := 0
@@ -26,7 +26,7 @@ func (p *planner) forget() {
 		copies := p.copies[seatOf(&a.Alloc)]
 		last := copies[len(copies)-1]
 		counted := last.At.Sub(a.At) <= p.policy.Interval && last.Generation-a.Generation <= mesh.WindowMax
-		if a != last && !counted {
+		if !counted {
 			free = append(free, a)
 		}
 	}

@@ -64,7 +64,7 @@ func runScript(t *testing.T, file string) {
 //
 //	node NAME... [cpu=N] [memory=B] [witness]
 //	job [stopped] [KEY=VALUE...] GROUP=COUNT[,memory]...
-//	lost|left|unseen NODE DURATION    alive|kill|evict NODE
+//	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
 //	status GROUP[INDEX].GENERATION STATE
 //	settle    advance DURATION
 //	plan [degraded]    apply [degraded]
@@ -82,6 +82,8 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		w.sight(w.nodes[mesh.NodeID(f[1])], mesh.Alive, 0)
 	case "kill":
 		w.kill(w.nodes[mesh.NodeID(f[1])])
+	case "reboot": // it says that it has, and nothing yet of its copies
+		w.nodes[mesh.NodeID(f[1])].view.Boot += "+"
 	case "evict":
 		delete(w.nodes, mesh.NodeID(f[1]))
 	case "status":
