@@ -1,0 +1,130 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"mn/mesh"
+)
+
+// ids lists rows as id/task=status.
+func ids(rows []Alloc) string {
+	var out []string
+	for _, a := range rows {
+		out = append(out, fmt.Sprintf("%s/%s=%s", a.ID, a.Task, a.Status))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestAllocationsAreSelected(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		ask  AllocsRequest
+		want string
+	}{
+		{
+			"what matters now", AllocsRequest{},
+			"sum00001/sum=failed sum00001/log=failed web00000/web=running web00001/web=running web00002/web=lost",
+		},
+		{
+			"all of a job", AllocsRequest{Job: "web", All: true},
+			"web00000/web=running webold01/web=stopped web00001/web=running web00002/web=lost",
+		},
+		{"of a node, by name", AllocsRequest{Node: "n2"}, "web00001/web=running"},
+		{"of a node, by its id's beginning", AllocsRequest{Node: "bbbc"}, "web00002/web=lost"},
+		{"of both", AllocsRequest{Job: "sum", Node: "n2"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			rows, err := picture{world()}.allocs(test.ask)
+			if got := ids(rows); err != nil || got != test.want {
+				t.Errorf("got  %s, %v\nwant %s", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestACopyIsOnlyAsWellKnownAsItsNode(t *testing.T) {
+	for _, test := range []struct {
+		node mesh.Liveness
+		said mesh.AllocState
+		want string
+	}{
+		{mesh.Alive, mesh.Running, "running"},
+		{mesh.Lost, mesh.Running, "lost"},
+		{mesh.Left, mesh.Backoff, "lost"},
+		{mesh.Unseen, mesh.Running, "unseen"},
+		{mesh.Lost, mesh.Complete, "complete"},
+		{mesh.Unseen, mesh.Failed, "failed"},
+	} {
+		snap := world()
+		snap.View.Nodes[2].Liveness = test.node
+		a := &snap.View.Allocs[4]
+		if got := (picture{snap}).status(a, test.said); got != test.want {
+			t.Errorf("%s on a node that is %s: got %s, want %s", test.said, test.node, got, test.want)
+		}
+	}
+}
+
+func TestACopyWithoutAReportHasTheTasksOfItsGroup(t *testing.T) {
+	snap := world()
+	snap.View.Allocs[0].Status = nil
+	rows, err := picture{snap}.allocs(AllocsRequest{Job: "sum"})
+	if got, want := ids(rows), "sum00001/sum=pending sum00001/log=pending"; err != nil || got != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
+// A copy that should stop is shown until it has, also when its job no longer
+// has such a copy.
+func TestLeftoversAreShownUntilTheyEnd(t *testing.T) {
+	snap := world()
+	snap.View.Jobs[1].Job.Tasks[0].Count = 1
+	rows, _ := picture{snap}.allocs(AllocsRequest{Job: "web"})
+	if got, want := ids(rows), "web00000/web=running web00001/web=running web00002/web=lost"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	snap.View.Allocs[3].Status.State = mesh.Stopped
+	rows, _ = picture{snap}.allocs(AllocsRequest{Job: "web"})
+	if got, want := ids(rows), "web00000/web=running web00002/web=lost"; got != want {
+		t.Errorf("once it has stopped: got %s, want %s", got, want)
+	}
+}
+
+func TestAStoppedJobWantsNoCopies(t *testing.T) {
+	snap := world()
+	snap.View.Jobs[1].Stopped = true
+	job, err := picture{snap}.job("web")
+	if err != nil || job.Count != 0 || job.Running != 2 {
+		t.Errorf("got %d of %d running, %v, want 2 of 0", job.Running, job.Count, err)
+	}
+}
+
+func TestWhatIsNotThereIsNamed(t *testing.T) {
+	p := picture{world()}
+	twin := world()
+	twin.View.Nodes[2].ID = "bbbb3333"
+	_, noJob := p.job("we")
+	_, noNode := p.findNode("bbb")
+	_, noAlloc := p.allocDetail("zzzz")
+	_, manyAllocs := p.allocDetail("web0")
+	_, manyNodes := picture{twin}.findNode("bbbb")
+	_, noJobs := p.allocs(AllocsRequest{Job: "x"})
+	for _, test := range []struct {
+		err        error
+		kind       mesh.FaultKind
+		text, hint string
+	}{
+		{noJob, mesh.NotFound, `no job "we"`, `there is a job "web"`},
+		{noNode, mesh.NotFound, `no node "bbb"`, "mn node ls lists the nodes"},
+		{noAlloc, mesh.NotFound, `no allocation "zzzz"`, "mn alloc ls lists them"},
+		{manyAllocs, mesh.Invalid, `3 allocations have an id that begins with "web0"`, ""},
+		{manyNodes, mesh.Invalid, `2 nodes have an id that begins with "bbbb"`, ""},
+		{noJobs, mesh.NotFound, `no job "x"`, "mn job ls lists the jobs"},
+	} {
+		f := mesh.FaultOf(test.err)
+		if f.Kind != test.kind || f.Text != test.text || strings.Join(f.Hints, "") != test.hint {
+			t.Errorf("got %+v\nwant %+v", f, test)
+		}
+	}
+}
