@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -83,24 +85,15 @@ func TestAgentRestartTouchesNoTask(t *testing.T) {
 	l.after(15 * time.Second)
 	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
 	l.until(2*time.Second, func() bool { return l.total() == 6 })
-	before := map[string]int{}
-	for _, h := range l.nodes {
-		for k, o := range h.tasks {
-			before[k] = o.PID
-		}
-	}
+	before := l.pids()
 	l.kill(l.nodes[1], false)
 	l.after(200 * time.Millisecond)
 	l.start(l.nodes[1])
 	l.step(l.nodes[1], Tick{})
 	l.meet(l.nodes[1])
 	l.after(time.Minute)
-	for _, h := range l.nodes {
-		for k, o := range h.tasks {
-			if before[k] != o.PID {
-				t.Errorf("%s: %s has pid %d, had %d", h.name, k, o.PID, before[k])
-			}
-		}
+	if after := l.pids(); !maps.Equal(before, after) {
+		t.Errorf("tasks were %v, are %v", before, after)
 	}
 	if l.total() != 6 {
 		t.Errorf("%v run, want 6\n%s", l.running(), l.events())
@@ -145,18 +138,12 @@ func TestSplitJobHealsToOneCopy(t *testing.T) {
 	l.after(15 * time.Second)
 	l.ask(l.nodes[0], Submit{Job: service("web", 2)})
 	l.until(2*time.Second, func() bool { return l.total() == 2 })
-	lone := l.nodes[2].self.ID
-	l.cut = func(a, b mesh.NodeID) bool { return (a == lone) != (b == lone) }
-	for _, h := range l.nodes[:2] {
-		l.post(h, labDetect, Seen{lone, mesh.Lost})
-		l.post(l.nodes[2], labDetect, Seen{h.self.ID, mesh.Lost})
-	}
+	l.split(l.nodes[2])
 	l.after(30 * time.Second)
 	if n := l.running(); n["n1"]+n["n2"] < 2 || n["n3"] < 2 {
 		t.Fatalf("%v run while split, want two on each side\n%s", n, l.events())
 	}
-	l.cut = func(a, b mesh.NodeID) bool { return false }
-	l.meet(l.nodes[2])
+	l.heal(l.nodes[2])
 	l.after(30 * time.Second)
 	if l.total() != 2 {
 		t.Fatalf("%v run after healing, want 2\n%s", l.running(), l.events())
@@ -200,6 +187,80 @@ func TestNodeAwayBeyondTheHorizonResurrectsNothing(t *testing.T) {
 			t.Errorf("%s still has a mark of absence", h.name)
 		}
 	}
+}
+
+// split cuts one host off from the others, and has gossip notice.
+func (l *lab) split(lone *host) {
+	id := lone.self.ID
+	l.cut = func(a, b mesh.NodeID) bool { return (a == id) != (b == id) }
+	for _, h := range l.nodes {
+		if h != lone {
+			l.post(h, labDetect, Seen{id, mesh.Lost})
+			l.post(lone, labDetect, Seen{h.self.ID, mesh.Lost})
+		}
+	}
+}
+
+// heal undoes split.
+func (l *lab) heal(lone *host) {
+	l.cut = func(a, b mesh.NodeID) bool { return false }
+	l.meet(lone)
+}
+
+func TestMajorityJobNeverRunsTwice(t *testing.T) {
+	for i := range 3 {
+		t.Run(fmt.Sprintf("cut off n%d", i+1), func(t *testing.T) {
+			l := newLab(t, 3)
+			l.after(15 * time.Second)
+			job := service("one", 1)
+			job.Recovery.OnPartition = mesh.Majority
+			l.ask(l.nodes[0], Submit{Job: job})
+			two := false
+			watch := func() bool { two = two || l.total() > 1; return false }
+			l.until(40*time.Second, watch)
+			if l.total() != 1 {
+				t.Fatalf("%v run, want one: it is renewed\n%s", l.running(), l.events())
+			}
+			l.split(l.nodes[i])
+			l.until(60*time.Second, watch)
+			if n := l.running(); l.total() != 1 || n[l.nodes[i].name] != 0 {
+				t.Errorf("%v run while n%d is cut off, want one with the majority\n%s", n, i+1, l.events())
+			}
+			l.heal(l.nodes[i])
+			l.until(30*time.Second, watch)
+			if l.total() != 1 || two {
+				t.Errorf("%v run after healing; two at once: %v\n%s", l.running(), two, l.events())
+			}
+		})
+	}
+}
+
+func TestKeepJobIsNeverReplacedOrStopped(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := service("one", 3)
+	job.Recovery.OnPartition = mesh.Keep
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	before := l.pids()
+	l.split(l.nodes[1])
+	l.after(5 * time.Minute)
+	l.heal(l.nodes[1])
+	l.after(time.Minute)
+	if after := l.pids(); !maps.Equal(before, after) || len(after) != 3 {
+		t.Errorf("tasks were %v, are %v\n%s", before, after, l.events())
+	}
+}
+
+// pids are the processes that run, by allocation and task.
+func (l *lab) pids() map[string]int {
+	pids := map[string]int{}
+	for _, h := range l.nodes {
+		for key, o := range h.tasks {
+			pids[h.name+"/"+key] = o.PID
+		}
+	}
+	return pids
 }
 
 // tombstones counts the deletes that a copy remembers.

@@ -40,18 +40,19 @@ type delivery struct {
 
 // host is a machine: a disk that outlives crashes, and what runs on it.
 type host struct {
-	name  string
-	key   ed25519.PrivateKey
-	self  mesh.Node
-	kept  crdt.Kept
-	facts map[string][]byte
-	core  *Core // nil while it is down
-	run   int
-	tasks map[string]runner.Observation // that run, by allocation and task
-	calls map[uint64]Reply
-	log   []mesh.Event
-	boots int
-	wakes int
+	name   string
+	key    ed25519.PrivateKey
+	self   mesh.Node
+	kept   crdt.Kept
+	facts  map[string][]byte
+	core   *Core // nil while it is down
+	run    int
+	tasks  map[string]runner.Observation // that run, by allocation and task
+	untils map[string]time.Duration      // when they stop by themselves, if they do
+	calls  map[uint64]Reply
+	log    []mesh.Event
+	boots  int
+	wakes  int
 }
 
 const (
@@ -70,7 +71,7 @@ func newLab(t *testing.T, n int) *lab {
 		key := ed25519.NewKeyFromSeed(seed[:])
 		h := &host{
 			name: fmt.Sprintf("n%d", i+1), key: key, facts: map[string][]byte{},
-			tasks: map[string]runner.Observation{}, calls: map[uint64]Reply{},
+			tasks: map[string]runner.Observation{}, calls: map[uint64]Reply{}, untils: map[string]time.Duration{},
 		}
 		h.self = mesh.Node{
 			ID: mesh.NodeIDOf(key.Public().(ed25519.PublicKey)), Name: h.name, Role: mesh.Worker,
@@ -251,14 +252,38 @@ func (l *lab) order(h *host, o runner.Order) {
 		}
 		h.tasks[key] = obs
 		l.post(h, labFork, Observed{obs})
+		l.lease(h, key, o.Spec.Until)
 	case runner.DoStop:
 		if obs, ok := h.tasks[key]; ok {
 			delete(h.tasks, key)
 			obs.Kind, obs.ExitCode, obs.Signal = runner.Exited, 143, 15
 			l.post(h, labFork, Observed{obs})
 		}
-	case runner.DoRenew, runner.DoRetire, runner.DoRemove:
+	case runner.DoRenew:
+		l.lease(h, key, o.Until)
+	case runner.DoRetire, runner.DoRemove:
 	}
+}
+
+// lease is the supervisor's dead-man's switch: it stops a task at until, unless
+// it has been put off by then. It needs no agent.
+func (l *lab) lease(h *host, key string, until time.Duration) {
+	if until == 0 {
+		return
+	}
+	h.untils[key] = max(h.untils[key], until)
+	obs, runs := h.tasks[key]
+	if !runs {
+		return
+	}
+	obs.Kind, obs.Expired, obs.ExitCode = runner.Exited, true, 143
+	l.postIf(h, until-l.now, Observed{obs}, func() bool {
+		if h.untils[key] > until || h.tasks[key].PID != obs.PID {
+			return false
+		}
+		delete(h.tasks, key)
+		return true
+	})
 }
 
 // after runs the lab for d.
@@ -276,7 +301,8 @@ func (l *lab) until(d time.Duration, done func() bool) (time.Duration, bool) {
 		next := l.queue[0]
 		l.queue = l.queue[1:]
 		l.now = next.at
-		if next.to.core != nil && next.to.run == next.run && (next.sure == nil || next.sure()) {
+		sure := next.sure == nil || next.sure()
+		if sure && next.to.core != nil && next.to.run == next.run {
 			l.step(next.to, next.ev)
 		}
 	}
