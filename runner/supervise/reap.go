@@ -6,91 +6,65 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
-// reaper waits for the processes of a task. All of them are descendants of this
-// process, and those whose parents die become its children: it is done when it
-// has none left.
+// family is the processes of a task. All of them are descendants of this
+// process, and those whose parents die become its children: they are gone when
+// it has no children left.
 //
 // A pid means what we think only as long as its bearer has not been reaped. So
-// nothing is reaped while signals are sent: the lock is held for both.
-type reaper struct {
-	leader int
-	died   chan syscall.WaitStatus // of the leader, once
-	gone   chan struct{}           // closed when there is no process left
-
-	mu      sync.Mutex
+// one goroutine does both, reaping and sending signals.
+type family struct {
+	leader  int
 	reaped  bool // the leader is
+	status  syscall.WaitStatus
 	killing bool // everything that becomes ours is killed
 }
 
-func newReaper(leader int) *reaper {
-	r := &reaper{leader: leader, died: make(chan syscall.WaitStatus, 1), gone: make(chan struct{})}
-	go r.run()
-	return r
-}
-
-func (r *reaper) run() {
-	defer close(r.gone)
+// reap reaps what has ended, and says whether nothing is left. What a process
+// leaves behind has become ours before it can be reaped: while killing, it is
+// next.
+func (f *family) reap() (gone bool) {
 	for {
-		// Wait without reaping: that is for the lock to allow.
-		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if errors.Is(err, syscall.EINTR) {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
 			continue
+		case err != nil:
+			return true
+		case pid == 0:
+			return false
 		}
-		if err != nil || !r.reap() { // no children
-			return
+		if pid == f.leader {
+			f.reaped, f.status = true, status
+		}
+		if f.killing {
+			f.killChildren()
 		}
 	}
 }
 
-// reap reaps one process that has ended. What that process leaves behind has
-// become ours before: while killing, it is next.
-func (r *reaper) reap() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var status syscall.WaitStatus
-	pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-	if err != nil && !errors.Is(err, syscall.EINTR) {
-		return false
-	}
-	if pid == r.leader {
-		r.reaped = true
-		r.died <- status
-	}
-	if r.killing && pid > 0 {
-		r.killChildren()
-	}
-	return true
-}
-
-// signalGroup signals the task's process group, if it still has its leader.
-func (r *reaper) signalGroup(sig syscall.Signal) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.reaped {
-		syscall.Kill(-r.leader, sig)
+// terminate asks the task's process group to end.
+func (f *family) terminate() {
+	if !f.reaped {
+		syscall.Kill(-f.leader, syscall.SIGTERM)
 	}
 }
 
-// killAll kills what is there and what will turn up.
-func (r *reaper) killAll() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.killing = true
-	if !r.reaped {
-		syscall.Kill(-r.leader, syscall.SIGKILL)
+// kill kills what is there and what will turn up.
+func (f *family) kill() {
+	f.killing = true
+	if !f.reaped {
+		syscall.Kill(-f.leader, syscall.SIGKILL)
 	}
-	r.killChildren()
+	f.killChildren()
 }
 
 // killChildren kills the group of each of our children: a whole group at once,
 // so that it cannot fork faster than it is killed.
-func (r *reaper) killChildren() {
+func (f *family) killChildren() {
 	own := syscall.Getpgrp()
 	for _, pid := range children() {
 		if group, err := syscall.Getpgid(pid); err == nil && group != own {

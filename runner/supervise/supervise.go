@@ -115,7 +115,7 @@ type supervisor struct {
 	start   Start
 	exit    Exit
 	output  *output
-	reaper  *reaper
+	family  *family
 	control *control
 	lease   *lease
 	grace   *time.Timer // from a stop to the kill; nil before
@@ -140,8 +140,9 @@ func (s *supervisor) run(agent *os.File) {
 	// A supervisor that is told to end ends its task first. A closed terminal
 	// means nothing to it; to ignore those signals would make the task ignore
 	// them too, so they are caught and left lying.
-	term := make(chan os.Signal, 1)
+	term, child := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
+	signal.Notify(child, syscall.SIGCHLD)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT)
 	oom := oomKills()
 	s.control = newControl(agent)
@@ -157,7 +158,7 @@ func (s *supervisor) run(agent *os.File) {
 		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
 	}
 	s.lease = newLease(s.spec.Until)
-	s.loop(term)
+	s.loop(term, child)
 	s.exit.OOM = s.exit.Signal == int(syscall.SIGKILL) && !s.killed && oomKills() > oom
 	s.exit.Dropped = s.output.wait(pumpTimeout)
 	s.finish()
@@ -177,9 +178,9 @@ func (s *supervisor) launch() error {
 		return err
 	}
 	s.start.PID, s.start.At = pid, time.Now()
-	s.start.PIDStart, _ = StartTicks(pid) // the child cannot be reaped before we do
+	s.start.PIDStart, _ = StartTicks(pid) // it is there until we reap it
 	s.exit.Started, s.exit.PID, s.exit.StartedAt = true, pid, s.start.At
-	s.reaper = newReaper(pid)
+	s.family = &family{leader: pid}
 	if err := WriteState(s.file, State{Start: s.start}); err != nil {
 		// It runs, and the attempt is on record: that must do.
 		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
@@ -188,18 +189,17 @@ func (s *supervisor) launch() error {
 }
 
 // loop returns when the task and everything it has started is gone.
-func (s *supervisor) loop(term <-chan os.Signal) {
+func (s *supervisor) loop(term, child <-chan os.Signal) {
 	for {
 		select {
-		case status := <-s.reaper.died:
-			s.ended(status)
-		case <-s.reaper.gone:
-			select {
-			case status := <-s.reaper.died:
-				s.ended(status)
-			default:
+		case <-child:
+			gone := s.family.reap()
+			if s.family.reaped && !s.dead {
+				s.ended(s.family.status)
 			}
-			return
+			if gone {
+				return
+			}
 		case c := <-s.control.commands:
 			s.obey(c)
 		case <-s.lease.over:
@@ -243,7 +243,7 @@ func (s *supervisor) stop(grace time.Duration) {
 	}
 	s.exit.Stopped = true
 	s.grace, s.stopBy = time.NewTimer(grace), time.Now().Add(grace)
-	s.reaper.signalGroup(syscall.SIGTERM)
+	s.family.terminate()
 }
 
 // ended takes note of the end of the first process. What it leaves behind has
@@ -257,7 +257,7 @@ func (s *supervisor) ended(status syscall.WaitStatus) {
 		s.exit.Code = 128 + s.exit.Signal
 	}
 	if s.grace == nil {
-		s.killAll()
+		s.killAll() // ends at once if nothing is left
 	}
 }
 
@@ -267,7 +267,7 @@ func (s *supervisor) killAll() {
 	}
 	s.killed = s.killed || !s.dead
 	s.kill = time.NewTimer(killTimeout)
-	s.reaper.killAll()
+	s.family.kill()
 }
 
 // finish puts the end on record and tells the agent.
