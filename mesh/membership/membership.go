@@ -90,13 +90,14 @@ type Hint struct {
 
 // Membership is a running node of the gossip.
 type Membership struct {
-	conf   Config
-	serf   *serf.Serf
-	raw    chan serf.Event
-	events chan Event
-	hints  chan Hint
-	vitals *announcer
-	rejoin *rejoiner
+	conf    Config
+	serf    *serf.Serf
+	raw     chan serf.Event
+	events  chan Event
+	hints   chan Hint
+	vitals  *announcer
+	rejoin  *rejoiner
+	doubter *doubter
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -105,6 +106,7 @@ type Membership struct {
 	mu           sync.Mutex
 	members      map[mesh.NodeID]Member
 	hintsDropped int64
+	doubted      int64
 	beacons      beaconCounts
 }
 
@@ -127,6 +129,7 @@ func Start(conf Config) (*Membership, error) {
 	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.rejoin = newRejoiner(m)
+	m.doubter = newDoubter(conf.Profile.timing())
 	settings, err := m.settings(tag)
 	if err != nil {
 		return nil, err
@@ -137,6 +140,7 @@ func Start(conf Config) (*Membership, error) {
 	}
 	m.vitals = newAnnouncer(m, conf.Vitals)
 	m.wg.Go(m.watch)
+	m.wg.Go(m.watchLag)
 	m.wg.Go(m.vitals.run)
 	m.wg.Go(m.rejoin.run)
 	if conf.Discovery != nil {
@@ -243,6 +247,7 @@ type Stats struct {
 	BeaconsHeard int64 `json:"beacons_heard"`
 	BeaconsBad   int64 `json:"beacons_bad"` // not sealed by this mesh
 	Rejoins      int64 `json:"rejoins"`     // tries to reach a missing peer
+	Doubted      int64 `json:"doubted"`     // losses that were not believed at once
 	Health       int   `json:"health"`      // 0 is good; Serf's opinion of this node
 }
 
@@ -254,7 +259,7 @@ func (m *Membership) Stats() Stats {
 	s := Stats{
 		Members: len(m.members), HintsDropped: m.hintsDropped,
 		BeaconsSent: m.beacons.sent, BeaconsHeard: m.beacons.heard, BeaconsBad: m.beacons.bad,
-		Rejoins: tries, Health: m.serf.Memberlist().GetHealthScore(),
+		Rejoins: tries, Doubted: m.doubted, Health: m.serf.Memberlist().GetHealthScore(),
 	}
 	for _, member := range m.members {
 		if member.State == mesh.Alive {

@@ -332,7 +332,7 @@ func TestSerfCannotFillTheLog(t *testing.T) {
 // TestSerfForgetsNobody: see rejoin.go for what finds peers again.
 func TestSerfForgetsNobody(t *testing.T) {
 	for p := range timings {
-		m := &Membership{conf: Config{
+		m := &Membership{doubter: newDoubter(timings[p]), conf: Config{
 			Self: "a", Profile: p, Keyring: testKeyring, Log: slog.New(slog.DiscardHandler),
 		}}
 		s, err := m.settings("")
@@ -351,9 +351,9 @@ func TestSerfForgetsNobody(t *testing.T) {
 }
 
 func TestWhatSerfReapsIsStillLost(t *testing.T) {
-	m := &Membership{members: map[mesh.NodeID]Member{"a": {Node: "a", State: mesh.Lost}}}
+	m := &Membership{doubter: newDoubter(timings[Lab]), members: map[mesh.NodeID]Member{"a": {Node: "a", State: mesh.Lost}}}
 	gone := serf.MemberEvent{Type: serf.EventMemberReap, Members: []serf.Member{{Name: "a"}}}
-	if changed := m.take(gone); changed != nil || m.state("a") != mesh.Lost {
+	if changed := m.take(gone, doubts{}); changed != nil || m.state("a") != mesh.Lost {
 		t.Errorf("got %v, %q", changed, m.state("a"))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
@@ -28,6 +29,7 @@ func (m *Membership) settings(tag string) (*serf.Config, error) {
 	list.Logger = logger
 	list.LogOutput = nil
 	list.Alive = m
+	list.Ping = m.doubter
 	list.EnableCompression = false
 	list.UDPBufferSize = packetBytes
 	list.RequireNodeNames = false // seeds have no name
@@ -69,23 +71,36 @@ func (m *Membership) NotifyAlive(n *memberlist.Node) error {
 // waits for it.
 func (m *Membership) watch() {
 	var waiting []mesh.NodeID
+	inDoubt := doubts{}
+	look := time.NewTimer(time.Hour)
+	defer look.Stop()
 	for {
 		var out chan<- Event
 		var next Event
 		if len(waiting) > 0 {
 			out, next = m.events, m.event(waiting[0])
 		}
+		var changed []mesh.NodeID
 		select {
 		case ev := <-m.raw:
-			for _, id := range m.take(ev) {
-				if !slices.Contains(waiting, id) {
-					waiting = append(waiting, id)
-				}
-			}
+			changed = m.take(ev, inDoubt)
+		case <-look.C:
 		case out <- next:
 			waiting = waiting[1:]
 		case <-m.ctx.Done():
 			return
+		}
+		lost, again := inDoubt.settled(time.Now())
+		look.Reset(again)
+		for _, member := range lost {
+			if id, ok := m.apply(member, serf.EventMemberFailed); ok {
+				changed = append(changed, id)
+			}
+		}
+		for _, id := range changed {
+			if !slices.Contains(waiting, id) {
+				waiting = append(waiting, id)
+			}
 		}
 	}
 }
@@ -96,8 +111,9 @@ func (m *Membership) event(id mesh.NodeID) Event {
 	return Event{m.members[id]}
 }
 
-// take applies one of Serf's events and names the nodes that it changed.
-func (m *Membership) take(ev serf.Event) []mesh.NodeID {
+// take applies one of Serf's events and names the nodes that it changed. A loss
+// that is doubted is left in doubts; anything newer about the node ends that.
+func (m *Membership) take(ev serf.Event, inDoubt doubts) []mesh.NodeID {
 	switch ev := ev.(type) {
 	case serf.UserEvent:
 		m.hint(Hint{Name: ev.Name, Payload: ev.Payload})
@@ -107,6 +123,10 @@ func (m *Membership) take(ev serf.Event) []mesh.NodeID {
 		}
 		var changed []mesh.NodeID
 		for _, member := range ev.Members {
+			delete(inDoubt, mesh.NodeID(member.Name))
+			if m.doubts(member, ev.Type, inDoubt) {
+				continue
+			}
 			if id, ok := m.apply(member, ev.Type); ok {
 				changed = append(changed, id)
 			}
@@ -114,6 +134,23 @@ func (m *Membership) take(ev serf.Event) []mesh.NodeID {
 		return changed
 	}
 	return nil
+}
+
+// doubts puts a loss in doubt, if it is to be, and says whether it has.
+func (m *Membership) doubts(member serf.Member, kind serf.EventType, inDoubt doubts) bool {
+	id, now := mesh.NodeID(member.Name), time.Now()
+	if kind != serf.EventMemberFailed {
+		return false
+	}
+	wait := m.doubter.doubt(id, now)
+	if wait == 0 {
+		return false
+	}
+	inDoubt[id] = doubted{member, now.Add(wait)}
+	m.mu.Lock()
+	m.doubted++
+	m.mu.Unlock()
+	return true
 }
 
 func (m *Membership) hint(h Hint) {
