@@ -62,13 +62,16 @@ func TestNearestKnowsSlips(t *testing.T) {
 		key := rapid.SampledFrom(known).Draw(t, "key")
 		i := rapid.IntRange(0, len(key)-1).Draw(t, "at")
 		var slip string
-		switch rapid.SampledFrom([]string{"drop", "double", "change"}).Draw(t, "slip") {
+		switch rapid.SampledFrom([]string{"drop", "double", "change", "swap"}).Draw(t, "slip") {
 		case "drop":
 			slip = key[:i] + key[i+1:]
 		case "double":
 			slip = key[:i+1] + key[i:]
 		case "change":
 			slip = key[:i] + "_" + key[i+1:]
+		case "swap":
+			i = min(i, len(key)-2)
+			slip = key[:i] + key[i+1:i+2] + key[i:i+1] + key[i+2:]
 		}
 		if got := nearest(slip, known); got != key {
 			t.Fatalf("nearest(%q): got %q, want %q", slip, got, key)

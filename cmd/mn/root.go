@@ -76,6 +76,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	f := mesh.Faultf(mesh.Invalid, "no command %q", cmd.CommandPath()+" "+args[0])
+	cmd.SuggestionsMinimumDistance = 2
 	for _, near := range cmd.SuggestionsFor(args[0]) {
 		f.Hint("did you mean %q?", cmd.CommandPath()+" "+near)
 	}

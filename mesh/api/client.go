@@ -57,7 +57,8 @@ func NewClient(name string, dial func(context.Context) (net.Conn, error)) *Clien
 // when it is used.
 func ClientOf(addr string) (*Client, error) {
 	network, target := "tcp", strings.TrimSuffix(strings.TrimPrefix(addr, "http://"), "/")
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok || strings.ContainsRune(target, '/') {
+	path, ok := strings.CutPrefix(addr, "unix:")
+	if ok || strings.ContainsRune(target, '/') || strings.HasSuffix(target, ".sock") {
 		network, target = "unix", strings.TrimPrefix(path, "//")
 		if !filepath.IsAbs(target) {
 			abs, err := filepath.Abs(target)

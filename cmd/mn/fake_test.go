@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+// fake is an agent that answers from a small made-up mesh: box-1 and box-2 are
+// alive, box-3 is lost; the service hello runs on the first two.
+type fake struct {
+	mu      sync.Mutex
+	changed chan struct{}
+	job     *mesh.Job // last submitted, if any
+	steps   []step    // still to come of it, one for each look
+}
+
+// step is a state in the life of a submitted job.
+type step struct {
+	status mesh.JobStatus
+	text   string
+	copies mesh.AllocState // of all its copies; "" for none placed
+	code   int
+}
+
+// lives are what becomes of submitted jobs, by the job's name.
+var lives = map[string][]step{
+	"serve": {
+		{status: mesh.JobPending, text: "nothing is placed yet"},
+		{status: mesh.JobPending, copies: mesh.Starting},
+		{status: mesh.JobRunning, copies: mesh.Running},
+	},
+	"count": {
+		{status: mesh.JobPending, copies: mesh.Running},
+		{status: mesh.JobCompleted, copies: mesh.Complete},
+	},
+	"crash": {
+		{status: mesh.JobPending, copies: mesh.Running},
+		{status: mesh.JobFailed, copies: mesh.Failed, code: 7},
+	},
+	"large":  {{status: mesh.JobFailed, text: "no node has room"}},
+	"halted": {{status: mesh.JobPending}, {status: mesh.JobStopped}},
+}
+
+func newFake() *fake { return &fake{changed: make(chan struct{})} }
+
+var (
+	_      api.Backend = (*fake)(nil)
+	fenced             = crdt.Fence{Epoch: 2, Ballot: 17}
+)
+
+// earlier is a time that is told as "5m ago" for the next half minute.
+func earlier() time.Time { return time.Now().Add(-5*time.Minute - 20*time.Second) }
+
+func (f *fake) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
+}
+
+func (f *fake) Snapshot(context.Context) (api.Snapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	snap := hello()
+	if f.job != nil {
+		now := f.steps[0]
+		if len(f.steps) > 1 {
+			// Whoever looks sees the next step the next time.
+			f.steps = f.steps[1:]
+			close(f.changed)
+			f.changed = make(chan struct{})
+		}
+		add(&snap, *f.job, now)
+	}
+	return snap, nil
+}
+
+// add puts a job into a picture, as it is in a step of its life.
+func add(snap *api.Snapshot, job mesh.Job, now step) {
+	snap.View.Jobs = append(snap.View.Jobs, mesh.JobView{JobVersion: mesh.JobVersion{
+		Job: job, Number: 1, Hash: "0123456789abcdef", At: earlier(), By: "aaaa2222bbbb3333",
+	}})
+	snap.Outlooks = append(snap.Outlooks, api.Outlook{
+		Status: now.status, Text: now.text, Coordinator: "aaaa2222bbbb3333", Fence: fenced,
+	})
+	if now.copies == "" {
+		return
+	}
+	for i := range job.Groups()[0].Count {
+		a := placed(job.Name, fmt.Sprintf("%s%04d", job.Name[:3], i), i, "aaaa2222bbbb3333", now.copies)
+		if now.code != 0 {
+			a.Status.Tasks[0].ExitCode = &now.code
+			a.Status.Tasks[0].Reason = fmt.Sprintf("exit code %d", now.code)
+		}
+		snap.View.Allocs = append(snap.View.Allocs, a)
+	}
+	slices.SortStableFunc(snap.View.Allocs, func(a, b mesh.AllocView) int {
+		return strings.Compare(string(a.Job), string(b.Job))
+	})
+}
+
+func placed(job, id string, index int, node mesh.NodeID, s mesh.AllocState) mesh.AllocView {
+	at := earlier()
+	return mesh.AllocView{
+		Alloc: mesh.Alloc{
+			ID: mesh.AllocID(id), Job: mesh.JobID(job), Version: 1, Group: job, Index: index, Node: node,
+			Want: mesh.WantRun, Fence: fenced, Coordinator: "aaaa2222bbbb3333", At: at, Reason: "best of 2",
+			Resources: mesh.Resources{CPU: 50, Memory: 16 * mesh.MiB},
+		},
+		Status: &mesh.Status{State: s, At: at, Tasks: []mesh.TaskStatus{
+			{Name: job, State: s, PID: 4100 + index, StartedAt: at},
+		}},
+	}
+}
+
+// hello is the picture before anything is submitted.
+func hello() api.Snapshot {
+	node := func(id mesh.NodeID, name string, l mesh.Liveness) mesh.NodeView {
+		return mesh.NodeView{
+			Node: mesh.Node{
+				ID: id, Name: name, Address: "10.0.0.1:7700", Boot: "b1", Role: mesh.Worker, Release: "1.2",
+				OS: "linux", Arch: "amd64", Drivers: []string{"exec"}, Labels: map[string]string{"rack": "3"},
+				Capacity:  mesh.Resources{CPU: 8 * mesh.Core, Memory: 32 * mesh.GiB, Disk: 500 * mesh.GiB},
+				StartedAt: earlier(),
+			},
+			Known: true, Liveness: l, Eligible: l == mesh.Alive, LostFor: 90 * time.Second,
+			Used: mesh.Resources{CPU: 50, Memory: 16 * mesh.MiB},
+		}
+	}
+	job := mesh.Job{Name: "hello", Type: mesh.Service, Tasks: []mesh.Task{{Name: "hello", Count: 2}}}
+	return api.Snapshot{
+		View: &mesh.View{
+			Nodes: []mesh.NodeView{
+				node("aaaa2222bbbb3333", "box-1", mesh.Alive),
+				node("cccc4444dddd5555", "box-2", mesh.Alive),
+				node("eeee6666ffff7777", "box-3", mesh.Lost),
+			},
+			Jobs: []mesh.JobView{{JobVersion: mesh.JobVersion{
+				Job: job, Number: 3, Hash: "fedcba9876543210", At: earlier(), By: "cccc4444dddd5555",
+			}}},
+			Allocs: []mesh.AllocView{
+				placed("hello", "abcd0000", 0, "aaaa2222bbbb3333", mesh.Running),
+				placed("hello", "abce0001", 1, "cccc4444dddd5555", mesh.Running),
+			},
+		},
+		Outlooks: []api.Outlook{
+			{Status: mesh.JobRunning, Coordinator: "aaaa2222bbbb3333", Fence: fenced},
+		},
+	}
+}
+
+func (f *fake) Submit(_ context.Context, j mesh.Job) (api.Submitted, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if j.Name == "forbidden" {
+		return api.Submitted{}, mesh.Faultf(mesh.Denied, "job %q is not for you", j.Name)
+	}
+	done := api.Submitted{ID: mesh.JobID(j.Name), Version: 1, Changed: f.job == nil}
+	if f.job == nil {
+		done.Warnings = []string{"no other peer is alive: the job is safe here only"}
+	}
+	f.job, f.steps = &j, lives[j.Name]
+	return done, nil
+}
+
+func (f *fake) Stop(_ context.Context, id mesh.JobID) (api.Submitted, error) {
+	if id != "hello" {
+		return api.Submitted{}, mesh.Faultf(mesh.NotFound, "no job %q", id)
+	}
+	return api.Submitted{ID: id, Version: 4, Changed: true}, nil
+}
+
+func why() []api.WhyNode {
+	return []api.WhyNode{
+		{
+			Node: "box-1", Copies: 1, Fits: true, Score: 0.75,
+			Terms: []api.Term{{Name: "binpack", Value: 0.7}, {Name: "near", Value: 0.05}},
+		},
+		{Node: "box-2", Copies: 1, Filter: "memory", Reason: "memory: needs 64 GiB, 31.9 GiB free"},
+		{Node: "box-3", Filter: "status", Reason: "the node is lost"},
+	}
+}
+
+func (f *fake) Plan(_ context.Context, j mesh.Job) (api.Plan, error) {
+	return api.Plan{
+		ID: mesh.JobID(j.Name), Version: 1, Changed: true, Verdict: api.RunnableLater, Keep: 2,
+		Place:   []api.PlannedPlace{{Group: "serve", Index: 0, Node: "box-1", Reason: "new"}},
+		Stop:    []api.PlannedStop{{Group: "serve", Index: 3, Node: "box-2", Reason: "count is 2"}},
+		Blocked: []api.PlannedBlock{{Group: "serve", Copies: 1, Nodes: why()}},
+	}, nil
+}
+
+func (f *fake) Why(_ context.Context, id mesh.JobID) (api.Why, error) {
+	return api.Why{ID: id, Status: mesh.JobPending, Text: "1 copy fits nowhere", Groups: []api.WhyGroup{{
+		Group: "hello", Count: 2, Running: 1, Strategy: mesh.Binpack,
+		Resources: mesh.Resources{CPU: 500, Memory: 64 * mesh.GiB}, Nodes: why(),
+	}}}, nil
+}
+
+func (f *fake) History(context.Context, mesh.JobID) ([]mesh.JobVersion, error) {
+	return []mesh.JobVersion{
+		{Number: 2, Hash: "1111222233334444", At: earlier(), By: "aaaa2222bbbb3333", Stopped: true},
+		{Number: 3, Hash: "fedcba9876543210", At: earlier(), By: "cccc4444dddd5555"},
+	}, nil
+}
+
+func (f *fake) Logs(_ context.Context, r api.LogsRequest, send func(api.LogLine) error) error {
+	if r.Task == "none" {
+		return mesh.Faultf(mesh.NotFound, "job %q has no task %q", r.Job, r.Task)
+	}
+	lines := []api.LogLine{
+		{Task: "hello", Index: 0, Node: "box-1", Stream: "stdout", Line: fmt.Sprintf("tail %d", r.Tail)},
+		{Task: "hello", Index: 10, Node: "box-2", Stream: "stderr", Line: ""},
+		{Task: "hello", Index: 1, Node: "box-3", Stream: "mn", Line: "the node is lost"},
+		{Task: "hello", Index: 0, Node: "box-1", Stream: "stdout", Line: fmt.Sprintf("follow %v", r.Follow)},
+	}
+	for _, l := range lines {
+		if err := send(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fake) Events(ctx context.Context, _ api.EventsRequest, send func(mesh.Event) error) error {
+	if err := send(mesh.Event{Kind: mesh.NodeLost, Peer: "eeee6666ffff7777", Text: "box-3"}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (f *fake) CreateToken(_ context.Context, r api.TokenRequest) (api.NewToken, error) {
+	return api.NewToken{
+		ID: "t1", Token: fmt.Sprintf("mn1.t1.%v.%d", r.TTL, r.Uses), Uses: r.Uses, ExpiresAt: earlier(),
+	}, nil
+}
+
+func (f *fake) Tokens(context.Context) ([]api.TokenStatus, error) {
+	return []api.TokenStatus{{ID: "t1", Status: "used", Uses: 1, Used: 1, CreatedAt: earlier()}}, nil
+}
+
+func (f *fake) RevokeToken(_ context.Context, id string) error {
+	if id != "t1" {
+		return mesh.Faultf(mesh.NotFound, "no token %q", id)
+	}
+	return nil
+}
+
+func (f *fake) Version(context.Context) (api.Version, error) {
+	return api.Version{
+		Release: "1.2", Node: "box-1", NodeID: "aaaa2222bbbb3333", Mesh: "m1", StartedAt: earlier(),
+	}, nil
+}
+
+func (f *fake) Digest(context.Context) (api.Digest, error) {
+	return api.Digest{
+		Node: "box-1", NodeID: "aaaa2222bbbb3333", Digest: "c0ffee", Entries: 12,
+		Waiting: []string{"job/x: from the future"},
+	}, nil
+}
