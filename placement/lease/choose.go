@@ -23,8 +23,9 @@ type peer struct {
 // peers is who is in the mesh, as far as this node knows.
 type peers map[mesh.NodeID]peer
 
-// update takes a new list of members at now.
-func (ps peers) update(m Members, self mesh.NodeID, now time.Duration) {
+// update takes a new list of members at now. It returns who has come to life.
+func (ps peers) update(m Members, self mesh.NodeID, now time.Duration) []mesh.NodeID {
+	var back []mesh.NodeID
 	admitted, alive, witness := map[mesh.NodeID]bool{}, setOf(m.Alive), setOf(m.Witnesses)
 	alive[self] = true
 	for _, member := range m.Admitted[:min(len(m.Admitted), membersMax)] {
@@ -36,6 +37,9 @@ func (ps peers) update(m Members, self mesh.NodeID, now time.Duration) {
 		old, known := ps[id]
 		if !known || old.alive != alive[id] {
 			old.since = now
+			if alive[id] && id != self {
+				back = append(back, id)
+			}
 		}
 		ps[id] = peer{member.Key, witness[id], alive[id], old.since}
 	}
@@ -44,6 +48,7 @@ func (ps peers) update(m Members, self mesh.NodeID, now time.Duration) {
 			delete(ps, id)
 		}
 	}
+	return back
 }
 
 func setOf(ids []mesh.NodeID) map[mesh.NodeID]bool {

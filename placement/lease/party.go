@@ -86,81 +86,6 @@ func New(self mesh.NodeID, key ed25519.PrivateKey, cfg Config, facts []Fact,
 	return p, nil
 }
 
-// Bootstrap founds a mesh: roster epoch 1 with this node as its only voter.
-func (p *Party) Bootstrap(now time.Duration) (Output, error) {
-	p.begun(now)
-	if p.roster.Epoch != 0 {
-		return Output{}, fmt.Errorf("found a mesh: this node has a roster of %v", p.roster)
-	}
-	pub := slices.Clone([]byte(p.key.Public().(ed25519.PublicKey)))
-	p.append(Roster{Epoch: 1, Voters: []Voter{{p.self, pub}}, Length: p.cfg.Length})
-	p.enthrone(nil)
-	// No lease was ever granted in this mesh: there is none to wait for.
-	p.voter.blank, p.voter.openAt = now, now
-	p.due()
-	return p.take(), nil
-}
-
-// Adopt takes the roster that came with this node's certificate, newest last.
-// A node that has a roster already takes only what follows it with proof.
-func (p *Party) Adopt(now time.Duration, chain []Roster) (Output, error) {
-	p.begun(now)
-	if len(chain) == 0 {
-		return Output{}, errors.New("adopt a roster: there is none")
-	}
-	last := chain[len(chain)-1]
-	if p.roster.Epoch == 0 {
-		if err := last.check(); err != nil {
-			return Output{}, fmt.Errorf("adopt a roster: %w", err)
-		}
-		if last.Seat(p.self) >= 0 {
-			return Output{}, fmt.Errorf("adopt %v: this node votes in it and has no memory "+
-				"of what it promised: it must join with a new key", last)
-		}
-		p.append(last)
-		p.enthrone(nil)
-	}
-	before := p.roster.Epoch
-	var err error
-	for _, r := range chain {
-		if r.Epoch > p.roster.Epoch && err == nil {
-			err = p.follow(r)
-		}
-	}
-	if p.roster.Epoch > before {
-		p.enthrone(nil)
-	}
-	p.due()
-	return p.take(), err
-}
-
-// Force installs a roster of these voters without asking the old ones: a person
-// vouches that the missing ones are off for good. The reason is kept in it.
-func (p *Party) Force(now time.Duration, voters []mesh.Member, reason string) (Output, error) {
-	p.begun(now)
-	old := p.roster
-	r := Roster{
-		Epoch: (old.Epoch/forceStep + 1) * forceStep, Length: p.cfg.Length, Forced: reason,
-	}
-	if reason == "" || old.Epoch == 0 {
-		return Output{}, errors.New("force a roster: there must be a reason and an old roster")
-	}
-	r.Prev = old.digest()
-	for _, m := range voters {
-		r.Voters = append(r.Voters, Voter{m.ID, m.Key})
-	}
-	slices.SortFunc(r.Voters, byID)
-	r.Proof.Votes = []Signature{{p.self, ed25519.Sign(p.key, r.ballotText(0))}}
-	if err := r.vouched(old, p.keyOf); err != nil {
-		return Output{}, fmt.Errorf("force a roster: %w", err)
-	}
-	p.append(r)
-	p.enthrone(nil)
-	p.announce(old, r, nil)
-	p.due()
-	return p.take(), nil
-}
-
 // Step takes one input at now and returns what must be done about it.
 func (p *Party) Step(now time.Duration, in Input) Output {
 	p.begun(now)
@@ -266,15 +191,22 @@ func (p *Party) refuse(from mesh.NodeID, err error) {
 }
 
 // onMembers takes the list of members. A node that was admitted and is no
-// longer stops at once, before it says another word (R9).
+// longer stops at once, before it says another word (R9). Whoever has come to
+// life is told which roster this node knows, so that the older one is replaced.
 func (p *Party) onMembers(m Members) {
-	p.peers.update(m, p.self, p.now)
+	back := p.peers.update(m, p.self, p.now)
 	_, admitted := p.peers[p.self]
 	if p.listed && !admitted && !p.evicted {
 		p.drop(Evicted)
 	}
 	p.evicted = p.listed && !admitted
 	p.listed = p.listed || admitted
+	if p.barred != "" || p.evicted || p.roster.Epoch == 0 {
+		return
+	}
+	for _, id := range back {
+		p.send(id, Message{})
+	}
 }
 
 // receive takes a message from another node: only from one that is admitted or

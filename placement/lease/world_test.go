@@ -43,6 +43,7 @@ type network struct {
 	loss, repeat float64
 	spite        float64       // how often a vote for a roster is followed by a split
 	delay        time.Duration // mean
+	steady       bool          // each message takes just that
 	cut          map[[2]int]bool
 }
 
@@ -66,6 +67,7 @@ type node struct {
 	tick   int // numbers the planned ticks: only the last one counts
 	crash  bool
 	joined bool
+	gone   bool // evicted
 }
 
 func newWorld(seed uint64, nodes int) *world {
@@ -198,6 +200,9 @@ func (w *world) carry(from *node, e Envelope) {
 			continue
 		}
 		delay := time.Duration(w.rng.ExpFloat64() * float64(w.net.delay))
+		if w.net.steady {
+			delay = w.net.delay
+		}
 		w.plan(delay, func() {
 			if w.net.cut[[2]int{from.at, to.at}] || to.party == nil {
 				return
@@ -206,7 +211,7 @@ func (w *world) carry(from *node, e Envelope) {
 			if err := crdt.Decode(raw, &m); err != nil {
 				panic(err)
 			}
-			w.tell(to, "<- %s %v", from.member.Name, m)
+			w.tell(to, "<- %s %v", from.name(), m)
 			to.step(Received{from.id, m})
 		})
 	}
@@ -221,7 +226,7 @@ func (w *world) node(id mesh.NodeID) *node {
 func (w *world) tell(n *node, format string, args ...any) {
 	if w.log != nil {
 		w.log("%7v %s "+format,
-			append([]any{w.now.Round(time.Millisecond), n.member.Name}, args...)...)
+			append([]any{w.now.Round(time.Millisecond), n.name()}, args...)...)
 	}
 }
 
@@ -340,7 +345,7 @@ func (w *world) join(t testing.TB, n *node) {
 func (w *world) members() {
 	var m Members
 	for _, n := range w.nodes {
-		if n.joined {
+		if n.joined && !n.gone {
 			m.Admitted = append(m.Admitted, n.member)
 		}
 	}
@@ -380,26 +385,4 @@ func (w *world) split(set int) {
 			}
 		}
 	}
-}
-
-type event struct {
-	at  time.Duration
-	seq int
-	do  func()
-}
-
-// eventQueue is ordered by time, then by when it was planned.
-type eventQueue []event
-
-func (q eventQueue) Len() int { return len(q) }
-func (q eventQueue) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(q[i].at, q[j].at), cmp.Compare(q[i].seq, q[j].seq)) < 0
-}
-func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *eventQueue) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *eventQueue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
 }
