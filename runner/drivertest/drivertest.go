@@ -134,6 +134,9 @@ func (w *World) Start(s runner.Spec) {
 	w.Driver.Start(s)
 }
 
+// Forget says that a task was found to have ended.
+func (w *World) Forget(task string) { delete(w.runs, task) }
+
 // Next is the next observation.
 func (w *World) Next() runner.Observation {
 	w.t.Helper()

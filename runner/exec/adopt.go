@@ -60,7 +60,8 @@ func (d *Driver) takeInHand(k key, start supervise.Start) {
 	d.work.Go(func() { t.follow(r) })
 }
 
-// keys are the tasks that have folders, sorted.
+// keys are the tasks that have folders, sorted. What does not belong here is
+// passed over: it must not keep the node from starting.
 func (d *Driver) keys() ([]key, error) {
 	var keys []key
 	allocs, err := fs.ReadDir(d.root.FS(), ".")
@@ -68,16 +69,16 @@ func (d *Driver) keys() ([]key, error) {
 		return nil, err
 	}
 	for _, a := range allocs {
-		// The parent of a task's folder is that of all of them.
-		tasks, err := fs.ReadDir(d.root.FS(), filepath.Dir(key{mesh.AllocID(a.Name()), "x"}.folder()))
-		if errors.Is(err, fs.ErrNotExist) {
+		if !a.IsDir() || !mesh.ValidName(a.Name()) {
 			continue
 		}
-		if err != nil {
-			return nil, err
+		// The parent of a task's folder is that of all of them.
+		tasks, err := fs.ReadDir(d.root.FS(), filepath.Dir(key{mesh.AllocID(a.Name()), "x"}.folder()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			d.cfg.Log.Error("list tasks of allocation", "alloc", a.Name(), "error", err)
 		}
 		for _, t := range tasks {
-			if k := (key{mesh.AllocID(a.Name()), t.Name()}); k.valid() {
+			if k := (key{mesh.AllocID(a.Name()), t.Name()}); k.valid() && t.IsDir() {
 				keys = append(keys, k)
 			}
 		}

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -11,10 +12,14 @@ import (
 	"mn/runner/supervise"
 )
 
-// The test's executable is also the supervisor, as mn is.
+// The test's executable is also the supervisor, as mn is, and an agent.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
 		os.Exit(supervise.Main(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		fmt.Fprintln(os.Stderr, agent(os.Args[2], os.Args[3]))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

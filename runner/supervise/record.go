@@ -27,7 +27,7 @@ const (
 const (
 	specMax  = 4 << 20
 	stateMax = 4096 // the size of every state file
-	errMax   = 1024 // of Exit.Err
+	errMax   = 512  // of Exit.Err: escaped it can become six times as long
 )
 
 // Spec is what to start. The agent has settled everything that takes knowledge
