@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -146,5 +147,36 @@ func eachField(path string, v reflect.Value, visit func(string, reflect.Value)) 
 		}
 	default:
 		visit(path, v)
+	}
+}
+
+// A setting that is not in the documents does not exist for those who write
+// files.
+func TestEverySettingIsDocumented(t *testing.T) {
+	for file, v := range map[string]any{"jobs.md": mesh.Job{}, "cli.md": Daemon{}} {
+		text, err := os.ReadFile(filepath.Join("..", "docs", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		eachKey(reflect.TypeOf(v), func(key string) {
+			if !regexp.MustCompile("[`.\\[ ]" + key + "[`\\] ]").Match(text) {
+				t.Errorf("docs/%s does not have %q", file, key)
+			}
+		})
+	}
+}
+
+func eachKey(t reflect.Type, visit func(key string)) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return
+	}
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("toml"); key != "" {
+			visit(key)
+		}
+		eachKey(t.Field(i).Type, visit)
 	}
 }

@@ -76,6 +76,10 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 func TestEveryCommandIsDocumented(t *testing.T) {
 	t.Setenv("MN_ADDR", "")
 	root := newRoot(newTerminal(os.Stdin, os.Stdout, os.Stderr))
+	manual, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		for _, below := range cmd.Commands() {
@@ -87,6 +91,8 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		case cmd.HasSubCommands() || cmd.Hidden || cmd.HasParent() && cmd.Parent().Hidden:
 		case cmd.Example == "":
 			t.Errorf("%s has no example", cmd.CommandPath())
+		case !bytes.Contains(manual, []byte("`"+cmd.CommandPath())):
+			t.Errorf("docs/cli.md does not have %q", cmd.CommandPath())
 		case cmd.Args == nil:
 			t.Errorf("%s does not check its arguments", cmd.CommandPath())
 		}
