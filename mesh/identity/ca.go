@@ -69,7 +69,9 @@ func NewAuthority(now time.Time) (*Authority, error) {
 	return issueCA(public, private, now)
 }
 
-func issueCA(public ed25519.PublicKey, private ed25519.PrivateKey, now time.Time) (*Authority, error) {
+func issueCA(
+	public ed25519.PublicKey, private ed25519.PrivateKey, now time.Time,
+) (*Authority, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -109,7 +111,8 @@ func (a *Authority) Sign(key ed25519.PublicKey, role mesh.Role, now time.Time) (
 			len(key), ed25519.PublicKeySize)
 	}
 	if role != mesh.Worker && role != mesh.Witness {
-		return nil, fmt.Errorf("sign node certificate: role %q: want %q or %q", role, mesh.Worker, mesh.Witness)
+		return nil, fmt.Errorf("sign node certificate: role %q: want %q or %q",
+			role, mesh.Worker, mesh.Witness)
 	}
 	serial, err := newSerial()
 	if err != nil {

@@ -70,7 +70,8 @@ func Admit(dir string, key Key, a Admission, now time.Time) (*Identity, error) {
 	if err := writePEM(filepath.Join(dir, caFile), blockCertificate, a.CA); err != nil {
 		return nil, err
 	}
-	if err := writePEM(filepath.Join(dir, certificateFile), blockCertificate, a.Certificate); err != nil {
+	path := filepath.Join(dir, certificateFile)
+	if err := writePEM(path, blockCertificate, a.Certificate); err != nil {
 		return nil, err
 	}
 	return id, nil
@@ -89,7 +90,8 @@ func Load(dir string, now time.Time) (*Identity, error) {
 		return nil, err
 	}
 	var a Admission
-	if a.Certificate, err = readPEM(filepath.Join(dir, certificateFile), blockCertificate); err != nil {
+	a.Certificate, err = readPEM(filepath.Join(dir, certificateFile), blockCertificate)
+	if err != nil {
 		return nil, err
 	}
 	if a.CA, err = readPEM(filepath.Join(dir, caFile), blockCertificate); err != nil {
@@ -201,7 +203,8 @@ func (i *Identity) Renew(certificate []byte, now time.Time) error {
 	if id != i.ID() {
 		return fmt.Errorf("check renewed certificate: it is for node %q, not %q", id, i.ID())
 	}
-	if err := writePEM(filepath.Join(i.dir, certificateFile), blockCertificate, certificate); err != nil {
+	path := filepath.Join(i.dir, certificateFile)
+	if err := writePEM(path, blockCertificate, certificate); err != nil {
 		return err
 	}
 	i.mu.Lock()

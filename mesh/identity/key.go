@@ -54,7 +54,8 @@ func loadKey(dir string) (Key, error) {
 		return Key{}, err
 	}
 	if len(seed) != ed25519.SeedSize {
-		return Key{}, fmt.Errorf("read key %q: it has %d bytes, want %d", path, len(seed), ed25519.SeedSize)
+		return Key{}, fmt.Errorf("read key %q: it has %d bytes, want %d",
+			path, len(seed), ed25519.SeedSize)
 	}
 	return Key{ed25519.NewKeyFromSeed(seed)}, nil
 }
@@ -75,7 +76,8 @@ func (k Key) Prove(channel []byte) []byte {
 // CheckProof says whether proof is what [Key.Prove] gives for that connection.
 func CheckProof(public ed25519.PublicKey, channel, proof []byte) error {
 	if len(public) != ed25519.PublicKeySize {
-		return fmt.Errorf("check proof: the key has %d bytes, want %d", len(public), ed25519.PublicKeySize)
+		return fmt.Errorf("check proof: the key has %d bytes, want %d",
+			len(public), ed25519.PublicKeySize)
 	}
 	if !ed25519.Verify(public, append([]byte(purposeAdmission), channel...), proof) {
 		return errors.New("check proof: the key's signature is wrong")

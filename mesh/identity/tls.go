@@ -118,11 +118,13 @@ func (i *Identity) verifyPeer(want mesh.NodeID, admit AdmitFunc) func(tls.Connec
 // verifyPinned checks that a chain ends in the CA with that fingerprint.
 func verifyPinned(chain []*x509.Certificate, pin Fingerprint, now time.Time) error {
 	if len(chain) != 2 {
-		return fmt.Errorf("check mesh: want a certificate and its CA's, got %d: is it an mn agent?", len(chain))
+		return fmt.Errorf("check mesh: want a certificate and its CA's, got %d: is it an mn agent?",
+			len(chain))
 	}
 	leaf, ca := chain[0], chain[1]
 	if got := FingerprintOf(ca); got != pin {
-		return fmt.Errorf("check mesh: its CA is %s, the token's is %s: %w", got.Short(), pin.Short(), ErrWrongMesh)
+		return fmt.Errorf("check mesh: its CA is %s, the token's is %s: %w",
+			got.Short(), pin.Short(), ErrWrongMesh)
 	}
 	if _, _, err := verify(leaf, ca, now); err != nil {
 		return fmt.Errorf("check mesh: %w", err)

@@ -106,7 +106,7 @@ func TestWhoIsNotTrustedIsRefused(t *testing.T) {
 		{"a foreign server", a.ClientTLS(proto, "", everyone), foreign.ServerTLS(proto, everyone), ErrWrongMesh, nil},
 		{"an evicted client", b.ClientTLS(proto, a.ID(), everyone), a.ServerTLS(proto, evict), nil, ErrEvicted},
 		{"an evicted server", a.ClientTLS(proto, b.ID(), evict), b.ServerTLS(proto, everyone), ErrEvicted, nil},
-		{"another node than was meant", b.ClientTLS(proto, b.ID(), everyone), a.ServerTLS(proto, everyone), ErrWrongNode, nil},
+		{"the wrong node", b.ClientTLS(proto, b.ID(), everyone), a.ServerTLS(proto, everyone), ErrWrongNode, nil},
 		{"an expired client", old.ClientTLS(proto, a.ID(), everyone), a.ServerTLS(proto, everyone), nil, nil},
 		{"a client without a certificate", plain, a.ServerTLS(proto, everyone), nil, nil},
 		{"an old version of TLS", tls12, a.ServerTLS(proto, everyone), nil, nil},

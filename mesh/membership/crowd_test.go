@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -338,6 +339,7 @@ func (c *crowd) until(what string, limit time.Duration, so func() bool) time.Dur
 			c.t.Fatalf("not within %v: %s", limit, what)
 		}
 		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
 	}
 	return time.Since(start)
 }

@@ -86,7 +86,8 @@ func broadcastAddrs(bind netip.Addr) ([]netip.Addr, error) {
 		}
 	}
 	if len(targets) == 0 {
-		return nil, fmt.Errorf("find the broadcast address of %q: no IPv4 network of this machine has it", bind)
+		return nil, fmt.Errorf("find the broadcast address of %q: no IPv4 network of this machine has it",
+			bind)
 	}
 	return targets, nil
 }

@@ -26,7 +26,8 @@ var levels = map[string]slog.Level{
 // routine are warnings that say nothing but that a node has gone, or come
 // back, for which there are events.
 var routine = []string{
-	"Failed fallback TCP ping", "Failed to send ack", "Shutdown without a Leave", "Refuting a", "Conflicting address",
+	"Failed fallback TCP ping", "Failed to send ack", "Shutdown without a Leave", "Refuting a",
+	"Conflicting address",
 	"Name conflict", "Push/Pull with", "is not admitted", "UDP probes failed",
 }
 

@@ -164,7 +164,9 @@ func (m *Membership) Members() []Member {
 	for _, member := range m.members {
 		list = append(list, member)
 	}
-	slices.SortFunc(list, func(a, b Member) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	slices.SortFunc(list, func(a, b Member) int {
+		return strings.Compare(string(a.Node), string(b.Node))
+	})
 	return list
 }
 

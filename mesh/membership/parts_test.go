@@ -351,7 +351,8 @@ func TestSerfForgetsNobody(t *testing.T) {
 }
 
 func TestWhatSerfReapsIsStillLost(t *testing.T) {
-	m := &Membership{doubter: newDoubter(timings[Lab]), members: map[mesh.NodeID]Member{"a": {Node: "a", State: mesh.Lost}}}
+	lost := map[mesh.NodeID]Member{"a": {Node: "a", State: mesh.Lost}}
+	m := &Membership{doubter: newDoubter(timings[Lab]), members: lost}
 	gone := serf.MemberEvent{Type: serf.EventMemberReap, Members: []serf.Member{{Name: "a"}}}
 	if changed := m.take(gone, doubts{}); changed != nil || m.state("a") != mesh.Lost {
 		t.Errorf("got %v, %q", changed, m.state("a"))

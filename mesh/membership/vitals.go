@@ -72,8 +72,11 @@ func decodeVitals(s string) (Vitals, error) {
 		number[i], b = n, b[size:]
 	}
 	return Vitals{
-		Name: text[0], Address: text[1], Boot: mesh.BootID(text[2]), Role: mesh.Role(text[3]), Release: text[4],
-		Free: mesh.Resources{CPU: mesh.Cores(number[0]), Memory: mesh.Bytes(number[1]), Disk: mesh.Bytes(number[2])},
+		Name: text[0], Address: text[1], Boot: mesh.BootID(text[2]), Role: mesh.Role(text[3]),
+		Release: text[4],
+		Free: mesh.Resources{
+			CPU: mesh.Cores(number[0]), Memory: mesh.Bytes(number[1]), Disk: mesh.Bytes(number[2]),
+		},
 	}, nil
 }
 

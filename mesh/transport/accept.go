@@ -105,7 +105,9 @@ type handshakeKey struct{}
 func (h *handshake) done() { h.once.Do(h.end) }
 
 // admitHandshake bounds the half-open connections, whoever opens them.
-func (e *Endpoint) admitHandshake(ctx context.Context, from *quic.ClientInfo) (context.Context, error) {
+func (e *Endpoint) admitHandshake(
+	ctx context.Context, from *quic.ClientInfo,
+) (context.Context, error) {
 	if e.count.handshakes.Add(1) > maxHandshakes {
 		e.count.handshakes.Add(-1)
 		e.refused(from.RemoteAddr, errBusy)
@@ -139,5 +141,7 @@ func reason(err error) error {
 // refusalError is a handshake that the peer broke off: it does not trust us.
 type refusalError struct{ cause error }
 
-func (r *refusalError) Error() string { return "the peer refused our certificate: " + r.cause.Error() }
+func (r *refusalError) Error() string {
+	return "the peer refused our certificate: " + r.cause.Error()
+}
 func (r *refusalError) Unwrap() error { return r.cause }

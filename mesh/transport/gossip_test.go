@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -43,6 +44,7 @@ func TestGossipRunsOnTheSameSocket(t *testing.T) {
 		}
 		l.router.set("10.0.0.3:7000", true)
 		time.Sleep(30 * time.Second)
+		synctest.Wait()
 		for _, m := range lists[:2] {
 			if n := m.NumMembers(); n != 2 {
 				t.Errorf("after a crash: %d members", n)

@@ -149,7 +149,8 @@ func refusal(err error) *mesh.Fault {
 
 func checkRequest(conn *quic.Conn, r *JoinRequest) error {
 	if !mesh.ValidName(r.Name) {
-		return mesh.Faultf(mesh.Invalid, "node name %q: want 1 to 63 letters, digits, '-', '_' or '.'", r.Name)
+		return mesh.Faultf(mesh.Invalid, "node name %q: want 1 to 63 letters, digits, '-', '_' or '.'",
+			r.Name)
 	}
 	if r.Role != mesh.Worker && r.Role != mesh.Witness {
 		return mesh.Faultf(mesh.Invalid, "role %q: want %q or %q", r.Role, mesh.Worker, mesh.Witness)

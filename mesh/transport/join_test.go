@@ -153,7 +153,9 @@ func TestAJoinThatFailsSaysWhy(t *testing.T) {
 			if addr == "" {
 				addr = a.Addr().String()
 			}
-			_, err := Join(t.Context(), Joiner{Addr: addr, Token: c.token, Key: key, Name: c.node, Role: mesh.Worker})
+			_, err := Join(t.Context(), Joiner{
+				Addr: addr, Token: c.token, Key: key, Name: c.node, Role: mesh.Worker,
+			})
 			var f *mesh.Fault
 			if !errors.As(err, &f) || f.Kind != c.kind || !strings.Contains(f.Text, c.want) {
 				t.Errorf("got %v, want a fault %q that says %q", err, c.kind, c.want)

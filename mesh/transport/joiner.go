@@ -103,13 +103,15 @@ func dialFault(addr string, err error) *mesh.Fault {
 	var handshake *quic.HandshakeTimeoutError
 	switch {
 	case errors.Is(err, identity.ErrWrongMesh):
-		return mesh.Faultf(mesh.Denied, "join mesh at %q: it belongs to another mesh than the token", addr).
-			Hint("the token is for another mesh: make one with \"mn mesh token create\" on a node of this one")
+		return mesh.Faultf(mesh.Denied, "join mesh at %q: it belongs to another mesh than the token",
+			addr).
+			Hint("make a token with \"mn mesh token create\" on a node of this mesh")
 	case errors.As(err, &idle), errors.As(err, &handshake), errors.Is(err, context.DeadlineExceeded):
 		return mesh.Faultf(mesh.Unavailable, "join mesh at %q: nothing answers there", addr).
 			Hint("is the agent running there, and is its UDP port open?")
 	case errors.As(err, &alert) && alert.ErrorCode.IsCryptoError(), errors.As(err, &version):
-		return mesh.Faultf(mesh.Unavailable, "join mesh at %q: what answers there is not an mn agent: %v", addr, err)
+		return mesh.Faultf(mesh.Unavailable, "join mesh at %q: what answers there is not an mn agent: %v",
+			addr, err)
 	case errors.Is(err, context.Canceled):
 		return mesh.Faultf(mesh.Unavailable, "join mesh at %q: %v", addr, err)
 	}

@@ -278,7 +278,8 @@ func (e *Endpoint) dial(ctx context.Context, id mesh.NodeID, addr string) (*quic
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	e.count.dials.Add(1)
-	conn, err := e.quic.Dial(ctx, to, e.conf.Identity.ClientTLS(protoPeer, id, e.conf.Admitted), quicConfig())
+	trust := e.conf.Identity.ClientTLS(protoPeer, id, e.conf.Admitted)
+	conn, err := e.quic.Dial(ctx, to, trust, quicConfig())
 	if err != nil {
 		e.count.dialsFailed.Add(1)
 		err = reason(err)

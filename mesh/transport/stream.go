@@ -96,7 +96,9 @@ func (e *Endpoint) listenerOf(kind StreamKind) *streamListener {
 	defer e.mu.Unlock()
 	l := e.listeners[kind]
 	if l == nil {
-		l = &streamListener{e: e, kind: kind, conns: make(chan net.Conn, acceptQueue), done: make(chan struct{})}
+		l = &streamListener{
+			e: e, kind: kind, conns: make(chan net.Conn, acceptQueue), done: make(chan struct{}),
+		}
 		e.listeners[kind] = l
 	}
 	return l

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -315,6 +316,7 @@ func TestAfterCloseNothingIsLeft(t *testing.T) {
 		}
 		a.Send(b.Self(), []byte("two"))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if s := b.Stats(); s.Connections != 0 {
 			t.Errorf("the other end still has %d connections", s.Connections)
 		}
