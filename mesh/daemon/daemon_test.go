@@ -278,3 +278,21 @@ func TestJoinIsRefusedWithTheReason(t *testing.T) {
 		t.Errorf("the agent after refused joins: %v", err)
 	}
 }
+
+func TestNameOfAnotherNodeEndsTheAgent(t *testing.T) {
+	agents := newMesh(t, 2)
+	thief := agents[1]
+	thief.stop()
+	thief.cfg.Name = "n1"
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err := Run(ctx, thief.cfg, Options{Release: "test", Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), `the name "n1" is taken`) {
+		t.Errorf("an agent with another's name ended with %v", err)
+	}
+	agents[0].stop()
+	agents[0].start()
+	if v, err := agents[0].client.Version(t.Context()); err != nil || v.Node != "n1" {
+		t.Errorf("the name's owner after a restart: %v, %v", v, err)
+	}
+}

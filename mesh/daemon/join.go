@@ -235,32 +235,40 @@ func (d *daemon) renewCertificate(ctx context.Context) {
 
 // keepAuthority gets the CA's key from another voter once this node is one.
 func (d *daemon) keepAuthority(ctx context.Context) {
-	tick := time.NewTicker(fetchEvery)
-	defer tick.Stop()
 	for !d.id.HasAuthority() {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+		change := d.loop.change()
 		var roster lease.Roster
 		if err := d.loop.look(ctx, func(c *core.Core) { roster = c.Roster() }); err != nil {
 			return
 		}
-		if roster.Seat(d.self.ID) < 0 {
-			continue
+		var retry <-chan time.Time
+		if roster.Seat(d.self.ID) >= 0 {
+			if d.fetchFromVoters(ctx, roster) {
+				return
+			}
+			retry = time.After(fetchEvery)
 		}
-		for _, v := range roster.Voters {
-			if v.ID == d.self.ID {
-				continue
-			}
-			if err := d.fetchAuthority(ctx, v.ID); err != nil {
-				d.log.Debug("fetch the CA's key", "from", v.ID, "err", err)
-				continue
-			}
-			break
+		select {
+		case <-ctx.Done():
+			return
+		case <-change:
+		case <-retry:
 		}
 	}
+}
+
+func (d *daemon) fetchFromVoters(ctx context.Context, roster lease.Roster) bool {
+	for _, v := range roster.Voters {
+		if v.ID == d.self.ID {
+			continue
+		}
+		err := d.fetchAuthority(ctx, v.ID)
+		if err == nil {
+			return true
+		}
+		d.log.Debug("fetch the CA's key", "from", v.ID, "err", err)
+	}
+	return false
 }
 
 func (d *daemon) fetchAuthority(ctx context.Context, from mesh.NodeID) error {

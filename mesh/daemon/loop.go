@@ -15,6 +15,7 @@ const (
 	batchMax  = 256 // events in one step
 	inboxMax  = 4096
 	retryDisk = 500 * time.Millisecond
+	tickMin   = time.Millisecond
 	tickMax   = time.Second // also finds out that the machine slept
 )
 
@@ -85,7 +86,7 @@ func (l *loop) run(ctx context.Context) {
 		if !l.do(ctx, ready) {
 			return
 		}
-		timer.Reset(min(ready.Wake-l.clock().Boot, tickMax))
+		timer.Reset(min(max(ready.Wake-l.clock().Boot, tickMin), tickMax))
 	}
 }
 

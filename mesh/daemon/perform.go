@@ -18,9 +18,14 @@ type sender interface {
 	Send(to mesh.NodeID, msg []byte)
 }
 
+// keeper is what a performer needs of the disk.
+type keeper interface {
+	Commit(b crdt.Batch, facts []store.Fact) error
+}
+
 // performer performs what a Ready asks for.
 type performer struct {
-	store  *store.Store
+	store  keeper
 	net    sender
 	driver runner.Driver
 	log    *slog.Logger

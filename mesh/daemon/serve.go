@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -184,10 +185,11 @@ func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 	for {
 		change := d.loop.change()
 		var view *mesh.View
-		if err := d.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+		var members []mesh.Member
+		if err := d.loop.look(ctx, func(c *core.Core) { view, members = c.View(), c.Members() }); err != nil {
 			return
 		}
-		if err := nameTaken(view, d.self); err != nil {
+		if err := nameTaken(view, members, d.self); err != nil {
 			fail(err)
 			return
 		}
@@ -204,18 +206,23 @@ func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 	}
 }
 
-// nameTaken says so if another node had this one's name before it.
-func nameTaken(v *mesh.View, self mesh.Node) error {
-	me := v.Node(self.ID)
-	for i := range v.Nodes {
-		n := &v.Nodes[i]
-		if me == nil || n.ID == self.ID || n.Name != self.Name {
+// nameTaken says so if another node has the right to this one's name: it was
+// admitted under it, or else before this one.
+func nameTaken(v *mesh.View, members []mesh.Member, self mesh.Node) error {
+	precedes := func(a, b mesh.Member) bool {
+		if under := a.Name == self.Name; under != (b.Name == self.Name) {
+			return under
+		}
+		return a.AdmittedAt.Before(b.AdmittedAt)
+	}
+	me := slices.IndexFunc(members, func(m mesh.Member) bool { return m.ID == self.ID })
+	for _, m := range members {
+		n := v.Node(m.ID)
+		if me < 0 || m.ID == self.ID || n == nil || n.Name != self.Name || !precedes(m, members[me]) {
 			continue
 		}
-		if n.Known && n.StartedAt.Before(self.StartedAt) || !n.Known {
-			return mesh.Faultf(mesh.Conflict, "the name %q is taken by node %s", self.Name, n.ID.Short()).
-				Hint("choose another: mn agent --name NAME")
-		}
+		return mesh.Faultf(mesh.Conflict, "the name %q is taken by node %s", self.Name, m.ID.Short()).
+			Hint("choose another: mn agent --name NAME")
 	}
 	return nil
 }

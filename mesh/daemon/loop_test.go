@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mn/crdt"
+	"mn/crdt/store"
+	"mn/mesh"
+	"mn/mesh/core"
+	"mn/placement/lease"
+)
+
+// fullDisk refuses to write while it is full.
+type fullDisk struct {
+	full    atomic.Bool
+	commits atomic.Int64
+}
+
+func (d *fullDisk) Commit(crdt.Batch, []store.Fact) error {
+	if d.full.Load() {
+		return errors.New("no space left on device")
+	}
+	d.commits.Add(1)
+	return nil
+}
+
+type noNet struct{}
+
+func (noNet) Send(mesh.NodeID, []byte) {}
+
+// bubbleClock reads the virtual time of a bubble.
+func bubbleClock() core.Now {
+	return core.Now{Boot: time.Duration(time.Now().UnixNano()), Wall: time.Now()}
+}
+
+func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+		public := key.Public().(ed25519.PublicKey)
+		self := mesh.Node{ID: mesh.NodeIDOf(public), Name: "n1", Boot: "b", Role: mesh.Worker}
+		c, err := core.New(bubbleClock(), core.Config{
+			Self: self, Key: key, Lease: lease.Default(), Rand: rand.New(rand.NewPCG(1, 2)),
+		}, core.Disk{Replica: crdt.Kept{Life: 1, Secret: []byte("test")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Bootstrap(bubbleClock(), mesh.Member{ID: self.ID, Name: "n1", Key: public}); err != nil {
+			t.Fatal(err)
+		}
+		disk := &fullDisk{}
+		l := newLoop(c, bubbleClock, &performer{
+			store: disk, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go l.run(ctx)
+		time.Sleep(time.Minute) // virtual: the slots are held by now
+
+		disk.full.Store(true)
+		before := disk.commits.Load()
+		put := core.PutToken{Token: mesh.Token{ID: "t1", Uses: 1}}
+		for range 2 { // the first meets the failing write, the second the wait for space
+			var f *mesh.Fault
+			if _, err := l.ask(ctx, put); !errors.As(err, &f) || f.Kind != mesh.Unavailable {
+				t.Errorf("a write to a full disk: %v, want it unavailable", err)
+			}
+		}
+		if err := l.look(ctx, func(*core.Core) {}); err != nil {
+			t.Errorf("a question while the disk is full: %v", err)
+		}
+		disk.full.Store(false)
+		time.Sleep(2 * retryDisk) // virtual
+		if _, err := l.ask(ctx, put); err != nil {
+			t.Errorf("a write when there is space again: %v", err)
+		}
+		if disk.commits.Load() == before {
+			t.Error("nothing was written when there was space again")
+		}
+		cancel()
+		<-l.done
+	})
+}
