@@ -43,6 +43,7 @@ type network struct {
 	loss, repeat float64
 	spite        float64       // how often a vote for a roster is followed by a split
 	delay        time.Duration // mean
+	until        time.Duration // no other split or healing before
 	steady       bool          // each message takes just that
 	cut          map[[2]int]bool
 }
@@ -233,9 +234,10 @@ func (w *world) tell(n *node, format string, args ...any) {
 // estrange cuts the driver of a change off from the other voters, as they have
 // just voted and do not know what was chosen. Who is no voter is on either side.
 func (w *world) estrange(driver *node) {
-	if w.net.spite == 0 || driver.party == nil {
+	if w.net.spite == 0 || driver.party == nil || w.now < w.net.until {
 		return
 	}
+	w.net.until = w.now + 3*w.cfg.Length
 	set := w.rng.IntN(1 << len(w.nodes))
 	for _, v := range driver.party.roster.Voters {
 		set |= 1 << w.node(v.ID).at
