@@ -20,7 +20,7 @@ type report struct {
 
 func newReport(out io.Writer) *report { return &report{out: out} }
 
-const row = "%-52s %10s %10s %10s %8s\n"
+const row = "%-58s %9s %9s %11s %7s\n"
 
 // line prints one row. The aim is for the median; 0 for none.
 func (r *report) line(what string, median, worst, aim float64, unit string) {

@@ -68,8 +68,8 @@ func (r *runner) loss(ctx context.Context, l *lab.Lab, job mesh.JobID) (time.Dur
 			victim = l.Node(a.Node)
 		}
 	}
-	cut := time.Now()
-	if err := victim.Kill(); err != nil {
+	cut, err := victim.Kill()
+	if err != nil {
 		return 0, err
 	}
 	last, err := r.heard(ctx, job, count[victim.Name])
@@ -124,17 +124,29 @@ var errSeen = errors.New("seen")
 // allSee waits until every node sees so many copies of a job run.
 func (r *runner) allSee(ctx context.Context, l *lab.Lab, job mesh.JobID, copies int) error {
 	for _, n := range l.Nodes() {
+		var last api.Job
 		err := n.Client().WatchJob(ctx, job, func(j api.Job) error {
+			last = j
 			if j.Running == copies && len(j.Allocations) == copies {
 				return errSeen
 			}
 			return nil
 		})
 		if !errors.Is(err, errSeen) {
-			return fmt.Errorf("wait until %s sees %d copies of %q run: %w", n.Name, copies, job, err)
+			return fmt.Errorf("wait until %s sees %d copies of %q run: %w; it sees %s",
+				n.Name, copies, job, err, describe(last))
 		}
 	}
 	return nil
+}
+
+// describe is a job as one line, for errors.
+func describe(j api.Job) string {
+	text := fmt.Sprintf("%d of %d, %q", j.Running, j.Count, j.Reason)
+	for _, a := range j.Allocations {
+		text += fmt.Sprintf("; %d on %s %s", a.Index, a.Node, a.Status)
+	}
+	return text
 }
 
 // submits measures how fast a job runs: from the call that submits it until

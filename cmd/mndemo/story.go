@@ -49,7 +49,7 @@ func tell(ctx context.Context, out io.Writer, mn, file string) (err error) {
 	defer func() {
 		err = errors.Join(err, s.cleanUp())
 		if err == nil {
-			s.say("That was all, in %.0f seconds. Next: `bin/mn dev` for a mesh to play with,",
+			s.say("\nThat was all, in %.0f seconds. Next: `bin/mn dev` for a mesh to play with,",
 				time.Since(began).Seconds())
 			s.say("README.md for one on real machines.")
 		}
@@ -68,20 +68,19 @@ func tell(ctx context.Context, out io.Writer, mn, file string) (err error) {
 func (s *story) form(ctx context.Context, mn string) error {
 	s.title("Three machines become a mesh")
 	s.say("Each of the three has a data directory, an agent and a port of its own, all on")
-	s.say("loopback here. The first makes the mesh; the others join with a token.")
+	s.say("loopback here. The first makes the mesh; the others join with a token.\n")
 	var err error
 	s.lab, err = lab.Start(ctx, lab.Options{Binary: mn, Dir: s.dir, Nodes: nodes, Said: s.command})
 	if err != nil {
 		return err
 	}
-	s.say("")
 	return s.show(ctx, s.lab.Nodes()[nodes-1], "node", "ls")
 }
 
 func (s *story) run(ctx context.Context) error {
 	s.title("Any machine takes a job")
-	s.say("This one is %s: a service with copies that print a line now and then.", s.file)
-	s.say("We give it to the second machine, and ask the first where it runs.")
+	s.say("This one, %s, is a service of copies that say hello", s.file)
+	s.say("once a second. We give it to the second machine, and ask the first where it runs.\n")
 	if err := s.show(ctx, s.lab.Nodes()[1], "job", "run", s.file, "--wait"); err != nil {
 		return err
 	}
@@ -101,11 +100,10 @@ func (s *story) lose(ctx context.Context) error {
 	}
 	witness := s.other(victim)
 	s.title("A machine dies")
-	s.say("The power of %s fails: its agent and the %d copies there are killed at once, by", victim.Name, copies)
-	s.say("SIGKILL. Nobody tells the others.")
-	s.say("")
-	cut := time.Now()
-	if err := victim.Kill(); err != nil {
+	s.say("The power of %s fails: its agent and the %d copies there are killed at once.", victim.Name, copies)
+	s.say("Nobody tells the others.\n")
+	cut, err := victim.Kill()
+	if err != nil {
 		return err
 	}
 	s.say("  %5.2f s  %s is dead", time.Since(cut).Seconds(), victim.Name)
@@ -120,20 +118,18 @@ func (s *story) lose(ctx context.Context) error {
 func (s *story) watch(ctx context.Context, cut time.Time, witness, victim *lab.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, stepMax)
 	defer cancel()
-	last := -1
+	var last sight
 	err := witness.Client().WatchJob(ctx, s.job, func(j api.Job) error {
-		runs := 0
-		for _, a := range j.Allocations {
-			if a.Node != victim.Name && a.Status == string(mesh.Running) {
-				runs++
-			}
+		now := look(j, victim.Name)
+		at := time.Since(cut).Seconds()
+		if now.lost && !last.lost {
+			s.say("  %5.2f s  %s has noticed that %s is gone", at, witness.Name, victim.Name)
 		}
-		if runs != last {
-			s.say("  %5.2f s  %s sees %d of %d copies running on machines that live",
-				time.Since(cut).Seconds(), witness.Name, runs, j.Count)
-			last = runs
+		if now.runs != last.runs {
+			s.say("  %5.2f s  %d of %d copies run on the machines that are left", at, now.runs, j.Count)
 		}
-		if runs >= j.Count {
+		last = now
+		if now.runs >= j.Count {
 			return errRuns
 		}
 		return nil
@@ -147,6 +143,25 @@ func (s *story) watch(ctx context.Context, cut time.Time, witness, victim *lab.N
 	return fmt.Errorf("wait for %q to run again: %w", s.job, err)
 }
 
+// sight is what a node makes of a job when another is dead.
+type sight struct {
+	runs int  // copies elsewhere
+	lost bool // it knows that the copies on the dead node are
+}
+
+func look(j api.Job, victim string) sight {
+	var seen sight
+	for _, a := range j.Allocations {
+		switch {
+		case a.Node != victim && a.Status == string(mesh.Running):
+			seen.runs++
+		case a.Node == victim && a.Status == string(mesh.Lost):
+			seen.lost = true
+		}
+	}
+	return seen
+}
+
 // errRuns ends a watch.
 var errRuns = errors.New("all copies run")
 
@@ -156,7 +171,7 @@ func (s *story) comeBack(ctx context.Context) error {
 		if n.Running() {
 			continue
 		}
-		s.say("Its disk is as the power cut left it. It needs no repair, and gets no copy twice.")
+		s.say("Its disk is as the power cut left it. It needs no repair, and gets no copy twice.\n")
 		if err := n.Start(ctx); err != nil {
 			return err
 		}
@@ -204,7 +219,7 @@ func (s *story) cleanUp() error {
 	if s.lab == nil {
 		return os.RemoveAll(s.dir)
 	}
-	s.title("Cleaning up")
+	s.say("(cleaning up)")
 	return errors.Join(s.lab.Close(), os.RemoveAll(s.dir))
 }
 
@@ -212,19 +227,20 @@ func (s *story) cleanUp() error {
 func (s *story) show(ctx context.Context, n *lab.Node, args ...string) error {
 	out, err := n.Mn(ctx, args...)
 	for line := range strings.Lines(out) {
-		fmt.Fprint(s.out, "  ", line)
+		s.say("  %s", strings.TrimRight(line, " \n"))
 	}
+	s.say("")
 	return err
 }
 
 // command prints a command before it runs, with the demo's folder cut short.
 func (s *story) command(args []string) {
 	line := strings.Join(args, " ")
-	s.say("\n$ %s", strings.ReplaceAll(line, s.dir+string(filepath.Separator), ""))
+	s.say("$ %s", strings.ReplaceAll(line, s.dir+string(filepath.Separator), ""))
 }
 
 func (s *story) title(text string) {
-	s.say("\n%s\n%s\n", text, strings.Repeat("─", len(text)))
+	s.say("%s\n%s", text, strings.Repeat("─", len(text)))
 }
 
 func (s *story) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }

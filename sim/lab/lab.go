@@ -94,7 +94,7 @@ func (l *Lab) form(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, formMax)
 	defer cancel()
 	first := l.nodes[0]
-	if _, err := first.Mn(ctx, "mesh", "init", "--name", first.Name); err != nil {
+	if _, err := first.Mn(ctx, "mesh", "init", "--name", first.Name, "--config", l.config); err != nil {
 		return err
 	}
 	if err := first.Start(ctx); err != nil {
@@ -204,7 +204,8 @@ func (l *Lab) Running() []*Node {
 func (l *Lab) Close() error {
 	var errs []error
 	for _, n := range l.nodes {
-		errs = append(errs, n.Kill(), n.client.Close())
+		_, err := n.Kill()
+		errs = append(errs, err, n.client.Close())
 	}
 	return errors.Join(errs...)
 }

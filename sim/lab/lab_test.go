@@ -133,7 +133,7 @@ func TestKillEndsTheNodeAndNothingElse(t *testing.T) {
 	}
 	victim, other := l.Nodes()[0], l.Nodes()[1]
 	dying, living := family(t, victim), family(t, other)
-	if err := victim.Kill(); err != nil {
+	if _, err := victim.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	for name, pid := range dying {
@@ -203,7 +203,7 @@ func TestUsageOfTheDeadIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := l.Nodes()[0]
-	if err := n.Kill(); err != nil {
+	if _, err := n.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if u, err := n.AgentUsage(); err == nil {

@@ -171,14 +171,26 @@ func (n *Node) KillAgent() error {
 }
 
 // Kill ends all of the node at once, as a power cut does: agent, supervisors
-// and tasks. What was written to its disk stays.
-func (n *Node) Kill() error {
-	// The agent first, so that it cannot report what happens to its tasks.
-	if err := n.KillAgent(); err != nil {
-		return err
+// and tasks. What was written to its disk stays. It says when the power went:
+// to find all that must end takes a moment before.
+func (n *Node) Kill() (cut time.Time, err error) {
+	doomed, err := processesOf(n.Dir)
+	if err != nil {
+		return cut, fmt.Errorf("kill %s: %w", n.Name, err)
+	}
+	cut = time.Now()
+	if n.Running() {
+		// The agent first, so that it cannot report what happens to its tasks.
+		doomed = slices.Insert(doomed, 0, process{pid: n.PID()})
+	}
+	if err := kill(doomed); err != nil {
+		return cut, fmt.Errorf("kill %s: %w", n.Name, err)
+	}
+	if n.exited != nil {
+		<-n.exited
 	}
 	if err := killAll(n.Dir); err != nil {
-		return fmt.Errorf("kill %s: %w", n.Name, err)
+		return cut, fmt.Errorf("kill %s: %w", n.Name, err)
 	}
-	return nil
+	return cut, nil
 }

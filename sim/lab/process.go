@@ -32,14 +32,21 @@ func killAll(dir string) error {
 		if len(left) == 0 {
 			return nil
 		}
-		for _, p := range left {
-			err := syscall.Kill(p.pid, syscall.SIGKILL)
-			if err != nil && !errors.Is(err, syscall.ESRCH) {
-				return fmt.Errorf("kill process %d: %w", p.pid, err)
-			}
+		if err := kill(left); err != nil {
+			return err
 		}
 	}
 	return fmt.Errorf("processes of %q do not end", dir)
+}
+
+func kill(all []process) error {
+	for _, p := range all {
+		err := syscall.Kill(p.pid, syscall.SIGKILL)
+		if err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill process %d: %w", p.pid, err)
+		}
+	}
+	return nil
 }
 
 // processesOf finds what belongs to a data directory: processes that name it
