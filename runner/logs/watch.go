@@ -2,6 +2,7 @@ package logs
 
 import (
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -17,7 +18,9 @@ type watcher struct {
 	changed chan struct{} // holds 1: something has changed since it was taken
 	closed  chan struct{}
 	ended   chan struct{}
-	notify  *os.File // nil while polling
+
+	mu     sync.Mutex
+	notify *os.File // nil while polling
 }
 
 // watchDir begins to watch a folder.
@@ -28,8 +31,8 @@ func watchDir(dir string) *watcher {
 		closed:  make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
-	w.notify = inotify(dir)
-	go w.run()
+	notify := w.open()
+	go w.run(notify)
 	return w
 }
 
@@ -39,37 +42,60 @@ func (w *watcher) Changed() <-chan struct{} { return w.changed }
 // Close ends the watch and waits for its goroutine.
 func (w *watcher) Close() {
 	close(w.closed)
+	w.mu.Lock()
 	if w.notify != nil {
 		w.notify.Close() // ends a read in progress
 	}
+	w.mu.Unlock()
 	<-w.ended
 }
 
-func (w *watcher) run() {
+// open asks the kernel for events, or returns nil if it has none to give.
+func (w *watcher) open() *os.File {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.closed:
+		return nil
+	default:
+		w.notify = inotify(w.dir)
+		return w.notify
+	}
+}
+
+func (w *watcher) run(notify *os.File) {
 	defer close(w.ended)
-	if w.notify == nil {
-		w.poll()
+	if notify == nil {
+		notify = w.poll()
+	}
+	if notify == nil {
 		return
 	}
 	// What the events say does not matter, only that there are some.
 	events := make([]byte, 16<<10)
 	for {
-		if _, err := w.notify.Read(events); err != nil {
+		if _, err := notify.Read(events); err != nil {
 			return
 		}
 		w.wake()
 	}
 }
 
-func (w *watcher) poll() {
+// poll wakes the reader now and then until there are events to be had; nil if
+// the watch was closed before.
+func (w *watcher) poll() *os.File {
 	ticks := time.NewTicker(pollEvery)
 	defer ticks.Stop()
 	for {
 		select {
 		case <-w.closed:
-			return
+			return nil
 		case <-ticks.C:
+			notify := w.open()
 			w.wake()
+			if notify != nil {
+				return notify
+			}
 		}
 	}
 }
