@@ -34,8 +34,9 @@ type step struct {
 var lives = map[string][]step{
 	"serve": {
 		{status: mesh.JobPending, text: "nothing is placed yet"},
-		{status: mesh.JobPending, copies: mesh.Starting},
-		{status: mesh.JobRunning, copies: mesh.Running},
+		{status: mesh.JobPending, text: "2 of 2 starting", copies: mesh.Starting},
+		{status: mesh.JobPending, text: "2 of 2 starting", copies: mesh.Backoff},
+		{status: mesh.JobRunning, text: "2 of 2 running", copies: mesh.Running},
 	},
 	"count": {
 		{status: mesh.JobPending, copies: mesh.Running},
@@ -218,7 +219,7 @@ func (f *fake) Logs(_ context.Context, r api.LogsRequest, send func(api.LogLine)
 	lines := []api.LogLine{
 		{Task: "hello", Index: 0, Node: "box-1", Stream: "stdout", Line: fmt.Sprintf("tail %d", r.Tail)},
 		{Task: "hello", Index: 10, Node: "box-2", Stream: "stderr", Line: ""},
-		{Task: "hello", Index: 1, Node: "box-3", Stream: "mn", Line: "the node is lost"},
+		{Node: "box-3", Stream: "mn", Line: "the node is out of sight"},
 		{Task: "hello", Index: 0, Node: "box-1", Stream: "stdout", Line: fmt.Sprintf("follow %v", r.Follow)},
 	}
 	for _, l := range lines {

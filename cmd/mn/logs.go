@@ -78,6 +78,9 @@ type printer struct {
 
 func (p *printer) line(l api.LogLine, now bool) error {
 	who := copyName(l.Task, l.Index, l.Node)
+	if l.Task == "" { // of all copies there
+		who = l.Node
+	}
 	if l.Stream == "mn" { // not of the task, but about its log
 		p.say("%s: %s", who, l.Line)
 		return nil

@@ -16,7 +16,7 @@ var errDone = errors.New("done")
 type progress struct {
 	*command
 	version uint64
-	told    map[string]string // the state last told of each copy
+	told    map[string]string // the last state of each copy
 	reason  string            // last told
 }
 
@@ -89,18 +89,17 @@ func (p *progress) failure(j api.Job) error {
 	return mesh.Faultf(mesh.Internal, "job %q failed: %s", j.ID, j.Reason).Hint("mn why %s", j.ID)
 }
 
+// tell says what is new: the whole in numbers, and which copies went wrong.
 func (p *progress) tell(j api.Job) {
 	for _, a := range j.Allocations {
 		who := fmt.Sprintf("%s/%s", a.ID, a.Task)
-		if p.told[who] == a.Status {
-			continue
-		}
+		was := p.told[who]
 		p.told[who] = a.Status
-		line := copyName(a.Task, a.Index, a.Node) + " " + a.Status
-		if a.Status == string(mesh.Failed) || a.Status == string(mesh.Backoff) {
-			line += ": " + a.Reason
+		switch a.Status {
+		case was:
+		case string(mesh.Failed), string(mesh.Backoff), string(mesh.Lost):
+			p.say("%s %s: %s", copyName(a.Task, a.Index, a.Node), a.Status, a.Reason)
 		}
-		p.say("%s", line)
 	}
 	if j.Reason != p.reason {
 		p.reason = j.Reason

@@ -17,7 +17,8 @@ var (
 )
 
 // world is a mesh of three nodes: n1 and n2 are alive, n3 is lost. The service
-// web has copies on all, the batch job sum has failed once.
+// web has copies on all, sum, a batch job as it has
+// no type, has failed once.
 func world() Snapshot {
 	node := func(id, name string, l mesh.Liveness) mesh.NodeView {
 		return mesh.NodeView{
@@ -33,7 +34,7 @@ func world() Snapshot {
 	web := mesh.Job{Name: "web", Type: mesh.Service, Tasks: []mesh.Task{
 		{Name: "web", Count: 3, Command: []string{"./web"}},
 	}}
-	sum := mesh.Job{Name: "sum", Type: mesh.Batch, Tasks: []mesh.Task{
+	sum := mesh.Job{Name: "sum", Tasks: []mesh.Task{
 		{Name: "sum", Group: "pair", Command: []string{"./sum"}},
 		{Name: "log", Group: "pair", Command: []string{"./log"}},
 	}}

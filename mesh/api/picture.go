@@ -71,7 +71,7 @@ func (p picture) jobRow(i int) JobRow {
 	row := JobRow{
 		ID:          j.ID(),
 		Name:        j.Job.Name,
-		Type:        j.Job.Type,
+		Type:        cmp.Or(j.Job.Type, mesh.Batch),
 		Version:     j.Number,
 		Status:      p.Outlooks[i].Status,
 		SubmittedAt: j.At,
