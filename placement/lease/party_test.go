@@ -304,3 +304,27 @@ func TestSlotSet(t *testing.T) {
 		t.Errorf("on the wire: %x, %v, %v", raw, err, back)
 	}
 }
+
+func TestOwnLaterBidIsNoCompetition(t *testing.T) {
+	w := trio(t)
+	holder, voter := w.nodes[1], w.nodes[0]
+	say := func(m Message) accept {
+		m.Epoch, m.View, m.Run = holder.party.roster.Epoch, holder.party.view, holder.party.run
+		out := voter.party.Step(voter.local(), Received{holder.id, m})
+		for _, e := range out.Send {
+			if e.Msg.Accept != nil {
+				return *e.Msg.Accept
+			}
+		}
+		return accept{}
+	}
+	slot := SlotsOf(3)
+	if got := say(Message{Propose: &propose{Groups: []group{{1, slot}}}}); len(got.Groups) != 1 {
+		t.Fatalf("a free slot is not granted: %+v", got)
+	}
+	say(Message{Prepare: &prepare{9, slot}})
+	got := say(Message{Propose: &propose{Groups: []group{{1, slot}}}})
+	if len(got.Groups) != 0 || got.Higher != nil {
+		t.Errorf("a renewal below one's own bid got %+v, want neither grant nor rival", got)
+	}
+}
