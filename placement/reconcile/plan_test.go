@@ -206,6 +206,33 @@ func TestEndedCopiesAreForgotten(t *testing.T) {
 	}
 }
 
+// TestForgettingRenewsNoPolicy: many indexes fail at the same time, so there is
+// much to forget, and yet each has its three moves and no more.
+func TestForgettingRenewsNoPolicy(t *testing.T) {
+	w := newWorld()
+	w.addNode("n1", mesh.Resources{})
+	three := 3
+	w.submit(mesh.Job{
+		Name: "lab", Type: mesh.Service, Reschedule: &mesh.ReschedulePolicy{Attempts: &three},
+		Tasks: []mesh.Task{{Name: "web", Count: endedKept, Command: []string{"web"}}},
+	}, false)
+	for range 10 {
+		w.apply(w.plan(true))
+		w.settle()
+		for _, c := range w.copies {
+			if c.runs {
+				w.report(c, mesh.Failed)
+			}
+		}
+		w.advance(time.Minute)
+	}
+	for i := range endedKept {
+		if got := w.copyAt(i).view.Generation; got != three {
+			t.Fatalf("web[%d] is at generation %d, want %d", i, got, three)
+		}
+	}
+}
+
 // TestClocksThatDisagreeDoNotStallAMove: the failure is stamped by a node whose
 // clock is an hour ahead.
 func TestClocksThatDisagreeDoNotStallAMove(t *testing.T) {
