@@ -106,6 +106,48 @@ func TestMainRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 }
 
+// Two supervisors of one attempt are what is left when an agent dies at the
+// wrong moment: only one may start the task, whichever comes first.
+func TestAttemptThatWasStartedIsNotStartedAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		state State
+		lock  bool
+		want  bool // it is started
+	}{
+		{"by one that lives", State{}, true, false},
+		{"by one that died", State{Start: Start{Attempt: 2}}, false, false},
+		{"a later one", State{Start: Start{Attempt: 3}}, false, false},
+		{"only one before", State{Start: Start{Attempt: 1}}, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := openState(t)
+			if err := WriteState(f, tt.state); err != nil {
+				t.Fatal(err)
+			}
+			if tt.lock {
+				if _, err := Lock(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// A command that cannot start: that it was tried is on record.
+			dir := filepath.Dir(f.Name())
+			spec := []byte(`{"attempt": 2, "command": ["no-such-command"], "dir": "/"}`)
+			if err := os.WriteFile(filepath.Join(dir, SpecFile), spec, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(dir) // and back, for Main changes it
+			if code := Main([]string{dir}); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			s, err := ReadState(f)
+			if tried := s.Exit != nil && s.Exit.Attempt == 2; err != nil || tried != tt.want {
+				t.Errorf("tried %v, %v, want %v", tried, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestLookPath(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"run": 0o755, "data": 0o644} {
