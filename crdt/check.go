@@ -36,7 +36,8 @@ func Check(key string, value []byte) error {
 	case !utf8.ValidString(key):
 		return &MalformedError{fmt.Sprintf("key %q is not UTF-8", key)}
 	case len(value) > MaxValue:
-		return &MalformedError{fmt.Sprintf("value of %q: %d bytes are over the %d allowed", key, len(value), MaxValue)}
+		return &MalformedError{fmt.Sprintf("value of %q: %d bytes are over the %d allowed",
+			key, len(value), MaxValue)}
 	}
 	return nil
 }
@@ -52,7 +53,8 @@ func (e *Entry) check() error {
 	case e.Dot.Origin == "" || len(e.Dot.Origin) > MaxOrigin || !utf8.ValidString(e.Dot.Origin):
 		return &MalformedError{fmt.Sprintf("entry %q: impossible origin %q", e.Key, cut(e.Dot.Origin))}
 	case e.Stamp.Node != e.Dot.Origin:
-		return &MalformedError{fmt.Sprintf("entry %q: written by %q, stamped by %q", e.Key, e.Dot.Origin, cut(e.Stamp.Node))}
+		return &MalformedError{fmt.Sprintf("entry %q: written by %q, stamped by %q",
+			e.Key, e.Dot.Origin, cut(e.Stamp.Node))}
 	case e.Dot.Seq == 0 || e.Dot.Seq > MaxSeq:
 		return &MalformedError{fmt.Sprintf("entry %q: impossible number %d", e.Key, e.Dot.Seq)}
 	case e.Fence.Epoch > MaxEpoch || e.Fence.Ballot > MaxBallot:

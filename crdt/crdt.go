@@ -60,7 +60,8 @@ type Stamp struct {
 
 // Compare is -1, 0 or 1 as s is before, equal to or after o.
 func (s Stamp) Compare(o Stamp) int {
-	return cmp.Or(cmp.Compare(s.Wall, o.Wall), cmp.Compare(s.Logical, o.Logical), cmp.Compare(s.Node, o.Node))
+	return cmp.Or(cmp.Compare(s.Wall, o.Wall), cmp.Compare(s.Logical, o.Logical),
+		cmp.Compare(s.Node, o.Node))
 }
 
 // Entry is one write: the unit of replication.
@@ -75,5 +76,6 @@ type Entry struct {
 
 // Compare is -1, 0 or 1 as e loses to, is the same write as, or wins over o.
 func (e *Entry) Compare(o *Entry) int {
-	return cmp.Or(e.Fence.Compare(o.Fence), e.Stamp.Compare(o.Stamp), cmp.Compare(e.Dot.Origin, o.Dot.Origin), cmp.Compare(e.Dot.Seq, o.Dot.Seq))
+	return cmp.Or(e.Fence.Compare(o.Fence), e.Stamp.Compare(o.Stamp),
+		cmp.Compare(e.Dot.Origin, o.Dot.Origin), cmp.Compare(e.Dot.Seq, o.Dot.Seq))
 }

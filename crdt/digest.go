@@ -72,7 +72,10 @@ func hashOf(secret []byte, e *Entry) Digest {
 	if e.Deleted {
 		deleted = 1
 	}
-	for _, n := range []uint64{deleted, e.Fence.Epoch, e.Fence.Ballot, uint64(e.Stamp.Wall), uint64(e.Stamp.Logical), e.Dot.Seq} {
+	for _, n := range []uint64{
+		deleted, e.Fence.Epoch, e.Fence.Ballot,
+		uint64(e.Stamp.Wall), uint64(e.Stamp.Logical), e.Dot.Seq,
+	} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	sum := sha256.Sum256(b)

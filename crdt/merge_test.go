@@ -31,7 +31,10 @@ func TestMergeCommutesAndAssociates(t *testing.T) {
 			return r.Digest()
 		}
 		want := all(x, y, z)
-		for i, got := range []Digest{all(z, y, x), all(y, slices.Concat(x, z)), all(slices.Concat(z, x), y, x)} {
+		others := []Digest{
+			all(z, y, x), all(y, slices.Concat(x, z)), all(slices.Concat(z, x), y, x),
+		}
+		for i, got := range others {
 			if got != want {
 				t.Fatalf("order %d gives another copy", i)
 			}
@@ -94,7 +97,8 @@ func TestMalformedEntriesAreQuarantined(t *testing.T) {
 		{"time 2^63-1", func(e *Entry) { e.Stamp.Wall = math.MaxInt64 }, "impossible time"},
 		{"time below 0", func(e *Entry) { e.Stamp.Wall = -1 }, "impossible time"},
 		{"not ours to read", func(e *Entry) { e.Value = []byte("bad") }, "cannot read it"},
-		{"ours, and unknown", func(e *Entry) { e.Dot.Origin, e.Stamp.Node = "n1", "n1" }, "went back in time"},
+		{"ours, and unknown", func(e *Entry) { e.Dot.Origin, e.Stamp.Node = "n1", "n1" },
+			"went back in time"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := open(t, "n1", Kept{})
@@ -119,7 +123,8 @@ func TestMalformedEntriesAreQuarantined(t *testing.T) {
 			if q := r.Quarantine(); len(q) != 1 || !strings.Contains(q[0].Reason, tc.want) {
 				t.Errorf("quarantine: %v", q)
 			}
-			if b := r.Flush(); len(b.Quarantine) != 1 || len(b.Quarantine[0].Entry.Value) > quarantinedValue {
+			b := r.Flush()
+			if len(b.Quarantine) != 1 || len(b.Quarantine[0].Entry.Value) > quarantinedValue {
 				t.Errorf("to be kept: %v", b.Quarantine)
 			}
 			for _, e := range r.Answer(Request{}).Entries {

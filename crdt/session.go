@@ -130,7 +130,8 @@ func (r *Replica) Apply(a Answer, wall time.Time) (m Merged, next *Request, push
 	}
 	m, held := r.merge(a.Entries, wall, r.same(a.Repair))
 	if rewound {
-		m.Refused = append(m.Refused, Refusal{Entry: Entry{Dot: Dot{r.self, a.Seen[r.self].Head}}, Err: errRewound})
+		last := Dot{Origin: r.self, Seq: a.Seen[r.self].Head}
+		m.Refused = append(m.Refused, Refusal{Entry: Entry{Dot: last}, Err: errRewound})
 	}
 	a.At.Lost = a.At.Lost || !held
 	if a.More {

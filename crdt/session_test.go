@@ -123,6 +123,9 @@ func TestACursorOfAnEarlierLifeStartsAnew(t *testing.T) {
 	kept.Life = 2
 	b = open(t, "b", kept) // restarted: its order of arrival is another one
 	for next != nil {
+		if len(next.Repair) > 0 {
+			t.Fatal("something was missed, and only the digest has found it")
+		}
 		_, next, _ = a.Apply(b.Answer(*next), noon)
 	}
 	if a.Digest() != b.Digest() || !a.Seen().Equal(b.Seen()) {
@@ -289,13 +292,17 @@ func TestADamagedCopyAsksForEverything(t *testing.T) {
 func TestNonsenseInMessagesIsHarmless(t *testing.T) {
 	bad := Seen{"x": {Head: 3, Gaps: []Gap{{From: 9, To: 1}}}}
 	a := fill(t, "a", 3)
-	if ans := a.Answer(Request{Seen: bad, Repair: make([]BucketSum, 1000), At: Cursor{Node: "a", Life: 1 << 16, Pos: 1 << 63}}); ans.More {
+	req := Request{
+		Seen: bad, Repair: make([]BucketSum, 1000), At: Cursor{Node: "a", Life: 1 << 16, Pos: 1 << 63},
+	}
+	if ans := a.Answer(req); ans.More || ans.Repair != nil {
 		t.Errorf("got %v", ans)
 	}
 	if _, next, push := a.Apply(Answer{Life: a.life, Seen: bad}, noon); next != nil || push != nil {
 		t.Errorf("next %v, push %v", next, push)
 	}
-	if _, next, _ := a.Apply(Answer{Life: a.life, Seen: a.Seen(), Buckets: make([]Digest, 3)}, noon); next == nil || next.Repair != nil {
+	three := Answer{Life: a.life, Seen: a.Seen(), Buckets: make([]Digest, 3)}
+	if _, next, _ := a.Apply(three, noon); next == nil || next.Repair != nil {
 		t.Errorf("three buckets: next %v", next)
 	}
 }

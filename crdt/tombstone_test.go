@@ -159,7 +159,8 @@ func TestAResetCopyResurrectsNothing(t *testing.T) {
 	if len(kept.Entries)+len(kept.Seen) != 0 {
 		t.Fatalf("after the reset the disk has %v", kept)
 	}
-	if m, _, _ := away.Apply(answer, later); len(m.News) != len(answer.Entries) || len(away.Seen()) > 1 {
+	m, _, _ := away.Apply(answer, later)
+	if len(m.News) != len(answer.Entries) || len(away.Seen()) > 1 {
 		t.Errorf("an answer to an earlier life counts: %v, seen %v", m, away.Seen())
 	}
 	away.Reset()

@@ -143,7 +143,7 @@ func TestWhatIsKeptIsTheCopy(t *testing.T) {
 				bad := Entry{Key: key, Deleted: true, Value: []byte{1}, Dot: Dot{"b", 1}}
 				r.Merge([]Entry{bad}, noon)
 			case 4:
-				r.Merge([]Entry{{Key: key, Value: []byte("b"), Stamp: Stamp{Wall: noon.UnixMilli(), Node: "b"}, Dot: Dot{"b", 1}}}, noon)
+				r.Merge([]Entry{entry(key, "b", 1)}, noon)
 			case 5:
 				r.Reset()
 			}
@@ -182,5 +182,18 @@ func TestACrashForgetsOnlyWhatWasNotFlushed(t *testing.T) {
 		t.Errorf("the next write has number %d, want 2", e.Dot.Seq)
 	} else if got, _ := again.Get("k"); string(got.Value) != "3" {
 		t.Errorf("a write after the wall clock was set back lost: %v", got)
+	}
+}
+
+func TestNoNumberIsUsedTwiceWhateverIsKept(t *testing.T) {
+	for name, kept := range map[string]Kept{
+		"only the number":  {NextSeq: 8},
+		"only what it saw": {Seen: Seen{"a": {Head: 7}}},
+		"only an entry":    {Entries: []Entry{entry("k", "a", 7)}},
+	} {
+		r := open(t, "a", kept)
+		if e := r.Put("new", []byte("x"), Fence{}, noon); e.Dot.Seq != 8 {
+			t.Errorf("%s: got number %d, want 8", name, e.Dot.Seq)
+		}
 	}
 }

@@ -64,7 +64,8 @@ func Encode(v any) ([]byte, error) {
 // Keys that v does not know are ignored.
 func Decode(b []byte, v any) error {
 	if len(b) > MaxMessage {
-		return &MalformedError{fmt.Sprintf("message of %d bytes is over the %d allowed", len(b), MaxMessage)}
+		return &MalformedError{fmt.Sprintf("message of %d bytes is over the %d allowed",
+			len(b), MaxMessage)}
 	}
 	if err := decoding.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("decode %T: %w", v, err)

@@ -34,8 +34,14 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	zero := 0
 	for _, want := range []record{
 		{},
-		{Name: "web", Span: span(90 * time.Second), Labels: map[string]string{"b": "2", "a": "1"}, Raw: []byte{0, 1}},
-		{At: time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC), Count: &zero, Fence: Fence{1, 2}, Share: 0.25},
+		{
+			Name: "web", Span: span(90 * time.Second),
+			Labels: map[string]string{"b": "2", "a": "1"}, Raw: []byte{0, 1},
+		},
+		{
+			At:    time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC),
+			Count: &zero, Fence: Fence{1, 2}, Share: 0.25,
+		},
 	} {
 		b, err := Encode(want)
 		if err != nil {

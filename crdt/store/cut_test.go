@@ -92,8 +92,9 @@ func mustBeHonest(t *testing.T, dir, how string) (entries int) {
 			if len(kept.Damage) > 0 && (len(kept.Seen) > 0 || kept.NextSeq <= cutCommits) {
 				t.Errorf("%s: damaged, and sure of %v, next %d", how, kept.Seen, kept.NextSeq)
 			}
+			cut := len(kept.Damage) == 1 && strings.HasPrefix(kept.Damage[0], "the last")
 			for i, e := range kept.Entries {
-				if len(kept.Damage) == 1 && strings.HasPrefix(kept.Damage[0], "the last") && e.Key != fmt.Sprintf("k%02d", i) {
+				if cut && e.Key != fmt.Sprintf("k%02d", i) {
 					t.Errorf("%s: entry %d is %q: not the first so many", how, i, e.Key)
 				}
 			}
@@ -109,7 +110,9 @@ func mustBeHonest(t *testing.T, dir, how string) (entries int) {
 
 // spoilEach spoils every file of a crashed and of a closed store in many ways.
 // A way is a place in the file, and what is done there.
-func spoilEach(t *testing.T, places func(written, size int64) []int64, spoil func(path string, at int64) error) {
+func spoilEach(
+	t *testing.T, places func(written, size int64) []int64, spoil func(path string, at int64) error,
+) {
 	for _, closed := range []bool{false, true} {
 		template := commitSome(t, closed)
 		files, err := os.ReadDir(template)

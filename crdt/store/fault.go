@@ -61,8 +61,8 @@ type SpaceError struct {
 
 // Error says how much there is, and how much it takes.
 func (e *SpaceError) Error() string {
-	return fmt.Sprintf("disk of %q is full: %d MiB are free, the store leaves %d MiB alone: free some space",
-		e.Dir, e.Free>>20, reserveBytes>>20)
+	return fmt.Sprintf("disk of %q is full: %d MiB are free, the store leaves %d MiB alone: "+
+		"free some space", e.Dir, e.Free>>20, reserveBytes>>20)
 }
 
 // Unwrap makes it what the operating system says of a full disk.

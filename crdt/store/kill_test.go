@@ -77,7 +77,8 @@ func TestWhatWasAcknowledgedIsThereAfterKill(t *testing.T) {
 		// All or nothing: what is there is exactly what Seen and the next number say.
 		have := uint64(len(kept.Entries))
 		if have < acked || kept.Seen["n1"].Head != have || kept.NextSeq != have+1 {
-			t.Fatalf("run %d: acknowledged %d, there are %d, seen %v, next %d", run, acked, have, kept.Seen, kept.NextSeq)
+			t.Fatalf("run %d: acknowledged %d, there are %d, seen %v, next %d",
+				run, acked, have, kept.Seen, kept.NextSeq)
 		}
 		mustClose(t, s)
 	}

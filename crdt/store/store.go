@@ -139,7 +139,8 @@ func (s *Store) begin() (err error) {
 	}
 	ops := []op{}
 	if missing := s.mark.behind(s.meta.Commits); missing > 0 {
-		s.damage = append(s.damage, fmt.Sprintf("the last %d commits: a file of %q was cut or replaced", missing, s.dir))
+		s.damage = append(s.damage,
+			fmt.Sprintf("the last %d commits: a file of %q was cut or replaced", missing, s.dir))
 		// Each run has committed at least once: no life of a lost run is used again.
 		s.meta.Commits += missing
 		s.meta.Life += missing
