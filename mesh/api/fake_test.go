@@ -17,20 +17,8 @@ var (
 )
 
 // world is a mesh of three nodes: n1 and n2 are alive, n3 is lost. The service
-// web has copies on all, sum, a batch job as it has
-// no type, has failed once.
+// web has copies on all; sum, a batch job as it has no type, has failed once.
 func world() Snapshot {
-	node := func(id, name string, l mesh.Liveness) mesh.NodeView {
-		return mesh.NodeView{
-			Node: mesh.Node{
-				ID: mesh.NodeID(id), Name: name, Address: "10.0.0.1:7700", Boot: "boot-" + mesh.BootID(name),
-				Role: mesh.Worker, Release: "1.0", OS: "linux", Arch: "amd64", Drivers: []string{"exec"},
-				Capacity:  mesh.Resources{CPU: 4 * mesh.Core, Memory: 8 * mesh.GiB, Disk: 100 * mesh.GiB},
-				StartedAt: monday,
-			},
-			Known: true, Liveness: l, Eligible: l == mesh.Alive,
-		}
-	}
 	web := mesh.Job{Name: "web", Type: mesh.Service, Tasks: []mesh.Task{
 		{Name: "web", Count: 3, Command: []string{"./web"}},
 	}}
@@ -88,6 +76,19 @@ func world() Snapshot {
 				Status: mesh.JobPending, Coordinator: "aaaa1111", Fence: crdt.Fence{Epoch: 1, Ballot: 7},
 			},
 		},
+	}
+}
+
+// node is a node of the world.
+func node(id, name string, l mesh.Liveness) mesh.NodeView {
+	return mesh.NodeView{
+		Node: mesh.Node{
+			ID: mesh.NodeID(id), Name: name, Address: "10.0.0.1:7700", Boot: "boot-" + mesh.BootID(name),
+			Role: mesh.Worker, Release: "1.0", OS: "linux", Arch: "amd64", Drivers: []string{"exec"},
+			Capacity:  mesh.Resources{CPU: 4 * mesh.Core, Memory: 8 * mesh.GiB, Disk: 100 * mesh.GiB},
+			StartedAt: monday,
+		},
+		Known: true, Liveness: l, Eligible: l == mesh.Alive,
 	}
 }
 
