@@ -41,7 +41,7 @@ var rooms = []room{
 	{"sim/lab", 6, false, []string{"mesh", "crdt", "mesh/api"}},
 
 	{"cmd/mn", 7, false, []string{
-		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise",
+		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise", "sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
