@@ -167,8 +167,10 @@ func (c *Copy) statuses() []mesh.TaskStatus {
 }
 
 func sameStatus(a, b mesh.TaskStatus) bool {
-	return a.State == b.State && a.PID == b.PID && a.Reason == b.Reason && a.Restarts == b.Restarts &&
-		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.NextStart.Equal(b.NextStart)
+	return a.State == b.State && a.PID == b.PID &&
+		a.Reason == b.Reason && a.Restarts == b.Restarts &&
+		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
+		a.NextStart.Equal(b.NextStart)
 }
 
 // state is that of the copy as a whole.

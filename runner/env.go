@@ -3,7 +3,7 @@ package runner
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,7 +108,7 @@ func (c *Copy) environment(t *task) environment {
 	return e
 }
 
-func (c *Copy) path(dir string) string { return filepath.Join(c.facts.Root, dir) }
+func (c *Copy) path(dir string) string { return path.Join(c.facts.Root, dir) }
 
 // environment expands ${NAME} in values, which may refer to each other.
 type environment struct {

@@ -24,7 +24,8 @@ func specOf(t *testing.T, def mesh.Task) (Spec, error) {
 	def.Name = "worker"
 	job := &mesh.Job{Name: "train", Type: mesh.Batch, Tasks: []mesh.Task{def}}
 	a := mesh.Alloc{ID: "abc", Job: "train", Index: 3, Fence: crdt.Fence{Epoch: 2, Ballot: 7}}
-	c := NewCopy(a, job.Groups()[0], job, Facts{Name: "n1", Root: "/data/allocs", Base: []string{"HOME=/root", "PATH=/bin"}})
+	facts := Facts{Name: "n1", Root: "/data/allocs", Base: []string{"HOME=/root", "PATH=/bin"}}
+	c := NewCopy(a, job.Groups()[0], job, facts)
 	return c.spec(c.tasks[0])
 }
 
@@ -32,7 +33,9 @@ func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
 	s, err := specOf(t, mesh.Task{
 		Command: []string{"./run", "--dir=${MN_TASK_DIR}", "$HOME", "$${HOME}", "${A}"},
 		Dir:     "${MN_ALLOC_DIR}/in",
-		Env:     map[string]string{"A": "a ${B}", "B": "b ${MN_ALLOC_INDEX}", "PATH": "/opt:${C}", "C": "", "MN_NODE": "lie"},
+		Env: map[string]string{
+			"A": "a ${B}", "B": "b ${MN_ALLOC_INDEX}", "PATH": "/opt:${C}", "C": "", "MN_NODE": "lie",
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,13 +60,18 @@ func TestEnvironmentRefusesWhatItCannotExpand(t *testing.T) {
 		task mesh.Task
 		want string
 	}{
-		{"unknown", mesh.Task{Command: []string{"x", "${NOPE}"}}, "command[1]: unknown variable ${NOPE}; the known ones are HOME,"},
+		{"unknown", mesh.Task{Command: []string{"x", "${NOPE}"}},
+			"command[1]: unknown variable ${NOPE}; the known ones are HOME,"},
 		{"open brace", mesh.Task{Command: []string{"${HOME"}}, `command[0]: "${HOME" has no closing brace`},
 		{"itself", mesh.Task{Env: map[string]string{"A": "${A}"}}, `env "A": ${A} refers to itself`},
-		{"a circle", mesh.Task{Env: map[string]string{"A": "${B}", "B": "${A}"}}, "refers to itself by way of"},
-		{"too long", mesh.Task{Env: map[string]string{"A": strings.Repeat("${B}", 1000), "B": strings.Repeat("x", 1000)}}, `env "A": expands to more than 128 KiB`},
+		{"a circle", mesh.Task{Env: map[string]string{"A": "${B}", "B": "${A}"}},
+			"refers to itself by way of"},
+		{"too long", mesh.Task{Env: map[string]string{
+			"A": strings.Repeat("${B}", 1000), "B": strings.Repeat("x", 1000),
+		}}, `env "A": expands to more than 128 KiB`},
 		{"dir", mesh.Task{Dir: "${X}"}, "dir: unknown variable"},
-		{"the agent's user's home", mesh.Task{User: "nobody", Command: []string{"${HOME}"}}, "unknown variable ${HOME}"},
+		{"the agent's user's home", mesh.Task{User: "nobody", Command: []string{"${HOME}"}},
+			"unknown variable ${HOME}"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,7 +102,11 @@ func FuzzExpand(f *testing.F) {
 	f.Add("$${", "${", "}")
 	f.Add("${A", "$${B}", "${C}")
 	f.Fuzz(func(t *testing.T, s, a, b string) {
-		e := environment{vars: map[string]string{"A": a, "B": b, "P": "${A}"}, plain: map[string]bool{"P": true}, done: map[string]string{}}
+		e := environment{
+			vars:  map[string]string{"A": a, "B": b, "P": "${A}"},
+			plain: map[string]bool{"P": true},
+			done:  map[string]string{},
+		}
 		got, err := e.expand(s, nil)
 		if err == nil && len(got) > valueMax {
 			t.Errorf("expands to %d bytes", len(got))

@@ -47,7 +47,7 @@ type Spec struct {
 	Env       []string       `json:"env"`            // the whole environment, sorted
 	Dir       string         `json:"dir,omitempty"`  // absolute; the task's own folder if empty
 	User      string         `json:"user,omitempty"` // the agent's user if empty
-	Grace     time.Duration  `json:"grace"`          // between SIGTERM and SIGKILL if it stops by itself
+	Grace     time.Duration  `json:"grace"`          // of a stop by its lease or its supervisor
 	Resources mesh.Resources `json:"resources"`
 	// Until is the instant since boot at which the task stops by itself unless
 	// it is renewed: the dead-man's switch of a majority job. Zero for none.

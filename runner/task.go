@@ -142,11 +142,13 @@ func (c *Copy) recover(t *task, cause string) {
 		t.count(c.now)
 		n := t.window.Count(c.now.Boot)
 		delay := p.Delays.After(n)
-		c.backOff(t, delay, fmt.Sprintf("%s; restarting in %v (attempt %d of %d)", cause, mesh.Duration(delay), n, p.Attempts))
+		c.backOff(t, delay, fmt.Sprintf("%s; restarting in %v (attempt %d of %d)",
+			cause, mesh.Duration(delay), n, p.Attempts))
 	case p.Mode == mesh.RestartDelay:
 		delay := t.window.Opens(c.now.Boot)
 		t.charge = true
-		c.backOff(t, delay, fmt.Sprintf("%s; %s; restarting in %v", cause, t.spent(), mesh.Duration(delay)))
+		c.backOff(t, delay, fmt.Sprintf("%s; %s; restarting in %v",
+			cause, t.spent(), mesh.Duration(delay)))
 	default:
 		c.fail(t, cause+"; "+t.spent())
 	}
@@ -154,7 +156,8 @@ func (c *Copy) recover(t *task, cause string) {
 
 // spent says that the restarts are used up.
 func (t *task) spent() string {
-	return fmt.Sprintf("%d restarts within %v are used up", t.policy.Attempts, mesh.Duration(t.policy.Interval))
+	return fmt.Sprintf("%d restarts within %v are used up",
+		t.policy.Attempts, mesh.Duration(t.policy.Interval))
 }
 
 func (c *Copy) backOff(t *task, delay time.Duration, reason string) {

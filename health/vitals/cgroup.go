@@ -73,7 +73,8 @@ func v2(root fs.FS, dir string) mesh.Resources {
 // number beyond every machine.
 func v1(root fs.FS, dir string) mesh.Resources {
 	l := mesh.Resources{CPU: unlimited, Memory: unlimited}
-	quota, period := fields(root, path.Join(dir, "cpu.cfs_quota_us")), fields(root, path.Join(dir, "cpu.cfs_period_us"))
+	quota := fields(root, path.Join(dir, "cpu.cfs_quota_us"))
+	period := fields(root, path.Join(dir, "cpu.cfs_period_us"))
 	if len(quota) == 1 && len(period) == 1 {
 		l.CPU = cores(number(quota[0]), number(period[0]))
 	}

@@ -172,7 +172,11 @@ func marked(mark []byte) []int {
 			continue
 		}
 		environ, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
+		if err != nil {
+			continue // gone meanwhile, or not ours
+		}
+		isMark := func(v []byte) bool { return bytes.Equal(v, mark) }
+		if slices.ContainsFunc(bytes.Split(environ, []byte{0}), isMark) {
 			pids = append(pids, pid)
 		}
 	}

@@ -122,7 +122,9 @@ func TestKilledSupervisorLeavesNothing(t *testing.T) {
 	for _, agentAway := range []bool{false, true} {
 		t.Run(fmt.Sprintf("agent away %v", agentAway), func(t *testing.T) {
 			w := suite().NewWorld(t)
-			o := w.Run(drivertest.Spec("web", `setsid sh -c 'echo $$ >daemon; exec sleep 1000' & sleep 1000 & echo $! >member
+			o := w.Run(drivertest.Spec("web", `
+				setsid sh -c 'echo $$ >daemon; exec sleep 1000' &
+				sleep 1000 & echo $! >member
 				until [ -s daemon ]; do sleep 0.01; done; touch ready; wait`))
 			pid := supervisor(t, w, "web")
 			if agentAway {

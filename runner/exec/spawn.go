@@ -213,7 +213,8 @@ const agentFD = 3
 // spawn starts a supervisor in a session of its own and returns our end of the
 // connection to it.
 func (t *task) spawn(spec supervise.Spec) (conn, error) {
-	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	const kind = syscall.SOCK_STREAM | syscall.SOCK_CLOEXEC | syscall.SOCK_NONBLOCK
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, kind, 0)
 	if err != nil {
 		return nil, fmt.Errorf("spawn supervisor: %w", err)
 	}
@@ -225,7 +226,8 @@ func (t *task) spawn(spec supervise.Spec) (conn, error) {
 		return nil, fmt.Errorf("spawn supervisor: %w", err)
 	}
 	defer null.Close()
-	words, err := t.d.root.OpenFile(t.key.file(supervise.ErrorFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	const fresh = os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	words, err := t.d.root.OpenFile(t.key.file(supervise.ErrorFile), fresh, 0o600)
 	if err != nil {
 		ours.Close()
 		return nil, fmt.Errorf("spawn supervisor: %w", err)

@@ -109,8 +109,9 @@ func TestReadGivesWhatWasWritten(t *testing.T) {
 			t.Fatalf("tail %d: got %q, %v, want %q", tail, got, err, want)
 		}
 		for _, n := range must(fileNumbers(dir, Stderr)) {
-			if info, err := os.Stat(filepath.Join(dir, fileName(Stderr, n))); err != nil || info.Size() > limits.FileBytes {
-				t.Fatalf("file %d has %d bytes, want at most %d", n, info.Size(), limits.FileBytes)
+			info, err := os.Stat(filepath.Join(dir, fileName(Stderr, n)))
+			if err != nil || info.Size() > limits.FileBytes {
+				t.Fatalf("file %d: %v, or more than %d bytes", n, err, limits.FileBytes)
 			}
 		}
 	})

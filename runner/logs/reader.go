@@ -193,7 +193,8 @@ func (c *cursor) step() error {
 		return err
 	}
 	if missed > 0 {
-		return c.send(Line{Notice, fmt.Sprintf("%d files of %s were rotated away before they were read", missed, c.stream)})
+		return c.send(Line{Notice, fmt.Sprintf("%d files of %s were rotated away before they were read",
+			missed, c.stream)})
 	}
 	return nil
 }

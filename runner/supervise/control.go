@@ -48,7 +48,8 @@ func parseCommand(line string) (command, error) {
 	verb, digits, _ := strings.Cut(line, " ")
 	value, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || verb != verbStop && verb != verbRenew {
-		return command{}, fmt.Errorf("read command %q: want %q or %q and a number of nanoseconds", line, verbStop, verbRenew)
+		return command{}, fmt.Errorf("read command %q: want %q or %q and a number of nanoseconds",
+			line, verbStop, verbRenew)
 	}
 	return command{verb, time.Duration(value)}, nil
 }
@@ -67,7 +68,11 @@ type control struct {
 }
 
 func newControl(starter *os.File) *control {
-	c := &control{starter: starter, commands: make(chan command, queueMax), peers: map[io.Writer]bool{}}
+	c := &control{
+		starter:  starter,
+		commands: make(chan command, queueMax),
+		peers:    map[io.Writer]bool{},
+	}
 	if starter != nil {
 		c.peers[starter] = true
 	}

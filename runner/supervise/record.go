@@ -65,7 +65,7 @@ type Start struct {
 	Boot       string    `json:"boot_id"`
 	Supervisor int       `json:"supervisor"`
 	PID        int       `json:"pid,omitempty"`
-	PIDStart   uint64    `json:"pid_start,omitempty"` // in clock ticks since boot: tells a pid's bearers apart
+	PIDStart   uint64    `json:"pid_start,omitempty"` // [StartTicks]: tells a pid's bearers apart
 	At         time.Time `json:"at"`
 }
 
@@ -78,7 +78,7 @@ type Exit struct {
 	At        time.Time `json:"at"`
 	Code      int       `json:"code"` // 128+n if signal n ended it
 	Signal    int       `json:"signal,omitempty"`
-	OOM       bool      `json:"oom,omitempty"`     // by SIGKILL, while the kernel killed for want of memory
+	OOM       bool      `json:"oom,omitempty"`     // killed, when the kernel wanted memory
 	Expired   bool      `json:"expired,omitempty"` // stopped because its lease ran out
 	Stopped   bool      `json:"stopped,omitempty"` // stopped, not ended by itself
 	Dropped   int64     `json:"dropped_bytes,omitempty"`

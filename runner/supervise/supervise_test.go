@@ -52,7 +52,8 @@ func TestStateHoldsALongError(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := ReadState(f)
-	if err != nil || !strings.HasPrefix(s.Exit.Err, "üü") || !strings.HasSuffix(s.Exit.Err, "...") || len(exit.Err) != 10000 {
+	if err != nil || !strings.HasPrefix(s.Exit.Err, "üü") ||
+		!strings.HasSuffix(s.Exit.Err, "...") || len(exit.Err) != 10000 {
 		t.Errorf("got %v, error of %d bytes", err, len(s.Exit.Err))
 	}
 }
