@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mn/mesh"
 )
 
 // signalMax bounds what a task says when it has started.
@@ -38,37 +40,72 @@ type started struct {
 	at               time.Time
 }
 
-// tower hears the beacons.
+// tower hears the beacons, each at once: when it was heard is what is measured.
 type tower struct {
-	path string
-	conn *net.UnixConn
+	path  string
+	conn  *net.UnixConn
+	heard chan started
+	ended chan struct{} // closed when no more is heard
 }
 
+// heardMax bounds the tasks that have started and nobody has waited for.
+const heardMax = 1024
+
 func newTower(dir string) (*tower, error) {
-	t := &tower{path: filepath.Join(dir, "beacon.sock")}
+	t := &tower{
+		path:  filepath.Join(dir, "beacon.sock"),
+		heard: make(chan started, heardMax),
+		ended: make(chan struct{}),
+	}
 	var err error
-	if t.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: t.path, Net: "unixgram"}); err != nil {
+	t.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: t.path, Net: "unixgram"})
+	if err != nil {
 		return nil, fmt.Errorf("listen to tasks: %w", err)
 	}
+	go t.listen()
 	return t, nil
 }
 
-// next waits for the next task that starts.
-func (t *tower) next(deadline time.Time) (started, error) {
+// listen ends when the tower is closed.
+func (t *tower) listen() {
+	defer close(t.ended)
 	buffer := make([]byte, signalMax)
-	if err := t.conn.SetReadDeadline(deadline); err != nil {
-		return started{}, err
+	for {
+		n, err := t.conn.Read(buffer)
+		at := time.Now()
+		if err != nil {
+			return
+		}
+		fields := strings.Fields(string(buffer[:n]))
+		if len(fields) != 3 {
+			continue // no task of ours
+		}
+		select {
+		case t.heard <- started{job: fields[0], node: fields[1], alloc: fields[2], at: at}:
+		default: // nobody has waited for so many
+		}
 	}
-	n, err := t.conn.Read(buffer)
-	at := time.Now()
-	if err != nil {
-		return started{}, fmt.Errorf("wait for a task to start: %w", err)
-	}
-	fields := strings.Fields(string(buffer[:n]))
-	if len(fields) != 3 {
-		return started{}, fmt.Errorf("a task says %q: want job, node and allocation", buffer[:n])
-	}
-	return started{job: fields[0], node: fields[1], alloc: fields[2], at: at}, nil
 }
 
-func (t *tower) close() error { return t.conn.Close() }
+// wait waits for so many tasks of a job to start after an instant, and says
+// when the last did.
+func (t *tower) wait(ctx context.Context, job mesh.JobID, tasks int, after time.Time) (last time.Time, err error) {
+	for heard := 0; heard < tasks; {
+		select {
+		case s := <-t.heard:
+			if s.job == string(job) && s.at.After(after) {
+				last = s.at
+				heard++
+			}
+		case <-ctx.Done():
+			return last, fmt.Errorf("wait for %d tasks of %q to start, %d did: %w", tasks, job, heard, ctx.Err())
+		}
+	}
+	return last, nil
+}
+
+func (t *tower) close() error {
+	err := t.conn.Close()
+	<-t.ended
+	return err
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -46,13 +47,14 @@ renew = "130ms"
 
 // runner measures with one mn binary, and reports.
 type runner struct {
-	mn     string
-	self   string // this program, which is also the task
-	dir    string // of one mesh each
-	meshes int
-	rounds int
-	tower  *tower
-	report *report
+	mn       string
+	self     string // this program, which is also the task
+	dir      string // with a folder for each mesh
+	meshes   int
+	rounds   int
+	profiles []profile
+	tower    *tower
+	report   *report
 }
 
 // bench measures everything, or soaks.
@@ -61,6 +63,7 @@ func bench(args []string) error {
 	mn := flags.String("mn", "bin/mn", "the mn binary")
 	rounds := flags.Int("rounds", 20, "measurements of each kind")
 	only := flags.String("only", "", "one part: loss, submit, first, idle or tasks")
+	settings := flags.String("profile", "", "one of default and fast")
 	soak := flags.Duration("soak", 0, "instead, look so long for false alarms on a loaded machine")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -71,6 +74,9 @@ func bench(args []string) error {
 	if err != nil {
 		return err
 	}
+	r.profiles = slices.DeleteFunc(profiles(), func(p profile) bool {
+		return *settings != "" && p.name != *settings
+	})
 	work := r.all
 	switch {
 	case *soak > 0:
@@ -81,7 +87,10 @@ func bench(args []string) error {
 	if work == nil {
 		return errors.Join(fmt.Errorf("part %q: want loss, submit, first, idle or tasks", *only), r.close())
 	}
-	return errors.Join(work(ctx), r.close())
+	if err := work(ctx); err != nil {
+		return errors.Join(fmt.Errorf("%w\nthe agents' logs are in %s", err, r.dir), r.tower.close())
+	}
+	return r.close()
 }
 
 func newRunner(mn string, rounds int) (*runner, error) {
@@ -130,7 +139,10 @@ func (r *runner) mesh(
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(l), l.Close(), os.RemoveAll(dir))
+	if err := errors.Join(f(l), l.Close()); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // job is a service of copies that say when they start.

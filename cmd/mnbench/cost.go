@@ -31,7 +31,7 @@ const (
 
 // idle measures agents with nothing to do.
 func (r *runner) idle(ctx context.Context) error {
-	for _, p := range profiles() {
+	for _, p := range r.profiles {
 		err := r.mesh(ctx, nodes, p.config, func(l *lab.Lab) error { return r.idleMesh(ctx, l, p) })
 		if err != nil {
 			return fmt.Errorf("measure idle agents, %s settings: %w", p.name, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -35,16 +36,14 @@ func TestBeaconTellsTheTower(t *testing.T) {
 	task := exec.Command(os.Args[0])
 	task.Env = append(os.Environ(), beaconVar+"="+tower.path,
 		"MN_JOB=job", "MN_NODE=node-2", "MN_ALLOC_ID=abc")
+	began := time.Now()
 	if err := task.Start(); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	got, err := tower.next(began.Add(10 * time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.job != "job" || got.node != "node-2" || got.alloc != "abc" || got.at.Before(began) {
-		t.Errorf("heard %+v", got)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if at, err := tower.wait(ctx, "job", 1, began); err != nil || at.Before(began) {
+		t.Fatalf("heard at %v, %v", at, err)
 	}
 	if err := task.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -54,7 +53,9 @@ func TestBeaconTellsTheTower(t *testing.T) {
 	}
 }
 
-func TestTowerRefusesWhatNoTaskSays(t *testing.T) {
+// TestTowerCountsOnlyWhatWasAskedFor: not another job's tasks, not what was
+// there before, not what no task says.
+func TestTowerCountsOnlyWhatWasAskedFor(t *testing.T) {
 	tower, err := newTower(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -65,14 +66,23 @@ func TestTowerRefusesWhatNoTaskSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.Write([]byte("hello")); err != nil {
-		t.Fatal(err)
+	for _, text := range []string{"hello", "job node-1 abc"} { // the first is no task's
+		if _, err := conn.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if s, err := tower.next(time.Now().Add(10 * time.Second)); err == nil {
-		t.Errorf("heard %+v", s)
+	heard := <-tower.heard
+	if heard.job != "job" || heard.node != "node-1" || heard.alloc != "abc" {
+		t.Errorf("heard %+v", heard)
 	}
-	if s, err := tower.next(time.Now()); err == nil {
-		t.Errorf("heard %+v out of silence", s)
+	began := heard.at
+	want := began.Add(time.Second)
+	tower.heard <- started{job: "job", at: began.Add(-time.Second)}
+	tower.heard <- started{job: "other", at: began.Add(2 * time.Second)}
+	tower.heard <- started{job: "job", at: want}
+	got, err := tower.wait(t.Context(), "job", 1, began)
+	if err != nil || !got.Equal(want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 }
 

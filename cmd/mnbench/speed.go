@@ -28,7 +28,7 @@ const firstRounds = 5
 // losses measures how long work is gone when a node dies: from the first kill
 // until the last lost copy says elsewhere that it runs.
 func (r *runner) losses(ctx context.Context) error {
-	for _, p := range profiles() {
+	for _, p := range r.profiles {
 		var took []time.Duration
 		err := r.mesh(ctx, nodes, p.config, func(l *lab.Lab) error {
 			job := r.job("bench-loss", lossCopies, p)
@@ -63,6 +63,9 @@ func (r *runner) loss(ctx context.Context, l *lab.Lab, job mesh.JobID) (time.Dur
 	count := map[string]int{}
 	victim := l.Nodes()[0]
 	for _, a := range seen.Allocations {
+		if a.Status != string(mesh.Running) {
+			continue
+		}
 		count[a.Node]++
 		if count[a.Node] > count[victim.Name] {
 			victim = l.Node(a.Node)
@@ -72,7 +75,7 @@ func (r *runner) loss(ctx context.Context, l *lab.Lab, job mesh.JobID) (time.Dur
 	if err != nil {
 		return 0, err
 	}
-	last, err := r.heard(ctx, job, count[victim.Name])
+	last, err := r.tower.wait(ctx, job, count[victim.Name], cut)
 	if err != nil {
 		return 0, fmt.Errorf("%s died with %d copies: %w", victim.Name, count[victim.Name], err)
 	}
@@ -85,34 +88,16 @@ func (r *runner) loss(ctx context.Context, l *lab.Lab, job mesh.JobID) (time.Dur
 	return last.Sub(cut), r.allSee(ctx, l, job, lossCopies)
 }
 
-// heard waits for so many tasks of a job to start, and says when the last did.
-func (r *runner) heard(ctx context.Context, job mesh.JobID, tasks int) (time.Time, error) {
-	deadline, _ := ctx.Deadline()
-	var last time.Time
-	for range tasks {
-		for {
-			s, err := r.tower.next(deadline)
-			if err != nil {
-				return last, err
-			}
-			if s.job == string(job) {
-				last = s.at
-				break
-			}
-		}
-	}
-	return last, nil
-}
-
 // runAll submits a job and waits until every node sees all its copies run.
 func (r *runner) runAll(ctx context.Context, l *lab.Lab, job mesh.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, roundMax)
 	defer cancel()
+	began := time.Now()
 	if _, err := l.Nodes()[0].Client().Run(ctx, job); err != nil {
 		return err
 	}
 	copies := job.Tasks[0].Count
-	if _, err := r.heard(ctx, mesh.JobID(job.Name), copies); err != nil {
+	if _, err := r.tower.wait(ctx, mesh.JobID(job.Name), copies, began); err != nil {
 		return err
 	}
 	return r.allSee(ctx, l, mesh.JobID(job.Name), copies)
@@ -127,7 +112,7 @@ func (r *runner) allSee(ctx context.Context, l *lab.Lab, job mesh.JobID, copies 
 		var last api.Job
 		err := n.Client().WatchJob(ctx, job, func(j api.Job) error {
 			last = j
-			if j.Running == copies && len(j.Allocations) == copies {
+			if settled(j, copies) {
 				return errSeen
 			}
 			return nil
@@ -138,6 +123,20 @@ func (r *runner) allSee(ctx context.Context, l *lab.Lab, job mesh.JobID, copies 
 		}
 	}
 	return nil
+}
+
+// settled says whether so many copies of a job run, and all others are over.
+func settled(j api.Job, copies int) bool {
+	running := 0
+	for _, a := range j.Allocations {
+		switch {
+		case a.Status == string(mesh.Running):
+			running++
+		case !mesh.AllocState(a.Status).Final():
+			return false
+		}
+	}
+	return running == copies
 }
 
 // describe is a job as one line, for errors.
@@ -152,7 +151,7 @@ func describe(j api.Job) string {
 // submits measures how fast a job runs: from the call that submits it until
 // the call returns, its process says that it runs, and every node shows it so.
 func (r *runner) submits(ctx context.Context) error {
-	for _, p := range profiles() {
+	for _, p := range r.profiles {
 		var acked, ran, visible []time.Duration
 		err := r.mesh(ctx, nodes, p.config, func(l *lab.Lab) error {
 			w := watchAll(ctx, l)
@@ -190,7 +189,7 @@ func (r *runner) submit(
 		return took, err
 	}
 	took[0] = time.Since(began)
-	at, err := r.heard(ctx, id, 1)
+	at, err := r.tower.wait(ctx, id, 1, began)
 	if err != nil {
 		return took, err
 	}
@@ -288,7 +287,7 @@ func (r *runner) firstJobs(ctx context.Context) error {
 			if _, err := l.Nodes()[0].Client().Run(ctx, job); err != nil {
 				return err
 			}
-			at, err := r.heard(ctx, mesh.JobID(job.Name), 1)
+			at, err := r.tower.wait(ctx, mesh.JobID(job.Name), 1, began)
 			took = append(took, at.Sub(began))
 			return err
 		})
