@@ -46,7 +46,7 @@ func freePort(t *testing.T) int {
 }
 
 // newAgent is a node that is not in a mesh yet.
-func newAgent(t *testing.T, name string, discovery int) *agent {
+func newAgent(t *testing.T, name string) *agent {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mn-")
 	if err != nil {
@@ -54,7 +54,7 @@ func newAgent(t *testing.T, name string, discovery int) *agent {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
 	a := &agent{t: t, cfg: configs.Daemon{
-		Data: dir, Name: name, Bind: "127.0.0.1", Port: freePort(t), Discovery: configs.Discovery{Port: discovery},
+		Data: dir, Name: name, Bind: "127.0.0.1", Port: freePort(t), Discovery: configs.Discovery{Off: true},
 	}}
 	t.Cleanup(a.stop)
 	return a
@@ -122,11 +122,11 @@ func (a *agent) run(job mesh.Job) {
 	})
 }
 
-// newMesh is n running agents of one mesh.
+// newMesh is n running agents of one mesh. They know each other from joining,
+// not from the local network.
 func newMesh(t *testing.T, n int) []*agent {
 	t.Helper()
-	discovery := freePort(t)
-	agents := []*agent{newAgent(t, "n1", discovery)}
+	agents := []*agent{newAgent(t, "n1")}
 	if _, err := Init(agents[0].cfg.Data, InitOptions{Name: "n1"}); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func newMesh(t *testing.T, n int) []*agent {
 		t.Fatal(err)
 	}
 	for i := 2; i <= n; i++ {
-		a := newAgent(t, fmt.Sprintf("n%d", i), discovery)
+		a := newAgent(t, fmt.Sprintf("n%d", i))
 		_, err := Join(t.Context(), a.cfg.Data, JoinOptions{
 			Addr: fmt.Sprintf("127.0.0.1:%d", agents[0].cfg.Port), Token: token.Token, Name: a.cfg.Name,
 		})

@@ -80,9 +80,10 @@ func (d *daemon) startGossip(ctx context.Context, closers *closers) error {
 		Profile:   membership.Profile(d.cfg.Profile),
 		Book:      book,
 		Seeds:     seeds,
-		Peers:     func() []mesh.NodeID { return d.peers(ctx) },
-		Admitted:  func(mesh.NodeID) bool { return true }, // gossip decides nothing
-		Log:       d.log,
+		// A node that has just joined knows its peers only from the book.
+		Peers:    func() []mesh.NodeID { return append(d.peers(ctx), book.Nodes()...) },
+		Admitted: func(mesh.NodeID) bool { return true }, // gossip decides nothing
+		Log:      d.log,
 	}
 	if !d.cfg.Discovery.Off {
 		if conf.Discovery, err = d.discovery(); err != nil {
@@ -171,6 +172,9 @@ func (d *daemon) pump(ctx context.Context) {
 			}
 			d.loop.tell(core.Received{From: m.From, Msg: msg})
 		case ev := <-d.gossip.Events():
+			if ev.State == mesh.Lost {
+				d.net.Drop(ev.Node) // what waits in a dead connection is lost with it
+			}
 			d.loop.tell(core.Seen{Node: ev.Node, Liveness: ev.State})
 		case <-d.gossip.Hints():
 		case o := <-d.driver.Observations():
