@@ -28,6 +28,7 @@ type step struct {
 	text   string
 	copies mesh.AllocState // of all its copies; "" for none placed
 	code   int
+	number uint64 // of the version; 1 if 0
 }
 
 // lives are what becomes of submitted jobs, by the job's name.
@@ -47,6 +48,7 @@ var lives = map[string][]step{
 		{status: mesh.JobFailed, copies: mesh.Failed, code: 7},
 	},
 	"large":  {{status: mesh.JobFailed, text: "no node has room"}},
+	"raced":  {{status: mesh.JobPending}, {status: mesh.JobRunning, number: 2}},
 	"halted": {{status: mesh.JobPending}, {status: mesh.JobStopped}},
 }
 
@@ -86,7 +88,7 @@ func (f *fake) Snapshot(context.Context) (api.Snapshot, error) {
 // add puts a job into a picture, as it is in a step of its life.
 func add(snap *api.Snapshot, job mesh.Job, now step) {
 	snap.View.Jobs = append(snap.View.Jobs, mesh.JobView{JobVersion: mesh.JobVersion{
-		Job: job, Number: 1, Hash: "0123456789abcdef", At: earlier(), By: "aaaa2222bbbb3333",
+		Job: job, Number: max(now.number, 1), Hash: "0123456789abcdef", At: earlier(), By: "aaaa2222bbbb3333",
 	}})
 	snap.Outlooks = append(snap.Outlooks, api.Outlook{
 		Status: now.status, Text: now.text, Coordinator: "aaaa2222bbbb3333", Fence: fenced,

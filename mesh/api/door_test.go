@@ -174,6 +174,26 @@ func TestASlowBodyIsGivenUp(t *testing.T) {
 	})
 }
 
+// The time for a body is not the time for the work: that may take longer.
+func TestSlowWorkIsNotTakenForASlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFake()
+		b.submit = func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(3 * bodyWait):
+				return nil
+			}
+		}
+		_, c := serving(t, b, Socket)
+		job := mesh.Job{Name: "a", Tasks: []mesh.Task{{Name: "a", Command: []string{"true"}}}}
+		if _, err := c.Run(t.Context(), job); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // Whatever text a request has, it arrives.
 func TestParametersTravel(t *testing.T) {
 	b := newFake()

@@ -99,6 +99,7 @@ type fake struct {
 	changed chan struct{}
 	fault   error // of everything that can fail
 
+	submit func(context.Context) error
 	logs   func(context.Context, LogsRequest, func(LogLine) error) error
 	asked  []any
 	events []mesh.Event
@@ -134,7 +135,12 @@ func (f *fake) Changed() <-chan struct{} {
 	return f.changed
 }
 
-func (f *fake) Submit(_ context.Context, j mesh.Job) (Submitted, error) {
+func (f *fake) Submit(ctx context.Context, j mesh.Job) (Submitted, error) {
+	if f.submit != nil {
+		if err := f.submit(ctx); err != nil {
+			return Submitted{}, err
+		}
+	}
 	return Submitted{ID: mesh.JobID(j.Name), Version: 3, Changed: true}, f.note(j)
 }
 

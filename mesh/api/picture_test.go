@@ -91,6 +91,19 @@ func TestLeftoversAreShownUntilTheyEnd(t *testing.T) {
 	}
 }
 
+// The copies of a new version count from generation 0 again.
+func TestTheLastCopyIsOfTheLastVersion(t *testing.T) {
+	snap := world()
+	for i, a := range []*mesh.AllocView{&snap.View.Allocs[2], &snap.View.Allocs[3]} {
+		a.Status.State, a.Status.Tasks[0].State = mesh.Complete, mesh.Complete
+		a.Version, a.Generation = uint64(2-i), 5*i
+	}
+	rows, _ := picture{snap}.allocs(AllocsRequest{Job: "web"})
+	if got, want := ids(rows), "web00000/web=running webold01/web=complete web00002/web=lost"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestAStoppedJobWantsNoCopies(t *testing.T) {
 	snap := world()
 	snap.View.Jobs[1].Stopped = true

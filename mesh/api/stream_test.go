@@ -26,8 +26,10 @@ func TestAWatchShowsNowAndEveryChange(t *testing.T) {
 			seen = append(seen, j.Status)
 			switch len(seen) {
 			case 1:
-				b.change(func(s *Snapshot) {}) // of something else
-				b.change(func(s *Snapshot) { s.Outlooks[1].Status = mesh.JobRunning })
+				b.change(func(s *Snapshot) {}) // of something else: not shown
+				time.AfterFunc(time.Second, func() {
+					b.change(func(s *Snapshot) { s.Outlooks[1].Status = mesh.JobRunning })
+				})
 			case 2:
 				b.change(func(s *Snapshot) { s.Outlooks[1].Status = mesh.JobStopped })
 			case 3:
