@@ -65,6 +65,7 @@ type library struct {
 var libraries = []library{
 	{"github.com/cespare/xxhash", []string{"placement"}},
 	{"github.com/dgraph-io/badger", []string{"crdt/store"}},
+	{"github.com/dgraph-io/ristretto", []string{"crdt/store"}}, // badger's own memory
 	{"github.com/fxamacker/cbor", []string{"crdt"}},
 	{"github.com/hashicorp/memberlist", []string{"mesh/membership", "mesh/transport"}},
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},

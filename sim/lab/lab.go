@@ -106,7 +106,8 @@ func (l *Lab) form(ctx context.Context) error {
 			return err
 		}
 		for _, n := range l.nodes[1:] {
-			if _, err := n.Mn(ctx, "mesh", "join", first.Address(), "--token-file", token, "--name", n.Name); err != nil {
+			_, err := n.Mn(ctx, "mesh", "join", first.Address(), "--token-file", token, "--name", n.Name)
+			if err != nil {
 				return err
 			}
 			if err := n.Start(ctx); err != nil {
