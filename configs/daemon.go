@@ -125,16 +125,20 @@ func (c *Daemon) faults() []setting {
 func (l Lease) faults() []setting {
 	var out []setting
 	if l.Length != 0 && (l.Length.Std() < leaseMin || l.Length.Std() > leaseMax) {
-		out = append(out, setting{"lease.length",
-			fmt.Sprintf("%v is not between %v and %v", l.Length, leaseMin, mesh.Duration(leaseMax))})
+		out = append(out, setting{
+			"lease.length",
+			fmt.Sprintf("%v is not between %v and %v", l.Length, leaseMin, mesh.Duration(leaseMax)),
+		})
 	}
 	length := cmp.Or(l.Length, mesh.Duration(DefaultLeaseLength))
 	switch {
 	case l.Renew < 0:
 		out = append(out, setting{"lease.renew", fmt.Sprintf("%v is less than nothing", l.Renew)})
 	case l.Renew > length/2:
-		out = append(out, setting{"lease.renew",
-			fmt.Sprintf("%v is more than half of the length %v", l.Renew, length)})
+		out = append(out, setting{
+			"lease.renew",
+			fmt.Sprintf("%v is more than half of the length %v", l.Renew, length),
+		})
 	}
 	return out
 }
@@ -147,8 +151,10 @@ func (c *Daemon) shares() []setting {
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
 		if !mesh.ValidName(k) || len(c.Labels[k]) > labelMax {
-			out = append(out, setting{join("labels", k),
-				fmt.Sprintf("want a name, and a value of at most %d bytes", labelMax)})
+			out = append(out, setting{
+				join("labels", k),
+				fmt.Sprintf("want a name, and a value of at most %d bytes", labelMax),
+			})
 		}
 	}
 	for _, r := range []struct {

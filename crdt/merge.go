@@ -146,9 +146,7 @@ func (r *Replica) release(e *Entry) {
 // unpend takes a quarantined entry off the disk.
 func (r *Replica) unpend(h *held) {
 	id := h.hash.String()
-	if _, fresh := r.pending.admitted[id]; fresh {
-		delete(r.pending.admitted, id)
-	}
+	delete(r.pending.admitted, id)
 	r.pending.released[id] = struct{}{}
 }
 

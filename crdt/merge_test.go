@@ -97,8 +97,10 @@ func TestMalformedEntriesAreQuarantined(t *testing.T) {
 		{"time 2^63-1", func(e *Entry) { e.Stamp.Wall = math.MaxInt64 }, "impossible time"},
 		{"time below 0", func(e *Entry) { e.Stamp.Wall = -1 }, "impossible time"},
 		{"not ours to read", func(e *Entry) { e.Value = []byte("bad") }, "cannot read it"},
-		{"ours, and unknown", func(e *Entry) { e.Dot.Origin, e.Stamp.Node = "n1", "n1" },
-			"went back in time"},
+		{
+			"ours, and unknown", func(e *Entry) { e.Dot.Origin, e.Stamp.Node = "n1", "n1" },
+			"went back in time",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := open(t, "n1", Kept{})

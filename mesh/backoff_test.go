@@ -144,7 +144,8 @@ func TestPolicyDefaults(t *testing.T) {
 
 func TestPoliciesOverrideTheDefaults(t *testing.T) {
 	two, yes, no := 2, true, false
-	j := &Job{Type: Service,
+	j := &Job{
+		Type:       Service,
 		Restart:    &RestartPolicy{Attempts: &two, Delay: Duration(time.Minute), Mode: RestartDelay},
 		Reschedule: &ReschedulePolicy{Attempts: &two, DelayFunction: Fibonacci, MaxDelay: Duration(time.Hour)},
 	}
@@ -153,11 +154,15 @@ func TestPoliciesOverrideTheDefaults(t *testing.T) {
 		{"the job's restart", RestartFor(j, &Task{}).text(), "2 in 10m, exponential 1m0s→30s, delay"},
 		{"the task's instead of the job's", RestartFor(j, own).text(), "3 in 1h, exponential 1s→30s, fail"},
 		{"attempts bound the moves", RescheduleFor(j).text(), "2 in 1h, fibonacci 5s→1h0m0s"},
-		{"unlimited wins", RescheduleFor(&Job{Type: Batch, Reschedule: &ReschedulePolicy{Unlimited: &yes}}).text(),
-			"unlimited, constant 5s→5m0s"},
+		{
+			"unlimited wins", RescheduleFor(&Job{Type: Batch, Reschedule: &ReschedulePolicy{Unlimited: &yes}}).text(),
+			"unlimited, constant 5s→5m0s",
+		},
 		{"not enabled", RescheduleFor(&Job{Type: Service, Reschedule: &ReschedulePolicy{Enabled: &no}}).text(), "disabled"},
-		{"a mode that never moves", RescheduleFor(&Job{Recovery: Recovery{Mode: LocalRestart},
-			Reschedule: &ReschedulePolicy{Enabled: &yes}}).text(), "disabled"},
+		{"a mode that never moves", RescheduleFor(&Job{
+			Recovery:   Recovery{Mode: LocalRestart},
+			Reschedule: &ReschedulePolicy{Enabled: &yes},
+		}).text(), "disabled"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, tt.got, tt.want)

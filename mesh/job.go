@@ -48,7 +48,7 @@ type Task struct {
 	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset
 	User      string            `json:"user,omitempty" toml:"user"`
 	Env       map[string]string `json:"env,omitempty" toml:"env"`
-	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // between SIGTERM and SIGKILL; 5s if unset
+	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
 	Resources Resources         `json:"resources" toml:"resources"`
 	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
 }

@@ -75,15 +75,24 @@ var byteUnits = []struct {
 	suffix string
 	unit   Bytes
 }{
-	{"TiB", TiB}, {"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB},
-	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
+	{"TiB", TiB},
+	{"GiB", GiB},
+	{"MiB", MiB},
+	{"KiB", KiB},
+	{"TB", 1e12},
+	{"GB", 1e9},
+	{"MB", 1e6},
+	{"kB", 1e3},
+	{"KB", 1e3},
+	{"B", 1},
 }
 
 // String is b in the largest binary unit, with at most one decimal.
 func (b Bytes) String() string {
 	for _, u := range byteUnits[:4] {
 		if b >= u.unit {
-			return strings.TrimSuffix(strconv.FormatFloat(float64(b)/float64(u.unit), 'f', 1, 64), ".0") + " " + u.suffix
+			n := strconv.FormatFloat(float64(b)/float64(u.unit), 'f', 1, 64)
+			return strings.TrimSuffix(n, ".0") + " " + u.suffix
 		}
 	}
 	return strconv.FormatInt(int64(b), 10) + " B"

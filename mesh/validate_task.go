@@ -77,7 +77,7 @@ func (v *validator) counts(tasks []Task) {
 func (v *validator) command(argv []string) {
 	switch {
 	case len(argv) == 0:
-		v.fault("is missing: want the program and its arguments, such as [\"./worker\", \"--port\", \"80\"]").at("command")
+		v.fault(`is missing: want the program and its arguments, such as ["./worker", "--port", "80"]`).at("command")
 		return
 	case argv[0] == "":
 		v.fault("begins with an empty program name").at("command")

@@ -28,8 +28,10 @@ func uses(r mesh.Resources) func(*mesh.NodeView) {
 }
 
 func jobOf(strategy mesh.Strategy, r mesh.Resources) *mesh.Job {
-	return &mesh.Job{Name: "web", Type: mesh.Service, Strategy: strategy,
-		Tasks: []mesh.Task{{Name: "web", Command: []string{"web"}, Resources: r}}}
+	return &mesh.Job{
+		Name: "web", Type: mesh.Service, Strategy: strategy,
+		Tasks: []mesh.Task{{Name: "web", Command: []string{"web"}, Resources: r}},
+	}
 }
 
 func place(v *mesh.View, job *mesh.Job, avoid map[mesh.NodeID]string) Choice {

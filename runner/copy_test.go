@@ -60,11 +60,10 @@ func tell(t *testing.T, text string) string {
 
 // story is a copy and its world.
 type story struct {
-	t     *testing.T
-	job   mesh.Job
-	copy  *Copy
-	now   time.Duration
-	prior *mesh.Status
+	t    *testing.T
+	job  mesh.Job
+	copy *Copy
+	now  time.Duration
 }
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -60,18 +60,27 @@ func TestEnvironmentRefusesWhatItCannotExpand(t *testing.T) {
 		task mesh.Task
 		want string
 	}{
-		{"unknown", mesh.Task{Command: []string{"x", "${NOPE}"}},
-			"command[1]: unknown variable ${NOPE}; the known ones are HOME,"},
+		{
+			"unknown",
+			mesh.Task{Command: []string{"x", "${NOPE}"}},
+			"command[1]: unknown variable ${NOPE}; the known ones are HOME,",
+		},
 		{"open brace", mesh.Task{Command: []string{"${HOME"}}, `command[0]: "${HOME" has no closing brace`},
 		{"itself", mesh.Task{Env: map[string]string{"A": "${A}"}}, `env "A": ${A} refers to itself`},
-		{"a circle", mesh.Task{Env: map[string]string{"A": "${B}", "B": "${A}"}},
-			"refers to itself by way of"},
+		{
+			"a circle",
+			mesh.Task{Env: map[string]string{"A": "${B}", "B": "${A}"}},
+			"refers to itself by way of",
+		},
 		{"too long", mesh.Task{Env: map[string]string{
 			"A": strings.Repeat("${B}", 1000), "B": strings.Repeat("x", 1000),
 		}}, `env "A": expands to more than 128 KiB`},
 		{"dir", mesh.Task{Dir: "${X}"}, "dir: unknown variable"},
-		{"the agent's user's home", mesh.Task{User: "nobody", Command: []string{"${HOME}"}},
-			"unknown variable ${HOME}"},
+		{
+			"the agent's user's home",
+			mesh.Task{User: "nobody", Command: []string{"${HOME}"}},
+			"unknown variable ${HOME}",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

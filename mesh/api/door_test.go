@@ -31,20 +31,24 @@ func TestBrowsersAreKeptOut(t *testing.T) {
 		{"no host", "GET", "", nil, 403},
 		{
 			"a script", "POST", "localhost:7080",
-			map[string]string{"Content-Type": "application/json"}, 200,
+			map[string]string{"Content-Type": "application/json"},
+			200,
 		},
 		{
 			"a form", "POST", "localhost:7080",
-			map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, 400,
+			map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+			400,
 		},
 		{"a form without a type", "POST", "localhost:7080", nil, 400},
 		{
 			"another site's page", "POST", "localhost:7080",
-			map[string]string{"Content-Type": "application/json", "Origin": "http://evil.example"}, 403,
+			map[string]string{"Content-Type": "application/json", "Origin": "http://evil.example"},
+			403,
 		},
 		{
 			"another site's page, as new browsers say", "POST", "localhost:7080",
-			map[string]string{"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"}, 403,
+			map[string]string{"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"},
+			403,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -29,19 +29,22 @@ var (
 	callJobs     = call[none, []JobRow]{"GET", "/v1/jobs", "list the jobs", true}
 	callJob      = call[jobRef, Job]{"GET", "/v1/jobs/{job}", "show a job", true}
 	callHistory  = call[jobRef, []JobVersion]{
-		"GET", "/v1/jobs/{job}/history", "list the versions of a job", false}
+		"GET", "/v1/jobs/{job}/history", "list the versions of a job", false,
+	}
 	callWhy = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
 
 	callNodes  = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
 	callNode   = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
 	callAllocs = call[AllocsRequest, []Alloc]{"GET", "/v1/allocs", "list allocations", true}
 	callAlloc  = call[allocRef, AllocDetail]{
-		"GET", "/v1/allocs/{alloc}", "show an allocation", true}
+		"GET", "/v1/allocs/{alloc}", "show an allocation", true,
+	}
 
 	callNewToken    = call[TokenRequest, NewToken]{"POST", "/v1/tokens", "make a join token", false}
 	callTokens      = call[none, []TokenStatus]{"GET", "/v1/tokens", "list the join tokens", false}
 	callRevokeToken = call[tokenRef, none]{
-		"POST", "/v1/tokens/{id}/revoke", "revoke a join token", false}
+		"POST", "/v1/tokens/{id}/revoke", "revoke a join token", false,
+	}
 
 	streamLogs   = stream[LogsRequest, LogLine]{"/v1/jobs/{job}/logs", "read the logs of a job"}
 	streamEvents = stream[EventsRequest, mesh.Event]{"/v1/events", "follow what happens"}

@@ -24,11 +24,13 @@ func TestAllocationsAreSelected(t *testing.T) {
 		want string
 	}{
 		{
-			"what matters now", AllocsRequest{},
+			"what matters now",
+			AllocsRequest{},
 			"sum00001/sum=failed sum00001/log=failed web00000/web=running web00001/web=running web00002/web=lost",
 		},
 		{
-			"all of a job", AllocsRequest{Job: "web", All: true},
+			"all of a job",
+			AllocsRequest{Job: "web", All: true},
 			"web00000/web=running webold01/web=stopped web00001/web=running web00002/web=lost",
 		},
 		{"of a node, by name", AllocsRequest{Node: "n2"}, "web00001/web=running"},

@@ -268,8 +268,10 @@ func (c *Core) askNext(p *placing) {
 	if len(p.rest) == 0 {
 		delete(c.lead.placing, p.alloc.ID)
 		c.lead.wakes[p.alloc.Job] = c.now.Boot + replanAfter
-		c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: p.alloc.Job, Alloc: p.alloc.ID, Fence: p.alloc.Fence,
-			Text: fmt.Sprintf("every candidate refused %s[%d]: %v", p.alloc.Group, p.alloc.Index, p.refusals)})
+		c.event(mesh.Event{
+			Kind: mesh.AllocBlocked, Job: p.alloc.Job, Alloc: p.alloc.ID, Fence: p.alloc.Fence,
+			Text: fmt.Sprintf("every candidate refused %s[%d]: %v", p.alloc.Group, p.alloc.Index, p.refusals),
+		})
 		return
 	}
 	p.alloc.Node, p.rest = p.rest[0], p.rest[1:]
@@ -309,7 +311,9 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 func (c *Core) refused(id mesh.AllocID, reason string) {
 	p := c.lead.placing[id]
 	p.refusals = append(p.refusals, fmt.Sprintf("%s: %s", c.name(p.alloc.Node), reason))
-	c.event(mesh.Event{Kind: mesh.AllocRefused, Job: p.alloc.Job, Alloc: id, Peer: p.alloc.Node, Fence: p.alloc.Fence, Text: reason})
+	c.event(mesh.Event{
+		Kind: mesh.AllocRefused, Job: p.alloc.Job, Alloc: id, Peer: p.alloc.Node, Fence: p.alloc.Fence, Text: reason,
+	})
 	c.askNext(p)
 }
 

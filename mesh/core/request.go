@@ -33,17 +33,17 @@ func (c *Core) asked(a Asked) {
 }
 
 // submit makes the next version of a job.
-func (c *Core) submit(s Submit) (any, crdt.Entry, *mesh.Fault) {
+func (c *Core) submit(s Submit) (reply any, none crdt.Entry, f *mesh.Fault) {
 	id := s.Stop
 	if s.Job != nil {
 		id = mesh.JobID(s.Job.Name)
 	}
 	current, exists := c.records.job(id)
 	if s.Job == nil && !exists {
-		return nil, crdt.Entry{}, mesh.Faultf(mesh.NotFound, "no job %q", id).Hint("mn job ls")
+		return nil, none, mesh.Faultf(mesh.NotFound, "no job %q", id).Hint("mn job ls")
 	}
 	if s.Expect != nil && *s.Expect != current.Number {
-		return nil, crdt.Entry{}, mesh.Faultf(mesh.Conflict, "job %q is at version %d, not %d", id, current.Number, *s.Expect)
+		return nil, none, mesh.Faultf(mesh.Conflict, "job %q is at version %d, not %d", id, current.Number, *s.Expect)
 	}
 	next := mesh.JobVersion{
 		Job: current.Job, Number: current.Number + 1, Parent: current.Hash,
@@ -54,7 +54,7 @@ func (c *Core) submit(s Submit) (any, crdt.Entry, *mesh.Fault) {
 	}
 	content := mesh.HashJob(&next.Job, next.Stopped)
 	if exists && content == mesh.HashJob(&current.Job, current.Stopped) {
-		return Submitted{Version: current.JobVersion, Unchanged: true}, crdt.Entry{}, nil
+		return Submitted{Version: current.JobVersion, Unchanged: true}, none, nil
 	}
 	next.Hash = versionHash(next.Number, next.Parent, content)
 	e := c.put(mesh.KeyJob(id, next.Number, next.Hash), next, crdt.Fence{})
@@ -74,7 +74,27 @@ func versionHash(number uint64, parent, content string) string {
 }
 
 // admit lets a node in that holds a good token and a name of its own.
-func (c *Core) admit(a Admit) (any, crdt.Entry, *mesh.Fault) {
+func (c *Core) admit(a Admit) (reply any, none crdt.Entry, f *mesh.Fault) {
+	if f := c.checkToken(a); f != nil {
+		return nil, none, f
+	}
+	for id := range c.records.members {
+		if c.name(id) == a.Member.Name && id != a.Member.ID {
+			return nil, none, mesh.Faultf(mesh.Conflict, "the name %q is taken by node %s", a.Member.Name, id.Short()).
+				Hint("choose another with --name")
+		}
+	}
+	a.Member.By, a.Member.AdmittedAt = c.self, c.now.Wall.UTC()
+	e := c.put(mesh.KeyMember(a.Member.ID), a.Member, crdt.Fence{})
+	c.event(mesh.Event{
+		Kind: mesh.NodeAdmitted, Peer: a.Member.ID, Text: a.Member.Name + ", with token " + a.Member.Token,
+	})
+	return Kept{}, e, nil
+}
+
+// checkToken says why a token is not good for a node, if it is not. A node
+// that has used it may use it again: its first answer may have been lost.
+func (c *Core) checkToken(a Admit) *mesh.Fault {
 	t, ok := c.records.tokens[a.Member.Token]
 	used := 0
 	for _, m := range c.records.members {
@@ -84,23 +104,15 @@ func (c *Core) admit(a Admit) (any, crdt.Entry, *mesh.Fault) {
 	}
 	switch {
 	case !ok || !bytes.Equal(t.Hash, a.Secret):
-		return nil, crdt.Entry{}, mesh.Faultf(mesh.Denied, "the token is not of this mesh, or was mistyped")
+		return mesh.Faultf(mesh.Denied, "the token is not of this mesh, or was mistyped")
 	case t.Revoked:
-		return nil, crdt.Entry{}, mesh.Faultf(mesh.Denied, "the token was revoked")
+		return mesh.Faultf(mesh.Denied, "the token was revoked")
 	case !c.now.Wall.Before(t.ExpiresAt):
-		return nil, crdt.Entry{}, mesh.Faultf(mesh.Denied, "the token expired at %s", t.ExpiresAt.UTC().Format("2006-01-02 15:04:05 UTC")).
+		return mesh.Faultf(mesh.Denied, "the token expired at %s", t.ExpiresAt.UTC().Format("2006-01-02 15:04:05 UTC")).
 			Hint("mn mesh token create")
 	case used >= t.Uses:
-		return nil, crdt.Entry{}, mesh.Faultf(mesh.Denied, "the token is used up: %d of %d uses", used, t.Uses).Hint("mn mesh token create --uses N")
+		return mesh.Faultf(mesh.Denied, "the token is used up: %d of %d uses", used, t.Uses).
+			Hint("mn mesh token create --uses N")
 	}
-	for id := range c.records.members {
-		if c.name(id) == a.Member.Name && id != a.Member.ID {
-			return nil, crdt.Entry{}, mesh.Faultf(mesh.Conflict, "the name %q is taken by node %s", a.Member.Name, id.Short()).
-				Hint("choose another with --name")
-		}
-	}
-	a.Member.By, a.Member.AdmittedAt = c.self, c.now.Wall.UTC()
-	e := c.put(mesh.KeyMember(a.Member.ID), a.Member, crdt.Fence{})
-	c.event(mesh.Event{Kind: mesh.NodeAdmitted, Peer: a.Member.ID, Text: fmt.Sprintf("%s, with token %s", a.Member.Name, t.ID)})
-	return Kept{}, e, nil
+	return nil
 }

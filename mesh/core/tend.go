@@ -109,8 +109,10 @@ func (c *Core) adopt(a mesh.AllocView) {
 		return // its job version is still on its way here
 	}
 	if err := c.ledger.Confirm(a.Alloc, c.now.Boot); err != nil && !runs {
-		c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: mesh.Failed, Fence: a.Fence,
-			Tasks: []mesh.TaskStatus{{Name: a.Group, State: mesh.Failed, Reason: err.Error()}}})
+		c.putStatus(mesh.Status{
+			Alloc: a.ID, Job: a.Job, State: mesh.Failed, Fence: a.Fence,
+			Tasks: []mesh.TaskStatus{{Name: a.Group, State: mesh.Failed, Reason: err.Error()}},
+		})
 		return
 	}
 	t := &tended{Copy: runner.NewCopy(a.Alloc, group, &job.Job, c.cfg.Tasks)}
@@ -154,7 +156,8 @@ func (c *Core) spec(a mesh.Alloc) (mesh.JobVersion, mesh.Group, bool) {
 func (c *Core) sweep(id mesh.AllocID) {
 	for _, o := range c.tend.found[id] {
 		if o.Kind == runner.Adopted {
-			c.ready.Orders = append(c.ready.Orders, runner.Order{Verb: runner.DoStop, Alloc: id, Task: o.Task, Grace: mesh.DefaultKillGrace})
+			c.ready.Orders = append(c.ready.Orders,
+				runner.Order{Verb: runner.DoStop, Alloc: id, Task: o.Task, Grace: mesh.DefaultKillGrace})
 		}
 	}
 	delete(c.tend.found, id)

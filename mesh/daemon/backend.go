@@ -56,7 +56,8 @@ func (b *backend) submit(ctx context.Context, call core.Submit) (api.Submitted, 
 		ID: mesh.JobID(s.Version.Job.Name), Version: s.Version.Number, Hash: s.Version.Hash, Changed: !s.Unchanged,
 	}
 	if s.Copies == 1 && b.peersAdmitted(ctx) {
-		out.Warnings = append(out.Warnings, "only this node has the change on its disk so far: no peer has confirmed it")
+		out.Warnings = append(out.Warnings,
+			"only this node has the change on its disk so far: no peer has confirmed it")
 	}
 	return out, nil
 }

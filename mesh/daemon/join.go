@@ -91,7 +91,7 @@ func (d *daemon) askVoters(ctx context.Context, roster lease.Roster, key, path s
 		errs = append(errs, err)
 	}
 	d.log.Warn("no voter answers", "path", path, "err", errors.Join(errs...))
-	return nil, mesh.Faultf(mesh.Unavailable, "none of the %d voters, who hold the mesh's CA, can be reached", len(ids)).
+	return nil, mesh.Faultf(mesh.Unavailable, "none of the %d voters, who hold the mesh's CA, answers", len(ids)).
 		Hint("try again when one of them is back: mn node ls")
 }
 

@@ -218,7 +218,8 @@ func (l *loop) ask(ctx context.Context, call core.Call) (any, error) {
 		}
 		return r.Value, nil
 	case <-ctx.Done():
-		return nil, errors.Join(mesh.Faultf(mesh.Unavailable, "no answer in time; whether it was done is not known"), ctx.Err())
+		unknown := mesh.Faultf(mesh.Unavailable, "no answer in time; whether it was done is not known")
+		return nil, errors.Join(unknown, ctx.Err())
 	case <-l.done:
 		return nil, errStopped
 	}

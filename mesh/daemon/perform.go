@@ -78,7 +78,8 @@ func (p *performer) tell(events []mesh.Event) {
 		if !e.Fence.IsZero() {
 			attrs = append(attrs, slog.String("fence", e.Fence.String()))
 		}
-		p.log.LogAttrs(context.Background(), slog.LevelInfo, string(e.Kind), append(attrs, slog.String("text", e.Text))...)
+		attrs = append(attrs, slog.String("text", e.Text))
+		p.log.LogAttrs(context.Background(), slog.LevelInfo, string(e.Kind), attrs...)
 	}
 	p.events.add(events)
 }

@@ -33,8 +33,10 @@ func fullest() Vitals {
 func TestVitalsReadBack(t *testing.T) {
 	for _, v := range []Vitals{
 		{},
-		{Name: "n1", Address: "[fe80::1]:7700", Boot: "b", Role: mesh.Witness, Release: "1.2.3",
-			Free: mesh.Resources{CPU: 7500, Memory: 8 * mesh.GiB, Disk: -1}},
+		{
+			Name: "n1", Address: "[fe80::1]:7700", Boot: "b", Role: mesh.Witness, Release: "1.2.3",
+			Free: mesh.Resources{CPU: 7500, Memory: 8 * mesh.GiB, Disk: -1},
+		},
 		fullest(),
 	} {
 		s, err := v.encode()

@@ -319,9 +319,15 @@ func TestTheBucketRefillsWithTime(t *testing.T) {
 		at   time.Duration
 		want bool
 	}{
-		{0, true}, {0, true}, {0, false}, {0, false},
-		{time.Second, true}, {time.Second, false}, // a second is worth one
-		{time.Hour, true}, {time.Hour, true}, {time.Hour, false}, // an hour, the burst
+		{0, true},
+		{0, true},
+		{0, false},
+		{0, false},
+		{time.Second, true},
+		{time.Second, false}, // a second is worth one
+		{time.Hour, true},
+		{time.Hour, true},
+		{time.Hour, false}, // an hour, the burst
 	} {
 		if got := b.take(start.Add(c.at)); got != c.want {
 			t.Errorf("take %d, after %v: got %v", i, c.at, got)
@@ -351,7 +357,11 @@ func TestForeignersGarbageAndPlaintext(t *testing.T) {
 	}
 	defer raw.Close()
 	for _, packet := range [][]byte{
-		[]byte("GET / HTTP/1.1"), {0xff}, {0x01, 0x02}, bytes.Repeat([]byte{0xc0}, 1400), {},
+		[]byte("GET / HTTP/1.1"),
+		{0xff},
+		{0x01, 0x02},
+		bytes.Repeat([]byte{0xc0}, 1400),
+		{},
 		bytes.Repeat([]byte{0x01}, 1300), append([]byte{0x01}, "{\"join\": true}"...),
 	} {
 		for range 100 {

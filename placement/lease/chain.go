@@ -3,9 +3,10 @@ package lease
 import (
 	"crypto/ed25519"
 	"errors"
-	"mn/mesh"
 	"slices"
 	"time"
+
+	"mn/mesh"
 )
 
 // spreadTries is how often a new roster is repeated; who missed all asks for it.

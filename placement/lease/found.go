@@ -4,9 +4,10 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"mn/mesh"
 	"slices"
 	"time"
+
+	"mn/mesh"
 )
 
 // Bootstrap founds a mesh: roster epoch 1 with this node as its only voter.

@@ -1,9 +1,10 @@
 package lease
 
 import (
-	"mn/crdt"
 	"slices"
 	"time"
+
+	"mn/crdt"
 )
 
 // The limits of a holder.

@@ -61,10 +61,14 @@ func TestRosterNeedsProof(t *testing.T) {
 		{"another parent", with(func(r *Roster) { r.Prev = make([]byte, 32) }), "another epoch 4"},
 		{"even", with(func(r *Roster) { r.Voters = all[:2] }), "2 voters"},
 		{"empty", with(func(r *Roster) { r.Voters = nil }), "0 voters"},
-		{"out of order", with(func(r *Roster) { r.Voters = []Voter{all[1], all[0], all[2]} }),
-			"not in order"},
-		{"stolen seat", with(func(r *Roster) { r.Voters = []Voter{{all[0].ID, all[1].Key}} }),
-			"another node's key"},
+		{
+			"out of order", with(func(r *Roster) { r.Voters = []Voter{all[1], all[0], all[2]} }),
+			"not in order",
+		},
+		{
+			"stolen seat", with(func(r *Roster) { r.Voters = []Voter{{all[0].ID, all[1].Key}} }),
+			"another node's key",
+		},
 		{"longer leases", with(func(r *Roster) { r.Length = time.Minute }), "length"},
 		{"forced", with(func(r *Roster) { r.Forced = "why" }), "forced"},
 		{"endless epoch", with(func(r *Roster) { r.Epoch = 1 << 63 }), "not within"},

@@ -75,7 +75,8 @@ func (c *checker) placesAreWanted() error {
 		seen[seatOf(a)] = true
 		for _, o := range c.v.AllocsOf(c.p.Job) {
 			if seatOf(&o.Alloc) == seatOf(a) && o.Generation >= a.Generation {
-				return fmt.Errorf("places %s[%d] as generation %d after %d", a.Group, a.Index, a.Generation, o.Generation)
+				return fmt.Errorf("places %s[%d] as generation %d after %d",
+					a.Group, a.Index, a.Generation, o.Generation)
 			}
 		}
 	}

@@ -77,8 +77,10 @@ func (p *planner) fateMajority(a *mesh.AllocView, n *mesh.NodeView) fate {
 		f = p.fateAfter(n, p.job.Job.Recovery.Lost()+wait, "until its copy has surely stopped")
 	}
 	if left := wait - a.Unrenewed; left > 0 {
-		f = fate{is: away, wake: max(f.wake, left),
-			why: fmt.Sprintf("waits until the copy on %s has surely stopped", p.nodeName(a.Node))}
+		f = fate{
+			is: away, wake: max(f.wake, left),
+			why: fmt.Sprintf("waits until the copy on %s has surely stopped", p.nodeName(a.Node)),
+		}
 	}
 	return f
 }

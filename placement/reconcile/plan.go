@@ -72,7 +72,8 @@ func (p *Plan) String() string {
 	}
 	for _, pl := range p.Place {
 		a := &pl.Alloc
-		fmt.Fprintf(&b, "place %s[%d].%d as %s on%s: %s\n", a.Group, a.Index, a.Generation, a.ID, nodes(pl.Choice), a.Reason)
+		fmt.Fprintf(&b, "place %s[%d].%d as %s on%s: %s\n",
+			a.Group, a.Index, a.Generation, a.ID, nodes(pl.Choice), a.Reason)
 	}
 	for _, bl := range p.Blocked {
 		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Group, bl.Index, bl.Copies), bl.Choice.Summary())

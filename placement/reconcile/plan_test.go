@@ -46,50 +46,90 @@ func TestCheckCatches(t *testing.T) {
 		spoil     func(w *world, p *Plan)
 		want      string
 	}{
-		{"a stop of what is not there", "", nil,
-			func(_ *world, p *Plan) { p.Stop = []Stop{{Alloc: "x", Reason: "r"}} }, "no copy of job"},
-		{"a stop without a reason", "", nil,
-			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID}} }, "without a reason"},
-		{"a stop of what has ended", "", func(w *world) { w.report(w.copyAt(0), mesh.Failed) },
-			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID, Reason: "r"}} }, "again"},
-		{"a stop of the only copy", "", nil,
-			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID, Reason: "r"}} }, "stops all 1 live copies"},
-		{"a stop of what is out of sight", "", func(w *world) { w.lose(0, 0) },
-			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID, Reason: "r"}} }, "only out of sight"},
-		{"a second copy", "", func(w *world) { w.lose(0, time.Hour) },
-			func(w *world, p *Plan) { w.sight(w.nodes[w.copyAt(0).view.Node], mesh.Alive, 0) }, "it is in sight"},
-		{"a copy placed too early", "", func(w *world) { w.lose(0, time.Hour) },
-			func(w *world, p *Plan) { w.lose(0, time.Millisecond) }, "only just now"},
-		{"a copy of keep", "", func(w *world) { w.lose(0, time.Hour) },
-			func(w *world, p *Plan) { w.job.Job.Recovery.OnPartition = mesh.Keep }, "nobody knows that it is dead"},
-		{"a copy where nothing moves", "", func(w *world) { w.lose(0, time.Hour) },
-			func(w *world, p *Plan) { w.job.Job.Recovery.Mode = mesh.LocalRestart }, "never moves"},
-		{"a lease not run out", mesh.Majority, func(w *world) { w.lose(0, 0); w.advance(time.Hour) },
-			func(w *world, p *Plan) { w.copyAt(0).view.Unrenewed = time.Second }, "lease may not have run out"},
-		{"no majority", mesh.Majority, func(w *world) { w.lose(0, 0); w.advance(time.Hour) },
-			func(_ *world, p *Plan) { p.Granted = false }, "without a majority"},
-		{"an index beyond the count", "", func(w *world) { w.lose(0, time.Hour) },
-			func(_ *world, p *Plan) { p.Place[0].Alloc.Index = 2 }, "does not want"},
-		{"the same copy twice", "", func(w *world) { w.lose(0, time.Hour) },
-			func(_ *world, p *Plan) { p.Place = append(p.Place, p.Place[0]) }, "twice"},
-		{"a false name", "", func(w *world) { w.lose(0, time.Hour) },
-			func(_ *world, p *Plan) { p.Place[0].Alloc.ID = "x" }, "false name"},
-		{"an old generation", "", func(w *world) { w.lose(0, time.Hour) },
+		{
+			"a stop of what is not there", "", nil,
+			func(_ *world, p *Plan) { p.Stop = []Stop{{Alloc: "x", Reason: "r"}} }, "no copy of job",
+		},
+		{
+			"a stop without a reason", "", nil,
+			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID}} }, "without a reason",
+		},
+		{
+			"a stop of what has ended", "", func(w *world) { w.report(w.copyAt(0), mesh.Failed) },
+			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID, Reason: "r"}} }, "again",
+		},
+		{
+			"a stop of the only copy", "", nil,
+			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID, Reason: "r"}} }, "stops all 1 live copies",
+		},
+		{
+			"a stop of what is out of sight", "", func(w *world) { w.lose(0, 0) },
+			func(w *world, p *Plan) { p.Stop = []Stop{{Alloc: w.copyAt(0).view.ID, Reason: "r"}} }, "only out of sight",
+		},
+		{
+			"a second copy", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, p *Plan) { w.sight(w.nodes[w.copyAt(0).view.Node], mesh.Alive, 0) }, "it is in sight",
+		},
+		{
+			"a copy placed too early", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, p *Plan) { w.lose(0, time.Millisecond) }, "only just now",
+		},
+		{
+			"a copy of keep", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, p *Plan) { w.job.Job.Recovery.OnPartition = mesh.Keep }, "nobody knows that it is dead",
+		},
+		{
+			"a copy where nothing moves", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, p *Plan) { w.job.Job.Recovery.Mode = mesh.LocalRestart }, "never moves",
+		},
+		{
+			"a lease not run out", mesh.Majority, func(w *world) { w.lose(0, 0); w.advance(time.Hour) },
+			func(w *world, p *Plan) { w.copyAt(0).view.Unrenewed = time.Second }, "lease may not have run out",
+		},
+		{
+			"no majority", mesh.Majority, func(w *world) { w.lose(0, 0); w.advance(time.Hour) },
+			func(_ *world, p *Plan) { p.Granted = false }, "without a majority",
+		},
+		{
+			"an index beyond the count", "", func(w *world) { w.lose(0, time.Hour) },
+			func(_ *world, p *Plan) { p.Place[0].Alloc.Index = 2 }, "does not want",
+		},
+		{
+			"the same copy twice", "", func(w *world) { w.lose(0, time.Hour) },
+			func(_ *world, p *Plan) { p.Place = append(p.Place, p.Place[0]) }, "twice",
+		},
+		{
+			"a false name", "", func(w *world) { w.lose(0, time.Hour) },
+			func(_ *world, p *Plan) { p.Place[0].Alloc.ID = "x" }, "false name",
+		},
+		{
+			"an old generation", "", func(w *world) { w.lose(0, time.Hour) },
 			func(_ *world, p *Plan) {
 				a := &p.Place[0].Alloc
 				a.Generation = 0
 				a.ID = mesh.AllocIDOf(a.Job, a.Version, a.Group, a.Index, 0)
-			}, "as generation 0 after 0"},
-		{"nowhere", "", func(w *world) { w.lose(0, time.Hour) },
-			func(_ *world, p *Plan) { p.Place[0].Choice = placement.Choice{} }, "nowhere"},
-		{"a node that takes no work", "", func(w *world) { w.lose(0, time.Hour) },
-			func(w *world, p *Plan) { w.nodes[p.Place[0].Choice.Candidates[0].Node].view.Eligible = false }, "takes no work"},
-		{"a node beyond its capacity", "", func(w *world) { w.lose(0, time.Hour) },
-			func(w *world, p *Plan) { w.nodes[p.Place[0].Choice.Candidates[0].Node].view.Capacity.Memory = mesh.GiB }, "beyond its capacity"},
-		{"something forgotten that runs", "", nil,
-			func(w *world, p *Plan) { p.Forget = []mesh.AllocID{w.copyAt(0).view.ID} }, "has not ended"},
-		{"the last of its index forgotten", "", func(w *world) { w.report(w.copyAt(0), mesh.Failed) },
-			func(w *world, p *Plan) { p.Forget = []mesh.AllocID{w.copyAt(0).view.ID} }, "the last of"},
+			}, "as generation 0 after 0",
+		},
+		{
+			"nowhere", "", func(w *world) { w.lose(0, time.Hour) },
+			func(_ *world, p *Plan) { p.Place[0].Choice = placement.Choice{} }, "nowhere",
+		},
+		{
+			"a node that takes no work", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, p *Plan) { w.nodes[p.Place[0].Choice.Candidates[0].Node].view.Eligible = false }, "takes no work",
+		},
+		{
+			"a node beyond its capacity", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, p *Plan) { w.nodes[p.Place[0].Choice.Candidates[0].Node].view.Capacity.Memory = mesh.GiB }, "beyond its capacity",
+		},
+		{
+			"something forgotten that runs", "", nil,
+			func(w *world, p *Plan) { p.Forget = []mesh.AllocID{w.copyAt(0).view.ID} }, "has not ended",
+		},
+		{
+			"the last of its index forgotten", "", func(w *world) { w.report(w.copyAt(0), mesh.Failed) },
+			func(w *world, p *Plan) { p.Forget = []mesh.AllocID{w.copyAt(0).view.ID} }, "the last of",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,8 +159,10 @@ func (w *world) lose(index int, since time.Duration) {
 func TestPendingPlacementsCount(t *testing.T) {
 	w := newWorld()
 	w.addNode("n1", mesh.Resources{Memory: 4 * mesh.GiB})
-	job := mesh.Job{Name: "lab", Type: mesh.Service, Strategy: mesh.Spread,
-		Tasks: []mesh.Task{{Name: "web", Count: 2, Command: []string{"web"}, Resources: mesh.Resources{Memory: 3 * mesh.GiB}}}}
+	job := mesh.Job{
+		Name: "lab", Type: mesh.Service, Strategy: mesh.Spread,
+		Tasks: []mesh.Task{{Name: "web", Count: 2, Command: []string{"web"}, Resources: mesh.Resources{Memory: 3 * mesh.GiB}}},
+	}
 	w.submit(job, false)
 	v := w.view()
 	first := Job(v, &v.Jobs[0], nil, true)
@@ -143,8 +185,10 @@ func TestManyCopiesComeInBatches(t *testing.T) {
 		w.addNode(fmt.Sprintf("n%d", i), mesh.Resources{CPU: 64 * mesh.Core, Memory: mesh.TiB})
 	}
 	const copies = 3*placeMax + 7
-	w.submit(mesh.Job{Name: "lab", Type: mesh.Service, Strategy: mesh.Spread,
-		Tasks: []mesh.Task{{Name: "web", Count: copies, Command: []string{"web"}, Resources: mesh.Resources{Memory: mesh.GiB}}}}, false)
+	w.submit(mesh.Job{
+		Name: "lab", Type: mesh.Service, Strategy: mesh.Spread,
+		Tasks: []mesh.Task{{Name: "web", Count: copies, Command: []string{"web"}, Resources: mesh.Resources{Memory: mesh.GiB}}},
+	}, false)
 	for round := range 4 {
 		p := w.plan(true)
 		if want := min(placeMax, copies-round*placeMax); len(p.Place) != want || (p.Wake > 0) != (round < 3) {
@@ -270,8 +314,10 @@ func BenchmarkJob(b *testing.B) {
 			for i := range 30 {
 				w.addNode(fmt.Sprintf("n%02d", i), mesh.Resources{CPU: 64 * mesh.Core, Memory: mesh.TiB})
 			}
-			w.submit(mesh.Job{Name: "lab", Type: mesh.Service,
-				Tasks: []mesh.Task{{Name: "web", Count: copies, Command: []string{"web"}}}}, false)
+			w.submit(mesh.Job{
+				Name: "lab", Type: mesh.Service,
+				Tasks: []mesh.Task{{Name: "web", Count: copies, Command: []string{"web"}}},
+			}, false)
 			for range copies/placeMax + 1 {
 				w.apply(w.plan(true))
 				w.settle()

@@ -165,8 +165,10 @@ func (t *task) silence() (*supervise.Exit, *bufio.Reader) {
 	if found.exit != nil && found.exit.Attempt == t.attempt {
 		return found.exit, nil
 	}
-	return &supervise.Exit{Attempt: t.attempt, Started: true, Code: -1, At: time.Now(),
-		Err: "its supervisor left no record of the end"}, nil
+	return &supervise.Exit{
+		Attempt: t.attempt, Started: true, Code: -1, At: time.Now(),
+		Err: "its supervisor left no record of the end",
+	}, nil
 }
 
 // reap takes the supervisor's own end from the process table: it has nothing
