@@ -95,14 +95,29 @@ func TestLeftoversAreShownUntilTheyEnd(t *testing.T) {
 
 // The copies of a new version count from generation 0 again.
 func TestTheLastCopyIsOfTheLastVersion(t *testing.T) {
-	snap := world()
-	for i, a := range []*mesh.AllocView{&snap.View.Allocs[2], &snap.View.Allocs[3]} {
-		a.Status.State, a.Status.Tasks[0].State = mesh.Complete, mesh.Complete
-		a.Version, a.Generation = uint64(2-i), 5*i
-	}
-	rows, _ := picture{snap}.allocs(AllocsRequest{Job: "web"})
-	if got, want := ids(rows), "web00000/web=running webold01/web=complete web00002/web=lost"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for _, test := range []struct {
+		name        string
+		versions    [2]uint64
+		generations [2]int
+		last        string
+	}{
+		{"new version of a copy that moved", [2]uint64{2, 1}, [2]int{0, 5}, "webold01"},
+		{"new version of a copy that did not", [2]uint64{1, 2}, [2]int{0, 0}, "web00001"},
+		{"same version, moved", [2]uint64{2, 2}, [2]int{0, 1}, "web00001"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			snap := world()
+			for i := range 2 {
+				a := &snap.View.Allocs[2+i]
+				a.Status.State, a.Status.Tasks[0].State = mesh.Complete, mesh.Complete
+				a.Version, a.Generation = test.versions[i], test.generations[i]
+			}
+			rows, _ := picture{snap}.allocs(AllocsRequest{Job: "web"})
+			want := "web00000/web=running " + test.last + "/web=complete web00002/web=lost"
+			if got := ids(rows); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
 

@@ -122,8 +122,8 @@ func (s *Server) handler(door Door) http.Handler {
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, BodyMax)
 		if r.ContentLength != 0 {
-			// It holds for what is left of a body that is refused, too: the server
-			// reads that to its end before it closes the connection.
+			// It ends with the body. It holds for what is left of one that is
+			// refused, too: that is read to its end before the connection closes.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
 		}
 		s.mux.ServeHTTP(w, r)
@@ -220,8 +220,6 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 	if d.More() {
 		return mesh.Faultf(mesh.Invalid, "read the request: more than one JSON value")
 	}
-	// The deadline was for the body: it would end the request while we work.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return invalid(readParams(req, r.PathValue))
 }
 
