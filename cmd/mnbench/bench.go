@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -94,6 +96,10 @@ func bench(args []string) error {
 }
 
 func newRunner(mn string, rounds int) (*runner, error) {
+	release, err := releaseOf(mn)
+	if err != nil {
+		return nil, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -102,11 +108,29 @@ func newRunner(mn string, rounds int) (*runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the benchmark: %w", err)
 	}
-	r := &runner{mn: mn, self: self, dir: dir, rounds: max(rounds, 1), report: newReport(os.Stdout)}
+	r := &runner{
+		mn: mn, self: self, dir: dir, rounds: max(rounds, 1),
+		report: &report{out: os.Stdout, release: release},
+	}
 	if r.tower, err = newTower(dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return r, nil
+}
+
+// releaseOf asks a binary which version it is.
+func releaseOf(mn string) (string, error) {
+	out, err := exec.Command(mn, "version", "--json").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask %q for its version: %w", mn, err)
+	}
+	var version struct {
+		Release string `json:"release"`
+	}
+	if err := json.Unmarshal(out, &version); err != nil {
+		return "", fmt.Errorf("read the version of %q: %w", mn, err)
+	}
+	return version.Release, nil
 }
 
 func (r *runner) close() error { return errors.Join(r.tower.close(), os.RemoveAll(r.dir)) }

@@ -106,11 +106,11 @@ func TestSpread(t *testing.T) {
 
 func TestReportNamesTheMachineOnce(t *testing.T) {
 	var out bytes.Buffer
-	r := newReport(&out)
+	r := &report{out: &out, release: "v1.2"}
 	r.times("one", []time.Duration{20 * time.Millisecond, 30 * time.Millisecond}, 50*time.Millisecond)
 	r.values("two", []float64{123.4}, 0, "B/s")
 	text := out.String()
-	if strings.Count(text, " cores, ") != 1 || strings.Count(text, "median") != 1 {
+	if strings.Count(text, "mn v1.2, ") != 1 || strings.Count(text, "median") != 1 {
 		t.Errorf("the head does not stand there once:\n%s", text)
 	}
 	for _, want := range [][]string{

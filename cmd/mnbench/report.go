@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -14,11 +13,10 @@ import (
 
 // report is a table that is printed as it is made: a full run takes minutes.
 type report struct {
-	out  io.Writer
-	head bool
+	out     io.Writer
+	release string // of mn
+	head    bool
 }
-
-func newReport(out io.Writer) *report { return &report{out: out} }
 
 const row = "%-58s %9s %9s %11s %7s\n"
 
@@ -26,7 +24,7 @@ const row = "%-58s %9s %9s %11s %7s\n"
 func (r *report) line(what string, median, worst, aim float64, unit string) {
 	if !r.head {
 		r.head = true
-		fmt.Fprintf(r.out, "%s\n\n", machine())
+		fmt.Fprintf(r.out, "%s\n\n", machine(r.release))
 		fmt.Fprintf(r.out, row, "", "median", "worst", "aim", "of aim")
 	}
 	aimed, ratio := "", ""
@@ -78,20 +76,11 @@ func amount(v float64, unit string) string {
 	return fmt.Sprintf("%.*f %s", digits, v, unit)
 }
 
-// machine says on what this was measured.
-func machine() string {
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	revision := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value[:min(len(s.Value), 12)]
-			}
-		}
-	}
+// machine says what was measured, and on what.
+func machine(release string) string {
 	load, _, _ := strings.Cut(read("/proc/loadavg"), " ")
-	return fmt.Sprintf("%s, %d cores, load %s, Linux %s, %s, revision %s", processor(),
-		runtime.NumCPU(), load, strings.TrimSpace(string(kernel)), runtime.Version(), revision)
+	return fmt.Sprintf("mn %s, %s; %s, %d cores, load %s, Linux %s", release, runtime.Version(),
+		processor(), runtime.NumCPU(), load, read("/proc/sys/kernel/osrelease"))
 }
 
 func processor() string {
