@@ -21,7 +21,6 @@ var rooms = []room{
 	{"runner", 3, true, nouns},
 	{"runner/logs", 3, false, nouns},
 	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs"}},
-	{"health", 3, true, nouns},
 	{"health/vitals", 3, false, nouns},
 	{"configs", 3, false, nouns},
 	{"mesh/identity", 3, false, nouns},
@@ -34,7 +33,7 @@ var rooms = []room{
 	{"runner/exec", 5, false, []string{"mesh", "crdt", "runner", "runner/logs", "runner/supervise"}},
 
 	{"mesh/core", 5, true, []string{
-		"crdt", "mesh", "placement", "placement/lease", "placement/reconcile", "runner", "health",
+		"crdt", "mesh", "placement", "placement/lease", "placement/reconcile", "runner",
 	}},
 
 	{"mesh/daemon", 6, false, anyBelow},

@@ -143,8 +143,19 @@ func (c *Core) degrade(live []mesh.NodeID) {
 	c.event(mesh.Event{Kind: mesh.MajorityChanged, Text: text})
 }
 
-// graceOver says whether we have waited long enough for peers not seen yet.
-func (c *Core) graceOver() bool { return c.now.Boot >= c.started+c.cfg.JoinGrace }
+// graceOver says whether what we do not see is lost: we have seen every peer
+// since we started, or have waited long enough for those that we have not.
+func (c *Core) graceOver() bool {
+	if c.now.Boot >= c.started+c.cfg.JoinGrace {
+		return true
+	}
+	for id := range c.records.members {
+		if id != c.self && c.peers[id] == nil {
+			return false
+		}
+	}
+	return len(c.records.members) > 1
+}
 
 // leadDue plans again what is due, and gives up on reservations unanswered.
 func (c *Core) leadDue() {
