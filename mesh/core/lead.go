@@ -143,10 +143,13 @@ func (c *Core) degrade(live []mesh.NodeID) {
 	c.event(mesh.Event{Kind: mesh.MajorityChanged, Text: text})
 }
 
+// waited says whether the grace for joining is over.
+func (c *Core) waited() bool { return c.now.Boot >= c.started+c.cfg.JoinGrace }
+
 // graceOver says whether what we do not see is lost: we have seen every peer
 // since we started, or have waited long enough for those that we have not.
 func (c *Core) graceOver() bool {
-	if c.now.Boot >= c.started+c.cfg.JoinGrace {
+	if c.waited() {
 		return true
 	}
 	for id := range c.records.members {

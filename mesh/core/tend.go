@@ -137,7 +137,7 @@ func (c *Core) adopt(a mesh.AllocView) {
 // settled says whether this node knows enough to start again what it ran
 // before its restart.
 func (c *Core) settled() bool {
-	return c.sync.settled || len(c.records.members) <= 1 || c.graceOver()
+	return c.sync.settled || len(c.records.members) <= 1 || c.waited()
 }
 
 // spec is the version of the job that an allocation was placed for.
