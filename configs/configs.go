@@ -25,6 +25,8 @@ import (
 const (
 	fileMax = 256 << 10 // bytes of a file
 	jobFile = "job.toml"
+
+	besideMax = 3 // files beside a job that are named
 )
 
 // ReadJob reads the job at path: a file, or a folder with job.toml in it.
@@ -37,6 +39,22 @@ func ReadJob(path string) (*mesh.Job, error) {
 		return nil, err
 	}
 	return ParseJob(path, data)
+}
+
+// Beside are the files in a job's folder besides job.toml, at most a few; nil
+// for a job that is a file. They do not travel with the job.
+func Beside(path string) []string {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil // a file, or ReadJob has said what is wrong
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Name() != jobFile && len(names) < besideMax {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 // ParseJob reads a job from the content of a file; name is what messages call

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,17 +25,21 @@ func (c *command) jobRun() *cobra.Command {
 		Short: "Run a job, or a new version of it",
 		Long: `Submit a job file, or a folder with job.toml in it. The job has a new version if
 the file differs from the last one. It is accepted once it is safe on the disks of
-two machines, if there are two.
+two machines, if there are two. Other files of the folder do not travel with it: a
+task finds what its own machine has.
 
 With --wait, return when all copies of a service run, or when a batch job has
 ended, then with the exit code of its task.`,
-		Example:           "  mn job run hello.toml\n  mn job run --wait ./train && echo trained",
+		Example:           "  mn job run hello.toml\n  mn job run --wait train.toml && echo trained",
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			job, err := configs.ReadJob(args[0])
 			if err != nil {
 				return err
+			}
+			if beside := configs.Beside(args[0]); len(beside) > 0 {
+				c.say("warning: only job.toml travels; these stay here: %s", strings.Join(beside, ", "))
 			}
 			client, err := c.client()
 			if err != nil {
