@@ -90,6 +90,7 @@ func fakeAgent(dir, member string) error {
 		// Only its folder tells whose it is; the task's, only its environment.
 		cmd := exec.Command(os.Args[0], "supervise", "x")
 		cmd.Dir = dir
+		cmd.Env = os.Environ() // without PWD, which would tell too
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := firstLine(cmd, filepath.Join(dir, "task.pid")); err != nil {
 			return err

@@ -174,6 +174,28 @@ func TestKillAgentLeavesItsTasks(t *testing.T) {
 	}
 }
 
+// TestKillFindsWhatADeadAgentLeft: nothing says any more whose it is, but where
+// it stands and what is in its environment.
+func TestKillFindsWhatADeadAgentLeft(t *testing.T) {
+	l, err := fakeLab(t, Options{Nodes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := l.Nodes()[0]
+	family := family(t, n)
+	if err := n.KillAgent(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for name, pid := range family {
+		if _, lives := look(pid, n.Dir); lives {
+			t.Errorf("%s lives", name)
+		}
+	}
+}
+
 func TestUsageCountsSupervisorsAlone(t *testing.T) {
 	l, err := fakeLab(t, Options{Nodes: 1})
 	if err != nil {
