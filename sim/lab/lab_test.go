@@ -284,3 +284,26 @@ func family(t *testing.T, n *Node) map[string]int {
 	}
 	return pids
 }
+
+// TestDescends: a child without any mark belongs where its parents do, but the
+// caller's children belong to the caller.
+func TestDescends(t *testing.T) {
+	me := os.Getpid()
+	all := map[int]*process{}
+	add := func(pid, parent int, ours bool) { all[pid] = &process{pid: pid, parent: parent, ours: ours} }
+	add(1, 0, false)
+	add(me, 1, false)
+	// No process has numbers like these.
+	const agent, task, child, stranger, helper = -1, -2, -3, -4, -5
+	add(agent, me, true)
+	add(task, agent, false)
+	add(child, task, false)
+	add(stranger, 1, false)
+	add(helper, me, false)
+	want := map[int]bool{agent: true, task: true, child: true}
+	for pid, p := range all {
+		if got := descends(all, p); got != want[pid] {
+			t.Errorf("process %d descends: %v, want %v", pid, got, want[pid])
+		}
+	}
+}
