@@ -23,9 +23,9 @@ build: bin/mn ## build bin/mn, one static binary
 demo: bin/mn ## watch a mesh of three agents survive the loss of one (under a minute)
 	@go run ./cmd/mndemo -mn bin/mn
 
-test: lint race $(TOOLS) ## every test; fails if one is skipped (what CI runs)
+test: lint race $(TOOLS) ## every test; as root, fails if one is skipped (what CI runs)
 	@$(TOOLS)/gotestsum --format pkgname --jsonfile bin/test.json -- -count=1 -timeout 5m ./...
-	@! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
+	@test $$(id -u) -ne 0 || ! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
 
 check: lint ## the quick look before a commit: lint and all tests
 	go test ./...

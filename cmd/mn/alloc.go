@@ -25,12 +25,7 @@ func (c *command) allocList() *cobra.Command {
 		Short:   "List the placed copies, with a line for each task",
 		Example: "  mn alloc ls --node box-1\n  mn alloc ls --job hello --all",
 		Args:    needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			r.Job = mesh.JobID(job)
 			return show(c, cmd.Context(), again,
 				func(ctx context.Context) ([]api.Alloc, error) { return client.Allocs(ctx, r) },
@@ -38,7 +33,7 @@ func (c *command) allocList() *cobra.Command {
 					return client.WatchAllocs(ctx, r, each)
 				},
 				func(allocs []api.Alloc) { c.table(c.allocTable(allocs, true)) })
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&job, "job", "", "only of this job")
@@ -81,19 +76,14 @@ func (c *command) allocStatus() *cobra.Command {
 		Example:           "  mn alloc status k3vx",
 		Args:              needs("ID"),
 		ValidArgsFunction: c.complete(allocIDs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			id := mesh.AllocID(args[0])
 			return show(c, cmd.Context(), again,
 				func(ctx context.Context) (api.AllocDetail, error) { return client.Alloc(ctx, id) },
 				func(ctx context.Context, each func(api.AllocDetail) error) error {
 					return client.WatchAlloc(ctx, id, each)
 				}, c.showAlloc)
-		},
+		}),
 	}
 	watchFlag(cmd, &again)
 	return cmd

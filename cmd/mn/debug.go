@@ -19,12 +19,7 @@ func (c *command) debugDigest() *cobra.Command {
 		Short: "Sum up the state that the agent has of the mesh",
 		Long:  "Sum up the state that the agent has. Peers that have exchanged everything give the same digest.",
 		Args:  needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			d, err := client.Digest(cmd.Context())
 			if err != nil {
 				return err
@@ -37,7 +32,7 @@ func (c *command) debugDigest() *cobra.Command {
 					c.field("kept aside", "%s", w)
 				}
 			})
-		},
+		}),
 	}
 }
 
@@ -47,12 +42,7 @@ func (c *command) debugEvents() *cobra.Command {
 		Use:   "events",
 		Short: "Follow what the agent sees and decides",
 		Args:  needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			r := api.EventsRequest{Job: mesh.JobID(job)}
 			return client.Events(cmd.Context(), r, func(e mesh.Event) error {
 				if c.asJSON {
@@ -68,7 +58,7 @@ func (c *command) debugEvents() *cobra.Command {
 				c.printf("%s  %-16s %-14s %s\n", e.At.Local().Format("15:04:05.000"), e.Kind, about, e.Text)
 				return nil
 			})
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&job, "job", "", "only of this job")
 	return cmd
@@ -79,12 +69,7 @@ func (c *command) debugAPI() *cobra.Command {
 		Use:   "api",
 		Short: "List the endpoints of the agent's API",
 		Args:  needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			endpoints, err := client.Endpoints(cmd.Context())
 			if err != nil {
 				return err
@@ -103,6 +88,6 @@ func (c *command) debugAPI() *cobra.Command {
 				}
 				c.table(b)
 			})
-		},
+		}),
 	}
 }

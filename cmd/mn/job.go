@@ -80,12 +80,7 @@ func (c *command) jobList() *cobra.Command {
 		Short:   "List the jobs",
 		Example: "  mn job ls\n  mn job ls --json | jq -r '.[] | select(.status == \"failed\") | .name'",
 		Args:    needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			return show(c, cmd.Context(), again, client.Jobs, client.WatchJobs, func(jobs []api.JobRow) {
 				b := newTable("NAME", "TYPE", "VERSION", "STATUS", "RUNNING", "SUBMITTED")
 				for _, j := range jobs {
@@ -99,7 +94,7 @@ func (c *command) jobList() *cobra.Command {
 					}
 				}
 			})
-		},
+		}),
 	}
 	watchFlag(cmd, &again)
 	return cmd
@@ -118,19 +113,14 @@ func (c *command) jobStatus() *cobra.Command {
 		Example:           "  mn job status hello\n  mn job status hello --json | jq '.allocations[].node'",
 		Args:              needs("JOB"),
 		ValidArgsFunction: c.complete(jobNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			id := mesh.JobID(args[0])
 			return show(c, cmd.Context(), again,
 				func(ctx context.Context) (api.Job, error) { return client.Job(ctx, id) },
 				func(ctx context.Context, each func(api.Job) error) error {
 					return client.WatchJob(ctx, id, each)
 				}, c.showJob)
-		},
+		}),
 	}
 	watchFlag(cmd, &again)
 	return cmd
@@ -168,12 +158,7 @@ running its file again starts it again.`,
 		Example:           "  mn job stop hello",
 		Args:              needs("JOB"),
 		ValidArgsFunction: c.complete(jobNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			done, err := client.Stop(cmd.Context(), mesh.JobID(args[0]))
 			if err != nil {
 				return err
@@ -186,7 +171,7 @@ running its file again starts it again.`,
 				}
 				c.printf("job %q stops, version %d\n", done.ID, done.Version)
 			})
-		},
+		}),
 	}
 }
 
@@ -197,12 +182,7 @@ func (c *command) jobHistory() *cobra.Command {
 		Example:           "  mn job history hello\n  mn job history hello --json | jq '.[-1].job'",
 		Args:              needs("JOB"),
 		ValidArgsFunction: c.complete(jobNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			versions, err := client.History(cmd.Context(), mesh.JobID(args[0]))
 			if err != nil {
 				return err
@@ -221,7 +201,7 @@ func (c *command) jobHistory() *cobra.Command {
 				}
 				c.table(b)
 			})
-		},
+		}),
 	}
 }
 

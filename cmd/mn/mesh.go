@@ -187,12 +187,7 @@ func (c *command) tokenList() *cobra.Command {
 		Short:   "List the tokens, without their secrets",
 		Example: "  mn mesh token ls",
 		Args:    needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			tokens, err := client.Tokens(cmd.Context())
 			if err != nil {
 				return err
@@ -205,7 +200,7 @@ func (c *command) tokenList() *cobra.Command {
 				}
 				c.table(b)
 			})
-		},
+		}),
 	}
 }
 
@@ -217,18 +212,13 @@ func (c *command) tokenRevoke() *cobra.Command {
 		Example:           "  mn mesh token revoke 7hq2",
 		Args:              needs("ID"),
 		ValidArgsFunction: c.complete(tokenIDs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			if err := client.RevokeToken(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			return c.result(map[string]string{"id": args[0], "status": "revoked"}, func() {
 				c.printf("token %s is revoked\n", args[0])
 			})
-		},
+		}),
 	}
 }

@@ -23,12 +23,7 @@ func (c *command) nodeList() *cobra.Command {
 		Short:   "List the nodes, what they have and what is used",
 		Example: "  mn node ls\n  mn node ls --json | jq -r '.[] | select(.status != \"alive\") | .name'",
 		Args:    needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			return show(c, cmd.Context(), again, client.Nodes, client.WatchNodes, func(nodes []api.Node) {
 				b := newTable("NAME", "ID", "STATUS", "ADDRESS", "CPU", "MEMORY", "DISK", "ELIGIBLE")
 				for _, n := range nodes {
@@ -43,7 +38,7 @@ func (c *command) nodeList() *cobra.Command {
 				}
 				c.table(b)
 			})
-		},
+		}),
 	}
 	watchFlag(cmd, &again)
 	return cmd
@@ -58,18 +53,13 @@ func (c *command) nodeStatus() *cobra.Command {
 		Example:           "  mn node status box-1",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(nodeNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			return show(c, cmd.Context(), again,
 				func(ctx context.Context) (api.NodeDetail, error) { return client.Node(ctx, args[0]) },
 				func(ctx context.Context, each func(api.NodeDetail) error) error {
 					return client.WatchNode(ctx, args[0], each)
 				}, c.showNode)
-		},
+		}),
 	}
 	watchFlag(cmd, &again)
 	return cmd

@@ -159,6 +159,20 @@ func (c *command) client() (*api.Client, error) {
 	return api.ClientOf(addr)
 }
 
+// ask is a command that asks a peer.
+func (c *command) ask(
+	run func(cmd *cobra.Command, client *api.Client, args []string) error,
+) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		client, err := c.client()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return run(cmd, client, args)
+	}
+}
+
 // show writes what get reads: once, or with watch again after every change.
 func show[T any](
 	c *command, ctx context.Context, again bool,

@@ -19,18 +19,13 @@ refused it, or the score and what it is made of.`,
 		Example:           "  mn why hello",
 		Args:              needs("JOB"),
 		ValidArgsFunction: c.complete(jobNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			why, err := client.Why(cmd.Context(), mesh.JobID(args[0]))
 			if err != nil {
 				return err
 			}
 			return c.result(why, func() { c.showWhy(why) })
-		},
+		}),
 	}
 }
 
