@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -107,10 +108,14 @@ type fake struct {
 
 func newFake() *fake { return &fake{snap: world(), changed: make(chan struct{})} }
 
-// change changes the world, and tells.
+// change changes the world, and tells. A snapshot that was handed out stays as
+// it was.
 func (f *fake) change(how func(*Snapshot)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	view := *f.snap.View
+	view.Nodes, view.Jobs, view.Allocs = slices.Clone(view.Nodes), slices.Clone(view.Jobs), slices.Clone(view.Allocs)
+	f.snap = Snapshot{View: &view, Outlooks: slices.Clone(f.snap.Outlooks)}
 	how(&f.snap)
 	close(f.changed)
 	f.changed = make(chan struct{})
