@@ -97,7 +97,7 @@ func (r *records) apply(e crdt.Entry) touched {
 // remove forgets the record of a deleted key. Keys of kinds that are never
 // deleted need no case.
 func (r *records) remove(key string) touched {
-	rest := key[len(mesh.Kind(key)):]
+	rest := strings.TrimPrefix(key, mesh.Kind(key)) // of a key without a slash, all
 	switch mesh.Kind(key) {
 	case mesh.PrefixAlloc:
 		t := touched{job: r.granted[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
