@@ -11,7 +11,9 @@ import (
 
 // collect forgets the deletes that every admitted node has seen. A node out of
 // sight for longer than the horizon is waited for no more: it is marked as
-// away, and from the next time on it does not count.
+// away, and from the next time on it does not count. Only who has been with a
+// majority of the voters all that time may say so: if both sides of a split
+// marked each other, both would empty their copies when they meet.
 func (c *Core) collect() {
 	have := []crdt.Seen{c.replica.Seen()}
 	complete := true
@@ -26,7 +28,7 @@ func (c *Core) collect() {
 		case id == c.self || marked:
 		case p != nil && p.liveness == mesh.Alive:
 			have = append(have, p.has) // nothing, before it has said what it has
-		case c.now.Boot-since >= c.cfg.Horizon:
+		case c.now.Boot-max(since, c.lead.majorityAt) >= c.cfg.Horizon:
 			c.put(mesh.KeyAway(id), mesh.Away{Node: id, Since: c.now.Wall.UTC()}, crdt.Fence{})
 			complete = false // the mark spreads before anything is forgotten
 		case p != nil:
@@ -67,11 +69,26 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 		c.cfg.Horizon, c.replica.Len())})
 	c.replica.Reset()
 	c.records, c.view, c.fresh = newRecords(), nil, nil
-	c.sync.settled = false
+	c.beginAnew()
 	c.describe()
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		c.putStatus(c.tend.copies[id].Status())
 	}
 	c.send(from, Message{Stale: &Stale{Emptied: true}})
 	c.send(from, Message{Sync: ptr(c.replica.Request())})
+}
+
+// beginAnew has this node wait for what its peers know, as after a start, now
+// that its copy is empty. Nobody is told that a write is durable that is gone.
+func (c *Core) beginAnew() {
+	c.started, c.sync.settled = c.now.Boot, false
+	c.lead.degraded, c.lead.members = false, true
+	c.lead.graceAt = c.now.Boot + c.cfg.JoinGrace
+	c.tend.settleAt = c.lead.graceAt
+	for _, w := range c.waits.list {
+		c.ready.Reply = append(c.ready.Reply, Reply{ID: w.reply.ID, Fault: mesh.Faultf(
+			mesh.Unavailable, "this node was away for too long, and has taken the mesh's data for its own").
+			Hint("ask again")})
+	}
+	c.waits.list = nil
 }

@@ -61,7 +61,7 @@ type Disk struct {
 type Core struct {
 	cfg     Config
 	self    mesh.NodeID
-	started time.Duration
+	started time.Duration // or emptied its copy
 	now     Now
 
 	replica *crdt.Replica

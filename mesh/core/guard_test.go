@@ -1,10 +1,14 @@
 package core
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"mn/crdt"
+	"mn/mesh"
 )
 
 // push has a host take entries as if a peer had pushed them.
@@ -26,5 +30,121 @@ func TestDeleteOfAKeyWithoutAKindIsTaken(t *testing.T) {
 	l.push(l.nodes[0], l.nodes[1], l.written(l.nodes[1], crdt.Entry{Key: "status", Deleted: true}))
 	if n := len(l.nodes[0].core.replica.Quarantine()); n != 0 {
 		t.Errorf("%d records are refused, want none: a newer release may have such keys", n)
+	}
+}
+
+// part cuts the first n hosts off from the others, and has gossip notice.
+func (l *lab) part(n int) {
+	first := map[mesh.NodeID]bool{}
+	for _, h := range l.nodes[:n] {
+		first[h.self.ID] = true
+	}
+	l.cut = func(a, b mesh.NodeID) bool { return first[a] != first[b] }
+	for _, h := range l.nodes {
+		for _, o := range l.nodes {
+			if first[h.self.ID] != first[o.self.ID] {
+				l.post(h, labDetect, Seen{o.self.ID, mesh.Lost})
+			}
+		}
+	}
+}
+
+func TestHalvesThatWereApartBeyondTheHorizonLoseNothing(t *testing.T) {
+	l := newLab(t, 4)
+	for _, h := range l.nodes {
+		h.core.cfg.Horizon = time.Hour
+	}
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 2)})
+	l.after(5 * time.Second)
+	l.part(2)
+	l.after(2 * time.Hour)
+	l.cut = func(a, b mesh.NodeID) bool { return false }
+	for _, h := range l.nodes {
+		l.meet(h)
+	}
+	l.after(time.Minute)
+	for _, h := range l.nodes {
+		if h.core.View().Job("web") == nil || len(h.core.Members()) != 4 {
+			t.Errorf("%s has %d members and the jobs %v", h.name, len(h.core.Members()), h.core.View().Jobs)
+		}
+		if len(h.core.records.away) != 0 {
+			t.Errorf("%s still has a mark of absence", h.name)
+		}
+	}
+	if l.total() != 2 {
+		t.Errorf("%v run, want 2", l.running())
+	}
+}
+
+func TestNodeThatEmptiesItsCopyGoesOnWithItsTasks(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	l.after(5 * time.Second)
+	before := l.pids()
+	away := l.nodes[2]
+	l.post(away, 0, Asked{ID: 1 << 40, Call: Submit{Job: service("lost", 1)}})
+	l.post(away, 0, Received{From: l.nodes[0].self.ID, Msg: Message{Stale: &Stale{}}})
+	if _, ok := l.until(time.Second, func() bool { return len(away.calls) > 0 }); !ok {
+		t.Error("who waits for a write that is gone gets no answer")
+	}
+	if r := away.calls[1<<40]; r.Fault == nil {
+		t.Errorf("a write that is gone is acknowledged: %+v", r.Value)
+	}
+	l.after(time.Minute)
+	for _, e := range away.log {
+		if e.Kind == mesh.MajorityChanged {
+			t.Errorf("it takes its peers for lost because it knows none: %s", e.Text)
+		}
+	}
+	after := l.pids()
+	for key, pid := range before {
+		if after[key] != pid {
+			t.Errorf("task %s was %d, is %d", key, pid, after[key])
+		}
+	}
+}
+
+func TestAgentThatLostADecisionWaitsForItBeforeItStopsATask(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	l.after(5 * time.Second)
+	before := l.pids()
+	h := l.nodes[1]
+	l.kill(h, false)
+	h.kept.Entries = slices.DeleteFunc(h.kept.Entries, func(e crdt.Entry) bool {
+		return strings.HasPrefix(e.Key, mesh.PrefixAlloc)
+	})
+	h.kept.Damage = []string{"a table"}
+	l.start(h)
+	h.kept.Damage = nil
+	l.step(h, Tick{})
+	l.meet(h)
+	l.after(time.Minute)
+	if after := l.pids(); !maps.Equal(before, after) {
+		t.Errorf("tasks were %v, are %v\n%s", before, after, l.events())
+	}
+}
+
+func TestTaskWithoutADecisionIsStoppedOnceDataWereCompared(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 2)})
+	l.after(5 * time.Second)
+	h := l.nodes[1]
+	l.kill(h, false)
+	for key, o := range h.tasks {
+		o.Alloc = "nobodys"
+		delete(h.tasks, key)
+		h.tasks["nobodys/"+o.Task] = o
+	}
+	l.start(h)
+	l.step(h, Tick{})
+	l.meet(h)
+	l.after(time.Minute)
+	if _, runs := h.tasks["nobodys/loop"]; runs {
+		t.Error("a task that nobody has decided about runs on")
 	}
 }

@@ -31,6 +31,8 @@ type lead struct {
 	blocked  map[mesh.AllocID]string // reasons already told
 	graceAt  time.Duration           // when peers that we have not seen begin to count as lost
 	degraded bool                    // no voter majority is in sight
+	// majorityAt is since when a voter majority is in sight; never if none is.
+	majorityAt time.Duration
 	// heldSince is when we took each slot that we hold, renewed when we last put
 	// off an allocation's dead-man's switch.
 	heldSince map[mesh.Slot]time.Duration
@@ -53,6 +55,8 @@ func newLead(graceAt time.Duration) lead {
 		placing: map[mesh.AllocID]*placing{},
 		blocked: map[mesh.AllocID]string{},
 		members: true,
+
+		majorityAt: never,
 
 		heldSince: map[mesh.Slot]time.Duration{},
 		renewed:   map[mesh.AllocID]time.Duration{},
@@ -131,7 +135,14 @@ func (c *Core) bid() {
 // others may only be late, until the grace for joining is over.
 func (c *Core) degrade(live []mesh.NodeID) {
 	majority := c.party.Majority(func(id mesh.NodeID) bool { return slices.Contains(live, id) })
-	degraded := !majority && c.graceOver()
+	switch {
+	case !majority:
+		c.lead.majorityAt = never
+	case c.lead.majorityAt == never:
+		c.lead.majorityAt = c.now.Boot
+	}
+	_, member := c.records.members[c.self] // not known while our copy is empty
+	degraded := !majority && member && c.graceOver()
 	if degraded == c.lead.degraded {
 		return
 	}
@@ -146,11 +157,14 @@ func (c *Core) degrade(live []mesh.NodeID) {
 // waited says whether the grace for joining is over.
 func (c *Core) waited() bool { return c.now.Boot >= c.started+c.cfg.JoinGrace }
 
-// graceOver says whether what we do not see is lost: we have seen every peer
-// since we started, or have waited long enough for those that we have not.
+// graceOver says whether what we do not see is lost: we know and have seen every
+// peer since we started, or have waited long enough for those that we have not.
 func (c *Core) graceOver() bool {
 	if c.waited() {
 		return true
+	}
+	if !c.settled() {
+		return false
 	}
 	for id := range c.records.members {
 		if id != c.self && c.peers[id] == nil {

@@ -42,7 +42,7 @@ func (p peers) alive() []mesh.NodeID {
 type syncer struct {
 	next    time.Duration
 	last    mesh.NodeID // whom we asked last
-	settled bool        // we have compared data with a peer since we started
+	settled bool        // we have compared data with a peer since we started, or emptied our copy
 }
 
 // seen takes gossip's news of a peer.
@@ -107,7 +107,7 @@ func (c *Core) answered(from mesh.NodeID, a crdt.Answer) {
 	}
 	if next != nil {
 		c.send(from, Message{Sync: next})
-	} else if !c.sync.settled {
+	} else if !c.sync.settled && a.Life == c.replica.Request().Life {
 		c.sync.settled = true
 		c.tend.retry = true
 	}

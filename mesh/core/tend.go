@@ -53,6 +53,12 @@ func (c *Core) tendAllocs() bool {
 		for id := range c.records.degraded {
 			c.mayTend(id)
 		}
+		for id := range c.tend.copies {
+			c.tend.dirty[id] = true
+		}
+		for id := range c.tend.found {
+			c.tend.dirty[id] = true
+		}
 	}
 	dirty := slices.Sorted(maps.Keys(c.tend.dirty))
 	clear(c.tend.dirty)
@@ -71,6 +77,9 @@ func (c *Core) mayTend(id mesh.AllocID) {
 
 func (c *Core) tendAlloc(id mesh.AllocID) {
 	a, ok := c.records.effective(id)
+	if !ok && !c.settled() {
+		return // what runs goes on: our copy may lack the decision, and a peer have it
+	}
 	mine := ok && a.Node == c.self
 	copy := c.tend.copies[id]
 	switch {
@@ -135,9 +144,11 @@ func (c *Core) adopt(a mesh.AllocView) {
 }
 
 // settled says whether this node knows enough to start again what it ran
-// before its restart.
+// before its restart, and to stop what it has no decision for.
 func (c *Core) settled() bool {
-	return c.sync.settled || len(c.records.members) <= 1 || c.waited()
+	_, member := c.records.members[c.self]
+	alone := member && len(c.records.members) == 1
+	return c.sync.settled || alone || c.waited()
 }
 
 // spec is the version of the job that an allocation was placed for.
