@@ -9,6 +9,7 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/runner"
 )
 
 // push has a host take entries as if a peer had pushed them.
@@ -146,5 +147,23 @@ func TestTaskWithoutADecisionIsStoppedOnceDataWereCompared(t *testing.T) {
 	l.after(time.Minute)
 	if _, runs := h.tasks["nobodys/loop"]; runs {
 		t.Error("a task that nobody has decided about runs on")
+	}
+}
+
+func TestTaskThatEndsBeforeItIsAdoptedIsNotTakenForRunning(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 1)})
+	l.after(5 * time.Second)
+	h := l.nodes[0]
+	l.kill(h, false)
+	l.start(h)
+	for key, o := range h.tasks { // the first that the new agent hears
+		delete(h.tasks, key)
+		o.Kind, o.ExitCode = runner.Exited, 1
+		l.step(h, Observed{o})
+	}
+	if _, ok := l.until(time.Minute, func() bool { return l.total() == 1 }); !ok {
+		t.Errorf("the task has ended and is not started again: it is %v", h.core.View().Allocs[0].State())
 	}
 }

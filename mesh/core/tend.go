@@ -181,9 +181,20 @@ func (c *Core) sweep(id mesh.AllocID) {
 	}
 }
 
-// observed hands what the driver saw to the copy that it is about.
+// observed hands what the driver saw to the copy that it is about. What was
+// found and has no copy yet may change before it gets one.
 func (c *Core) observed(o runner.Observation) {
-	c.step(o.Alloc, runner.Observed{Observation: o})
+	if c.tend.copies[o.Alloc] != nil {
+		c.step(o.Alloc, runner.Observed{Observation: o})
+		return
+	}
+	found := c.tend.found[o.Alloc]
+	for i := range found {
+		if found[i].Task == o.Task && found[i].Attempt == o.Attempt {
+			found[i] = o
+			c.tend.dirty[o.Alloc] = true
+		}
+	}
 }
 
 // step runs a copy's machine, and takes notice of what comes of it.
