@@ -167,3 +167,29 @@ func TestTaskThatEndsBeforeItIsAdoptedIsNotTakenForRunning(t *testing.T) {
 		t.Errorf("the task has ended and is not started again: it is %v", h.core.View().Allocs[0].State())
 	}
 }
+
+// whole is a job of one copy that takes all of a node's processors.
+func whole(name string) *mesh.Job {
+	j := service(name, 1)
+	j.Tasks[0].Resources.CPU = 8 * mesh.Core
+	return j
+}
+
+func TestReleaseTakesNoRoomFromACopyThatStillStops(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: whole("web")})
+	l.after(5 * time.Second)
+	h := l.nodes[0]
+	a := h.core.View().Allocs[0].Alloc
+	h.tasks = map[string]runner.Observation{} // deaf to the order to stop
+	l.ask(h, Submit{Stop: "web"})
+	l.after(time.Second)
+	if s := h.core.View().Allocs[0].State(); s != mesh.Stopping {
+		t.Fatalf("the copy is %v, want it stopping", s)
+	}
+	h.core.release(h.self.ID, &Release{Alloc: a.ID, Fence: a.Fence})
+	if used := h.core.ledger.Used(l.now); used.CPU != 8*mesh.Core {
+		t.Errorf("%v is held while the copy still runs", used)
+	}
+}

@@ -280,9 +280,11 @@ func (c *Core) reserve(from mesh.NodeID, a mesh.Alloc) {
 	c.send(from, Message{Reserved: answer})
 }
 
-// release gives up a reservation that did not become a decision.
+// release gives up a reservation that did not become a decision. A copy that
+// runs needs its room until it has ended, whatever is wanted of it.
 func (c *Core) release(_ mesh.NodeID, r *Release) {
-	if a, ok := c.records.effective(r.Alloc); ok && a.Node == c.self && a.Want == mesh.WantRun {
+	a, ok := c.records.effective(r.Alloc)
+	if ok && a.Node == c.self && a.Want == mesh.WantRun || c.tend.copies[r.Alloc] != nil {
 		return
 	}
 	c.ledger.Release(r.Alloc)
