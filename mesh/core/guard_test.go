@@ -193,3 +193,13 @@ func TestReleaseTakesNoRoomFromACopyThatStillStops(t *testing.T) {
 		t.Errorf("%v is held while the copy still runs", used)
 	}
 }
+
+func TestJobThatIsTooLargeIsRefused(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	job := service("web", 1)
+	job.Meta = map[string]string{"note": strings.Repeat("x", crdt.MaxValue)}
+	if r := l.ask(l.nodes[0], Submit{Job: job}); r.Fault == nil || r.Fault.Kind != mesh.Invalid {
+		t.Errorf("the answer is %+v, want it invalid", r)
+	}
+}

@@ -57,13 +57,29 @@ func (c *Core) submit(s Submit) (reply any, none crdt.Entry, f *mesh.Fault) {
 		return Submitted{Version: current.JobVersion, Unchanged: true}, none, nil
 	}
 	next.Hash = versionHash(next.Number, next.Parent, content)
-	e := c.put(mesh.KeyJob(id, next.Number, next.Hash), next, crdt.Fence{})
+	key := mesh.KeyJob(id, next.Number, next.Hash)
+	if f := fits(key, next); f != nil {
+		return nil, none, f
+	}
+	e := c.put(key, next, crdt.Fence{})
 	text := fmt.Sprintf("version %d", next.Number)
 	if next.Stopped {
 		text += ": stop"
 	}
 	c.event(mesh.Event{Kind: mesh.JobSubmitted, Job: id, Text: text})
 	return Submitted{Version: next}, e, nil
+}
+
+// fits says why a record whose size is up to people cannot be written, if so.
+func fits(key string, record any) *mesh.Fault {
+	value, err := crdt.Encode(record)
+	if err == nil {
+		err = crdt.Check(key, value)
+	}
+	if err != nil {
+		return mesh.Faultf(mesh.Invalid, "%v", err)
+	}
+	return nil
 }
 
 // versionHash names a version: by its content and its place in the history, so
