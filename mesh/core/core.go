@@ -111,7 +111,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		sync:    syncer{next: now.Boot},
 		lead:    newLead(now.Boot + cfg.JoinGrace),
 		tend:    newTend(disk.Found, now.Boot+cfg.JoinGrace),
-		waits:   waits{},
+		waits:   waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
 	}
 	for e := range replica.Scan("") {
 		c.touch(c.records.apply(e))

@@ -203,3 +203,29 @@ func TestJobThatIsTooLargeIsRefused(t *testing.T) {
 		t.Errorf("the answer is %+v, want it invalid", r)
 	}
 }
+
+func TestAckOfAnEarlierRunAcknowledgesNothing(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h, peer := l.nodes[0], l.nodes[1]
+	var late []Message
+	catch := func(r Ready) {
+		for _, e := range r.Send {
+			if e.Msg.Push != nil && e.Msg.Push.Ack != 0 {
+				late = append(late, Message{Ack: &Ack{e.Msg.Push.Ack}})
+			}
+		}
+	}
+	catch(h.core.Step(l.clock(), Asked{ID: 1, Call: Submit{Job: service("one", 1)}}))
+	l.kill(h, false)
+	l.start(h)
+	h.core.Step(l.clock(), Seen{peer.self.ID, mesh.Alive})
+	ready := h.core.Step(l.clock(), Asked{ID: 2, Call: Submit{Job: service("two", 1)}})
+	if len(late) != 1 || len(ready.Reply) != 0 {
+		t.Fatalf("%d pushes ask for an answer, %d calls are answered; want one and none", len(late), len(ready.Reply))
+	}
+	ready = h.core.Step(l.clock(), Received{From: peer.self.ID, Msg: late[0]})
+	if len(ready.Reply) != 0 {
+		t.Errorf("answered %+v, with an answer to the run before", ready.Reply)
+	}
+}
