@@ -28,7 +28,7 @@ func (l *lab) written(by *host, e crdt.Entry) crdt.Entry {
 func TestDeleteOfAKeyWithoutAKindIsTaken(t *testing.T) {
 	l := newLab(t, 2)
 	l.after(15 * time.Second)
-	l.push(l.nodes[0], l.nodes[1], l.written(l.nodes[1], crdt.Entry{Key: "status", Deleted: true}))
+	l.push(l.nodes[0], l.nodes[1], l.written(l.nodes[1], crdt.Entry{Key: "test", Deleted: true}))
 	if n := len(l.nodes[0].core.replica.Quarantine()); n != 0 {
 		t.Errorf("%d records are refused, want none: a newer release may have such keys", n)
 	}
@@ -227,5 +227,55 @@ func TestAckOfAnEarlierRunAcknowledgesNothing(t *testing.T) {
 	ready = h.core.Step(l.clock(), Received{From: peer.self.ID, Msg: late[0]})
 	if len(ready.Reply) != 0 {
 		t.Errorf("answered %+v, with an answer to the run before", ready.Reply)
+	}
+}
+
+func TestRecordsAreTakenOnlyFromWhoMayWriteThem(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 2)})
+	l.after(5 * time.Second)
+	me, other := l.nodes[0], l.nodes[1]
+	mine, theirs := me.self, other.self
+	granted, above := crdt.Fence{Epoch: 1, Ballot: 1}, crdt.Fence{Epoch: 1 << 20}
+	member := l.member(me)
+	member.Key = l.member(other).Key
+	job := me.core.View().Jobs[0].JobVersion
+	status := func(n mesh.Node) mesh.Status { return mesh.Status{Alloc: "a", Node: n.ID} }
+	for what, c := range map[string]struct {
+		key    string
+		record any // nil for a delete
+		fence  crdt.Fence
+		good   bool
+	}{
+		"own node":                    {mesh.KeyNode(theirs.ID), theirs, crdt.Fence{}, true},
+		"another's node":              {mesh.KeyNode(mine.ID), mine, crdt.Fence{}, false},
+		"under another's key":         {mesh.KeyNode(mine.ID), theirs, crdt.Fence{}, false},
+		"own status":                  {mesh.KeyStatus("a", theirs.ID), status(theirs), crdt.Fence{}, true},
+		"another's status":            {mesh.KeyStatus("a", mine.ID), status(mine), crdt.Fence{}, false},
+		"decision":                    {mesh.KeyAlloc("a"), mesh.Alloc{ID: "a", Coordinator: theirs.ID}, granted, true},
+		"decision without voters":     {mesh.KeyAlloc("a"), mesh.Alloc{ID: "a", Coordinator: theirs.ID}, crdt.Fence{}, false},
+		"another's decision":          {mesh.KeyAlloc("a"), mesh.Alloc{ID: "a", Coordinator: mine.ID}, granted, false},
+		"member with another's key":   {mesh.KeyMember(mine.ID), member, crdt.Fence{}, false},
+		"delete of own status":        {mesh.KeyStatus("a", theirs.ID), nil, crdt.Fence{}, true},
+		"delete of another's status":  {mesh.KeyStatus("a", mine.ID), nil, crdt.Fence{}, false},
+		"delete of a decision":        {mesh.KeyAlloc("a"), nil, above, true},
+		"delete without voters":       {mesh.KeyAlloc("a"), nil, crdt.Fence{}, false},
+		"delete of a degraded one":    {mesh.KeyDegraded("a"), nil, crdt.Fence{}, true},
+		"delete of a mark of absence": {mesh.KeyAway(mine.ID), nil, crdt.Fence{}, true},
+		"delete of a member":          {mesh.KeyMember(mine.ID), nil, crdt.Fence{}, false},
+		"delete of a node":            {mesh.KeyNode(mine.ID), nil, crdt.Fence{}, false},
+		"delete of a version":         {mesh.KeyJob("web", 1, job.Hash), nil, crdt.Fence{}, false},
+	} {
+		e := crdt.Entry{Key: c.key, Fence: c.fence, Deleted: c.record == nil}
+		if c.record != nil {
+			var err error
+			if e.Value, err = crdt.Encode(c.record); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := valid(l.written(other, e)); (err == nil) != c.good {
+			t.Errorf("%s: %v, want it good: %v", what, err, c.good)
+		}
 	}
 }

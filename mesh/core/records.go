@@ -155,7 +155,7 @@ func decode(e crdt.Entry) (any, error) {
 // under its own key, and was written by who may write its kind.
 func valid(e crdt.Entry) error {
 	if e.Deleted {
-		return nil
+		return mayDelete(e)
 	}
 	rec, err := decode(e)
 	if err != nil {
@@ -174,7 +174,7 @@ func valid(e crdt.Entry) error {
 	case *mesh.Node:
 		key, writer = mesh.KeyNode(v.ID), string(v.ID)
 	case *mesh.Member:
-		key = mesh.KeyMember(v.ID)
+		key = mesh.KeyMember(mesh.NodeIDOf(v.Key)) // nobody can take another's id
 	case *mesh.Token:
 		key = mesh.KeyToken(v.ID)
 	case *mesh.Away:
@@ -189,6 +189,24 @@ func valid(e crdt.Entry) error {
 		return fmt.Errorf("record %q was written by %s, who may not", e.Key, e.Dot.Origin)
 	case granted != (e.Fence.Epoch > 0):
 		return fmt.Errorf("record %q stands under fence %v", e.Key, e.Fence)
+	}
+	return nil
+}
+
+// mayDelete says whether an entry is a delete that its author may write. Kinds
+// that this release does not know are left to those that do.
+func mayDelete(e crdt.Entry) error {
+	switch mesh.Kind(e.Key) {
+	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixNode:
+		return fmt.Errorf("delete of record %q, whose kind is never deleted", e.Key)
+	case mesh.PrefixStatus:
+		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {
+			return fmt.Errorf("record %q was deleted by %s, who may not", e.Key, e.Dot.Origin)
+		}
+	case mesh.PrefixAlloc:
+		if e.Fence.Epoch == 0 {
+			return fmt.Errorf("record %q was deleted under fence %v", e.Key, e.Fence)
+		}
 	}
 	return nil
 }
