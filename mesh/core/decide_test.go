@@ -1,0 +1,116 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+func TestAnswerToAnEarlierReservationDecidesNothing(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	asked := map[mesh.AllocID]*Reserve{}
+	job := service("web", 2) // one on each node
+	ready := l.lead("web").core.Step(l.clock(), Asked{ID: 1, Call: Submit{Job: job}})
+	for _, e := range ready.Send {
+		if e.Msg.Reserve != nil {
+			asked[e.Msg.Reserve.Alloc.ID] = e.Msg.Reserve
+		}
+	}
+	if len(asked) != 1 {
+		t.Fatalf("%d reservations are asked for, want one", len(asked))
+	}
+	c := l.lead("web").core
+	for id, r := range asked {
+		old := r.Alloc.Fence
+		old.Ballot--
+		c.Step(l.clock(), Received{From: r.Alloc.Node, Msg: Message{Reserved: &Reserved{Alloc: id, Fence: old}}})
+		if _, decided := c.records.effective(id); decided {
+			t.Error("the answer to an earlier reservation is taken for one to this")
+		}
+		c.Step(l.clock(), Received{From: r.Alloc.Node, Msg: Message{Reserved: &Reserved{Alloc: id, Fence: r.Alloc.Fence}}})
+		if _, decided := c.records.effective(id); !decided {
+			t.Error("what the node has admitted is not decided")
+		}
+	}
+}
+
+// lead is the host that holds the lease of a job's slot.
+func (l *lab) lead(job mesh.JobID) *host {
+	l.t.Helper()
+	for _, h := range l.nodes {
+		if _, granted, ok := h.core.right(mesh.SlotOf(job)); ok && granted {
+			return h
+		}
+	}
+	l.t.Fatalf("nobody leads %q", job)
+	return nil
+}
+
+func TestNodeStartsNothingAgainBeforeItHasComparedData(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	l.after(5 * time.Second)
+	h := l.nodes[1]
+	l.kill(h, true)
+	l.after(10 * time.Second)
+	if l.total() != 6 {
+		t.Fatalf("%v run after the loss, want 6", l.running())
+	}
+	l.start(h)
+	l.step(h, Tick{})
+	l.after(5 * time.Second)
+	if n := l.running()[h.name]; n != 0 {
+		t.Errorf("%d copies start again on a node that has heard of nobody", n)
+	}
+	l.meet(h)
+	l.after(30 * time.Second)
+	if l.total() != 6 {
+		t.Errorf("%v run, want 6\n%s", l.running(), l.events())
+	}
+}
+
+func TestNodeCutOffStopsItsCopiesOfAStoppedJob(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	for _, name := range []string{"eager", "keep"} {
+		job := service(name, 3)
+		job.Recovery.OnPartition = mesh.OnPartition(name)
+		l.ask(l.nodes[0], Submit{Job: job})
+	}
+	l.after(5 * time.Second)
+	h := l.nodes[2]
+	if n := l.running()[h.name]; n != 2 {
+		t.Fatalf("%d copies run on the node that is cut off, want 2", n)
+	}
+	l.split(h)
+	l.after(30 * time.Second)
+	for _, name := range []mesh.JobID{"eager", "keep"} {
+		l.ask(h, Submit{Stop: name})
+	}
+	if _, ok := l.until(5*time.Second, func() bool { return l.running()[h.name] == 0 }); !ok {
+		t.Errorf("%v run after the stop\n%s", l.running(), l.events())
+	}
+}
+
+func TestLaterGrantedDecisionBeatsADegradedOne(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	c := l.nodes[0].core
+	granted := crdt.Fence{Epoch: 1, Ballot: 1}
+	a := mesh.Alloc{ID: "a", Job: "web", Node: "elsewhere", Want: mesh.WantRun}
+	c.decide(a, granted, true)
+	a.Want = mesh.WantStop
+	c.decide(a, crdt.Fence{Ballot: 1 << 30}, false)
+	if got, _ := c.records.effective("a"); got.Want != mesh.WantStop || !got.Degraded {
+		t.Errorf("a degraded decision about what is known: %+v, want it to stand", got)
+	}
+	a.Want = mesh.WantRun
+	c.decide(a, granted, true)
+	if got, _ := c.records.effective("a"); got.Want != mesh.WantRun || got.Degraded {
+		t.Errorf("a degraded decision and a later granted one: %+v, want the granted one", got)
+	}
+}
