@@ -10,7 +10,8 @@ FLAGS   := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 TOOLS   := bin/tools
 GO      := $(shell find . -name '*.go' -not -path './bin/*') go.mod go.sum
 # Where goroutines are; the rest is pure, and has nothing to race.
-RACE    := ./crdt/store ./mesh/... ./runner/... ./health/... ./sim/lab ./cmd/mn
+RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membership ./mesh/transport ./runner/... \
+           ./health/... ./sim/lab ./cmd/mn
 
 .PHONY: help build demo test check lint race fuzz bench golangci clean
 .DELETE_ON_ERROR:

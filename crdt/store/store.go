@@ -5,8 +5,8 @@
 // Badger is underneath. On top of it, every record carries its own checksum
 // over its key and its value, every commit is one piece however large (stage.go),
 // and a small file beside Badger's says how many commits there were, because a
-// log that was cut off ends as neatly as one that is whole. A store runs no
-// goroutine of its own; Badger's end with [Store.Close].
+// log that was cut off ends as neatly as one that is whole. A store's goroutines,
+// and Badger's, end with [Store.Close].
 package store
 
 import (
@@ -30,7 +30,6 @@ const (
 	memTableBytes = 4 << 20 // Badger takes at most 15 % of it in one transaction
 	cacheBytes    = 1 << 20
 	valueLogBytes = 16 << 20 // unused as long as values stay under the threshold
-	compactors    = 2        // the fewest that Badger runs with
 
 	// reserveBytes of the disk stay free. Badger writes through mapped files,
 	// which on a full disk would end the process instead of giving an error.
@@ -64,6 +63,10 @@ type Store struct {
 	damage []string
 	stats  Stats
 	closed bool
+
+	written    int // bytes, since the last compaction began
+	compacting sync.WaitGroup
+	busy       bool // a compaction runs
 }
 
 // Open opens the directory, and makes it if need be. It finishes a commit that
@@ -104,7 +107,7 @@ func (s *Store) openBadger() error {
 	if err != nil {
 		return s.damaged(err)
 	}
-	return nil
+	return s.compactIfFull()
 }
 
 func settings(dir string, log *slog.Logger) badger.Options {
@@ -113,9 +116,9 @@ func settings(dir string, log *slog.Logger) badger.Options {
 		WithMemTableSize(memTableBytes).
 		WithNumMemtables(2).
 		WithNumLevelZeroTables(2).
-		WithNumLevelZeroTablesStall(4).
+		WithNumLevelZeroTablesStall(stallTables).
 		WithBaseTableSize(memTableBytes / 2).
-		WithNumCompactors(compactors).
+		WithNumCompactors(0). // compact.go does it when there is reason to
 		WithNumGoroutines(1).
 		WithCompression(options.Snappy).
 		WithBlockCacheSize(cacheBytes).
@@ -177,7 +180,11 @@ func (s *Store) Commit(b crdt.Batch, facts []Fact) (err error) {
 		return err
 	}
 	s.meta.Next = max(s.meta.Next, b.NextSeq)
-	return s.write(ops)
+	if err := s.write(ops); err != nil {
+		return err
+	}
+	s.compactLater(ops)
+	return nil
 }
 
 // Maintain gives back disk space that nothing uses. It is for a quiet moment,
@@ -207,11 +214,13 @@ func (s *Store) Stats() Stats {
 // of Badger's goroutines.
 func (s *Store) Close() (err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	was := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if was {
 		return nil
 	}
-	s.closed = true
+	s.compacting.Wait()
 	defer guard(&err)
 	// The watermark goes last: with it goes the lock of the directory.
 	if err := errors.Join(s.db.Close(), s.mark.close()); err != nil {
