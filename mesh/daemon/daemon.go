@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"mn/configs"
@@ -75,8 +76,9 @@ type daemon struct {
 	store   *store.Store
 	driver  *exec.Driver
 	net     *transport.Endpoint
-	gossip  *membership.Membership
+	gossip  atomic.Pointer[membership.Membership] // the transport asks it for addresses at any time
 	loop    *loop
+	up      chan struct{} // closed when there is a loop: the transport listens before
 	history *history
 	api     *api.Server
 }
@@ -84,7 +86,7 @@ type daemon struct {
 // Run runs the node of cfg.Data until ctx ends.
 func Run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
 	debug.SetMemoryLimit(memoryLimit)
-	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, history: newHistory()}
+	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, history: newHistory(), up: make(chan struct{})}
 	if d.id, err = identity.Load(cfg.Data, time.Now()); err != nil {
 		if errors.Is(err, identity.ErrNotAdmitted) {
 			return mesh.Faultf(mesh.NotFound, "%q belongs to no mesh yet", cfg.Data).
@@ -277,8 +279,9 @@ func (d *daemon) listenAddr() (netip.AddrPort, error) {
 
 // resolve is where a peer is now.
 func (d *daemon) resolve(id mesh.NodeID) (string, bool) {
-	if d.gossip == nil {
-		return "", false
+	gossip := d.gossip.Load()
+	if gossip == nil {
+		return "", false // not yet
 	}
-	return d.gossip.Address(id)
+	return gossip.Address(id)
 }

@@ -44,6 +44,11 @@ type admission struct {
 // has the CA's key, lets it in. All tokens of one id go to the same voter while
 // it lives, so that a token is not used twice at once.
 func (d *daemon) join(ctx context.Context, _ net.Addr, r transport.JoinRequest) (transport.JoinReply, error) {
+	select {
+	case <-d.up:
+	case <-ctx.Done():
+		return transport.JoinReply{}, mesh.Faultf(mesh.Unavailable, "this node is still starting").Hint("try again")
+	}
 	ask := admission{
 		Member: mesh.Member{ID: mesh.NodeIDOf(r.Key), Name: r.Name, Key: r.Key, Token: r.Token},
 		Secret: identity.HashSecret(r.Secret),

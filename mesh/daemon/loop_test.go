@@ -15,6 +15,7 @@ import (
 	"mn/crdt/store"
 	"mn/mesh"
 	"mn/mesh/core"
+	"mn/mesh/transport"
 	"mn/placement/lease"
 )
 
@@ -86,4 +87,14 @@ func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
 		cancel()
 		<-l.done
 	})
+}
+
+func TestWhoJoinsWhileTheAgentStartsIsToldSo(t *testing.T) {
+	d := &daemon{up: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := d.join(ctx, nil, transport.JoinRequest{Token: "t1"})
+	if mesh.FaultOf(err).Kind != mesh.Unavailable {
+		t.Errorf("joined an agent that is starting: %v, want it unavailable", err)
+	}
 }

@@ -38,6 +38,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 		store: d.store, net: d.net, driver: d.driver, log: d.log, events: d.history,
 	})
 	wg.Go(func() { d.loop.run(ctx) })
+	close(d.up)
 	if err := d.startGossip(ctx, closers); err != nil {
 		return err
 	}
@@ -90,10 +91,12 @@ func (d *daemon) startGossip(ctx context.Context, closers *closers) error {
 			d.log.Warn("no search for peers on the local network", "err", err)
 		}
 	}
-	if d.gossip, err = membership.Start(conf); err != nil {
+	gossip, err := membership.Start(conf)
+	if err != nil {
 		return err
 	}
-	closers.add(d.gossip.Close)
+	d.gossip.Store(gossip)
+	closers.add(gossip.Close)
 	return nil
 }
 
@@ -160,6 +163,7 @@ func (d *daemon) vitals(free mesh.Resources) membership.Vitals {
 
 // pump hands what comes from the network, from gossip and from tasks to the core.
 func (d *daemon) pump(ctx context.Context) {
+	gossip := d.gossip.Load()
 	for {
 		select {
 		case <-ctx.Done():
@@ -171,12 +175,12 @@ func (d *daemon) pump(ctx context.Context) {
 				continue
 			}
 			d.loop.tell(core.Received{From: m.From, Msg: msg})
-		case ev := <-d.gossip.Events():
+		case ev := <-gossip.Events():
 			if ev.State == mesh.Lost {
 				d.net.Drop(ev.Node) // what waits in a dead connection is lost with it
 			}
 			d.loop.tell(core.Seen{Node: ev.Node, Liveness: ev.State})
-		case <-d.gossip.Hints():
+		case <-gossip.Hints():
 		case o := <-d.driver.Observations():
 			d.loop.tell(core.Observed{Observation: o})
 		}
@@ -198,7 +202,7 @@ func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 			return
 		}
 		if me := view.Node(d.self.ID); me != nil {
-			if err := d.gossip.SetVitals(d.vitals(me.Capacity.Sub(me.Used))); err != nil {
+			if err := d.gossip.Load().SetVitals(d.vitals(me.Capacity.Sub(me.Used))); err != nil {
 				d.log.Warn("gossip what is free", "err", err)
 			}
 		}
