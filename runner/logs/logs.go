@@ -12,11 +12,10 @@
 package logs
 
 import (
-	"fmt"
+	"bytes"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // The streams of a task, and the one for what is said about the log itself.
@@ -28,15 +27,19 @@ const (
 
 // fileName is the name of a stream's n-th file. Six digits sort well up to
 // 10 TB of output; beyond, names only get longer.
-func fileName(stream string, n int) string { return fmt.Sprintf("%s.%06d", stream, n) }
+func fileName(stream string, n int) string {
+	digits := strconv.Itoa(n)
+	zeros := "000000"[min(len(digits), 6):]
+	return stream + "." + zeros + digits
+}
 
 // fileNumber is the inverse of fileName.
 func fileNumber(stream, name string) (int, bool) {
-	digits, ok := strings.CutPrefix(name, stream+".")
+	digits, ok := bytes.CutPrefix([]byte(name), []byte(stream+"."))
 	if !ok || len(digits) < 6 {
 		return 0, false
 	}
-	n, err := strconv.Atoi(digits)
+	n, err := strconv.Atoi(string(digits))
 	if err != nil || n < 0 || fileName(stream, n) != name {
 		return 0, false
 	}
@@ -47,7 +50,7 @@ func fileNumber(stream, name string) (int, bool) {
 func fileNumbers(dir, stream string) ([]int, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("list log folder: %w", err)
+		return nil, &fault{"list log folder", err}
 	}
 	var found []int
 	for _, e := range entries {
@@ -58,3 +61,14 @@ func fileNumbers(dir, stream string) ([]int, error) {
 	slices.Sort(found)
 	return found, nil
 }
+
+// fault is what could not be done, and why. A supervisor imports this package
+// and must not pay for fmt: see package runner/supervise/early.
+type fault struct {
+	what  string
+	cause error
+}
+
+func (f *fault) Error() string { return f.what + ": " + f.cause.Error() }
+
+func (f *fault) Unwrap() error { return f.cause }

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
+	"strconv"
 )
 
 // Bounds of reading.
@@ -59,7 +59,7 @@ func Read(ctx context.Context, dir string, q Query, send func(Line) error) error
 		case err != nil:
 			return err
 		case ctx.Err() != nil:
-			return fmt.Errorf("read log %q: %w", dir, ctx.Err())
+			return &fault{"read log " + strconv.Quote(dir), ctx.Err()}
 		case more:
 			continue
 		case !q.Follow:
@@ -149,7 +149,7 @@ func (c *cursor) read() (int, error) {
 		return n, nil
 	}
 	if !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("read log: %w", err)
+		return 0, &fault{"read log", err}
 	}
 	if !c.hasNext() {
 		return 0, io.EOF
@@ -160,7 +160,7 @@ func (c *cursor) read() (int, error) {
 		return n, nil
 	}
 	if !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("read log: %w", err)
+		return 0, &fault{"read log", err}
 	}
 	return 0, c.step()
 }
@@ -193,19 +193,19 @@ func (c *cursor) step() error {
 		return err
 	}
 	if missed > 0 {
-		return c.send(Line{Notice, fmt.Sprintf("%d files of %s were rotated away before they were read",
-			missed, c.stream)})
+		return c.send(Line{Notice, strconv.Itoa(missed) + " files of " + c.stream +
+			" were rotated away before they were read"})
 	}
 	return nil
 }
 
 func (c *cursor) open(number int) error {
-	f, err := os.Open(filepath.Join(c.dir, fileName(c.stream, number)))
+	f, err := os.Open(path.Join(c.dir, fileName(c.stream, number)))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // rotated away since it was listed: the next read steps on
 	}
 	if err != nil {
-		return fmt.Errorf("open log: %w", err)
+		return &fault{"open log", err}
 	}
 	c.Close()
 	c.file, c.number = f, number
@@ -261,10 +261,10 @@ func (c *cursor) seek(tail int) error {
 		}
 		offset, left, err := back(c.file, tail, last)
 		if err != nil {
-			return fmt.Errorf("read log: %w", err)
+			return &fault{"read log", err}
 		}
 		if _, err := c.file.Seek(offset, io.SeekStart); err != nil {
-			return fmt.Errorf("read log: %w", err)
+			return &fault{"read log", err}
 		}
 		if left == 0 {
 			return nil

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
+	"path"
 )
 
 // Limits bound what is kept of a stream.
@@ -119,14 +119,14 @@ func (w *Writer) rotate() {
 	}
 	for _, n := range found {
 		if n <= w.number-w.limits.Files {
-			os.Remove(filepath.Join(w.dir, fileName(w.stream, n)))
+			os.Remove(path.Join(w.dir, fileName(w.stream, n)))
 		}
 	}
 }
 
 // use makes n the current file, and leaves none if it cannot be opened.
 func (w *Writer) use(n int) {
-	name := filepath.Join(w.dir, fileName(w.stream, n))
+	name := path.Join(w.dir, fileName(w.stream, n))
 	const flags = os.O_CREATE | os.O_WRONLY | os.O_APPEND
 	f, err := os.OpenFile(name, flags, 0o640)
 	if errors.Is(err, os.ErrNotExist) && os.Mkdir(w.dir, 0o750) == nil {

@@ -1,15 +1,11 @@
 package supervise
 
 import (
-	"bufio"
-	"encoding/json"
+	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -35,21 +31,27 @@ type command struct {
 
 // StopCommand is the line that stops a task.
 func StopCommand(grace time.Duration) string {
-	return fmt.Sprintf("%s %d\n", verbStop, max(grace, 0))
+	return commandLine(verbStop, grace)
 }
 
 // RenewCommand is the line that moves the end of a lease to until since boot.
 func RenewCommand(until time.Duration) string {
-	return fmt.Sprintf("%s %d\n", verbRenew, max(until, 0))
+	return commandLine(verbRenew, until)
+}
+
+// commandLine is how a command is written.
+func commandLine(verb string, value time.Duration) string {
+	return verb + " " + strconv.FormatInt(int64(max(value, 0)), 10) + "\n"
 }
 
 // parseCommand reads a line.
 func parseCommand(line string) (command, error) {
-	verb, digits, _ := strings.Cut(line, " ")
-	value, err := strconv.ParseUint(digits, 10, 63)
+	first, digits, _ := bytes.Cut([]byte(line), []byte(" "))
+	verb := string(first)
+	value, err := strconv.ParseUint(string(digits), 10, 63)
 	if err != nil || verb != verbStop && verb != verbRenew {
-		return command{}, fmt.Errorf("read command %q: want %q or %q and a number of nanoseconds",
-			line, verbStop, verbRenew)
+		return command{}, errors.New("read command " + strconv.Quote(line) +
+			": want " + verbStop + " or " + verbRenew + " and a number of nanoseconds")
 	}
 	return command{verb, time.Duration(value)}, nil
 }
@@ -64,14 +66,14 @@ type control struct {
 
 	mu    sync.Mutex
 	start []byte
-	peers map[io.Writer]bool
+	peers map[*os.File]bool
 }
 
 func newControl(starter *os.File) *control {
 	c := &control{
 		starter:  starter,
 		commands: make(chan command, queueMax),
-		peers:    map[io.Writer]bool{},
+		peers:    map[*os.File]bool{},
 	}
 	if starter != nil {
 		c.peers[starter] = true
@@ -81,7 +83,7 @@ func newControl(starter *os.File) *control {
 
 // begin greets the agent that has started us, and takes its commands.
 func (c *control) begin(start Start) {
-	c.start = encode(start)
+	c.start = append(start.encode(), '\n')
 	if c.starter != nil {
 		c.starter.Write(c.start)
 		go c.talk(c.starter)
@@ -93,37 +95,21 @@ func (c *control) end(exit Exit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for peer := range c.peers {
-		peer.Write(encode(exit)) // the record is in the file if nobody reads it here
+		peer.Write(append(exit.encode(), '\n')) // the record is in the file if nobody reads it here
 	}
 }
 
-func encode(record any) []byte {
-	text, err := json.Marshal(record)
-	if err != nil {
-		panic("supervise: a record does not encode: " + err.Error())
-	}
-	return append(text, '\n')
-}
-
-// listen opens the door for agents that come later. The socket's path is
-// relative: a full one may be longer than the kernel allows.
+// listen opens the door for agents that come later.
 func (c *control) listen() error {
-	if err := os.Remove(SocketFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove old socket: %w", err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: SocketFile, Net: "unix"})
+	l, err := listenUnix(SocketFile)
 	if err != nil {
-		return fmt.Errorf("open socket: %w", err)
-	}
-	if err := os.Chmod(SocketFile, 0o600); err != nil {
-		l.Close()
-		return fmt.Errorf("guard socket: %w", err)
+		return err
 	}
 	go func() {
 		for {
-			conn, err := l.Accept()
+			conn, err := accept(l)
 			if err != nil {
-				fmt.Fprintf(os.Stderr, "mn supervise: accept: %v\n", err)
+				say("accept: " + err.Error())
 				return
 			}
 			// One at a time: only one agent has the data folder, and the
@@ -137,7 +123,7 @@ func (c *control) listen() error {
 }
 
 // greet makes conn a peer.
-func (c *control) greet(conn net.Conn) bool {
+func (c *control) greet(conn *os.File) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, err := conn.Write(c.start); err != nil {
@@ -149,7 +135,7 @@ func (c *control) greet(conn net.Conn) bool {
 }
 
 // talk takes commands until the connection ends or makes no sense.
-func (c *control) talk(conn io.ReadWriteCloser) {
+func (c *control) talk(conn *os.File) {
 	c.read(conn)
 	c.mu.Lock()
 	delete(c.peers, conn)
@@ -157,15 +143,27 @@ func (c *control) talk(conn io.ReadWriteCloser) {
 	conn.Close()
 }
 
+// read obeys commands, a line each.
 func (c *control) read(r io.Reader) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, commandMax), commandMax)
-	for lines.Scan() {
-		cmd, err := parseCommand(lines.Text())
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+	buf := make([]byte, 0, commandMax)
+	for {
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		for {
+			text, rest, whole := bytes.Cut(buf, []byte("\n"))
+			if !whole {
+				break
+			}
+			cmd, err := parseCommand(string(text))
+			if err != nil {
+				say(err.Error())
+				return
+			}
+			c.commands <- cmd
+			buf = buf[:copy(buf[:cap(buf)], rest)]
+		}
+		if err != nil || len(buf) == cap(buf) { // the end, or what is no command
 			return
 		}
-		c.commands <- cmd
 	}
 }

@@ -1,11 +1,12 @@
 package supervise
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
+	"path"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -17,13 +18,13 @@ func fork(spec Spec, out *output) (pid int, err error) {
 	if len(spec.Command) == 0 {
 		return 0, errors.New("start task: its command is empty")
 	}
-	path, err := lookPath(spec.Command[0], spec.Env, spec.Dir)
+	file, err := lookPath(spec.Command[0], spec.Env, spec.Dir)
 	if err != nil {
 		return 0, err
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return 0, fmt.Errorf("start task: %w", err)
+		return 0, because(err, "start task")
 	}
 	defer null.Close()
 	attr := &syscall.ProcAttr{
@@ -35,36 +36,41 @@ func fork(spec Spec, out *output) (pid int, err error) {
 	if u := spec.User; u != nil {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
-	pid, err = syscall.ForkExec(path, spec.Command, attr)
+	pid, err = syscall.ForkExec(file, spec.Command, attr)
 	if err != nil {
-		return 0, fmt.Errorf("start %q in %q: %w", path, spec.Dir, err)
+		return 0, because(err, "start "+strconv.Quote(file)+" in "+strconv.Quote(spec.Dir))
 	}
 	return pid, nil
 }
 
 // lookPath finds a command as a shell in dir with that environment would.
 func lookPath(name string, env []string, dir string) (string, error) {
-	if strings.Contains(name, "/") {
+	if slices.Contains([]byte(name), '/') {
 		return name, nil // relative to dir, in which the child already is by then
 	}
 	for _, v := range env {
-		list, ok := strings.CutPrefix(v, "PATH=")
+		list, ok := bytes.CutPrefix([]byte(v), []byte("PATH="))
 		if !ok {
 			continue
 		}
-		for _, folder := range filepath.SplitList(list) {
-			path := filepath.Join(folder, name)
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(dir, path)
+		folders := bytes.Split(list, []byte(":"))
+		if len(list) == 0 {
+			folders = nil // not one without a name
+		}
+		for _, folder := range folders {
+			file := path.Join(string(folder), name)
+			if !path.IsAbs(file) {
+				file = path.Join(dir, file)
 			}
-			info, err := os.Stat(path)
+			info, err := os.Stat(file)
 			if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-				return path, nil
+				return file, nil
 			}
 		}
-		return "", fmt.Errorf("find command %q: not in PATH %q", name, list)
+		return "", errors.New("find command " + strconv.Quote(name) +
+			": not in PATH " + strconv.Quote(string(list)))
 	}
-	return "", fmt.Errorf("find command %q: the task has no PATH", name)
+	return "", errors.New("find command " + strconv.Quote(name) + ": the task has no PATH")
 }
 
 // output takes what a task writes to the log. Each stream has a goroutine.
@@ -118,11 +124,11 @@ type pump struct {
 func newPump(stream string) (*pump, error) {
 	var fds [2]int
 	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("make pipe of %s: %w", stream, err)
+		return nil, because(err, "make pipe of "+stream)
 	}
 	// Only our end may be non-blocking: the task's end is what the task expects.
 	if err := syscall.SetNonblock(fds[0], true); err != nil {
-		return nil, fmt.Errorf("make pipe of %s: %w", stream, err)
+		return nil, because(err, "make pipe of "+stream)
 	}
 	return &pump{
 		read:    os.NewFile(uintptr(fds[0]), stream),

@@ -1,12 +1,20 @@
 package supervise
 
 import (
-	"fmt"
 	"os"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
+	"unsafe"
 )
+
+// What package syscall does not have.
+const (
+	clockBoottime = 7 // CLOCK_BOOTTIME
+	timerAbsolute = 1 // TFD_TIMER_ABSTIME
+)
+
+// timerSpec is struct itimerspec.
+type timerSpec struct{ interval, value syscall.Timespec }
 
 // lease is the dead-man's switch: over yields once at its end. It counts on the
 // boot-time clock, which does not stand still while the machine is suspended:
@@ -14,7 +22,7 @@ import (
 type lease struct {
 	over  chan struct{} // nil without a lease
 	timer *os.File
-	fd    int // of timer, which lives as long as the process
+	fd    uintptr // of timer, which lives as long as the process
 	until time.Duration
 }
 
@@ -27,13 +35,14 @@ func newLease(until time.Duration) *lease {
 		return l
 	}
 	l.over = make(chan struct{}, 1)
-	fd, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "mn supervise: make lease timer: %v\n", err)
+	const flags = syscall.O_CLOEXEC | syscall.O_NONBLOCK // TFD_CLOEXEC, TFD_NONBLOCK
+	fd, _, err := syscall.Syscall(syscall.SYS_TIMERFD_CREATE, clockBoottime, flags, 0)
+	if err != 0 {
+		say("make lease timer: " + err.Error())
 		l.over <- struct{}{}
 		return l
 	}
-	l.fd, l.timer = fd, os.NewFile(uintptr(fd), "lease")
+	l.fd, l.timer = fd, os.NewFile(fd, "lease")
 	l.renew(until)
 	go l.wait()
 	return l
@@ -44,9 +53,10 @@ func (l *lease) renew(until time.Duration) {
 	if l.timer == nil || until <= l.until {
 		return
 	}
-	at := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(until))}
-	if err := unix.TimerfdSettime(l.fd, unix.TFD_TIMER_ABSTIME, &at, nil); err != nil {
-		fmt.Fprintf(os.Stderr, "mn supervise: set lease timer: %v\n", err)
+	at := timerSpec{value: syscall.NsecToTimespec(int64(until))}
+	if _, _, err := syscall.Syscall6(syscall.SYS_TIMERFD_SETTIME,
+		l.fd, timerAbsolute, uintptr(unsafe.Pointer(&at)), 0, 0, 0); err != 0 {
+		say("set lease timer: " + err.Error())
 		return // the old end stands
 	}
 	l.until = until
@@ -55,7 +65,7 @@ func (l *lease) renew(until time.Duration) {
 func (l *lease) wait() {
 	var count [8]byte
 	if _, err := l.timer.Read(count[:]); err != nil {
-		fmt.Fprintf(os.Stderr, "mn supervise: read lease timer: %v\n", err)
+		say("read lease timer: " + err.Error())
 	}
 	l.over <- struct{}{}
 }

@@ -3,7 +3,6 @@ package supervise
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -98,12 +97,14 @@ func children() []int {
 // StartTicks is when a process was started, in clock ticks since boot: with its
 // pid it names the process for good.
 func StartTicks(pid int) (uint64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, fmt.Errorf("read start of process %d: %w", pid, err)
+		return 0, because(err, "read start of process "+strconv.Itoa(pid))
 	}
 	return parseTicks(text)
 }
+
+var errNoStatus = errors.New("no process status")
 
 // parseTicks reads field 22 of /proc/PID/stat. The second field is the
 // command in brackets, in which anything can stand.
@@ -111,11 +112,11 @@ func parseTicks(text []byte) (uint64, error) {
 	_, rest, ok := cutLast(text, ')')
 	fields := bytes.Fields(rest)
 	if !ok || len(fields) < 20 {
-		return 0, fmt.Errorf("read start of process: %q is no process status", text)
+		return 0, because(errNoStatus, "read start of process: "+strconv.Quote(string(text)))
 	}
 	ticks, err := strconv.ParseUint(string(fields[19]), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("read start of process: %w", err)
+		return 0, because(err, "read start of process")
 	}
 	return ticks, nil
 }

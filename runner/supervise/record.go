@@ -2,13 +2,10 @@ package supervise
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -90,10 +87,15 @@ func readSpec() (Spec, error) {
 	var spec Spec
 	f, err := os.Open(SpecFile)
 	if err != nil {
-		return spec, fmt.Errorf("read what to start: %w", err)
+		return spec, because(err, "read what to start")
 	}
 	defer f.Close()
-	return spec, decode(f, specMax, &spec)
+	o, err := decode(f, specMax)
+	if err != nil {
+		return spec, err
+	}
+	spec.decode(o)
+	return spec, o.fault()
 }
 
 // ReadState reads the state of a task. An empty file is that of a supervisor
@@ -102,26 +104,28 @@ func ReadState(f *os.File) (State, error) {
 	var s State
 	info, err := f.Stat()
 	if err != nil {
-		return s, fmt.Errorf("read state of task: %w", err)
+		return s, because(err, "read state of task")
 	}
 	if info.Size() == 0 {
 		return s, nil
 	}
-	return s, decode(io.NewSectionReader(f, 0, stateMax), stateMax, &s)
+	o, err := decode(io.NewSectionReader(f, 0, stateMax), stateMax)
+	if err != nil {
+		return s, err
+	}
+	s.decode(o)
+	return s, o.fault()
 }
 
-func decode(r io.Reader, limit int64, record any) error {
+func decode(r io.Reader, limit int64) (*object, error) {
 	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return fmt.Errorf("read record: %w", err)
+		return nil, because(err, "read record")
 	}
 	if int64(len(text)) > limit {
-		return fmt.Errorf("read record: larger than %d bytes", limit)
+		return nil, errors.New("read record: larger than " + strconv.FormatInt(limit, 10) + " bytes")
 	}
-	if err := json.Unmarshal(text, record); err != nil {
-		return fmt.Errorf("decode record %T: %w", record, err)
-	}
-	return nil
+	return parseObject(text)
 }
 
 // WriteState replaces the state of a task, in one write of the whole file. Its
@@ -130,27 +134,24 @@ func decode(r io.Reader, limit int64, record any) error {
 func WriteState(f *os.File, s State) error {
 	if s.Exit != nil && len(s.Exit.Err) > errMax {
 		exit := *s.Exit
-		exit.Err = strings.ToValidUTF8(exit.Err[:errMax], "") + "..."
+		exit.Err = string(bytes.ToValidUTF8([]byte(exit.Err[:errMax]), nil)) + "..."
 		s.Exit = &exit
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encode state of task: %w", err)
-	}
+	text := s.encode()
 	if len(text) >= stateMax {
-		return fmt.Errorf("encode state of task: larger than %d bytes", stateMax)
+		return errors.New("encode state of task: larger than " + strconv.Itoa(stateMax) + " bytes")
 	}
 	page := bytes.Repeat([]byte(" "), stateMax)
 	copy(page, text)
 	page[stateMax-1] = '\n'
 	if _, err := f.WriteAt(page, 0); err != nil {
-		return fmt.Errorf("write state of task: %w", err)
+		return because(err, "write state of task")
 	}
 	if s.Exit == nil {
 		return nil
 	}
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("write state of task: %w", err)
+		return because(err, "write state of task")
 	}
 	return nil
 }
@@ -163,7 +164,7 @@ func Lock(f *os.File) (held bool, err error) {
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("lock %q: %w", f.Name(), err)
+		return false, because(err, "lock "+strconv.Quote(f.Name()))
 	}
 	return false, nil
 }

@@ -25,15 +25,12 @@
 package supervise
 
 import (
-	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
 	"strconv"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Bounds of the end of a task.
@@ -48,30 +45,30 @@ func Environ() []string { return []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMI
 
 // Main is the supervisor process: its arguments are what follows "supervise" on
 // the command line, the task's folder and the number of a file that is a
-// connection to the agent. It returns the exit code. Call it before anything
-// else in main: whatever runs earlier is paid once per task.
+// connection to the agent. It returns the exit code. Whatever runs earlier
+// is paid once per task: mn calls it in package early.
 func Main(args []string) int {
 	// The task is told to die with the thread that started it, so that thread
 	// must live as long as the supervisor does.
 	runtime.LockOSThread()
 	if len(args) < 1 || len(args) > 2 {
-		fmt.Fprintln(os.Stderr, "usage: mn supervise FOLDER [FD]")
+		os.Stderr.WriteString("usage: mn supervise FOLDER [FD]\n")
 		return 2
 	}
 	var agent *os.File
 	if len(args) == 2 {
 		fd, err := strconv.ParseUint(args[1], 10, 16)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "mn supervise: %q is no file number\n", args[1])
+			say(strconv.Quote(args[1]) + " is no file number")
 			return 2
 		}
 		syscall.CloseOnExec(int(fd))
 		agent = os.NewFile(uintptr(fd), "agent")
 	}
 	if err := run(args[0], agent); err != nil {
-		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+		say(err.Error())
 		if agent != nil {
-			agent.Write(encode(Exit{Err: err.Error()}))
+			agent.Write(append(Exit{Err: err.Error()}.encode(), '\n'))
 		}
 		return 1
 	}
@@ -82,11 +79,11 @@ func Main(args []string) int {
 // that nothing was started.
 func run(folder string, agent *os.File) error {
 	if err := os.Chdir(folder); err != nil {
-		return fmt.Errorf("enter task folder: %w", err)
+		return because(err, "enter task folder")
 	}
 	file, err := os.OpenFile(StateFile, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("open state of task: %w", err)
+		return because(err, "open state of task")
 	}
 	defer file.Close()
 	if held, err := Lock(file); err != nil || held {
@@ -126,8 +123,9 @@ type supervisor struct {
 }
 
 func newSupervisor(spec Spec, file *os.File) (*supervisor, error) {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("become subreaper: %w", err)
+	const setChildSubreaper = 36 // PR_SET_CHILD_SUBREAPER, which package syscall does not have
+	if _, _, err := syscall.Syscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0); err != 0 {
+		return nil, because(err, "become subreaper")
 	}
 	s := &supervisor{spec: spec, file: file}
 	s.start = Start{Attempt: spec.Attempt, Boot: spec.Boot, Supervisor: os.Getpid(), At: time.Now()}
@@ -155,7 +153,7 @@ func (s *supervisor) run(agent *os.File) {
 	if err := s.control.listen(); err != nil {
 		// The task is worth more than the door: it runs on, and an agent that
 		// comes later can only read its records.
-		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+		say(err.Error())
 	}
 	s.lease = newLease(s.spec.Until)
 	s.loop(term, child)
@@ -183,7 +181,7 @@ func (s *supervisor) launch() error {
 	s.family = &family{leader: pid}
 	if err := WriteState(s.file, State{Start: s.start}); err != nil {
 		// It runs, and the attempt is on record: that must do.
-		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+		say(err.Error())
 	}
 	return nil
 }
@@ -277,7 +275,7 @@ func (s *supervisor) finish() {
 	}
 	os.Remove(SocketFile)
 	if err := WriteState(s.file, State{Start: s.start, Exit: &s.exit}); err != nil {
-		fmt.Fprintf(os.Stderr, "mn supervise: %v\n", err)
+		say(err.Error())
 	}
 	// An agent that hears of the end may start the next attempt at once.
 	s.file.Close()
