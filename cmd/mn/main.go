@@ -9,14 +9,10 @@ import (
 	"os/signal"
 	"syscall"
 
-	"mn/runner/supervise"
+	_ "mn/runner/supervise/early" // a supervisor gets no further
 )
 
 func main() {
-	// A supervisor runs per task: it must not pay for a command line.
-	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(supervise.Main(os.Args[2:]))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := newTerminal(os.Stdin, os.Stdout, os.Stderr).run(ctx, os.Args[1:])
 	stop()

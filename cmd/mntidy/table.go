@@ -31,6 +31,7 @@ var rooms = []room{
 	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
 	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
 	{"runner/exec", 5, false, []string{"mesh", "crdt", "runner", "runner/logs", "runner/supervise"}},
+	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
 	{"mesh/core", 5, true, []string{
 		"crdt", "mesh", "placement", "placement/lease", "placement/reconcile", "runner",
@@ -40,7 +41,7 @@ var rooms = []room{
 	{"sim/lab", 6, false, []string{"mesh", "crdt", "mesh/api"}},
 
 	{"cmd/mn", 7, false, []string{
-		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise", "sim/lab",
+		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise/early", "sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
@@ -87,6 +88,11 @@ var pureStandard = []string{
 // pureExcept are imports of pure packages that are not on that list, and why.
 var pureExcept = map[[2]string]string{
 	{"mesh", "net/http"}: "names of status codes",
+}
+
+// initsIn are the packages that may have an init, and why.
+var initsIn = map[string]string{
+	"runner/supervise/early": "it is there to run before main's other imports",
 }
 
 // impure are functions of packages that pure code may import, and what to use
