@@ -114,3 +114,50 @@ func TestLaterGrantedDecisionBeatsADegradedOne(t *testing.T) {
 		t.Errorf("a degraded decision and a later granted one: %+v, want the granted one", got)
 	}
 }
+
+// reserve asks a host for room, and is its refusal.
+func (l *lab) reserve(to, from *host, id mesh.AllocID, fence crdt.Fence) string {
+	l.t.Helper()
+	a := mesh.Alloc{ID: id, Job: "web", Node: to.self.ID, Want: mesh.WantRun, Fence: fence}
+	ready := to.core.Step(l.clock(), Received{From: from.self.ID, Msg: Message{Reserve: &Reserve{Alloc: a}}})
+	for _, e := range ready.Send {
+		if e.Msg.Reserved != nil {
+			return e.Msg.Reserved.Refusal
+		}
+	}
+	l.t.Fatal("no answer to a reservation")
+	return ""
+}
+
+func TestNodeThatKnowsALaterDecisionAdmitsNoEarlierCoordinator(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h, other := l.nodes[0], l.nodes[1]
+	a := mesh.Alloc{ID: "a", Job: "web", Node: other.self.ID, Coordinator: other.self.ID, Want: mesh.WantRun}
+	later := crdt.Fence{Epoch: 1, Ballot: 9}
+	a.Fence = later
+	value, err := crdt.Encode(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.push(h, other, l.written(other, crdt.Entry{Key: mesh.KeyAlloc("a"), Value: value, Fence: later}))
+	if l.reserve(h, other, "b", crdt.Fence{Epoch: 1, Ballot: 8}) == "" {
+		t.Error("a coordinator that was replaced may reserve")
+	}
+	if why := l.reserve(h, other, "b", later); why != "" {
+		t.Errorf("the coordinator may not reserve: %s", why)
+	}
+}
+
+func TestCoordinatorWithAWrongClockShutsOutNobody(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h, other := l.nodes[0], l.nodes[1]
+	wall := uint64(l.clock().Wall.Unix())
+	if l.reserve(h, other, "a", crdt.Fence{Ballot: wall + 24*3600}) == "" {
+		t.Error("a fence of tomorrow is admitted")
+	}
+	if why := l.reserve(h, other, "b", crdt.Fence{Ballot: wall}); why != "" {
+		t.Errorf("a fence of now is refused: %s", why)
+	}
+}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -81,6 +82,9 @@ func (c *Core) tendAlloc(id mesh.AllocID) {
 		return // what runs goes on: our copy may lack the decision, and a peer have it
 	}
 	mine := ok && a.Node == c.self
+	if ok {
+		c.ledger.Raise(a.Job, a.Fence) // an older coordinator reserves nothing here from now on
+	}
 	copy := c.tend.copies[id]
 	switch {
 	case copy == nil && mine:
@@ -274,10 +278,19 @@ func (c *Core) renewed(r *Renewed) {
 // reserve answers a coordinator that asks for room.
 func (c *Core) reserve(from mesh.NodeID, a mesh.Alloc) {
 	answer := &Reserved{Alloc: a.ID, Fence: a.Fence}
-	if err := c.ledger.Reserve(a.Fence, a, c.now.Boot); err != nil {
+	if c.ahead(a.Fence) {
+		answer.Refusal = fmt.Sprintf("degraded fence %v is ahead of this node's clock: set the clock of %s, or ours",
+			a.Fence, c.name(from))
+	} else if err := c.ledger.Reserve(a.Fence, a, c.now.Boot); err != nil {
 		answer.Refusal = err.Error()
 	}
 	c.send(from, Message{Reserved: answer})
+}
+
+// ahead says whether a degraded fence, which is its coordinator's wall time,
+// comes from a clock too far ahead of ours: it would shut out all that follow.
+func (c *Core) ahead(f crdt.Fence) bool {
+	return f.Epoch == 0 && f.Ballot > uint64(max(c.now.Wall.Add(crdt.MaxAhead).Unix(), 0))
 }
 
 // release gives up a reservation that did not become a decision. A copy that
