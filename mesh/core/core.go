@@ -288,6 +288,9 @@ func (c *Core) touch(t touched) {
 	}
 	if t.alloc != "" {
 		c.tend.dirty[t.alloc] = true
+		if _, ok := c.records.effective(t.alloc); !ok {
+			delete(c.lead.renewed, t.alloc) // whoever has forgotten it
+		}
 	}
 	if t.nodes {
 		c.lead.allDirty = true

@@ -279,3 +279,39 @@ func TestRecordsAreTakenOnlyFromWhoMayWriteThem(t *testing.T) {
 		}
 	}
 }
+
+func TestNothingIsKeptForAnAllocationThatAnotherHasForgotten(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	job := service("one", 1)
+	job.Recovery.OnPartition = mesh.Majority
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(10 * time.Second)
+	h := l.lead("one")
+	other := l.nodes[0]
+	if other == h {
+		other = l.nodes[1]
+	}
+	if len(h.core.lead.renewed) != 1 {
+		t.Fatalf("%d copies are renewed, want one", len(h.core.lead.renewed))
+	}
+	for id := range h.core.lead.renewed {
+		gone := crdt.Entry{Key: mesh.KeyAlloc(id), Deleted: true, Fence: crdt.Fence{Epoch: 1 << 20}}
+		l.push(h, other, l.written(other, gone))
+	}
+	if n := len(h.core.lead.renewed); n != 0 {
+		t.Errorf("%d renewals are remembered of copies that are forgotten", n)
+	}
+}
+
+func TestPeerThatTalksNonsenseOfWhatItHasIsNotBelieved(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h, other := l.nodes[0], l.nodes[1]
+	before := h.core.peers[other.self.ID].has
+	nonsense := crdt.Seen{"x": {Head: 3, Gaps: []crdt.Gap{{From: 0, To: 9}}}}
+	l.step(h, Received{From: other.self.ID, Msg: Message{Sync: &crdt.Request{Seen: nonsense}}})
+	if got := h.core.peers[other.self.ID].has; !got.Equal(before) {
+		t.Errorf("it is said to have %v, want what it said before: %v", got, before)
+	}
+}

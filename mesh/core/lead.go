@@ -361,17 +361,16 @@ func (c *Core) block(job mesh.JobID, b reconcile.Blocked) {
 // forget removes the record of an allocation that ended long ago. Its node
 // drops the status, and the files, when it sees that.
 func (c *Core) forget(id mesh.AllocID, granted bool, fence crdt.Fence) {
-	delete(c.lead.renewed, id)
 	if granted {
+		c.drop(mesh.KeyDegraded(id), crdt.Fence{}) // first: without the other it would stand
 		c.drop(mesh.KeyAlloc(id), fence)
-		c.drop(mesh.KeyDegraded(id), crdt.Fence{})
 	}
 }
 
 // renew answers a node that asks for its copies of majority jobs to run on:
-// only the holder of a granted lease does, for copies that it has not replaced,
-// and only while it can see the node. The time counts from when the node asked,
-// so a late answer gives less, not more.
+// only the holder of a granted lease does, for copies that it has not replaced.
+// Whether gossip sees the node does not matter: the copy runs, and it has asked.
+// The time counts from then, so a late answer gives less, not more.
 func (c *Core) renew(from mesh.NodeID, r *Renew) {
 	var allowed []mesh.AllocID
 	for _, id := range r.Allocs {

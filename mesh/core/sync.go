@@ -90,11 +90,16 @@ func (c *Core) syncDue() {
 	c.send(c.sync.last, Message{Sync: ptr(c.replica.Request())})
 }
 
+// has notes what a peer says that it has: deletes are forgotten by it.
+func (c *Core) has(from mesh.NodeID, seen crdt.Seen) {
+	if p := c.peers[from]; p != nil && seen.Check() == nil {
+		p.has = seen
+	}
+}
+
 // compare answers a comparison with what the peer lacks.
 func (c *Core) compare(from mesh.NodeID, r crdt.Request) {
-	if p := c.peers[from]; p != nil {
-		p.has = r.Seen
-	}
+	c.has(from, r.Seen)
 	c.send(from, Message{Answer: ptr(c.replica.Answer(r))})
 }
 
@@ -102,9 +107,7 @@ func (c *Core) compare(from mesh.NodeID, r crdt.Request) {
 func (c *Core) answered(from mesh.NodeID, a crdt.Answer) {
 	merged, next, push := c.replica.Apply(a, c.now.Wall)
 	c.merged(from, merged)
-	if p := c.peers[from]; p != nil {
-		p.has = a.Seen
-	}
+	c.has(from, a.Seen)
 	if next != nil {
 		c.send(from, Message{Sync: next})
 	} else if !c.sync.settled && a.Life == c.replica.Request().Life {
