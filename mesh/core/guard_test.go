@@ -315,3 +315,16 @@ func TestPeerThatTalksNonsenseOfWhatItHasIsNotBelieved(t *testing.T) {
 		t.Errorf("it is said to have %v, want what it said before: %v", got, before)
 	}
 }
+
+func TestTaskThatFailsWithUnreadableBytesEndsNoAgent(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 1)})
+	l.after(5 * time.Second)
+	h := l.nodes[0]
+	for key, o := range h.tasks {
+		delete(h.tasks, key)
+		o.Kind, o.ExitCode, o.Err = runner.Exited, -1, "caf\xe9: not found"
+		l.step(h, Observed{o})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"mn/crdt"
@@ -38,7 +39,7 @@ func newTend(found []runner.Observation, settleAt time.Duration) tend {
 		found:    map[mesh.AllocID][]runner.Observation{},
 	}
 	for _, o := range found {
-		t.found[o.Alloc] = append(t.found[o.Alloc], o)
+		t.found[o.Alloc] = append(t.found[o.Alloc], readable(o))
 		t.dirty[o.Alloc] = true
 	}
 	return t
@@ -188,6 +189,7 @@ func (c *Core) sweep(id mesh.AllocID) {
 // observed hands what the driver saw to the copy that it is about. What was
 // found and has no copy yet may change before it gets one.
 func (c *Core) observed(o runner.Observation) {
+	o = readable(o)
 	if c.tend.copies[o.Alloc] != nil {
 		c.step(o.Alloc, runner.Observed{Observation: o})
 		return
@@ -199,6 +201,13 @@ func (c *Core) observed(o runner.Observation) {
 			c.tend.dirty[o.Alloc] = true
 		}
 	}
+}
+
+// readable is an observation that can stand in a record, whatever bytes the
+// system's errors have.
+func readable(o runner.Observation) runner.Observation {
+	o.Err = strings.ToValidUTF8(o.Err, "\ufffd")
+	return o
 }
 
 // step runs a copy's machine, and takes notice of what comes of it.
