@@ -114,6 +114,10 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		waits:   waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
 	}
 	for e := range replica.Scan("") {
+		if err := valid(e); err != nil { // kept by a release that did not know better
+			c.event(mesh.Event{Kind: mesh.RecordRefused, Text: err.Error()})
+			continue
+		}
 		c.touch(c.records.apply(e))
 	}
 	c.rebuild()

@@ -328,3 +328,21 @@ func TestTaskThatFailsWithUnreadableBytesEndsNoAgent(t *testing.T) {
 		l.step(h, Observed{o})
 	}
 }
+
+func TestRecordOnDiskThatCannotBeReadIsNamed(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	h := l.nodes[0]
+	l.kill(h, false)
+	bad := l.written(h, crdt.Entry{Key: mesh.KeyToken("t1"), Value: []byte("of an older release")})
+	bad.Dot.Seq = h.kept.NextSeq
+	h.kept.Apply(crdt.Batch{Put: []crdt.Entry{bad}, NextSeq: bad.Dot.Seq + 1})
+	l.start(h)
+	l.step(h, Tick{})
+	named := func(e mesh.Event) bool {
+		return e.Kind == mesh.RecordRefused && strings.Contains(e.Text, bad.Key)
+	}
+	if !slices.ContainsFunc(h.log, named) {
+		t.Errorf("nothing is said of a record that cannot be read\n%s", l.events())
+	}
+}
