@@ -346,3 +346,24 @@ func TestRecordOnDiskThatCannotBeReadIsNamed(t *testing.T) {
 		t.Errorf("nothing is said of a record that cannot be read\n%s", l.events())
 	}
 }
+
+func TestNothingIsLeftOfACopyThatEndsAfterItsDecisionIsForgotten(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 2)})
+	l.after(5 * time.Second)
+	h, other := l.nodes[0], l.nodes[1]
+	tasks := h.tasks
+	h.tasks = map[string]runner.Observation{} // deaf to the order to stop
+	l.ask(h, Submit{Stop: "web"})
+	l.after(time.Second)
+	for _, o := range tasks {
+		gone := crdt.Entry{Key: mesh.KeyAlloc(o.Alloc), Deleted: true, Fence: crdt.Fence{Epoch: 1 << 20}}
+		l.push(h, other, l.written(other, gone))
+		o.Kind, o.Signal = runner.Exited, 15
+		l.step(h, Observed{o})
+		if s, left := h.core.records.statuses[o.Alloc][h.self.ID]; left {
+			t.Errorf("a status %q is left of a copy that nobody has decided about", s.State)
+		}
+	}
+}

@@ -228,6 +228,7 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 	if status.State.Final() {
 		delete(c.tend.copies, id)
 		c.ledger.Release(id)
+		c.tend.dirty[id] = true // its decision may have gone before it
 	}
 }
 
