@@ -232,7 +232,7 @@ func (d *daemon) ended(ctx context.Context, id mesh.AllocID) <-chan struct{} {
 		defer close(done)
 		for {
 			change := d.loop.change()
-			final := false
+			final := true // also when it has been forgotten
 			err := d.loop.look(ctx, func(c *core.Core) {
 				for _, a := range c.View().Allocs {
 					if a.ID == id {

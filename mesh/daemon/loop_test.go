@@ -42,20 +42,27 @@ func bubbleClock() core.Now {
 	return core.Now{Boot: time.Duration(time.Now().UnixNano()), Wall: time.Now()}
 }
 
+// loneCore is the core of a mesh of one node.
+func loneCore(t *testing.T) *core.Core {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	public := key.Public().(ed25519.PublicKey)
+	self := mesh.Node{ID: mesh.NodeIDOf(public), Name: "n1", Boot: "b", Role: mesh.Worker}
+	c, err := core.New(bubbleClock(), core.Config{
+		Self: self, Key: key, Lease: lease.Default(), Rand: rand.New(rand.NewPCG(1, 2)),
+	}, core.Disk{Replica: crdt.Kept{Life: 1, Secret: []byte("test")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Bootstrap(bubbleClock(), mesh.Member{ID: self.ID, Name: "n1", Key: public}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-		public := key.Public().(ed25519.PublicKey)
-		self := mesh.Node{ID: mesh.NodeIDOf(public), Name: "n1", Boot: "b", Role: mesh.Worker}
-		c, err := core.New(bubbleClock(), core.Config{
-			Self: self, Key: key, Lease: lease.Default(), Rand: rand.New(rand.NewPCG(1, 2)),
-		}, core.Disk{Replica: crdt.Kept{Life: 1, Secret: []byte("test")}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Bootstrap(bubbleClock(), mesh.Member{ID: self.ID, Name: "n1", Key: public}); err != nil {
-			t.Fatal(err)
-		}
+		c := loneCore(t)
 		disk := &fullDisk{}
 		l := newLoop(c, bubbleClock, &performer{
 			store: disk, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(),
@@ -97,4 +104,21 @@ func TestWhoJoinsWhileTheAgentStartsIsToldSo(t *testing.T) {
 	if mesh.FaultOf(err).Kind != mesh.Unavailable {
 		t.Errorf("joined an agent that is starting: %v, want it unavailable", err)
 	}
+}
+
+func TestLogOfAForgottenCopyEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoop(loneCore(t), bubbleClock, &performer{
+			store: &fullDisk{}, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go l.run(ctx)
+		select {
+		case <-(&daemon{loop: l}).ended(ctx, "gone"):
+		case <-time.After(time.Minute): // virtual
+			t.Error("who follows the log of a forgotten copy waits for ever")
+		}
+		cancel()
+		<-l.done
+	})
 }
