@@ -85,6 +85,15 @@ func (j *Job) Groups() []Group {
 	return groups
 }
 
+// Copies is how many copies the job wants, of all its groups together.
+func (j *Job) Copies() int {
+	n := 0
+	for _, g := range j.Groups() {
+		n += min(g.Count, CopiesMax+1) // so that the sum of absurd counts does not wrap
+	}
+	return n
+}
+
 // Group is the group of that name, and whether the job has one.
 func (j *Job) Group(name string) (Group, bool) {
 	for _, g := range j.Groups() {

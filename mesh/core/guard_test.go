@@ -241,6 +241,8 @@ func TestRecordsAreTakenOnlyFromWhoMayWriteThem(t *testing.T) {
 	member := l.member(me)
 	member.Key = l.member(other).Key
 	job := me.core.View().Jobs[0].JobVersion
+	absurd := job
+	absurd.Job.Tasks = []mesh.Task{{Name: "t", Count: 1 << 40}}
 	status := func(n mesh.Node) mesh.Status { return mesh.Status{Alloc: "a", Node: n.ID} }
 	for what, c := range map[string]struct {
 		key    string
@@ -265,6 +267,7 @@ func TestRecordsAreTakenOnlyFromWhoMayWriteThem(t *testing.T) {
 		"delete of a mark of absence": {mesh.KeyAway(mine.ID), nil, crdt.Fence{}, true},
 		"delete of a member":          {mesh.KeyMember(mine.ID), nil, crdt.Fence{}, false},
 		"delete of a node":            {mesh.KeyNode(mine.ID), nil, crdt.Fence{}, false},
+		"version of absurd size":      {mesh.KeyJob("web", 1, job.Hash), absurd, crdt.Fence{}, false},
 		"delete of a version":         {mesh.KeyJob("web", 1, job.Hash), nil, crdt.Fence{}, false},
 	} {
 		e := crdt.Entry{Key: c.key, Fence: c.fence, Deleted: c.record == nil}

@@ -165,6 +165,9 @@ func valid(e crdt.Entry) error {
 	switch v := rec.(type) {
 	case *mesh.JobVersion:
 		key = mesh.KeyJob(mesh.JobID(v.Job.Name), v.Number, v.Hash)
+		if n := v.Job.Copies(); n > mesh.CopiesMax { // a plan goes through them one by one
+			return fmt.Errorf("record %q wants %d copies, more than %d", e.Key, n, mesh.CopiesMax)
+		}
 	case *mesh.Alloc:
 		key, writer, granted = mesh.KeyAlloc(v.ID), string(v.Coordinator), true
 	case *mesh.DegradedAlloc:

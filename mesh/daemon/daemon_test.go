@@ -296,3 +296,20 @@ func TestNameOfAnotherNodeEndsTheAgent(t *testing.T) {
 		t.Errorf("the name's owner after a restart: %v, %v", v, err)
 	}
 }
+
+func TestUnfinishedInitCanBeRepeated(t *testing.T) {
+	dir := t.TempDir()
+	// A folder where a file should be: the first try fails after the keys were made.
+	if err := os.Mkdir(filepath.Join(dir, nameFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Init(dir, InitOptions{Name: "n1"}); err == nil {
+		t.Fatal("init cannot write the node's name, and says nothing")
+	}
+	if err := os.Remove(filepath.Join(dir, nameFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Init(dir, InitOptions{Name: "n1"}); err != nil {
+		t.Errorf("init after one that failed half way: %v", err)
+	}
+}

@@ -47,14 +47,16 @@ func Init(dir string, o InitOptions) (Mesh, error) {
 		return Mesh{}, alreadyAdmitted(dir)
 	}
 	now := time.Now()
-	id, err := identity.Found(dir, mesh.Worker, now)
+	id, err := identity.Found(dir, mesh.Worker, now, func(id *identity.Identity) error {
+		self := mesh.Member{ID: id.ID(), Name: name, Key: id.Public(), AdmittedAt: now.UTC(), By: id.ID()}
+		return begin(dir, id, name, o.Lease, func(c *core.Core) (core.Ready, error) {
+			return c.Bootstrap(clock(), self)
+		})
+	})
 	if err != nil {
 		return Mesh{}, err
 	}
-	self := mesh.Member{ID: id.ID(), Name: name, Key: id.Public(), AdmittedAt: now.UTC(), By: id.ID()}
-	return begin(dir, id, name, o.Lease, func(c *core.Core) (core.Ready, error) {
-		return c.Bootstrap(clock(), self)
-	})
+	return Mesh{ID: id.Mesh(), Node: id.ID(), Name: name}, nil
 }
 
 // JoinOptions is what a node needs to be let into a mesh.
@@ -100,33 +102,39 @@ func Join(ctx context.Context, dir string, o JoinOptions) (Mesh, error) {
 	if err := crdt.Decode(reply.Roster, &chain); err != nil {
 		return Mesh{}, fmt.Errorf("read the roster that %q sent: %w", o.Addr, err)
 	}
-	id, err := identity.Admit(dir, key, reply.Admission, time.Now())
+	id, err := identity.Admit(dir, key, reply.Admission, time.Now(), func(id *identity.Identity) error {
+		if err := keepPeers(dir, reply.Peers); err != nil {
+			return err
+		}
+		return begin(dir, id, name, configs.Lease{}, func(c *core.Core) (core.Ready, error) {
+			return c.Adopt(clock(), chain)
+		})
+	})
 	if err != nil {
 		return Mesh{}, err
 	}
-	if err := keepPeers(dir, reply.Peers); err != nil {
-		return Mesh{}, err
-	}
-	return begin(dir, id, name, configs.Lease{}, func(c *core.Core) (core.Ready, error) {
-		return c.Adopt(clock(), chain)
-	})
+	return Mesh{ID: id.Mesh(), Node: id.ID(), Name: name}, nil
 }
 
-// begin writes the first state of a node.
+// begin writes the first state of a node, before the directory belongs to a
+// mesh. What an attempt before it has left is of no use.
 func begin(dir string, id *identity.Identity, name string, timing configs.Lease,
 	first func(*core.Core) (core.Ready, error),
-) (m Mesh, err error) {
+) (err error) {
+	if err := os.RemoveAll(filepath.Join(dir, storeDir)); err != nil {
+		return fmt.Errorf("remove an unfinished store: %w", err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, nameFile), []byte(name), 0o600); err != nil {
-		return Mesh{}, fmt.Errorf("keep the node's name: %w", err)
+		return fmt.Errorf("keep the node's name: %w", err)
 	}
 	s, err := store.Open(filepath.Join(dir, storeDir), slog.New(slog.DiscardHandler))
 	if err != nil {
-		return Mesh{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	disk, err := loadDisk(s, id)
 	if err != nil {
-		return Mesh{}, err
+		return err
 	}
 	c, err := core.New(clock(), core.Config{
 		Self:  mesh.Node{ID: id.ID(), Name: name, Role: mesh.Worker},
@@ -135,16 +143,13 @@ func begin(dir string, id *identity.Identity, name string, timing configs.Lease,
 		Rand:  newRand(),
 	}, disk)
 	if err != nil {
-		return Mesh{}, err
+		return err
 	}
 	ready, err := first(c)
 	if err != nil {
-		return Mesh{}, err
+		return err
 	}
-	if err := s.Commit(ready.Keep, storeFacts(ready.Facts)); err != nil {
-		return Mesh{}, err
-	}
-	return Mesh{ID: id.Mesh(), Node: id.ID(), Name: name}, nil
+	return s.Commit(ready.Keep, storeFacts(ready.Facts))
 }
 
 // keepPeers writes the first addresses into the node's address book.

@@ -55,7 +55,11 @@ type Identity struct {
 
 // Admit keeps what a mesh gave to the key in dir, once it is sure that all of
 // it fits together. A directory that already belongs to a mesh is left alone.
-func Admit(dir string, key Key, a Admission, now time.Time) (*Identity, error) {
+// What else must be there before the node belongs to the mesh is for prepare to
+// write, which may be nil: if it fails, or the machine does, nothing was admitted.
+func Admit(
+	dir string, key Key, a Admission, now time.Time, prepare func(*Identity) error,
+) (*Identity, error) {
 	if Admitted(dir) {
 		return nil, fmt.Errorf("admit node: %q already belongs to a mesh", dir)
 	}
@@ -69,6 +73,11 @@ func Admit(dir string, key Key, a Admission, now time.Time) (*Identity, error) {
 	}
 	if err := writePEM(filepath.Join(dir, caFile), blockCertificate, a.CA); err != nil {
 		return nil, err
+	}
+	if prepare != nil {
+		if err := prepare(id); err != nil {
+			return nil, err
+		}
 	}
 	path := filepath.Join(dir, certificateFile)
 	if err := writePEM(path, blockCertificate, a.Certificate); err != nil {
@@ -260,8 +269,10 @@ func (i *Identity) certificate() *x509.Certificate {
 }
 
 // Found makes a new mesh: a CA and a gossip key, and dir's node as its first
-// member, who keeps the CA's key.
-func Found(dir string, role mesh.Role, now time.Time) (*Identity, error) {
+// member, who keeps the CA's key. Prepare is as for [Admit].
+func Found(
+	dir string, role mesh.Role, now time.Time, prepare func(*Identity) error,
+) (*Identity, error) {
 	if Admitted(dir) {
 		return nil, fmt.Errorf("found mesh: %q already belongs to one", dir)
 	}
@@ -290,7 +301,7 @@ func Found(dir string, role mesh.Role, now time.Time) (*Identity, error) {
 	if err := id.KeepAuthority(ca); err != nil {
 		return nil, err
 	}
-	return Admit(dir, key, a, now)
+	return Admit(dir, key, a, now, prepare)
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -14,7 +14,7 @@ import (
 
 func found(t *testing.T) *Identity {
 	t.Helper()
-	id, err := Found(t.TempDir(), mesh.Worker, time.Now())
+	id, err := Found(t.TempDir(), mesh.Worker, time.Now(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func join(t *testing.T, founder *Identity, now time.Time) *Identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := Admit(dir, key, Admission{cert, ca.Certificate(), founder.Keyring()}, now)
+	id, err := Admit(dir, key, Admission{cert, ca.Certificate(), founder.Keyring()}, now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestANodeWithoutAMeshSaysSo(t *testing.T) {
 
 func TestANodeBelongsToOneMeshOnly(t *testing.T) {
 	id := found(t)
-	_, err := Found(id.dir, mesh.Worker, time.Now())
+	_, err := Found(id.dir, mesh.Worker, time.Now(), nil)
 	if err == nil || !strings.Contains(err.Error(), "already belongs to one") {
 		t.Errorf("got %v", err)
 	}

@@ -50,7 +50,7 @@ func shake(t *testing.T, client, server *tls.Config) (c, s tls.ConnectionState, 
 func foundLongAgo(t *testing.T) *Identity {
 	t.Helper()
 	now := time.Now()
-	id, err := Found(t.TempDir(), mesh.Worker, now.Add(-3*NodeLife))
+	id, err := Found(t.TempDir(), mesh.Worker, now.Add(-3*NodeLife), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

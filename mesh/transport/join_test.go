@@ -101,7 +101,7 @@ func TestANodeJoinsAndIsAMember(t *testing.T) {
 		if len(reply.Peers) != 1 || string(reply.Roster) != "roster" {
 			t.Errorf("got %+v", reply)
 		}
-		id, err := identity.Admit(dir, key, reply.Admission, time.Now())
+		id, err := identity.Admit(dir, key, reply.Admission, time.Now(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

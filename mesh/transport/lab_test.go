@@ -57,7 +57,7 @@ func (r *router) set(addr string, cut bool) {
 
 func newLab(t testing.TB, simulated bool) *lab {
 	t.Helper()
-	founder, err := identity.Found(t.TempDir(), mesh.Worker, time.Now())
+	founder, err := identity.Found(t.TempDir(), mesh.Worker, time.Now(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func (l *lab) member() *identity.Identity {
 		l.t.Fatal(err)
 	}
 	id, err := identity.Admit(dir, key,
-		identity.Admission{Certificate: cert, CA: ca.Certificate(), Keyring: l.founder.Keyring()}, time.Now())
+		identity.Admission{Certificate: cert, CA: ca.Certificate(), Keyring: l.founder.Keyring()}, time.Now(), nil)
 	if err != nil {
 		l.t.Fatal(err)
 	}
