@@ -54,7 +54,9 @@ const memoryLimit = 64 << 20
 type Options struct {
 	Release string // version of mn
 	Log     *slog.Logger
-	Ready   func(Info) // called once the API answers; may be nil
+	Ready   func(Info) // called each time the API begins to answer; may be nil
+
+	hostIP func() netip.Addr // transport.HostIP if nil
 }
 
 // Info is where a running agent is.
@@ -83,9 +85,28 @@ type daemon struct {
 	api     *api.Server
 }
 
-// Run runs the node of cfg.Data until ctx ends.
-func Run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
+// errMoved ends a node whose machine has got another address.
+var errMoved = errors.New("this machine's address has changed")
+
+// Run runs the node of cfg.Data until ctx ends. When the machine's address
+// changes it starts over: gossip cannot change its own, and an agent's restart
+// costs its tasks nothing.
+func Run(ctx context.Context, cfg configs.Daemon, opts Options) error {
 	debug.SetMemoryLimit(memoryLimit)
+	if opts.hostIP == nil {
+		opts.hostIP = transport.HostIP
+	}
+	for {
+		err := run(ctx, cfg, opts)
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		opts.Log.Info("the agent starts over; tasks run on", "why", err)
+	}
+}
+
+// run runs the node until ctx ends or something does not let it go on.
+func run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
 	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, history: newHistory(), up: make(chan struct{})}
 	if d.id, err = identity.Load(cfg.Data, time.Now()); err != nil {
 		if errors.Is(err, identity.ErrNotAdmitted) {
@@ -133,7 +154,7 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 		return nil, err
 	}
 	d.net, err = transport.Listen(transport.Config{
-		Addr: listen, Identity: d.id, Log: d.log,
+		Addr: listen, Advertise: d.advertise(listen), Identity: d.id, Log: d.log,
 		Admitted: func(mesh.NodeID) bool { return true }, // the CA has said so
 		Resolve:  d.resolve,
 		Join:     d.join,
@@ -275,6 +296,19 @@ func (d *daemon) listenAddr() (netip.AddrPort, error) {
 		port = configs.DefaultPort
 	}
 	return netip.AddrPortFrom(ip, uint16(port)), nil
+}
+
+// advertise is the address that peers are told: where we listen, and if that is
+// everywhere, this machine's.
+func (d *daemon) advertise(listen netip.AddrPort) netip.AddrPort {
+	if !listen.Addr().IsUnspecified() {
+		return listen
+	}
+	ip := d.opts.hostIP()
+	if ip.IsLoopback() {
+		d.log.Warn("this machine has no network yet: no peer can reach it")
+	}
+	return netip.AddrPortFrom(ip, listen.Port())
 }
 
 // resolve is where a peer is now.

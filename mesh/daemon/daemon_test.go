@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -311,5 +313,41 @@ func TestUnfinishedInitCanBeRepeated(t *testing.T) {
 	}
 	if _, err := Init(dir, InitOptions{Name: "n1"}); err != nil {
 		t.Errorf("init after one that failed half way: %v", err)
+	}
+}
+
+func TestChangedAddressIsToldToThePeers(t *testing.T) {
+	a := newAgent(t, "n1")
+	if _, err := Init(a.cfg.Data, InitOptions{Name: "n1"}); err != nil {
+		t.Fatal(err)
+	}
+	a.cfg.Bind = "" // everywhere
+	var host atomic.Value
+	host.Store(netip.MustParseAddr("127.0.0.1"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told := make(chan netip.Addr, 8)
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, a.cfg, Options{
+			Release: "test", Log: slog.New(slog.DiscardHandler),
+			Ready:  func(i Info) { told <- i.Address.Addr() },
+			hostIP: func() netip.Addr { return host.Load().(netip.Addr) },
+		})
+	}()
+	for _, ip := range []string{"127.0.0.1", "192.0.2.7", "192.0.2.8"} {
+		host.Store(netip.MustParseAddr(ip))
+		select {
+		case got := <-told:
+			if got.String() != ip {
+				t.Errorf("the agent says that it is at %v, want %v", got, ip)
+			}
+		case err := <-done:
+			t.Fatalf("the agent ended: %v", err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("the agent ended: %v", err)
 	}
 }

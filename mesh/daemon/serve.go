@@ -22,6 +22,10 @@ import (
 	"mn/mesh/transport"
 )
 
+// addressEvery is how often a node that listens everywhere looks which address
+// its machine has. A change counts when it was seen twice.
+const addressEvery = 2 * time.Second
+
 // maintainEvery is how often the store is asked to give space back.
 const maintainEvery = time.Hour
 
@@ -46,6 +50,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	wg.Go(func() { d.watch(ctx, fail) })
 	wg.Go(func() { d.keepAuthority(ctx) })
 	wg.Go(func() { d.maintain(ctx) })
+	wg.Go(func() { d.watchAddress(ctx, fail) })
 	if err := d.listen(&wg, fail, closers); err != nil {
 		return err
 	}
@@ -233,6 +238,29 @@ func nameTaken(v *mesh.View, members []mesh.Member, self mesh.Node) error {
 			Hint("choose another: mn agent --name NAME")
 	}
 	return nil
+}
+
+// watchAddress ends the node when its machine has got another address.
+func (d *daemon) watchAddress(ctx context.Context, fail context.CancelCauseFunc) {
+	if ip, err := netip.ParseAddr(d.cfg.Bind); err == nil && !ip.IsUnspecified() {
+		return // it listens on this address and no other
+	}
+	tick := time.NewTicker(addressEvery)
+	defer tick.Stop()
+	told := d.net.Addr().Addr()
+	for seen := told; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := d.opts.hostIP()
+		if now != told && now == seen && !now.IsLoopback() {
+			fail(fmt.Errorf("%w from %v to %v", errMoved, told, now))
+			return
+		}
+		seen = now
+	}
 }
 
 // maintain lets the store tidy up.

@@ -195,23 +195,7 @@ func advertised(given netip.AddrPort, local net.Addr) netip.AddrPort {
 	if err != nil || !addr.Addr().IsUnspecified() {
 		return addr
 	}
-	return netip.AddrPortFrom(outboundIP(), addr.Port())
-}
-
-// outboundIP is the address from which packets leave this machine. Connecting
-// a UDP socket asks the routing table and sends nothing.
-func outboundIP() netip.Addr {
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	c, err := net.Dial("udp4", "192.0.2.1:9") // TEST-NET-1: routed as any other
-	if err != nil {
-		return loopback
-	}
-	defer c.Close() //nolint:errcheck // nothing was sent
-	addr, err := addrPort(c.LocalAddr())
-	if err != nil {
-		return loopback
-	}
-	return addr.Addr()
+	return netip.AddrPortFrom(HostIP(), addr.Port())
 }
 
 // addrPort is a UDP address in the one form that we compare and print.
