@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mn/mesh"
 )
 
 // decoder sets Go values from a TOML tree by their toml tags. Unlike a decoder
@@ -34,7 +36,7 @@ func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
 		}
 		known := slices.Sorted(maps.Keys(fields))
 		text := fmt.Sprintf("unknown key %q %s", key, tableName(path))
-		if near := nearest(key, known); near != "" {
+		if near := mesh.Nearest(key, known); near != "" {
 			text += fmt.Sprintf("; did you mean %q?", near)
 			d.wrong = append(d.wrong, join(path, near))
 		} else {

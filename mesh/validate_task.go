@@ -41,6 +41,7 @@ func (v *validator) oneTask(t *Task) {
 	v.absolute(t.Dir, "dir")
 	v.user(t.User)
 	v.env(t.Env)
+	v.variables(t)
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
 	v.resources(t.Resources)
 	v.restart(t.Restart, "restart")

@@ -75,6 +75,19 @@ func TestValidateFindsEachFault(t *testing.T) {
 				`task "web": env.MN_JOB: names beginning with MN_ are set by mn itself` + "\n" +
 				`task "web": env.ok: has a NUL byte in it`,
 		},
+		{
+			"unknown variables", func(j *Job) {
+				j.Tasks[0].Command = []string{"./web", "${MN_ALOC_ID}", "$${X} $X ${MN_NODE} ${HOME} ${A}", "${A"}
+				j.Tasks[0].Dir = "/srv/${a}"
+				j.Tasks[0].Env = map[string]string{"A": "${MN_FOOBAR}${MN_FOOBAR}"}
+			},
+			`task "web": command.1: unknown variable ${MN_ALOC_ID}; did you mean ${MN_ALLOC_ID}?` + "\n" +
+				`task "web": command.3: "${A" has no closing brace` + "\n" +
+				`task "web": dir: unknown variable ${a}; did you mean ${A}?` + "\n" +
+				`task "web": env.A: unknown variable ${MN_FOOBAR}; it is not in env, and known are MN_JOB, MN_TASK, ` +
+				`MN_ALLOC_ID, MN_ALLOC_INDEX, MN_NODE, MN_FENCE, MN_TASK_DIR, MN_ALLOC_DIR, HOME, LANG, LC_ALL, PATH, TZ; ` +
+				`$${ stands for ${`,
+		},
 		{"kill_grace", func(j *Job) { j.Tasks[0].KillGrace = Duration(2 * time.Hour) }, `task "web": kill_grace: must be at most 1h, not 2h`},
 		{"memory", func(j *Job) { j.Tasks[0].Resources.Memory = MiB }, `task "web": resources.memory: 1 MiB is less than the 4 MiB minimum`},
 		{

@@ -11,12 +11,6 @@ import (
 	"mn/mesh"
 )
 
-// valueMax bounds an expanded value: the kernel takes no longer one.
-const valueMax = 128 << 10
-
-// baseNames are what tasks may see of the agent's environment.
-var baseNames = []string{"HOME", "LANG", "LC_ALL", "PATH", "TZ"}
-
 // defaultPath is for agents that were started without a PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -26,7 +20,7 @@ func BaseEnv(environ []string) []string {
 	base := map[string]string{"PATH": defaultPath}
 	for _, v := range environ {
 		name, value, _ := strings.Cut(v, "=")
-		if slices.Contains(baseNames, name) && value != "" {
+		if slices.Contains(mesh.BaseVariables, name) && value != "" {
 			base[name] = value
 		}
 	}
@@ -94,14 +88,14 @@ func (c *Copy) environment(t *task) environment {
 		e.vars[name], e.plain[name] = value, false
 	}
 	for name, value := range map[string]string{
-		"MN_JOB":         string(c.alloc.Job),
-		"MN_TASK":        t.def.Name,
-		"MN_ALLOC_ID":    string(c.alloc.ID),
-		"MN_ALLOC_INDEX": strconv.Itoa(c.alloc.Index),
-		"MN_NODE":        c.facts.Name,
-		"MN_FENCE":       strconv.FormatUint(c.fence.Number(), 10),
-		"MN_TASK_DIR":    c.path(WorkDir(c.alloc.ID, t.def.Name)),
-		"MN_ALLOC_DIR":   c.path(SharedDir(c.alloc.ID)),
+		mesh.VarJob:        string(c.alloc.Job),
+		mesh.VarTask:       t.def.Name,
+		mesh.VarAllocID:    string(c.alloc.ID),
+		mesh.VarAllocIndex: strconv.Itoa(c.alloc.Index),
+		mesh.VarNode:       c.facts.Name,
+		mesh.VarFence:      strconv.FormatUint(c.fence.Number(), 10),
+		mesh.VarTaskDir:    c.path(WorkDir(c.alloc.ID, t.def.Name)),
+		mesh.VarAllocDir:   c.path(SharedDir(c.alloc.ID)),
 	} {
 		e.vars[name], e.plain[name] = value, true
 	}
@@ -144,37 +138,8 @@ func (e environment) value(name string, within []string) (string, error) {
 	return value, err
 }
 
-// expand replaces each ${NAME} in s. "$${" stands for "${"; any other "$" for
-// itself.
+// expand replaces each ${NAME} in s. Within are the variables whose values led
+// here.
 func (e environment) expand(s string, within []string) (string, error) {
-	var out strings.Builder
-	for {
-		before, rest, found := strings.Cut(s, "${")
-		if found && strings.HasSuffix(before, "$") {
-			out.WriteString(before + "{")
-			s = rest
-			continue
-		}
-		out.WriteString(before)
-		if !found {
-			break
-		}
-		name, after, closed := strings.Cut(rest, "}")
-		if !closed {
-			return "", fmt.Errorf("%q has no closing brace", "${"+rest)
-		}
-		value, err := e.value(name, within)
-		if err != nil {
-			return "", err
-		}
-		out.WriteString(value)
-		s = after
-		if out.Len() > valueMax {
-			break
-		}
-	}
-	if out.Len() > valueMax {
-		return "", fmt.Errorf("expands to more than %v", mesh.Bytes(valueMax))
-	}
-	return out.String(), nil
+	return mesh.Expand(s, func(name string) (string, error) { return e.value(name, within) })
 }

@@ -52,6 +52,11 @@ func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
 	if !slices.Equal(s.Command, command) || s.Dir != "/data/allocs/abc/shared/in" {
 		t.Errorf("got command %q in %q", s.Command, s.Dir)
 	}
+	for _, name := range mesh.OwnVariables {
+		if !slices.ContainsFunc(s.Env, func(v string) bool { return strings.HasPrefix(v, name+"=") }) {
+			t.Errorf("validation knows %s, and the task is not told it", name)
+		}
+	}
 }
 
 func TestEnvironmentRefusesWhatItCannotExpand(t *testing.T) {
@@ -117,7 +122,7 @@ func FuzzExpand(f *testing.F) {
 			done:  map[string]string{},
 		}
 		got, err := e.expand(s, nil)
-		if err == nil && len(got) > valueMax {
+		if err == nil && len(got) > mesh.ValueMax {
 			t.Errorf("expands to %d bytes", len(got))
 		}
 		if err == nil && !strings.Contains(s, "${") && got != s {

@@ -1,0 +1,105 @@
+package mesh
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The variables that a task is told what it is by. Nobody else may set a name
+// that begins with MN_.
+const (
+	VarJob        = "MN_JOB"
+	VarTask       = "MN_TASK"
+	VarAllocID    = "MN_ALLOC_ID"
+	VarAllocIndex = "MN_ALLOC_INDEX"
+	VarNode       = "MN_NODE"
+	VarFence      = "MN_FENCE"
+	VarTaskDir    = "MN_TASK_DIR"
+	VarAllocDir   = "MN_ALLOC_DIR"
+)
+
+var (
+	// OwnVariables are all that a task is told what it is by.
+	OwnVariables = []string{
+		VarJob, VarTask, VarAllocID, VarAllocIndex, VarNode, VarFence, VarTaskDir, VarAllocDir,
+	}
+	// BaseVariables are what tasks may see of the agent's environment.
+	BaseVariables = []string{"HOME", "LANG", "LC_ALL", "PATH", "TZ"}
+)
+
+// ValueMax bounds an expanded value: the kernel takes no longer one.
+const ValueMax = 128 << 10
+
+// Expand replaces each ${NAME} in s by its value. "$${" stands for "${"; any
+// other "$" for itself.
+func Expand(s string, value func(name string) (string, error)) (string, error) {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "${")
+		if found && strings.HasSuffix(before, "$") {
+			out.WriteString(before + "{")
+			s = rest
+			continue
+		}
+		out.WriteString(before)
+		if !found {
+			break
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", fmt.Errorf("%q has no closing brace", "${"+rest)
+		}
+		v, err := value(name)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString(v)
+		s = after
+		if out.Len() > ValueMax {
+			break
+		}
+	}
+	if out.Len() > ValueMax {
+		return "", fmt.Errorf("expands to more than %v", Bytes(ValueMax))
+	}
+	return out.String(), nil
+}
+
+// variables finds references that no node can expand, before one has to. What
+// depends on the node, such as whether it has a LANG, shows only there.
+func (v *validator) variables(t *Task) {
+	if len(t.Command) > argsMax || len(t.Env) > envMax {
+		return // told already, and not gone through
+	}
+	known := slices.Concat(OwnVariables, BaseVariables, slices.Sorted(maps.Keys(t.Env)))
+	for i, arg := range t.Command {
+		v.references(arg, known, "command", strconv.Itoa(i))
+	}
+	v.references(t.Dir, known, "dir")
+	for _, k := range slices.Sorted(maps.Keys(t.Env)) {
+		v.references(t.Env[k], known, "env", k)
+	}
+}
+
+func (v *validator) references(s string, known []string, keys ...string) {
+	var told []string
+	_, err := Expand(s, func(name string) (string, error) {
+		if slices.Contains(known, name) || slices.Contains(told, name) {
+			return "", nil
+		}
+		told = append(told, name)
+		if near := Nearest(name, known); near != "" {
+			v.fault("unknown variable ${%s}; did you mean ${%s}?", clip(name), near).at(keys...)
+		} else {
+			v.fault("unknown variable ${%s}; it is not in env, and known are %s; $${ stands for ${",
+				clip(name), strings.Join(slices.Concat(OwnVariables, BaseVariables), ", ")).at(keys...)
+		}
+		return "", nil
+	})
+	if err != nil && len(s) <= textMax {
+		v.fault("%s", clip(err.Error())).at(keys...)
+	}
+}
