@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // The kinds of PEM blocks.
@@ -108,7 +109,9 @@ func readPEM(path, kind string) ([]byte, error) {
 	return block.Bytes, nil
 }
 
+// exists takes a file that it may not look at for one that is there, lest it be
+// replaced. Below something that is no directory nothing can be.
 func exists(path string) bool {
 	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
 }
