@@ -49,7 +49,12 @@ var lives = map[string][]step{
 	},
 	"large":  {{status: mesh.JobFailed, text: "no node has room"}},
 	"raced":  {{status: mesh.JobPending}, {status: mesh.JobRunning, number: 2}},
-	"halted": {{status: mesh.JobPending}, {status: mesh.JobStopped}},
+	"halted": {{status: mesh.JobPending}, {status: mesh.JobStopped, number: 2}},
+	"brief": {
+		{status: mesh.JobRunning, copies: mesh.Running},
+		{status: mesh.JobPending, copies: mesh.Backoff},
+		{status: mesh.JobFailed, copies: mesh.Failed, code: 3},
+	},
 }
 
 func newFake() *fake { return &fake{changed: make(chan struct{})} }

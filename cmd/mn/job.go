@@ -28,8 +28,8 @@ the file differs from the last one. It is accepted once it is safe on the disks 
 two machines, if there are two. Other files of the folder do not travel with it: a
 task finds what its own machine has.
 
-With --wait, return when all copies of a service run, or when a batch job has
-ended, then with the exit code of its task.`,
+With --wait, return when all copies of a service have run for a second, or when a
+batch job has ended, then with the exit code of its task.`,
 		Example:           "  mn job run hello.toml\n  mn job run --wait train.toml && echo trained",
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -76,6 +77,9 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 }
+
+// errDone ends a watch that has seen what it waited for.
+var errDone = errors.New("done")
 
 // stopped returns when nothing of a job runs any more.
 func stopped(ts *testscript.TestScript, _ bool, args []string) {

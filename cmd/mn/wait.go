@@ -4,77 +4,146 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"mn/mesh"
 	"mn/mesh/api"
 )
 
-// errDone ends a watch that has seen what it waited for.
-var errDone = errors.New("done")
+// settleTime is how long all copies of a service must have gone on running before
+// it is said to run: a program that fails at once is seen running for an instant.
+const settleTime = time.Second
 
 // progress tells, step by step, what becomes of a job.
 type progress struct {
 	*command
 	version uint64
+	long    bool
 	told    map[string]string // the last state of each copy
 	reason  string            // last told
+	last    api.Job
 }
 
 // waitFor follows a submitted job until it runs, or until it has ended.
 func (c *command) waitFor(
 	ctx context.Context, client *api.Client, job *mesh.Job, done api.Submitted,
 ) error {
-	p := &progress{command: c, version: done.Version, told: map[string]string{}}
-	var last api.Job
-	var end error
-	err := client.WatchJob(ctx, done.ID, func(j api.Job) error {
-		last = j
-		over, failure := p.see(j, job.Type.Long())
-		if !over {
-			return nil
-		}
-		end = failure
-		return errDone
-	})
+	p := &progress{
+		command: c, version: done.Version, long: job.Type.Long(), told: map[string]string{},
+	}
+	inner, stop := context.WithCancel(ctx)
+	looks, gone := make(chan api.Job), make(chan struct{})
+	var broken error // why the watch ended; to be read when it is gone
+	go func() {
+		defer close(gone)
+		broken = client.WatchJob(inner, done.ID, func(j api.Job) error {
+			select {
+			case looks <- j:
+				return nil
+			case <-inner.Done():
+				return inner.Err()
+			}
+		})
+	}()
+	over, end := p.follow(looks, gone)
+	stop()
+	<-gone
 	switch {
-	case !errors.Is(err, errDone):
+	case !over:
 		if ctx.Err() != nil {
 			c.say("job %q goes on; mn job status %s shows it", done.ID, done.ID)
 		}
-		return err
+		return broken
 	case end != nil:
 		var code exitCode
 		if c.asJSON && errors.As(end, &code) {
-			return errors.Join(c.json(last, false), end)
+			return errors.Join(c.json(p.last, false), end)
 		}
 		return end
 	}
-	return c.result(last, func() {
-		c.printf("job %q is %s, version %d\n", last.ID, last.Status, last.Version)
+	return c.result(p.last, func() {
+		c.printf("job %q is %s, version %d\n", p.last.ID, p.last.Status, p.last.Version)
 	})
 }
 
-// see tells what is new, and says whether that is the end, and which.
-func (p *progress) see(j api.Job, long bool) (over bool, end error) {
+// follow looks at a job until it has come to its end, or the watch has. A
+// service is there when the same runs of its copies have lasted for settleTime.
+func (p *progress) follow(looks <-chan api.Job, gone <-chan struct{}) (over bool, end error) {
+	settle := time.NewTimer(settleTime)
+	settle.Stop()
+	defer settle.Stop()
+	var before []string
+	for {
+		select {
+		case j := <-looks:
+			p.last = j
+			if over, end := p.see(j); over {
+				return true, end
+			}
+			now := p.runs(j)
+			switch {
+			case now == nil:
+				settle.Stop()
+			case !slices.Equal(now, before):
+				settle.Reset(settleTime)
+			}
+			before = now
+		case <-settle.C:
+			return true, nil
+		case <-gone:
+			return false, nil
+		}
+	}
+}
+
+// runs names the runs of a service's tasks, so that a restart shows even if
+// nobody saw the task down; nil unless all of its copies run.
+func (p *progress) runs(j api.Job) []string {
+	if !p.long || j.Version != p.version || j.Status != mesh.JobRunning || j.Running < j.Count {
+		return nil
+	}
+	runs := []string{}
+	for _, a := range j.Allocations {
+		if a.Status != string(mesh.Running) {
+			continue
+		}
+		var started time.Time
+		if a.StartedAt != nil {
+			started = *a.StartedAt
+		}
+		runs = append(runs, fmt.Sprintf("%s/%s/%d/%d", a.ID, a.Task, a.Restarts, started.UnixNano()))
+	}
+	slices.Sort(runs)
+	return runs
+}
+
+// see tells what is new, and says whether that is the end, and which. That a
+// service runs is not: it has to last.
+func (p *progress) see(j api.Job) (over bool, end error) {
 	switch {
 	case j.Version < p.version:
 		return false, nil // the peer has not seen our version yet
+	case j.Version > p.version && j.Status == mesh.JobStopped:
+		return true, stoppedMeanwhile(j) // a stop is a version of its own
 	case j.Version > p.version:
 		return true, mesh.Faultf(mesh.Conflict, "version %d has replaced version %d of job %q",
 			j.Version, p.version, j.ID)
 	}
 	p.tell(j)
 	switch j.Status {
-	case mesh.JobRunning:
-		return long, nil
 	case mesh.JobCompleted:
 		return true, nil
 	case mesh.JobStopped:
-		return true, mesh.Faultf(mesh.Conflict, "job %q was stopped", j.ID)
+		return true, stoppedMeanwhile(j)
 	case mesh.JobFailed:
 		return true, p.failure(j)
 	}
 	return false, nil
+}
+
+func stoppedMeanwhile(j api.Job) error {
+	return mesh.Faultf(mesh.Conflict, "job %q was stopped", j.ID)
 }
 
 // failure is how a job ends that failed: with its task's exit code, if it has
