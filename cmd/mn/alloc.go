@@ -105,7 +105,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	if a.Degraded {
 		degraded = ", without a majority of voters"
 	}
-	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, a.Fence, degraded)
+	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, fence(a.Fence), degraded)
 	c.field("reserves", "%v cores, %v memory, %v disk",
 		a.Resources.CPU, a.Resources.Memory, a.Resources.Disk)
 	c.printf("\n")

@@ -95,9 +95,11 @@ func add(snap *api.Snapshot, job mesh.Job, now step) {
 	snap.View.Jobs = append(snap.View.Jobs, mesh.JobView{JobVersion: mesh.JobVersion{
 		Job: job, Number: max(now.number, 1), Hash: "0123456789abcdef", At: earlier(), By: "aaaa2222bbbb3333",
 	}})
-	snap.Outlooks = append(snap.Outlooks, api.Outlook{
-		Status: now.status, Text: now.text, Coordinator: "aaaa2222bbbb3333", Fence: fenced,
-	})
+	o := api.Outlook{Status: now.status, Text: now.text, Coordinator: "aaaa2222bbbb3333"}
+	if now.copies != "" {
+		o.Fence = fenced
+	}
+	snap.Outlooks = append(snap.Outlooks, o)
 	if now.copies == "" {
 		return
 	}

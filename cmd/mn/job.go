@@ -135,7 +135,7 @@ func (c *command) showJob(j api.Job) {
 		c.field("reason", "%s", j.Reason)
 	}
 	if j.Coordinator != "" {
-		c.field("coordinator", "%s, fence %s", j.Coordinator, j.Fence)
+		c.field("coordinator", "%s, fence %s", j.Coordinator, fence(j.Fence))
 	} else {
 		c.field("coordinator", "none known")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mn/crdt"
 	"mn/mesh"
 )
 
@@ -233,4 +234,12 @@ func number(n int) string {
 		return ""
 	}
 	return strconv.Itoa(n)
+}
+
+// fence is a fence as it is in JSON, or "-" for none.
+func fence(f string) string {
+	if f == (crdt.Fence{}).String() {
+		return "-"
+	}
+	return f
 }
