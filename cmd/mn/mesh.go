@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -129,6 +130,7 @@ func (c *command) readToken(file string) (string, error) {
 			return "", fmt.Errorf("open the token file: %w", err)
 		}
 		defer f.Close()
+		c.warnOfReaders(f)
 		in = f
 	}
 	b, err := io.ReadAll(io.LimitReader(in, tokenMax))
@@ -143,6 +145,17 @@ func (c *command) readToken(file string) (string, error) {
 	return token, nil
 }
 
+// warnOfReaders says that a token is no secret on this machine. It is not
+// refused: what could be read has been, and the token is still good.
+func (c *command) warnOfReaders(f *os.File) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o044 == 0 {
+		return
+	}
+	c.say("warning: others can read token file %q (mode %04o): make it with (umask 077; mn mesh token create > %s)",
+		f.Name(), info.Mode().Perm(), filepath.Base(f.Name()))
+}
+
 func (c *command) tokenCreate() *cobra.Command {
 	var (
 		ttl  string
@@ -154,7 +167,7 @@ func (c *command) tokenCreate() *cobra.Command {
 		Long: `Print a token with which machines may join until it expires or is used up. It
 carries the fingerprint of the mesh's CA, so that whoever joins knows the mesh before
 it says the secret. Only a hash of the secret is kept: it is not shown again.`,
-		Example: "  mn mesh token create --ttl 15m --uses 3 > token",
+		Example: "  (umask 077; mn mesh token create --ttl 15m --uses 3 > token)",
 		Args:    needs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := api.TokenRequest{Uses: uses}
