@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -26,11 +27,19 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 		for i := range s.View.Jobs {
 			plan, coordinator, fence := c.Outlook(&s.View.Jobs[i])
 			s.Outlooks = append(s.Outlooks, api.Outlook{
-				Status: plan.Status, Text: plan.Text, Coordinator: coordinator, Fence: fence,
+				Status: plan.Status, Text: outlook(plan), Coordinator: coordinator, Fence: fence,
 			})
 		}
 	})
 	return s, err
+}
+
+// outlook is a plan's status in words, with why its first copies fit nowhere.
+func outlook(plan reconcile.Plan) string {
+	if len(plan.Blocked) == 0 {
+		return plan.Text
+	}
+	return plan.Text + ": " + plan.Blocked[0].Choice.Summary()
 }
 
 // Changed is closed at the next change of the picture.
@@ -55,7 +64,7 @@ func (b *backend) submit(ctx context.Context, call core.Submit) (api.Submitted, 
 	out := api.Submitted{
 		ID: mesh.JobID(s.Version.Job.Name), Version: s.Version.Number, Hash: s.Version.Hash, Changed: !s.Unchanged,
 	}
-	if s.Copies == 1 && b.peersAdmitted(ctx) {
+	if s.Copies == 1 && !s.Unchanged && b.peersAdmitted(ctx) {
 		out.Warnings = append(out.Warnings,
 			"only this node has the change on its disk so far: no peer has confirmed it")
 	}
@@ -86,12 +95,6 @@ func planned(view *mesh.View, job mesh.Job) api.Plan {
 		}
 	}
 	plan := reconcile.Job(view, &next, nil, true)
-	for _, p := range plan.Place {
-		best := p.Choice.Candidates[0]
-		out.Place = append(out.Place, api.PlannedPlace{
-			Group: p.Alloc.Group, Index: p.Alloc.Index, Node: best.Name, NodeID: best.Node, Reason: p.Alloc.Reason,
-		})
-	}
 	stopped := map[mesh.AllocID]string{}
 	for _, s := range plan.Stop {
 		stopped[s.Alloc] = s.Reason
@@ -107,6 +110,15 @@ func planned(view *mesh.View, job mesh.Job) api.Plan {
 			out.Keep++
 		}
 	}
+	// What takes the place of a copy is placed once that has stopped.
+	view = without(view, stopped)
+	plan = reconcile.Job(view, &next, nil, true)
+	for _, p := range plan.Place {
+		best := p.Choice.Candidates[0]
+		out.Place = append(out.Place, api.PlannedPlace{
+			Group: p.Alloc.Group, Index: p.Alloc.Index, Node: best.Name, NodeID: best.Node, Reason: p.Alloc.Reason,
+		})
+	}
 	for _, bl := range plan.Blocked {
 		group, _ := job.Group(bl.Group)
 		out.Blocked = append(out.Blocked, api.PlannedBlock{
@@ -115,6 +127,23 @@ func planned(view *mesh.View, job mesh.Job) api.Plan {
 	}
 	out.Verdict = verdict(view, job, plan)
 	return out
+}
+
+// without is the view once some copies have stopped.
+func without(v *mesh.View, stopped map[mesh.AllocID]string) *mesh.View {
+	after := *v
+	after.Nodes, after.Allocs = slices.Clone(v.Nodes), slices.Clone(v.Allocs)
+	for i := range after.Allocs {
+		a := &after.Allocs[i]
+		if _, stops := stopped[a.ID]; !stops {
+			continue
+		}
+		if n := after.Node(a.Node); n != nil && !a.State().Final() {
+			n.Used = n.Used.Sub(a.Resources)
+		}
+		a.Want, a.Status = mesh.WantStop, &mesh.Status{Alloc: a.ID, Job: a.Job, Node: a.Node, State: mesh.Stopped}
+	}
+	return &after
 }
 
 // verdict says whether all copies fit now, or would on an empty mesh.
@@ -151,11 +180,15 @@ func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
 	if job == nil {
 		return api.Why{}, noJob(id)
 	}
-	out := api.Why{ID: id, Status: plan.Status, Text: plan.Text}
+	out := api.Why{ID: id, Status: plan.Status, Text: outlook(plan)}
 	for _, g := range job.Job.Groups() {
 		wg := api.WhyGroup{Group: g.Name, Count: g.Count, Strategy: job.Job.Strategy, Resources: g.Resources}
+		if wg.Strategy == "" {
+			wg.Strategy = mesh.Binpack
+		}
 		for _, a := range view.AllocsOf(id) {
-			if a.Group == g.Name && a.State() == mesh.Running {
+			if n := view.Node(a.Node); a.Group == g.Name && a.State() == mesh.Running &&
+				n != nil && n.Liveness == mesh.Alive {
 				wg.Running++
 			}
 		}

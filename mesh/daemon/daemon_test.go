@@ -151,7 +151,33 @@ func newMesh(t *testing.T, n int) []*agent {
 		a.start()
 		agents = append(agents, a)
 	}
+	for _, a := range agents {
+		a.waitPeers(n)
+	}
 	return agents
+}
+
+// waitPeers waits until a node sees n nodes alive, itself included.
+func (a *agent) waitPeers(n int) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
+	defer cancel()
+	all := errors.New("all are here")
+	err := a.client.WatchNodes(ctx, func(nodes []api.Node) error {
+		alive := 0
+		for _, node := range nodes {
+			if node.Status == mesh.Alive {
+				alive++
+			}
+		}
+		if alive == n {
+			return all
+		}
+		return nil
+	})
+	if !errors.Is(err, all) {
+		a.t.Fatalf("%s waits for %d nodes: %v", a.cfg.Name, n, err)
+	}
 }
 
 // waitJob watches a job until done, and returns it as it was then.
@@ -349,5 +375,71 @@ func TestChangedAddressIsToldToThePeers(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("the agent ended: %v", err)
+	}
+}
+
+func TestPlanOfANewVersionShowsWhatTakesThePlace(t *testing.T) {
+	a := newMesh(t, 1)[0]
+	a.run(loopJob("web", 2))
+	a.waitJob("web", running(2))
+	again, err := a.client.Run(t.Context(), loopJob("web", 2))
+	if err != nil || again.Changed || len(again.Warnings) != 0 {
+		t.Errorf("the same job again: %+v, %v, want no change and no warning", again, err)
+	}
+	next := loopJob("web", 3)
+	next.Tasks[0].Command = []string{"/bin/sleep", "999"}
+	plan, err := a.client.Plan(t.Context(), next)
+	if err != nil || len(plan.Stop) != 2 || len(plan.Place) != 3 || plan.Verdict != api.RunnableNow {
+		t.Errorf("plan of the next version: %+v, %v, want 2 stops and 3 places", plan, err)
+	}
+	next.Tasks[0].Resources.CPU = 1000 * mesh.Core
+	plan, err = a.client.Plan(t.Context(), next)
+	if err != nil || plan.Verdict != api.NotRunnable || len(plan.Blocked) != 1 {
+		t.Errorf("plan of a version that fits nowhere: %+v, %v", plan, err)
+	}
+}
+
+func TestFollowedLogsOfANodeThatIsBackAreNotRepeated(t *testing.T) {
+	agents := newMesh(t, 2)
+	job := loopJob("web", 2)
+	job.Tasks[0].Command = []string{"/bin/sh", "-c", "echo one of $MN_ALLOC_INDEX; exec sleep 1000"}
+	agents[0].run(job)
+	agents[0].waitJob("web", running(2))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	lines := make(chan api.LogLine, 64)
+	followed := make(chan error, 1)
+	go func() {
+		followed <- agents[0].client.Logs(ctx, api.LogsRequest{Job: "web", Tail: -1, Follow: true},
+			func(l api.LogLine) error { lines <- l; return nil })
+	}()
+	next := func() api.LogLine {
+		select {
+		case l := <-lines:
+			return l
+		case <-ctx.Done():
+			t.Fatal("no line came")
+			return api.LogLine{}
+		}
+	}
+	seen := map[string]int{}
+	for len(seen) < 2 {
+		seen[next().Line]++
+	}
+	agents[1].stop()
+	if l := next(); l.Stream != "mn" || l.Node != "n2" {
+		t.Errorf("when the node is gone: %+v, want a notice", l)
+	}
+	agents[1].start()
+	agents[0].waitPeers(2)
+	other := loopJob("other", 1) // something to wait for, that is later than the node's return
+	agents[0].run(other)
+	agents[0].waitJob("other", running(1))
+	cancel()
+	<-followed
+	for len(lines) > 0 {
+		if l := <-lines; l.Stream != "mn" {
+			t.Errorf("a line came again: %+v", l)
+		}
 	}
 }

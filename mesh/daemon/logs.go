@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"mn/mesh"
 	"mn/mesh/api"
@@ -35,9 +37,16 @@ func (b *backend) Logs(ctx context.Context, r api.LogsRequest, send func(api.Log
 	if r.Task != "" && !hasTask(view, r) {
 		return mesh.Faultf(mesh.NotFound, "job %q has no task %q", r.Job, r.Task).Hint("mn job status %s", r.Job)
 	}
+	is := func(a mesh.AllocView) bool { return a.ID == r.Alloc }
+	if r.Alloc != "" && !slices.ContainsFunc(view.AllocsOf(r.Job), is) {
+		return mesh.Faultf(mesh.NotFound, "job %q has no allocation %q", r.Job, r.Alloc).Hint("mn job status %s", r.Job)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := &logMerge{b: b, r: r, lines: make(chan api.LogLine, logQueue), reading: map[string]bool{}}
+	l := &logMerge{
+		b: b, r: r, lines: make(chan api.LogLine, logQueue),
+		tasks: map[string]bool{}, remotes: map[mesh.NodeID]*remote{},
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -105,8 +114,25 @@ type logMerge struct {
 	b       *backend
 	r       api.LogsRequest
 	lines   chan api.LogLine
-	reading map[string]bool // what has a reader: a task here, or another node
+	tasks   map[string]bool // of this node, that have a reader
+	remotes map[mesh.NodeID]*remote
+	later   bool // what appears now began after we did: all of it is new
 	wg      sync.WaitGroup
+}
+
+// remote is the reading of another node's lines.
+type remote struct {
+	done chan struct{} // closed when it has ended
+	told atomic.Bool   // the caller knows that the node's lines stop
+}
+
+func (r *remote) ended() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // run reads what there is; if it follows, also what comes, until ctx ends.
@@ -118,6 +144,7 @@ func (l *logMerge) run(ctx context.Context, view *mesh.View) {
 		if !l.r.Follow {
 			return
 		}
+		l.later = true
 		select {
 		case <-ctx.Done():
 			return
@@ -149,22 +176,23 @@ func (l *logMerge) start(ctx context.Context, view *mesh.View) {
 	}
 }
 
-// once says whether key has no reader yet, and notes that it has one now.
-func (l *logMerge) once(key string) bool {
-	if l.reading[key] || len(l.reading) >= logReadersMax {
-		return false
+// tail is how many lines of what appears now are wanted.
+func (l *logMerge) tail() int {
+	if l.later {
+		return -1
 	}
-	l.reading[key] = true
-	return true
+	return l.r.Tail
 }
 
 // startLocal reads the log of a task on this node.
 func (l *logMerge) startLocal(ctx context.Context, a *mesh.AllocView, task string) {
-	if !l.once(string(a.ID) + "/" + task) {
+	key := string(a.ID) + "/" + task
+	if l.tasks[key] || len(l.tasks) >= logReadersMax {
 		return
 	}
+	l.tasks[key] = true
 	dir := filepath.Join(l.b.allocs(), runner.LogDir(a.ID, task))
-	q := logs.Query{Tail: l.r.Tail, Follow: l.r.Follow}
+	q := logs.Query{Tail: l.tail(), Follow: l.r.Follow}
 	if q.Follow {
 		q.Done = l.b.ended(ctx, a.ID)
 	}
@@ -181,32 +209,50 @@ func (l *logMerge) startLocal(ctx context.Context, a *mesh.AllocView, task strin
 	})
 }
 
-// startRemote asks another node for its lines.
+// startRemote asks another node for its lines, and asks again when it is back
+// after it was lost: then only for what it writes from now on, for the caller
+// has what came before.
 func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.NodeID) {
+	old := l.remotes[id]
 	n := view.Node(id)
 	if n == nil || n.Liveness != mesh.Alive {
-		if l.once("lost/" + string(id)) {
-			_ = l.put(ctx, api.LogLine{
-				Node: nodeLabel(view, id), NodeID: id, Stream: logs.Notice,
-				Line: "this node is out of sight; its lines cannot be read now",
-			})
+		if old == nil {
+			old = &remote{done: make(chan struct{})}
+			close(old.done)
+			l.remotes[id] = old
 		}
-		delete(l.reading, "node/"+string(id)) // it may come back
+		l.lost(ctx, old, nodeLabel(view, id), id)
 		return
 	}
-	if !l.once("node/" + string(id)) {
+	if old != nil && !old.ended() {
 		return
 	}
 	r := l.r
-	r.Local = true
+	r.Local, r.Tail = true, l.tail()
+	if old != nil {
+		r.Tail = 0
+	}
+	now := &remote{done: make(chan struct{})}
+	l.remotes[id] = now
 	l.wg.Go(func() {
+		defer close(now.done)
 		client := l.b.peerClient(n)
 		defer client.Close() //nolint:errcheck // only idle connections
 		err := client.Logs(ctx, r, func(line api.LogLine) error { return l.put(ctx, line) })
 		if err != nil && ctx.Err() == nil {
-			_ = l.put(ctx, api.LogLine{Node: n.Name, NodeID: id, Stream: logs.Notice, Line: err.Error()})
+			l.lost(ctx, now, n.Name, id)
 		}
 	})
+}
+
+// lost tells the caller, once, that a node's lines stop here.
+func (l *logMerge) lost(ctx context.Context, r *remote, name string, id mesh.NodeID) {
+	if r.told.Swap(true) {
+		return
+	}
+	_ = l.put(ctx, api.LogLine{
+		Node: name, NodeID: id, Stream: logs.Notice, Line: "this node does not answer: its lines cannot be read now",
+	}) // the caller has gone, or hears of it
 }
 
 func (l *logMerge) put(ctx context.Context, line api.LogLine) error {
