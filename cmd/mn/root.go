@@ -55,7 +55,26 @@ of them takes any command.`,
 	root.AddCommand(c.jobCommand(), c.nodeCommand(), c.allocCommand(), c.logsCommand(),
 		c.whyCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(), c.versionCommand(),
 		c.debugCommand())
+	refuseUnknownHelp(root)
 	return root
+}
+
+// refuseUnknownHelp has help on a command that does not exist fail as that
+// command does: the library's own answers with the usage, as if all were well.
+func refuseUnknownHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		panic("the library has no help command: " + err.Error())
+	}
+	help.Example = "  mn help job run"
+	help.Args = func(_ *cobra.Command, args []string) error {
+		about, rest, err := root.Find(args)
+		if err != nil {
+			return err
+		}
+		return noSuchCommand(about, rest)
+	}
 }
 
 // group is a command that only has commands below it.
