@@ -13,7 +13,8 @@ import (
 const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
-	tryAtOnce  = 8           // targets at the same time
+	tryAtOnce  = 8           // tries at the same time, of both kinds
+	askAtOnce  = 3           // of these: at hints, so that they never wait for dead addresses, nor the reverse
 	beaconRest = time.Second // between two tries that beacons ask for
 	bookPeriod = time.Second // between two writes of the address book
 )
@@ -24,6 +25,11 @@ const seedTarget mesh.NodeID = ""
 // rejoiner tries, for as long as it runs, to reach every admitted peer that is
 // not alive: at the addresses in the book, where a beacon or gossip has put it,
 // and through the seeds. One peer that answers brings all that it knows.
+//
+// A try goes through all addresses of a target, and each that is dead takes
+// seconds. A fresh hint is the best of them, so it gets a try of its own, beside
+// the one that may be under way. That one ends once the peer is here, and not
+// before: a hint can be stale, and the book right.
 type rejoiner struct {
 	m    *Membership
 	wake chan struct{}
@@ -31,16 +37,29 @@ type rejoiner struct {
 	mu      sync.Mutex
 	targets map[mesh.NodeID]*target
 	claims  map[mesh.NodeID]string
+	trying  int // tries that go through all addresses
+	asking  int // tries of a fresh hint
 	tries   int64
 }
 
 // target is a peer that is to be reached.
 type target struct {
-	hint    string // the address that it was last heard of at
 	backoff time.Duration
 	at      time.Time // of the next try
-	triedAt time.Time
 	busy    bool
+
+	hint    string // the address that it was last heard of at
+	fresh   bool   // the hint waits for a try of its own
+	asking  bool   // a hint has one
+	askedAt time.Time
+}
+
+func (t *target) idle() bool { return !t.busy && !t.asking }
+
+// attempt is a try of a target: only at the hint, if there is one.
+type attempt struct {
+	id   mesh.NodeID
+	hint string
 }
 
 func newRejoiner(m *Membership) *rejoiner {
@@ -73,13 +92,17 @@ func (r *rejoiner) heard(id mesh.NodeID, addr string) {
 	r.mu.Lock()
 	t := r.targets[id]
 	if t == nil {
-		t = r.add(id, now)
+		t = r.add(id, now.Add(firstRetry))
 	}
-	if t == nil || t.hint == addr && now.Sub(t.triedAt) < beaconRest {
+	if t == nil || t.hint == addr && (t.fresh || t.asking || now.Sub(t.askedAt) < beaconRest) {
 		r.mu.Unlock()
 		return
 	}
-	t.hint, t.at, t.backoff = addr, now, 0
+	t.hint, t.fresh, t.backoff = addr, true, 0
+	// It is about: if not there, then perhaps at another of its addresses.
+	if soon := now.Add(firstRetry); t.at.After(soon) {
+		t.at = soon
+	}
 	r.mu.Unlock()
 	r.kick()
 }
@@ -93,10 +116,10 @@ func (r *rejoiner) changed(id mesh.NodeID, s mesh.Liveness) {
 		if t := r.add(id, time.Now().Add(firstRetry)); t != nil {
 			t.backoff = 0
 			if claimed {
-				t.hint, t.at = claim, time.Now()
+				t.hint, t.fresh = claim, true
 			}
 		}
-	} else if t := r.targets[id]; t != nil && !t.busy {
+	} else if t := r.targets[id]; t != nil && t.idle() {
 		delete(r.targets, id)
 	}
 	r.mu.Unlock()
@@ -146,20 +169,11 @@ func (r *rejoiner) wanted(id mesh.NodeID) bool {
 func (r *rejoiner) run() {
 	var tries sync.WaitGroup
 	defer tries.Wait()
-	slots := make(chan struct{}, tryAtOnce)
 	flushed := time.Now()
 	for {
 		r.refresh(time.Now())
-		for _, id := range r.due(time.Now()) {
-			select {
-			case slots <- struct{}{}:
-			case <-r.m.ctx.Done():
-				return
-			}
-			tries.Go(func() {
-				r.try(id)
-				<-slots
-			})
+		for _, a := range r.due(time.Now()) {
+			tries.Go(func() { r.try(a) })
 		}
 		wait := r.wait(time.Now())
 		if rest := time.Since(flushed); rest >= bookPeriod {
@@ -208,7 +222,7 @@ func (r *rejoiner) refresh(now time.Time) {
 	for id, t := range r.targets {
 		// A beacon's target may be a peer that we have not heard of otherwise.
 		hinted := t.hint != "" && id != seedTarget && r.m.state(id) != mesh.Alive && r.m.conf.Admitted(id)
-		if !wanted[id] && !hinted && !t.busy {
+		if !wanted[id] && !hinted && t.idle() {
 			delete(r.targets, id)
 		}
 	}
@@ -219,25 +233,35 @@ func (r *rejoiner) alone() bool {
 	return !slices.ContainsFunc(r.m.Members(), func(m Member) bool { return m.State == mesh.Alive })
 }
 
-// due takes the targets whose time has come.
-func (r *rejoiner) due(now time.Time) []mesh.NodeID {
+// due takes the tries whose time has come, as far as there is room for them:
+// what is left over comes when one of those under way has ended.
+func (r *rejoiner) due(now time.Time) []attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var ids []mesh.NodeID
+	var list []attempt
 	for id, t := range r.targets {
-		if !t.busy && !t.at.After(now) {
+		if t.fresh && !t.asking && r.asking < askAtOnce {
+			t.fresh, t.asking = false, true
+			r.asking++
+			list = append(list, attempt{id, t.hint})
+		}
+		if !t.busy && !t.at.After(now) && r.trying < tryAtOnce-askAtOnce {
 			t.busy = true
-			ids = append(ids, id)
+			r.trying++
+			list = append(list, attempt{id: id})
 		}
 	}
-	return ids
+	return list
 }
 
-// wait is how long nothing will be due.
+// wait is how long nothing will be due, unless a hint comes or a try ends.
 func (r *rejoiner) wait(now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wait := lastRetry
+	if r.trying >= tryAtOnce-askAtOnce {
+		return wait
+	}
 	for _, t := range r.targets {
 		if !t.busy {
 			wait = min(wait, t.at.Sub(now))
@@ -246,46 +270,73 @@ func (r *rejoiner) wait(now time.Time) time.Duration {
 	return max(wait, 0)
 }
 
-// try asks a target, at each of its addresses, to exchange all it knows.
-func (r *rejoiner) try(id mesh.NodeID) {
-	if id == seedTarget || r.m.state(id) != mesh.Alive {
-		if addrs := r.addresses(id); len(addrs) > 0 {
-			if _, err := r.m.serf.Memberlist().Join(addrs); err != nil {
-				r.m.conf.Log.Debug("peer not reached", "peer", id, "addrs", addrs, "why", err)
-			}
+func (r *rejoiner) try(a attempt) {
+	switch {
+	case a.hint != "":
+		r.reach(a.id, []string{a.hint})
+	case a.id == seedTarget:
+		if _, err := r.m.serf.Memberlist().Join(r.m.conf.Seeds); err != nil {
+			r.m.conf.Log.Debug("no seed reached", "addrs", r.m.conf.Seeds, "why", err)
 		}
+	default:
+		r.reach(a.id, r.addresses(a.id))
 	}
-	now := time.Now()
-	r.mu.Lock()
-	r.tries++
-	if t := r.targets[id]; t != nil {
-		t.busy, t.triedAt = false, now
-		t.backoff = min(max(2*t.backoff, firstRetry), lastRetry)
-		// A quarter more or less, so that a mesh does not try in step.
-		t.at = now.Add(t.backoff*3/4 + rand.N(t.backoff/2))
-	}
-	r.mu.Unlock()
+	r.ended(a, time.Now())
 	r.kick()
 }
 
-// addresses is where to try a target, as memberlist reads it: with the id in
-// front, so that nobody else is mistaken for it.
-func (r *rejoiner) addresses(id mesh.NodeID) []string {
-	if id == seedTarget {
-		return r.m.conf.Seeds
+// reach asks a peer, at one address after the other, to exchange all it knows,
+// until it answers or is here by other means.
+func (r *rejoiner) reach(id mesh.NodeID, addrs []string) {
+	for _, addr := range addrs {
+		if r.m.state(id) == mesh.Alive || r.m.ctx.Err() != nil {
+			return
+		}
+		// As memberlist reads it: with the id in front, so that nobody else is
+		// mistaken for it.
+		_, err := r.m.serf.Memberlist().Join([]string{string(id) + "/" + addr})
+		if err == nil {
+			return
+		}
+		r.m.conf.Log.Debug("peer not reached", "peer", id, "addr", addr, "why", err)
 	}
+}
+
+// ended notes the end of a try, and puts off the next one of its kind.
+func (r *rejoiner) ended(a attempt, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tries++
+	t := r.targets[a.id] // it is there: only idle ones are forgotten
+	if a.hint != "" {
+		r.asking--
+		t.asking, t.askedAt = false, now
+		return
+	}
+	r.trying--
+	t.busy = false
+	t.backoff = min(max(2*t.backoff, firstRetry), lastRetry)
+	// A quarter more or less, so that a mesh does not try in step.
+	t.at = now.Add(t.backoff*3/4 + rand.N(t.backoff/2))
+}
+
+// addresses is where to try a peer, best first. A hint that is being asked for
+// needs no second try.
+func (r *rejoiner) addresses(id mesh.NodeID) []string {
 	r.mu.Lock()
 	var hint string
+	var asking bool
 	if t := r.targets[id]; t != nil {
-		hint = t.hint
+		hint, asking = t.hint, t.asking
 	}
 	r.mu.Unlock()
 	addrs := r.m.conf.Book.Addresses(id)
-	if hint != "" && !slices.Contains(addrs, hint) {
-		addrs = slices.Insert(addrs, 0, hint)
+	if hint == "" {
+		return addrs
 	}
-	for i, a := range addrs {
-		addrs[i] = string(id) + "/" + a
+	addrs = slices.DeleteFunc(addrs, func(a string) bool { return a == hint })
+	if !asking {
+		addrs = slices.Insert(addrs, 0, hint)
 	}
 	return addrs
 }
