@@ -210,14 +210,21 @@ func (d *daemon) admit(ctx context.Context, ca *identity.Authority, body []byte)
 // recertify signs a member's key again.
 func (d *daemon) recertify(ctx context.Context, ca *identity.Authority, from mesh.NodeID) ([]byte, error) {
 	var members []mesh.Member
-	if err := d.loop.look(ctx, func(c *core.Core) { members = c.Members() }); err != nil {
+	role := mesh.Worker
+	err := d.loop.look(ctx, func(c *core.Core) {
+		members = c.Members()
+		if n := c.View().Node(from); n != nil && n.Known {
+			role = n.Role
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	i := slices.IndexFunc(members, func(m mesh.Member) bool { return m.ID == from })
 	if i < 0 {
 		return nil, mesh.Faultf(mesh.Denied, "node %s is no member", from.Short())
 	}
-	return ca.Sign(members[i].Key, d.self.Role, time.Now())
+	return ca.Sign(members[i].Key, role, time.Now())
 }
 
 // renewCertificate asks for a new certificate when it is time.

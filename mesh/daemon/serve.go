@@ -63,6 +63,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
+	d.log.Info("the agent stops; its tasks run on")
 	return nil
 }
 
