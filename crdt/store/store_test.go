@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -300,5 +301,14 @@ func TestMaintainAndStats(t *testing.T) {
 	}
 	if st := s.Stats(); st.Commits != 2 || st.Staged != 1 || st.Refused != 0 {
 		t.Errorf("got %+v", st)
+	}
+}
+
+// A process that is killed loses nothing that it has written, synced or not; a
+// machine that loses its power does. What no test here can cut is checked by
+// its setting.
+func TestCommitsAreSynced(t *testing.T) {
+	if o := settings(t.TempDir(), slog.New(slog.DiscardHandler)); !o.SyncWrites {
+		t.Error("commits are not synced to the disk")
 	}
 }

@@ -271,3 +271,14 @@ func tombstones(c *Core) int {
 	}
 	return c.replica.Len() - live
 }
+
+func TestWriteThatNoPeerConfirmsIsAnsweredAllTheSame(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	l.cut = func(a, b mesh.NodeID) bool { return true } // and gossip has not noticed
+	from := l.now
+	r := l.ask(l.nodes[0], Submit{Job: service("web", 1)})
+	if got := r.Value.(Submitted).Copies; got != 1 || l.now-from < ackTimeout {
+		t.Errorf("after %v the submit is said to be on %d disks, want 1 after %v", l.now-from, got, ackTimeout)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,15 +187,24 @@ func (a *agent) waitJob(id mesh.JobID, done func(api.Job) bool) api.Job {
 	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
 	defer cancel()
 	var last api.Job
-	found := fmt.Errorf("found")
-	err := a.client.WatchJob(ctx, id, func(j api.Job) error {
+	found := errors.New("found")
+	err := a.client.WatchJobs(ctx, func(jobs []api.JobRow) error { // it may be on its way here
+		if slices.ContainsFunc(jobs, func(j api.JobRow) bool { return j.ID == id }) {
+			return found
+		}
+		return nil
+	})
+	if !errors.Is(err, found) {
+		a.t.Fatalf("job %s on %s: %v", id, a.cfg.Name, err)
+	}
+	err = a.client.WatchJob(ctx, id, func(j api.Job) error {
 		last = j
 		if done(j) {
 			return found
 		}
 		return nil
 	})
-	if err != found {
+	if !errors.Is(err, found) {
 		a.t.Fatalf("job %s on %s: %v; last %+v", id, a.cfg.Name, err, last)
 	}
 	return last
@@ -232,11 +242,18 @@ func TestEveryPeerGivesTheSameAnswer(t *testing.T) {
 		}
 	}
 	lines := map[string]bool{}
-	err := agents[2].client.Logs(t.Context(), api.LogsRequest{Job: "web", Tail: -1}, func(l api.LogLine) error {
+	all := errors.New("a line of each copy")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	follow := api.LogsRequest{Job: "web", Tail: -1, Follow: true}
+	err := agents[2].client.Logs(ctx, follow, func(l api.LogLine) error {
 		lines[fmt.Sprint(l.Index, l.Stream, l.Line)] = true
+		if len(lines) == 6 {
+			return all
+		}
 		return nil
 	})
-	if err != nil || len(lines) != 6 {
+	if !errors.Is(err, all) {
 		t.Errorf("logs of all copies: %v, %v", lines, err)
 	}
 }
