@@ -37,7 +37,6 @@ const (
 	// MajorityChanged: the voters in sight are a majority no more, or again.
 	MajorityChanged EventKind = "majority_changed"
 	JobSubmitted    EventKind = "job_submitted"
-	JobConflict     EventKind = "job_conflict"
 	AllocPlaced     EventKind = "alloc_placed"
 	AllocRefused    EventKind = "alloc_refused"
 	AllocBlocked    EventKind = "alloc_blocked"

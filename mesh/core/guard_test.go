@@ -188,7 +188,7 @@ func TestReleaseTakesNoRoomFromACopyThatStillStops(t *testing.T) {
 	if s := h.core.View().Allocs[0].State(); s != mesh.Stopping {
 		t.Fatalf("the copy is %v, want it stopping", s)
 	}
-	h.core.release(h.self.ID, &Release{Alloc: a.ID, Fence: a.Fence})
+	h.core.release(h.self.ID, &Release{Job: a.Job, Alloc: a.ID, Fence: a.Fence})
 	if used := h.core.ledger.Used(l.now); used.CPU != 8*mesh.Core {
 		t.Errorf("%v is held while the copy still runs", used)
 	}
@@ -368,5 +368,26 @@ func TestNothingIsLeftOfACopyThatEndsAfterItsDecisionIsForgotten(t *testing.T) {
 		if s, left := h.core.records.statuses[o.Alloc][h.self.ID]; left {
 			t.Errorf("a status %q is left of a copy that nobody has decided about", s.State)
 		}
+	}
+}
+
+func TestLateReleaseLeavesWhatALaterCoordinatorReserved(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(5 * time.Second)
+	c := l.nodes[0].core
+	a := mesh.Alloc{ID: "a", Job: "web", Node: c.self, Resources: mesh.Resources{CPU: mesh.Core}}
+	old, now := crdt.Fence{Epoch: 1, Ballot: 7}, crdt.Fence{Epoch: 1, Ballot: 8}
+	for _, fence := range []crdt.Fence{old, now} {
+		if err := c.ledger.Reserve(fence, a, l.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.release(c.self, &Release{Job: "web", Alloc: "a", Fence: old})
+	if used := c.ledger.Used(l.now); used != a.Resources {
+		t.Errorf("%v is held after a late release, want %v", used, a.Resources)
+	}
+	c.release(c.self, &Release{Job: "web", Alloc: "a", Fence: now})
+	if used := c.ledger.Used(l.now); used != (mesh.Resources{}) {
+		t.Errorf("%v is held after the release, want nothing", used)
 	}
 }

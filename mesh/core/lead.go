@@ -187,7 +187,7 @@ func (c *Core) leadDue() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.lead.placing)) {
 		if p := c.lead.placing[id]; p.deadline <= c.now.Boot {
-			c.send(p.alloc.Node, Message{Release: &Release{Alloc: id, Fence: p.alloc.Fence}})
+			c.send(p.alloc.Node, Message{Release: &Release{Job: p.alloc.Job, Alloc: id, Fence: p.alloc.Fence}})
 			c.refused(id, "no answer in "+reserveTimeout.String())
 		}
 	}
@@ -322,7 +322,7 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 	c.view = nil
 	fence, granted, ok := c.right(mesh.SlotOf(p.alloc.Job))
 	if !ok || granted != (p.alloc.Fence.Epoch > 0) || granted && fence != p.alloc.Fence {
-		c.send(from, Message{Release: &Release{Alloc: r.Alloc, Fence: p.alloc.Fence}})
+		c.send(from, Message{Release: &Release{Job: p.alloc.Job, Alloc: r.Alloc, Fence: p.alloc.Fence}})
 		c.lead.dirty[p.alloc.Job] = true
 		return
 	}

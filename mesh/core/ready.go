@@ -70,6 +70,7 @@ type Reserved struct {
 
 // Release gives a reservation back that will not become a decision.
 type Release struct {
+	Job   mesh.JobID   `json:"job"`
 	Alloc mesh.AllocID `json:"alloc"`
 	Fence crdt.Fence   `json:"fence"`
 }

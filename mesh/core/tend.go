@@ -304,8 +304,12 @@ func (c *Core) ahead(f crdt.Fence) bool {
 }
 
 // release gives up a reservation that did not become a decision. A copy that
-// runs needs its room until it has ended, whatever is wanted of it.
+// runs needs its room until it has ended, whatever is wanted of it, and what a
+// later coordinator has reserved is not its predecessor's to give up.
 func (c *Core) release(_ mesh.NodeID, r *Release) {
+	if r.Fence.Compare(c.ledger.Fence(r.Job, r.Fence.Epoch > 0)) < 0 {
+		return
+	}
 	a, ok := c.records.effective(r.Alloc)
 	if ok && a.Node == c.self && a.Want == mesh.WantRun || c.tend.copies[r.Alloc] != nil {
 		return
