@@ -140,7 +140,7 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 		return "it is in sight"
 	case !r.Mode.Moves():
 		return "the job's work never moves"
-	case r.Partition() == mesh.Keep && n.Liveness != mesh.Left:
+	case r.Partition() == mesh.Keep:
 		return "nobody knows that it is dead"
 	case r.Partition() == mesh.Majority && min(n.LostFor, o.Unrenewed) < r.TaskLease()+mesh.DefaultKillGrace:
 		return "its lease may not have run out"

@@ -50,7 +50,9 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 	case mesh.Majority:
 		return p.fateMajority(a, n)
 	case mesh.Keep:
-		if n != nil && n.Liveness != mesh.Left {
+		// A goodbye is gossip, and tasks outlive their agent. A node that means to
+		// leave stops its copies first, and says so in their statuses.
+		if n != nil {
 			return p.awaits(n, `on_partition = "keep" waits until it is known to be dead`)
 		}
 	case mesh.Eager:
