@@ -120,8 +120,8 @@ func (c *checker) neverTwo() error {
 				return fmt.Errorf("places %s[%d] while %s may live: %s", o.Group, o.Index, o.ID, why)
 			}
 		}
-		if !c.p.Granted && c.job.Job.Recovery.Partition() == mesh.Majority {
-			return fmt.Errorf("places a copy of a majority job without a majority")
+		if partition := c.job.Job.Recovery.Partition(); !c.p.Granted && partition != mesh.Eager {
+			return fmt.Errorf("places a copy of a %s job without a majority", partition)
 		}
 	}
 	return nil

@@ -196,12 +196,12 @@ func (p *planner) fill(s *seat) {
 
 // mayReplace says whether the partition that we are in allows us to put a copy
 // in the place of one that runs.
-func (p *planner) mayReplace() bool { return p.granted || p.partition != mesh.Majority }
+func (p *planner) mayReplace() bool { return p.granted || p.partition == mesh.Eager }
 
 // place proposes a copy for a seat, if our right to decide goes so far and a
 // node has room.
 func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid map[mesh.NodeID]string) {
-	if why := p.barred(s); why != "" {
+	if why := p.barred(); why != "" {
 		p.wait(s, why)
 		return
 	}
@@ -230,13 +230,12 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 	p.take(choice.Candidates[0].Node, a)
 }
 
-// barred is why we may not place a copy for a seat without voters behind us.
-func (p *planner) barred(s *seat) string {
-	switch {
-	case p.granted || p.partition == mesh.Eager:
+// barred is why we may not place a copy without voters behind us: the other side
+// of a split may have placed one that we cannot know of, also where every copy
+// that we know is dead.
+func (p *planner) barred() string {
+	if p.granted || p.partition == mesh.Eager {
 		return ""
-	case p.partition == mesh.Keep && len(s.copies) > 0:
-		return "" // each of them is known to be dead, or it would bar another
 	}
 	return `on_partition = "` + string(p.partition) + `" waits for a majority of the voters`
 }
