@@ -2,6 +2,7 @@ package lease
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -96,4 +97,15 @@ func (p *Party) wakeFor(c *claim) time.Duration {
 		wake = min(wake, c.dropped+p.cfg.Yield)
 	}
 	return wake
+}
+
+// Holdings yields the slots that this node holds at now, each with its fence.
+func (p *Party) Holdings(now time.Duration) iter.Seq2[mesh.Slot, crdt.Fence] {
+	return func(yield func(mesh.Slot, crdt.Fence) bool) {
+		for slot, c := range p.claimed() {
+			if c.valid(max(now, p.now)) && !yield(slot, c.held) {
+				return
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"iter"
 	"math/bits"
 	"slices"
 	"time"
@@ -62,9 +63,14 @@ type claim struct {
 	holds     time.Duration            // until then
 }
 
+// idle says whether there is nothing to do about a claim, whatever the time.
+func (c *claim) idle() bool { return !c.wanted && c.held.IsZero() && c.try.ballot == 0 }
+
 // bidder is this node as one that bids for slots and holds them.
 type bidder struct {
 	claims  [mesh.Slots]claim
+	active  SlotSet // all claims that are not idle, and perhaps some that are
+	wanted  SlotSet
 	sent    time.Duration // the newest renewal
 	pending bool          // not yet granted by a quorum
 	renewAt time.Duration
@@ -80,14 +86,16 @@ func newBidder(now time.Duration) bidder {
 }
 
 func (p *Party) onBid(wanted SlotSet) {
-	for i := range p.bidder.claims {
-		c := &p.bidder.claims[i]
-		want := wanted.Has(mesh.Slot(i))
-		if c.wanted && !want {
-			c.dropped = p.now
-		}
-		c.wanted = want
+	b := &p.bidder
+	for slot := range wanted.Without(b.wanted).All() {
+		b.claims[slot].wanted = true
+		b.active.Add(slot)
 	}
+	for slot := range b.wanted.Without(wanted).All() {
+		c := &b.claims[slot]
+		c.wanted, c.dropped = false, p.now
+	}
+	b.wanted = wanted
 }
 
 // bid does what is due for leases, at most once a slot.
@@ -103,11 +111,15 @@ func (p *Party) bid() {
 	p.inquire()
 }
 
-// claimed yields every slot with its claim.
-func (p *Party) claimed() func(yield func(mesh.Slot, *claim) bool) {
+// claimed yields every slot that this node wants, holds or bids for, with its
+// claim. In a mesh of many nodes these are few of all.
+func (p *Party) claimed() iter.Seq2[mesh.Slot, *claim] {
 	return func(yield func(mesh.Slot, *claim) bool) {
-		for i := range p.bidder.claims {
-			if !yield(mesh.Slot(i), &p.bidder.claims[i]) {
+		for slot := range p.bidder.active.All() {
+			c := &p.bidder.claims[slot]
+			if c.idle() {
+				p.bidder.active.Remove(slot)
+			} else if !yield(slot, c) {
 				return
 			}
 		}
@@ -334,7 +346,8 @@ func (p *Party) granted(slot mesh.Slot, seat int, sent time.Duration, fence crdt
 // rebid starts anew under a new roster: what is held stays held until its time,
 // and is bid for again at once.
 func (p *Party) rebid() {
-	for _, c := range p.claimed() {
+	for i := range p.bidder.claims {
+		c := &p.bidder.claims[i]
 		c.try, c.top, c.losses, c.contested = attempt{}, 0, 0, false
 		c.next, c.busy = p.now, [VotersMax]time.Duration{}
 	}

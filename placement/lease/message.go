@@ -179,3 +179,9 @@ func addTo(groups []group, ballot uint64, slot mesh.Slot) []group {
 	}
 	return append(groups, group{ballot, SlotsOf(slot)})
 }
+
+// Contested says whether the message refuses a ballot for a higher one.
+func (m *Message) Contested() bool {
+	return m.Promise != nil && m.Promise.Higher != nil || m.Accept != nil && m.Accept.Higher != nil ||
+		m.Vow != nil && m.Vow.Higher > 0 || m.Vote != nil && m.Vote.Higher > 0
+}

@@ -295,6 +295,9 @@ func TestSlotSet(t *testing.T) {
 	if got := slices.Collect(s.All()); !slices.Equal(got, []mesh.Slot{0, 2, 7, 254, 255}) {
 		t.Errorf("the slots are %v", got)
 	}
+	if got := s.Without(SlotsOf(2, 3, 254)).String(); got != "0,7,255" {
+		t.Errorf("without 2, 3 and 254 the set is %q", got)
+	}
 	if AllSlots().Len() != mesh.Slots {
 		t.Errorf("all slots are %d", AllSlots().Len())
 	}

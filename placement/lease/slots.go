@@ -39,6 +39,14 @@ func (s *SlotSet) Remove(slot mesh.Slot) { s[slot/8] &^= 1 << (slot % 8) }
 // Has says whether slot is in the set.
 func (s SlotSet) Has(slot mesh.Slot) bool { return s[slot/8]&(1<<(slot%8)) != 0 }
 
+// Without is the slots of s that are not in o.
+func (s SlotSet) Without(o SlotSet) SlotSet {
+	for i := range s {
+		s[i] &^= o[i]
+	}
+	return s
+}
+
 // Empty says whether no slot is in the set.
 func (s SlotSet) Empty() bool { return s == SlotSet{} }
 
