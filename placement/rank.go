@@ -35,16 +35,70 @@ func Rank(key string, nodes []mesh.NodeID) []mesh.NodeID {
 // RankSlot orders nodes for the lease of a slot: the first bids for it, the
 // others stand by.
 func RankSlot(slot mesh.Slot, nodes []mesh.NodeID) []mesh.NodeID {
-	return Rank("slot/"+strconv.Itoa(int(slot)), nodes)
+	return Rank(slotKey(slot), nodes)
 }
+
+// Leaders is which of a set of nodes ranks first for each slot: what RankSlot
+// says, kept up to date as nodes come and go. A node that comes is compared with
+// the first of each slot; where one goes, only the slots are looked at in which
+// it was first. The zero Leaders is of no nodes.
+type Leaders struct {
+	nodes []mesh.NodeID // sorted
+	first [mesh.Slots]leader
+}
+
+type leader struct {
+	id     mesh.NodeID
+	weight uint64
+}
+
+// Of is the node that ranks first for a slot, "" if there is none.
+func (l *Leaders) Of(s mesh.Slot) mesh.NodeID { return l.first[s].id }
+
+// Set says who the nodes are now. They are sorted, and nobody changes them later.
+func (l *Leaders) Set(nodes []mesh.NodeID) {
+	before := l.nodes
+	l.nodes = nodes
+	for s := range l.first {
+		if id := l.first[s].id; id != "" && !contains(nodes, id) {
+			l.first[s] = leader{}
+			l.contest(mesh.Slot(s), nodes)
+		}
+	}
+	for _, id := range nodes {
+		if contains(before, id) {
+			continue
+		}
+		for s := range l.first {
+			l.contest(mesh.Slot(s), []mesh.NodeID{id})
+		}
+	}
+}
+
+func contains(sorted []mesh.NodeID, id mesh.NodeID) bool {
+	_, ok := slices.BinarySearch(sorted, id)
+	return ok
+}
+
+// contest lets nodes compete with the one that is first for a slot.
+func (l *Leaders) contest(s mesh.Slot, nodes []mesh.NodeID) {
+	first, key := &l.first[s], slotKey(s)
+	for _, id := range nodes {
+		w := weight(key, id)
+		if first.id == "" || w > first.weight || w == first.weight && id < first.id {
+			*first = leader{id, w}
+		}
+	}
+}
+
+// slotKey is the name under which nodes are ranked for a slot.
+func slotKey(s mesh.Slot) string { return "slot/" + strconv.Itoa(int(s)) }
 
 // weight is a node's claim to a key. It must be the same on every machine and
 // in every release: changing it moves all leases at once.
 func weight(key string, id mesh.NodeID) uint64 {
-	var d xxhash.Digest
-	d.Reset()
-	d.WriteString(key)
-	d.WriteString("\x00")
-	d.WriteString(string(id))
-	return d.Sum64()
+	var room [96]byte // for both, without allocating
+	b := append(room[:0], key...)
+	b = append(b, 0)
+	return xxhash.Sum64(append(b, id...))
 }

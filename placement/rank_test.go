@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"mn/mesh"
 )
 
@@ -81,6 +83,38 @@ func TestRankMovesOnlyTheShareOfWhoLeft(t *testing.T) {
 	}
 	if moved == 0 {
 		t.Error("the node that left had no slot")
+	}
+}
+
+// TestLeadersAreFirstInRank, whoever comes and goes.
+func TestLeadersAreFirstInRank(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var l Leaders
+		all := nodeIDs(12)
+		for range rapid.IntRange(1, 8).Draw(t, "changes") {
+			some := rapid.SliceOfDistinct(rapid.SampledFrom(all), rapid.ID).Draw(t, "nodes")
+			slices.Sort(some)
+			l.Set(some)
+			for s := range mesh.Slots {
+				var want mesh.NodeID
+				if len(some) > 0 {
+					want = RankSlot(mesh.Slot(s), some)[0]
+				}
+				if got := l.Of(mesh.Slot(s)); got != want {
+					t.Fatalf("slot %d of %v: got %q, want %q", s, some, got, want)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkLeaders(b *testing.B) {
+	ids := nodeIDs(1000)
+	var l Leaders
+	for i := 0; b.Loop(); i++ {
+		at := i % len(ids)
+		l.Set(slices.Delete(slices.Clone(ids), at, at+1))
+		l.Set(ids)
 	}
 }
 

@@ -26,6 +26,7 @@ type lead struct {
 	dirty    map[mesh.JobID]bool          // to be planned again
 	allDirty bool                         // all of them
 	members  bool                         // the members have changed since the last bid
+	leaders  placement.Leaders            // of those in sight, who ranks first
 	wakes    map[mesh.JobID]time.Duration // when to plan a job again
 	placing  map[mesh.AllocID]*placing
 	blocked  map[mesh.AllocID]string // reasons already told
@@ -94,7 +95,7 @@ func (c *Core) right(s mesh.Slot) (fence crdt.Fence, granted, ok bool) {
 	if f, ok := c.party.Held(c.now.Boot, s); ok {
 		return f, true, true
 	}
-	if c.lead.degraded && placement.RankSlot(s, c.live())[0] == c.self {
+	if c.lead.degraded && c.lead.leaders.Of(s) == c.self {
 		return crdt.Fence{Ballot: uint64(max(c.now.Wall.Unix(), 1))}, false, true
 	}
 	return crdt.Fence{}, false, false
@@ -122,9 +123,10 @@ func (c *Core) bid() {
 	}
 	c.take(c.party.Step(c.now.Boot, lease.Members{Admitted: c.Members(), Witnesses: witnesses, Alive: live}))
 	c.degrade(live)
+	c.lead.leaders.Set(live)
 	var slots lease.SlotSet
 	for s := range mesh.Slots {
-		if len(live) > 0 && placement.RankSlot(mesh.Slot(s), live)[0] == c.self {
+		if c.lead.leaders.Of(mesh.Slot(s)) == c.self {
 			slots.Add(mesh.Slot(s))
 		}
 	}

@@ -1,12 +1,12 @@
 package core
 
 import (
+	"iter"
 	"maps"
 	"slices"
 
 	"mn/crdt"
 	"mn/mesh"
-	"mn/placement"
 	"mn/placement/lease"
 	"mn/placement/reconcile"
 )
@@ -106,9 +106,7 @@ func (c *Core) Outlook(job *mesh.JobView) (plan reconcile.Plan, coordinator mesh
 	v := c.View()
 	granted := !c.lead.degraded
 	plan = reconcile.Job(v, job, c.pending(job.ID()), granted)
-	if live := c.live(); len(live) > 0 {
-		coordinator = placement.RankSlot(mesh.SlotOf(job.ID()), live)[0]
-	}
+	coordinator = c.lead.leaders.Of(mesh.SlotOf(job.ID()))
 	for _, a := range v.AllocsOf(job.ID()) {
 		if a.Fence.Compare(fence) > 0 {
 			fence = a.Fence
@@ -128,3 +126,15 @@ func (c *Core) Digest() (sum crdt.Digest, entries int, waiting []string) {
 	}
 	return c.replica.Digest(), c.replica.Len(), waiting
 }
+
+// Held is the fence under which this node holds a slot at now, with voters
+// behind it.
+func (c *Core) Held(now Now, s mesh.Slot) (crdt.Fence, bool) { return c.party.Held(now.Boot, s) }
+
+// Copy is which writes this node's copy of the data has seen, and its digest:
+// copies that have seen the same are equal.
+func (c *Core) Copy() (crdt.Seen, crdt.Digest) { return c.replica.Seen(), c.replica.Digest() }
+
+// Holdings yields the slots that this node holds at now, with voters behind it,
+// each with its fence.
+func (c *Core) Holdings(now Now) iter.Seq2[mesh.Slot, crdt.Fence] { return c.party.Holdings(now.Boot) }
