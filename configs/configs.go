@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,18 +80,47 @@ func ParseJob(name string, data []byte) (*mesh.Job, error) {
 	return &job, nil
 }
 
+// lists are the keys of files whose values are lists. Other numbers in a path
+// are keys of their own.
+var lists = []string{"command", "fault", "job", "machine", "task"}
+
 // pathOf writes a path of package mesh as this package writes paths.
 func pathOf(keys []string) string {
 	path := ""
 	for i, k := range keys {
 		n, err := strconv.Atoi(k)
-		if err == nil && i > 0 && (keys[i-1] == "task" || keys[i-1] == "command") {
+		if err == nil && i > 0 && slices.Contains(lists, keys[i-1]) {
 			path = element(path, n)
 			continue
 		}
 		path = join(path, k)
 	}
 	return path
+}
+
+// Checked is what another package reads from TOML: a struct with toml tags that
+// can say what is wrong with it.
+type Checked interface{ Validate() []mesh.FieldFault }
+
+// Read reads a file into *dst as strictly as a job; kind is what messages call
+// such a file.
+func Read(kind, path string, dst Checked) error {
+	data, err := readFile(kind, path)
+	if err != nil {
+		return err
+	}
+	return Parse(path, data, dst)
+}
+
+// Parse is Read of a file's content; name is what messages call the file.
+func Parse(name string, data []byte, dst Checked) error {
+	d := parse(name, data, dst)
+	if !d.syntax {
+		for _, f := range dst.Validate() {
+			d.meaning(pathOf(f.Path), f.Text)
+		}
+	}
+	return d.err()
 }
 
 // ReadDaemon reads an agent's file.

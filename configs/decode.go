@@ -26,7 +26,9 @@ type decoder struct {
 func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
 	fields := map[string]reflect.Value{}
 	for i := range dst.NumField() {
-		fields[dst.Type().Field(i).Tag.Get("toml")] = dst.Field(i)
+		if name := dst.Type().Field(i).Tag.Get("toml"); name != "-" {
+			fields[name] = dst.Field(i)
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(src)) {
 		at := join(path, key)
