@@ -38,10 +38,13 @@ var rooms = []room{
 	}},
 
 	{"mesh/daemon", 6, false, anyBelow},
+	{"sim", 6, true, []string{
+		"crdt", "mesh", "mesh/core", "placement", "placement/lease", "placement/reconcile", "runner",
+	}},
 	{"sim/lab", 6, false, []string{"mesh", "crdt", "mesh/api"}},
 
 	{"cmd/mn", 7, false, []string{
-		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise/early", "sim/lab",
+		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise/early", "sim", "sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},

@@ -1,0 +1,392 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/mesh/core"
+	"mn/placement/lease"
+	"mn/placement/reconcile"
+)
+
+// checker remembers what the invariants need; glossary.go says what they are.
+type checker struct {
+	holders [mesh.Slots]holding
+	rosters map[uint64]string
+	decided map[mesh.JobID]crdt.Fence
+	buried  map[string]crdt.Entry // the highest tombstone of each key
+	fences  map[copyID]uint64
+	lastRan map[copyID]ran
+	digests map[string]crdt.Digest // by what was seen
+	dice    chance
+}
+
+// holding is who was last seen to hold a slot.
+type holding struct {
+	h     *host
+	agent *agent
+	fence crdt.Fence
+}
+
+// ran is when some copy was last known to run, and where.
+type ran struct {
+	h  *host
+	at time.Duration
+}
+
+func newChecker() *checker {
+	return &checker{
+		rosters: map[uint64]string{}, decided: map[mesh.JobID]crdt.Fence{},
+		buried: map[string]crdt.Entry{}, fences: map[copyID]uint64{}, lastRan: map[copyID]ran{},
+		digests: map[string]crdt.Digest{},
+	}
+}
+
+// checkStep looks at a core after a step.
+func (w *world) checkStep(h *host, r *core.Ready) {
+	w.checkHolders(h)
+	w.checkRoster(h)
+	for _, e := range r.Events {
+		w.countEvent(&e)
+	}
+}
+
+// checkHolders: what a node holds now, nobody else does. The holds of others
+// only end without a step of theirs, so whoever begins to hold is looked at.
+func (w *world) checkHolders(h *host) {
+	now := h.now()
+	for s, fence := range h.agent.core.Holdings(now) {
+		was := &w.checker.holders[s]
+		if was.agent == h.agent && was.fence == fence {
+			continue
+		}
+		if was.h != nil && was.h != h && was.h.agent == was.agent {
+			if f, held := was.agent.core.Held(was.h.now(), s); held {
+				w.breach("one-holder", "slot %d is held by %s under %v and by %s under %v",
+					s, was.h.name, f, h.name, fence)
+			}
+		}
+		if fence.Compare(was.fence) <= 0 {
+			w.breach("fences-grow", "slot %d was held by %s under %v, and is by %s under %v",
+				s, was.h.name, was.fence, h.name, fence)
+		}
+		if was.h != nil && was.h != h {
+			w.counts.add(Takeovers)
+		}
+		w.clocks.taken(w.now, s, h)
+		*was = holding{h, h.agent, fence}
+	}
+}
+
+// checkRoster: an epoch has one roster, whoever knows it. Forced ones aside.
+func (w *world) checkRoster(h *host) {
+	r := h.agent.core.Roster()
+	if r.Epoch == h.epoch || r.Epoch == 0 {
+		return
+	}
+	h.epoch = r.Epoch
+	text := voters(r)
+	was, known := w.checker.rosters[r.Epoch]
+	switch {
+	case !known:
+		w.checker.rosters[r.Epoch] = text
+		w.counts.add(Rosters)
+	case was != text && r.Forced == "":
+		w.breach("one-successor", "roster epoch %d is %s, and on %s it is %s", r.Epoch, was, h.name, text)
+	}
+}
+
+func voters(r lease.Roster) string {
+	ids := make([]string, len(r.Voters))
+	for i, v := range r.Voters {
+		ids[i] = string(v.ID)
+	}
+	return strings.Join(ids, " ")
+}
+
+// checkCommit looks at what a node has made durable.
+func (w *world) checkCommit(h *host, r *core.Ready) {
+	for i := range r.Keep.Put {
+		e := &r.Keep.Put[i]
+		tomb, buried := w.checker.buried[e.Key]
+		switch {
+		case e.Deleted:
+			if !buried || e.Compare(&tomb) > 0 {
+				w.checker.buried[e.Key] = *e
+			}
+		case buried && e.Compare(&tomb) < 0 && w.knew(h, &tomb):
+			w.breach("nothing-comes-back", "%s has %q again, which was deleted", h.name, e.Key)
+		}
+		if mesh.Kind(e.Key) == mesh.PrefixAlloc && !e.Deleted && e.Dot.Origin == string(h.self.ID) {
+			w.checkDecision(h, e)
+		}
+	}
+}
+
+// knew says whether a host's disk had seen a tombstone: who has not may hold
+// what it deletes, until it hears of it.
+func (w *world) knew(h *host, tomb *crdt.Entry) bool {
+	return h.disk.seen.Has(tomb.Dot)
+}
+
+// checkDecision: the coordinators of a job, in the order in which they decide,
+// have fences that grow.
+func (w *world) checkDecision(h *host, e *crdt.Entry) {
+	var a mesh.Alloc
+	if err := crdt.Decode(e.Value, &a); err != nil {
+		w.breach("decodes", "%s has written %q, which cannot be read: %v", h.name, e.Key, err)
+		return
+	}
+	if last := w.checker.decided[a.Job]; a.Fence.Compare(last) < 0 {
+		w.breach("decisions-in-order", "%s decides about %s under %v after a decision under %v",
+			h.name, a.ID, a.Fence, last)
+	}
+	w.checker.decided[a.Job] = a.Fence
+}
+
+// exclusive says whether the job of a task promises that it never runs twice.
+func (w *world) exclusive(id copyID) bool {
+	job := w.people.job(id.job)
+	return job != nil && job.Recovery.Partition() != mesh.Eager
+}
+
+// checkStart looks at a task that has begun to run.
+func (w *world) checkStart(p *process) {
+	w.tell(p.h, "task", "%s[%d] starts, fence %d", p.copy.job, p.copy.index, p.fence)
+	w.clocks.started(w.now, p.copy)
+	w.spans.begin(w.now, p.h, Runs, "%s[%d]", p.copy.job, p.copy.index)
+	w.checkFits(p.h)
+	if !w.exclusive(p.copy) {
+		return
+	}
+	w.checkAlone(p)
+	if last := w.checker.fences[p.copy]; p.fence < last && !degraded(p.fence) {
+		w.breach("fences-of-tasks", "%s[%d] starts on %s with fence %d after one with %d",
+			p.copy.job, p.copy.index, p.h.name, p.fence, last)
+	}
+	w.checker.fences[p.copy] = max(w.checker.fences[p.copy], p.fence)
+}
+
+// degraded says whether a fence is of a coordinator without voters: these are
+// below all others, so that a task's writes lose to those of a granted one.
+func degraded(fence uint64) bool { return fence < crdt.Fence{Epoch: 1}.Number() }
+
+// checkAlone: no other process runs the same copy of a task that must be alone.
+func (w *world) checkAlone(p *process) {
+	for _, h := range w.hosts {
+		if h.asleep > 0 && h != p.h {
+			continue // frozen: it runs nothing, and its switches fire when it wakes
+		}
+		for _, o := range h.tasks {
+			if o == p || o.copy != p.copy {
+				continue
+			}
+			if h.waking(o) || p.h.waking(p) {
+				w.counts.add(Overlaps)
+				continue
+			}
+			w.breach("one-copy", "%s[%d] runs on %s (pid %d, since %v) and on %s (pid %d)",
+				p.copy.job, p.copy.index, h.name, o.pid, o.since, p.h.name, p.pid)
+		}
+	}
+}
+
+// watchdog is how late a supervisor may act on a lease that ended while its
+// machine slept, plus its task's grace: the overlap that nobody can avoid.
+const watchdog = 2 * time.Second
+
+// waking says whether a task is one whose lease ended while its machine slept,
+// and that is about to be stopped for it.
+func (h *host) waking(p *process) bool {
+	return p.until > 0 && h.wokenAt > 0 && h.now().Boot >= p.until &&
+		h.w.now <= h.wokenAt+watchdog+p.spec.Grace
+}
+
+// checkWake looks at what runs on a machine that slept, once the time has
+// passed in which its switches fire.
+func (w *world) checkWake(h *host) {
+	w.plan(watchdog+mesh.DefaultKillGrace+time.Second, func() {
+		for _, key := range sortedKeys(h.tasks) {
+			if p := h.tasks[key]; w.exclusive(p.copy) && h.asleep == 0 {
+				w.checkAlone(p)
+			}
+		}
+	})
+}
+
+// checkFits: what runs on a node is within its capacity.
+func (w *world) checkFits(h *host) {
+	var used mesh.Resources
+	for _, p := range h.tasks {
+		used = used.Add(p.spec.Resources)
+	}
+	if lacks := h.self.Capacity.Lacks(used); lacks != "" {
+		w.breach("fits", "the tasks on %s need more than it has: %s", h.name, lacks)
+	}
+}
+
+// standIn is how long ago another copy may have run for a stop to be no mistake:
+// it was seen to run when the stop was decided.
+const standIn = time.Minute
+
+// checkStop: a task that people want is not stopped unless another copy of it
+// is there. Only for jobs that nobody has changed, and tasks that do not fail.
+func (w *world) checkStop(p *process) {
+	t := &w.scenario.Tasks
+	job := w.people.job(p.copy.job)
+	if p.asked != "agent" || !w.people.untouched(p.copy.job) || t.Crash > 0 || t.Fail > 0 ||
+		job.Recovery.Partition() == mesh.Majority {
+		return
+	}
+	for _, h := range w.hosts {
+		for _, o := range h.tasks {
+			if o != p && o.copy == p.copy {
+				w.counts.add(SurplusStopped)
+				return
+			}
+		}
+	}
+	if last, ok := w.checker.lastRan[p.copy]; ok && last.h != p.h && w.now-last.at < standIn {
+		return
+	}
+	w.breach("not-for-nothing", "%s[%d] is stopped on %s though no other copy of it runs",
+		p.copy.job, p.copy.index, p.h.name)
+}
+
+// checkSecond makes the checks that are too costly for every step.
+func (w *world) checkSecond() {
+	running := w.running()
+	if len(running) == 0 {
+		return
+	}
+	if w.checker.dice.Rand == nil {
+		w.checker.dice = chanceOf(w.options.Seed, "checks")
+	}
+	h := pick(w.checker.dice, running)
+	w.checkPlans(h)
+	for _, h := range running {
+		if len(running) <= samplesMax || w.checker.dice.IntN(len(running)) < samplesMax {
+			w.checkCopy(h)
+		}
+	}
+}
+
+// samplesMax is how many copies are looked at each second.
+const samplesMax = 10
+
+// checkCopy: copies that have seen the same writes are equal. What a disk has
+// lost is the exception, until it is repaired.
+func (w *world) checkCopy(h *host) {
+	seen, digest := h.agent.core.Copy()
+	if _, _, waiting := h.agent.core.Digest(); h.spoilt || len(waiting) > 0 {
+		return // what waits aside has beaten what was seen before it
+	}
+	key := seen.String()
+	was, known := w.checker.digests[key]
+	if known && was != digest {
+		w.breach("same-seen-same-data", "%s has seen %s, and differs from a node that had seen the same", h.name, key)
+	}
+	w.checker.digests[key] = digest
+}
+
+// checkPlans: what a node would do about each job is nothing that no plan may
+// ever do.
+func (w *world) checkPlans(h *host) {
+	c := h.agent.core
+	v := c.View()
+	for i := range v.Jobs {
+		plan, _, _ := c.Outlook(&v.Jobs[i])
+		if err := reconcile.Check(plan, c.View()); err != nil {
+			w.breach("plans-are-sane", "%s, about job %s: %v\n%v", h.name, v.Jobs[i].ID(), err, &plan)
+		}
+	}
+}
+
+// noteEvent tells what a core has reported.
+func (w *world) noteEvent(h *host, e mesh.Event) {
+	text := e.Text
+	if e.Job != "" {
+		text = fmt.Sprintf("%s %s: %s", e.Job, e.Alloc, text)
+	}
+	if o := w.byID[e.Peer]; o != nil {
+		text = o.name + ": " + text
+	}
+	if !e.Fence.IsZero() {
+		text += fmt.Sprintf(" (fence %v)", e.Fence)
+	}
+	w.tell(h, string(e.Kind), "%s", text)
+}
+
+// countEvent counts what a core has reported, once for all.
+func (w *world) countEvent(e *mesh.Event) {
+	switch {
+	case e.Kind == mesh.LeaseLost && strings.Contains(e.Text, "slots"):
+		w.counts.add(Expiries)
+	case e.Kind == mesh.MajorityChanged && strings.HasPrefix(e.Text, "no majority"):
+		w.counts.add(NoMajority)
+	case e.Kind == mesh.AllocReplaced:
+		w.counts.add(Replaced)
+	case e.Kind == mesh.AllocRefused:
+		w.counts.add(Refusals)
+	case e.Kind == mesh.TaskAdopted:
+		w.counts.add(Adopted)
+	case e.Kind == mesh.ClockRefused:
+		w.counts.add(ClocksRefused)
+	case e.Kind == mesh.RecordRefused && strings.Contains(e.Text, "empties its copy"):
+		w.counts.add(Emptied)
+	case e.Kind == mesh.RosterChanged && strings.Contains(e.Text, "newer run"):
+		w.counts.add(Barred)
+	}
+}
+
+// noteMessage counts what messages say.
+func (w *world) noteMessage(_, _ *host, m *core.Message) {
+	if m.Reserved != nil && strings.HasPrefix(m.Reserved.Refusal, "fence ") {
+		w.counts.add(StaleRefused)
+	}
+	if m.Lease != nil && m.Lease.Contested() {
+		w.counts.add(Contested)
+	}
+}
+
+// noteAlarm counts gossip's errors about a node that runs.
+func (w *world) noteAlarm(_, about *host) {
+	if about.up() {
+		w.counts.add(FalseAlarms)
+	}
+}
+
+// noteExit is the end of a task, by itself or told.
+func (w *world) noteExit(p *process, code int) {
+	w.tell(p.h, "task", "%s[%d] ends with code %d", p.copy.job, p.copy.index, code)
+	w.ran(p)
+}
+
+// noteLoss is the end of a task with its machine.
+func (w *world) noteLoss(p *process) {
+	w.tell(p.h, "task", "%s[%d] is lost with the machine", p.copy.job, p.copy.index)
+	w.ran(p)
+	job := w.people.job(p.copy.job)
+	if job != nil && job.Recovery.Partition() == mesh.Eager && w.people.untouched(p.copy.job) {
+		w.clocks.lost(w.now, p.copy)
+	}
+}
+
+// ran notes the end of a task.
+func (w *world) ran(p *process) {
+	w.checker.lastRan[p.copy] = ran{p.h, w.now}
+	w.spans.end(w.now, p.h, Runs, "%s[%d]", p.copy.job, p.copy.index)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

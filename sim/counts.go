@@ -1,0 +1,154 @@
+package sim
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"mn/mesh"
+)
+
+// Name names a count of things that a run has met. Those that matter for what
+// a scenario is about must not stay zero, or it has shown nothing.
+type Name string
+
+// The counts.
+const (
+	Contested      Name = "leases_contested"
+	Takeovers      Name = "takeovers"
+	Expiries       Name = "leases_expired"
+	StaleRefused   Name = "stale_fences_refused"
+	Rosters        Name = "rosters_changed"
+	NoMajority     Name = "majorities_lost"
+	Barred         Name = "nodes_barred"
+	Replaced       Name = "copies_replaced"
+	Refusals       Name = "reservations_refused"
+	SurplusStopped Name = "surplus_stopped"
+	SwitchFired    Name = "switches_fired"
+	Adopted        Name = "tasks_adopted"
+	FalseAlarms    Name = "false_alarms"
+	CrashedWriting Name = "crashes_while_writing"
+	CrashedActing  Name = "crashes_while_acting"
+	DiskRefused    Name = "writes_refused"
+	Acknowledged   Name = "writes_acknowledged"
+	InDoubt        Name = "answers_lost"
+	Dropped        Name = "messages_dropped"
+	Repeated       Name = "messages_repeated"
+	ClocksRefused  Name = "clocks_refused"
+	Emptied        Name = "copies_emptied"
+	Joins          Name = "nodes_joined"
+	Overlaps       Name = "frozen_overlaps"
+)
+
+// counted is a count and what it counts.
+type counted struct {
+	name  Name
+	about string
+}
+
+// allCounts are the counts, in the order in which they are shown.
+func allCounts() []counted {
+	return []counted{
+		{Contested, "a voter refused a ballot for a higher one"},
+		{Takeovers, "a slot was taken by another node than before"},
+		{Expiries, "a holder was not renewed in time"},
+		{StaleRefused, "a node refused a coordinator that had been replaced"},
+		{Rosters, "the voters have changed"},
+		{NoMajority, "a node saw no majority of the voters"},
+		{Barred, "a node that runs on a restored disk was found out"},
+		{Replaced, "a copy was placed in the stead of one that was lost, had failed or was changed"},
+		{Refusals, "a node had no room, or no reason to give it"},
+		{SurplusStopped, "a second copy was ended after a split"},
+		{SwitchFired, "a copy stopped by itself, because nobody renewed it"},
+		{Adopted, "a new agent found a task running"},
+		{FalseAlarms, "gossip took a node for lost that ran"},
+		{CrashedWriting, "an agent died while it wrote its disk"},
+		{CrashedActing, "an agent died between what was durable and what followed from it"},
+		{DiskRefused, "a disk was full"},
+		{Acknowledged, "people were told that a write is kept"},
+		{InDoubt, "people were never told whether a write is kept"},
+		{Dropped, "a message did not arrive"},
+		{Repeated, "a message arrived twice"},
+		{ClocksRefused, "a write from a clock too far ahead was put aside"},
+		{Emptied, "a node back from beyond the horizon began anew"},
+		{Joins, "a node joined the mesh"},
+		{Overlaps, "a task of a machine that woke ran beside its replacement for a moment"},
+	}
+}
+
+// Count is how often something happened.
+type Count struct {
+	Name  Name  `json:"name"`
+	Times int64 `json:"times"`
+}
+
+type counts map[Name]int64
+
+func (c counts) add(n Name) { c[n]++ }
+
+func (c counts) list() []Count {
+	var list []Count
+	for _, one := range allCounts() {
+		list = append(list, Count{one.name, c[one.name]})
+	}
+	return list
+}
+
+// Figures are what a run has measured, in virtual time.
+type Figures struct {
+	Failover Spread        `json:"failover"` // from a power cut to the copy running elsewhere, of eager jobs
+	Takeover Spread        `json:"takeover"` // from the end of a coordinator's agent to another holding its slot
+	Calm     mesh.Duration `json:"calm"`     // from the end of all faults to everything being well
+	Moves    int64         `json:"moves"`    // copies placed in another's stead
+	Traffic  []Usage       `json:"traffic"`  // by class, then in all
+}
+
+// Usage is what messages of a class cost.
+type Usage struct {
+	Class string `json:"class"`
+	Traffic
+	NodeMessages float64 `json:"node_messages"` // a node and a second
+	NodeBytes    int64   `json:"node_bytes"`    // a node and a second
+}
+
+// Spread is a summary of durations.
+type Spread struct {
+	Count  int           `json:"count"`
+	Median mesh.Duration `json:"median"`
+	Worst  mesh.Duration `json:"worst"`
+}
+
+func spreadOf(all []time.Duration) Spread {
+	if len(all) == 0 {
+		return Spread{}
+	}
+	all = slices.Clone(all)
+	slices.Sort(all)
+	return Spread{len(all), mesh.Duration(all[len(all)/2]), mesh.Duration(all[len(all)-1])}
+}
+
+// classAll is the class of everything together.
+const classAll = "all"
+
+func (t Traffic) plus(o Traffic) Traffic { return Traffic{t.Messages + o.Messages, t.Bytes + o.Bytes} }
+
+// usage sums up traffic over so many milliseconds of nodes' lives.
+func usage(traffic map[class]Traffic, span int64) []Usage {
+	var list []Usage
+	total := Usage{Class: classAll}
+	for c, t := range traffic {
+		list = append(list, Usage{Class: string(c), Traffic: t})
+		total.Traffic = total.plus(t)
+	}
+	slices.SortFunc(list, func(a, b Usage) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Class, b.Class))
+	})
+	list = append(list, total)
+	for i := range list {
+		if span > 0 {
+			list[i].NodeMessages = float64(list[i].Messages*million/span) / 1000
+			list[i].NodeBytes = list[i].Bytes * 1000 / span
+		}
+	}
+	return list
+}

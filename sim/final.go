@@ -1,0 +1,227 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mn/mesh"
+	"mn/placement/reconcile"
+)
+
+// pending says what is not yet as it must be when nothing goes wrong any more,
+// or "". The run waits until nothing is, and then demands that it stays so:
+//
+//	everyone is up and sees everyone
+//	all have the same data, and the same roster, most of whose voters are up
+//	each slot has one coordinator, the one that ranks first
+//	each job runs exactly the copies that are wanted, or there is a reason
+func (w *world) pending() string {
+	members := w.members()
+	for _, check := range []func([]*host) string{
+		w.everyoneIsUp, w.everyoneSeesEveryone, w.sameRoster, w.oneCoordinator, w.sameData, w.wantedCopies,
+	} {
+		if why := check(members); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (w *world) everyoneIsUp(members []*host) string {
+	for _, h := range members {
+		if !h.up() {
+			return h.name + " is not up"
+		}
+	}
+	if len(members) == 0 {
+		return "there is no member"
+	}
+	return ""
+}
+
+func (w *world) everyoneSeesEveryone(members []*host) string {
+	for _, h := range members {
+		v := h.agent.core.View()
+		for _, o := range members {
+			if n := v.Node(o.self.ID); n == nil || n.Liveness != mesh.Alive {
+				return fmt.Sprintf("%s does not see %s", h.name, o.name)
+			}
+		}
+	}
+	return ""
+}
+
+func (w *world) sameRoster(members []*host) string {
+	first := members[0].agent.core.Roster()
+	alive := 0
+	for _, v := range first.Voters {
+		if o := w.byID[v.ID]; o != nil && o.up() && !o.barred {
+			alive++
+		}
+	}
+	if alive < first.Quorum() {
+		return fmt.Sprintf("only %d of the %d voters of epoch %d are there", alive, len(first.Voters), first.Epoch)
+	}
+	for _, h := range members[1:] {
+		if r := h.agent.core.Roster(); !h.barred && (r.Epoch != first.Epoch || voters(r) != voters(first)) {
+			return fmt.Sprintf("%s has roster epoch %d, %s has %d", h.name, r.Epoch, members[0].name, first.Epoch)
+		}
+	}
+	return ""
+}
+
+func (w *world) oneCoordinator(members []*host) string {
+	var holders [mesh.Slots]*host
+	for _, h := range members {
+		for s := range h.agent.core.Holdings(h.now()) {
+			if holders[s] != nil {
+				return fmt.Sprintf("slot %d has two coordinators", s)
+			}
+			holders[s] = h
+		}
+	}
+	for s, h := range holders {
+		if h == nil {
+			return fmt.Sprintf("slot %d has no coordinator", s)
+		}
+	}
+	return ""
+}
+
+func (w *world) sameData(members []*host) string {
+	first, _, _ := members[0].agent.core.Digest()
+	for _, h := range members {
+		sum, _, waiting := h.agent.core.Digest()
+		if sum != first {
+			return fmt.Sprintf("%s and %s differ in their data", members[0].name, h.name)
+		}
+		if len(waiting) > 0 {
+			return fmt.Sprintf("%s keeps %d entries aside: %s", h.name, len(waiting), waiting[0])
+		}
+	}
+	return ""
+}
+
+// wantedCopies compares what one node thinks that runs with what runs.
+func (w *world) wantedCopies(members []*host) string {
+	c := members[0].agent.core
+	v := c.View()
+	for i := range v.Jobs {
+		job := &v.Jobs[i]
+		plan, _, _ := c.Outlook(job)
+		if why := w.planIsDone(job, &plan); why != "" {
+			return fmt.Sprintf("job %s: %s", job.ID(), why)
+		}
+		if why := w.viewIsTrue(v, job); why != "" {
+			return fmt.Sprintf("job %s: %s", job.ID(), why)
+		}
+	}
+	return w.noStrays(v)
+}
+
+// planIsDone says what is left to do about a job. That it waits, or fits
+// nowhere, is no such thing if there is a good reason.
+func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
+	switch {
+	case len(plan.Stop)+len(plan.Place) > 0:
+		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")
+	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || plan.Status == mesh.JobStopped:
+		return ""
+	case plan.Status == mesh.JobFailed && w.scenario.Tasks.fails():
+		return ""
+	}
+	for _, b := range plan.Blocked {
+		if g, _ := job.Job.Group(b.Group); w.roomFor(g.Resources) {
+			return fmt.Sprintf("it is blocked though there is room: %s", b.Choice.Summary())
+		}
+	}
+	for _, wait := range plan.Waiting {
+		if !w.mayWait(wait.Reason) {
+			return "it waits: " + wait.Reason
+		}
+	}
+	if len(plan.Blocked)+len(plan.Waiting) > 0 || w.scenario.Tasks.fails() {
+		return ""
+	}
+	return fmt.Sprintf("it is %s: %s", plan.Status, plan.Text)
+}
+
+func (t *Tasks) fails() bool { return t.Crash > 0 || t.Fail > 0 }
+
+// mayWait says whether a reason to wait is one that lasts: a keep job waits for
+// a machine that is gone for good, until a person vouches for its end.
+func (w *world) mayWait(reason string) bool {
+	lost := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred })
+	return lost && strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
+		w.scenario.Tasks.fails() && strings.Contains(reason, "moves after")
+}
+
+// roomFor says whether some node has room for so much.
+func (w *world) roomFor(need mesh.Resources) bool {
+	for _, h := range w.members() {
+		var used mesh.Resources
+		for _, p := range h.tasks {
+			used = used.Add(p.spec.Resources)
+		}
+		if h.self.Role != mesh.Witness && h.self.Capacity.Sub(used).Lacks(need) == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// viewIsTrue says how what is said to run of a job differs from what runs.
+func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
+	seats := map[string]mesh.AllocID{}
+	for _, a := range v.AllocsOf(job.ID()) {
+		if a.State() != mesh.Running || a.Want != mesh.WantRun {
+			continue
+		}
+		h := w.byID[a.Node]
+		if h == nil || h.gone {
+			continue // nobody can know; such copies are waited for
+		}
+		seat := fmt.Sprintf("%s[%d]", a.Group, a.Index)
+		if other, taken := seats[seat]; taken {
+			return fmt.Sprintf("%s is said to run as %s and as %s", seat, other, a.ID)
+		}
+		seats[seat] = a.ID
+		for _, t := range a.Status.Tasks {
+			if t.State == mesh.Running && h.tasks[string(a.ID)+"/"+t.Name] == nil {
+				return fmt.Sprintf("task %s of %s is said to run on %s, and does not", t.Name, a.ID, h.name)
+			}
+		}
+	}
+	return ""
+}
+
+// noStrays looks for tasks that run and that nobody knows of.
+func (w *world) noStrays(v *mesh.View) string {
+	for _, h := range w.members() {
+		for _, key := range sortedKeys(h.tasks) {
+			p := h.tasks[key]
+			known := slices.ContainsFunc(v.AllocsOf(p.copy.job), func(a mesh.AllocView) bool {
+				return a.ID == p.spec.Alloc && a.Node == h.self.ID && a.Want == mesh.WantRun && !a.State().Final()
+			})
+			if !known {
+				return fmt.Sprintf("task %s[%d] runs on %s, and nobody wants it", p.copy.job, p.copy.index, h.name)
+			}
+		}
+	}
+	return ""
+}
+
+// checkEnd makes the checks that are about the whole run: what was acknowledged
+// is there, and what was deleted is not.
+func (w *world) checkEnd() {
+	w.people.checkKept()
+	for _, h := range w.members() {
+		for _, key := range sortedKeys(h.disk.entries) {
+			e := h.disk.entries[key]
+			if tomb, buried := w.checker.buried[key]; buried && !e.Deleted && e.Compare(&tomb) < 0 {
+				w.breach("nothing-comes-back", "%s has %q at the end, which was deleted", h.name, key)
+			}
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package sim
+
+// Term is a word that scenarios and results use.
+type Term struct {
+	Name  string `json:"name"`
+	About string `json:"about"`
+}
+
+// Words are all terms.
+type Words struct {
+	Faults     []Term `json:"faults"`
+	Requests   []Term `json:"requests"`
+	Invariants []Term `json:"invariants"`
+	Counts     []Term `json:"counts"`
+}
+
+// Glossary says what the words mean.
+func Glossary() Words {
+	w := Words{Requests: requests(), Invariants: invariants()}
+	for _, k := range kinds() {
+		w.Faults = append(w.Faults, Term{k.name, k.about})
+	}
+	for _, c := range allCounts() {
+		w.Counts = append(w.Counts, Term{string(c.name), c.about})
+	}
+	return w
+}
+
+// names are the names of terms.
+func names(terms []Term) []string {
+	list := make([]string, len(terms))
+	for i, t := range terms {
+		list[i] = t.Name
+	}
+	return list
+}
+
+// invariants are what must hold, with the moment at which it is checked. Those
+// of a step are held against whatever the step may have changed.
+func invariants() []Term {
+	return []Term{
+		{"one-holder", "a slot's lease has at most one holder (each step)"},
+		{"fences-grow", "whoever holds a slot later does so under a higher fence (each step)"},
+		{"one-successor", "each roster epoch has one roster (each step)"},
+		{"decisions-in-order", "the fences of a job's granted decisions never go down (each write)"},
+		{"nothing-comes-back", "what was deleted is not there again (each write, and the end)"},
+		{"acknowledged-is-durable", "a write is on as many disks as its writer was told (each answer)"},
+		{"acknowledged-is-kept", "each acknowledged write is on every disk (the end)"},
+		{"one-copy", "a task of a majority or keep job never runs twice (each start, after each sleep)"},
+		{"fences-of-tasks", "the MN_FENCE of such a task never goes down (each start)"},
+		{"fits", "no node runs more than it has room for (each start)"},
+		{"not-for-nothing", "no eager or keep task is stopped unless another copy stands in (each stop)"},
+		{"same-seen-same-data", "copies that have seen the same writes are equal (each second)"},
+		{"plans-are-sane", "no plan does what no plan may do (each second)"},
+		{"settles", "soon after the last fault there are one roster, one coordinator a slot, equal data, " +
+			"and exactly the wanted copies, and it stays so (the end)"},
+		{"forms", "a mesh forms, and runs its first jobs (the start)"},
+		{"no-panic", "no core panics"},
+		{"starts", "a node starts from its own disk"},
+		{"encodes", "what a node says can be encoded"},
+		{"decodes", "what a node wrote or said can be decoded"},
+	}
+}
+
+// requests are what people ask for.
+func requests() []Term {
+	return []Term{
+		{"submit", "a job, new or in place of the one before"},
+		{"scale", "another number of copies"},
+		{"change", "another environment, so that the copies are replaced"},
+		{"stop", "that a job stops"},
+	}
+}

@@ -1,0 +1,291 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mn/mesh"
+	"mn/runner"
+)
+
+// process is a task that runs, with its supervisor: it lives until its work is
+// done, it is stopped, its lease ends, or its machine goes down. It needs no
+// agent.
+type process struct {
+	h       *host
+	key     string // allocation and task
+	spec    runner.Spec
+	copy    copyID
+	pid     int
+	fence   uint64 // as the task was told
+	since   time.Duration
+	until   time.Duration // on the boot clock: the dead-man's switch; 0 without
+	missed  []func()      // what was due while the machine slept
+	dying   bool          // it was told to end
+	expired bool
+	asked   string // "agent" or "lease": who told it
+}
+
+// copyID names a task of a copy of a job, whichever allocation runs it.
+type copyID struct {
+	job   mesh.JobID
+	task  string
+	index int
+}
+
+// How tasks end.
+const (
+	codeTerm = 128 + 15
+	codeKill = 128 + 9
+	crashed  = 1
+	wakeLag  = 50 * time.Millisecond // until a supervisor acts after a sleep
+)
+
+// order carries out an order to the driver.
+func (h *host) order(o runner.Order) {
+	key := string(o.Alloc) + "/" + o.Task
+	h.w.story(h, "order", "%v", o)
+	switch o.Verb {
+	case runner.DoStart:
+		h.startTask(key, *o.Spec)
+	case runner.DoStop:
+		if p := h.tasks[key]; p != nil {
+			p.stop(o.Grace, "agent")
+		}
+	case runner.DoRenew:
+		if p := h.tasks[key]; p != nil {
+			p.renew(o.Until)
+		}
+	case runner.DoRetire:
+	case runner.DoRemove:
+		for key, r := range h.disk.runs {
+			if r.alloc == o.Alloc && h.tasks[key] == nil {
+				delete(h.disk.runs, key)
+			}
+		}
+	}
+}
+
+// startTask starts an attempt, unless it was started before: then what became
+// of it is observed.
+func (h *host) startTask(key string, s runner.Spec) {
+	if r, ok := h.disk.runs[key]; ok && r.attempt >= s.Attempt {
+		if p := h.tasks[key]; p != nil {
+			h.observe(h.sighting(r, runner.Started), think)
+		} else if r.ended {
+			h.observe(h.ending(r), think)
+		}
+		return
+	}
+	h.disk.runs[key] = run{alloc: s.Alloc, task: s.Task, attempt: s.Attempt, boot: h.self.Boot}
+	h.w.plan(h.w.tasks.upTo(h.w.scenario.Tasks.Start.Std())+h.lag(), func() { h.fork(key, s) })
+}
+
+// fork is the moment at which a task begins to run.
+func (h *host) fork(key string, s runner.Spec) {
+	r := h.disk.runs[key]
+	if r.attempt != s.Attempt || r.boot != h.self.Boot || !h.on || r.ended || h.tasks[key] != nil {
+		return // its machine went down before, or it was given up
+	}
+	if h.asleep > 0 {
+		h.forks = append(h.forks, func() { h.fork(key, s) })
+		return
+	}
+	h.w.pids++
+	now := h.now()
+	r.pid, r.started = h.w.pids, now.Wall
+	h.disk.runs[key] = r
+	p := &process{
+		h: h, key: key, spec: s, pid: r.pid, since: h.w.now, until: s.Until,
+		copy: copyOf(s), fence: fenceOf(s),
+	}
+	h.tasks[key] = p
+	h.w.checkStart(p)
+	h.observe(h.sighting(r, runner.Started), think)
+	p.work()
+	p.watch()
+}
+
+// copyOf reads from a task's environment which copy it is.
+func copyOf(s runner.Spec) copyID {
+	index, _ := strconv.Atoi(variable(s, mesh.VarAllocIndex))
+	return copyID{mesh.JobID(variable(s, mesh.VarJob)), s.Task, index}
+}
+
+func fenceOf(s runner.Spec) uint64 {
+	n, _ := strconv.ParseUint(variable(s, mesh.VarFence), 10, 64)
+	return n
+}
+
+func variable(s runner.Spec, name string) string {
+	for _, v := range s.Env {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// work plans the end that the task comes to by itself, if it does.
+func (p *process) work() {
+	t, dice := &p.h.w.scenario.Tasks, p.h.w.tasks
+	job := p.h.w.people.job(p.copy.job)
+	switch {
+	case job == nil || job.Type.Long():
+		if t.Crash > 0 {
+			p.in(dice.about(t.Crash.Std()), func() { p.exit(crashed, 0) })
+		}
+	case dice.hits(t.Fail):
+		p.in(dice.about(t.Work.Std()), func() { p.exit(crashed, 0) })
+	default:
+		p.in(dice.about(t.Work.Std()), func() { p.exit(0, 0) })
+	}
+}
+
+// in does something after d, as long as the task lives then. What falls into
+// the sleep of its machine is done when that wakes.
+func (p *process) in(d time.Duration, do func()) {
+	p.h.w.plan(d, func() {
+		switch {
+		case p.h.tasks[p.key] != p:
+		case p.h.asleep > 0:
+			p.missed = append(p.missed, do)
+		default:
+			do()
+		}
+	})
+}
+
+// stop ends the task as its supervisor does: it is told, and after the grace it
+// is killed.
+func (p *process) stop(grace time.Duration, who string) {
+	if p.dying {
+		return
+	}
+	p.dying, p.asked = true, who
+	p.h.w.checkStop(p)
+	takes := p.h.w.tasks.upTo(p.h.w.scenario.Tasks.Stop.Std())
+	if p.h.w.tasks.hits(p.h.w.scenario.Tasks.Stubborn) || takes > grace {
+		p.in(grace, func() { p.exit(codeKill, codeKill-128) })
+		return
+	}
+	p.in(takes, func() { p.exit(codeTerm, codeTerm-128) })
+}
+
+// renew moves the end of the task's lease, never back.
+func (p *process) renew(until time.Duration) {
+	if p.until == 0 || until <= p.until {
+		return
+	}
+	p.until = until
+	p.watch()
+}
+
+// watch is the dead-man's switch.
+func (p *process) watch() {
+	if p.until == 0 {
+		return
+	}
+	until := p.until
+	p.h.w.at(p.h.clock.when(p.h.w.now, until), func() {
+		switch {
+		case p.h.tasks[p.key] != p || p.until > until:
+		case p.h.asleep > 0:
+			// resumeTasks will see that it is over.
+		case p.h.now().Boot < p.until:
+			p.watch() // the clock's rate has changed
+		default:
+			p.expire()
+		}
+	})
+}
+
+func (p *process) expire() {
+	if p.dying {
+		return
+	}
+	p.expired = true
+	p.h.w.counts.add(SwitchFired)
+	p.stop(p.spec.Grace, "lease")
+}
+
+// exit is the end of a task.
+func (p *process) exit(code, signal int) {
+	h := p.h
+	delete(h.tasks, p.key)
+	r := h.disk.runs[p.key]
+	r.ended, r.code, r.signal, r.expired, r.at = true, code, signal, p.expired, h.now().Wall
+	h.disk.runs[p.key] = r
+	h.w.noteExit(p, code)
+	h.observe(h.ending(r), think)
+}
+
+// killTasks is what a power cut does to tasks.
+func (h *host) killTasks() {
+	for _, key := range slices.Sorted(maps.Keys(h.tasks)) {
+		p := h.tasks[key]
+		delete(h.tasks, key)
+		h.w.noteLoss(p)
+	}
+	h.forks = nil
+}
+
+// resumeTasks does what was due while the machine slept.
+func (h *host) resumeTasks() {
+	forks := h.forks
+	h.forks = nil
+	for _, fork := range forks {
+		fork()
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.tasks)) {
+		p := h.tasks[key]
+		missed := p.missed
+		p.missed = nil
+		for _, do := range missed {
+			p.in(h.w.tasks.upTo(wakeLag), do)
+		}
+		if p.until > 0 && h.now().Boot >= p.until {
+			p.in(h.w.tasks.upTo(wakeLag), p.expire)
+		}
+	}
+}
+
+// found is what the driver finds when the agent starts: tasks that run, and how
+// the others ended. What ran when the machine went down is buried.
+func (h *host) found() []runner.Observation {
+	var found []runner.Observation
+	for _, r := range h.disk.records() {
+		key := string(r.alloc) + "/" + r.task
+		p := h.tasks[key]
+		switch {
+		case p != nil:
+			found = append(found, h.sighting(r, runner.Adopted))
+		case r.boot == h.self.Boot && !r.ended && r.started.IsZero():
+			// Its supervisor is about to fork it, and will say so.
+		case !r.ended:
+			r.ended, r.code, r.at = true, -1, h.now().Wall
+			r.err = "lost with the previous boot of the machine"
+			h.disk.runs[key] = r
+			found = append(found, h.ending(r))
+		default:
+			found = append(found, h.ending(r))
+		}
+	}
+	return found
+}
+
+func (h *host) sighting(r run, kind runner.Kind) runner.Observation {
+	return runner.Observation{
+		Alloc: r.alloc, Task: r.task, Attempt: r.attempt, Kind: kind,
+		PID: r.pid, StartedAt: r.started, At: h.now().Wall,
+	}
+}
+
+func (h *host) ending(r run) runner.Observation {
+	o := h.sighting(r, runner.Exited)
+	o.PID, o.ExitCode, o.Signal, o.Expired, o.Err, o.At = 0, r.code, r.signal, r.expired, r.err, r.at
+	return o
+}

@@ -1,0 +1,274 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mn/mesh"
+	"mn/mesh/core"
+)
+
+// world is a run: everything there is, and true time, which no core can see.
+type world struct {
+	scenario Scenario
+	options  Options
+	now      time.Duration
+	queue    queue
+	steps    int
+
+	hosts   []*host // by place
+	byID    map[mesh.NodeID]*host
+	network *network
+	tasks   chance
+	people  *people
+	faults  *faults
+	checker *checker
+	trace   *trace
+	spans   *spans
+	counts  counts
+	clocks  watches
+	pids    int
+	calls   uint64
+
+	from   time.Duration // when things began to go wrong
+	calm   time.Duration // from the end of faults to everything being well
+	broken *Violation
+}
+
+// formMax is how long a mesh may take to form, and its jobs to run.
+const formMax = 3 * time.Minute
+
+func newWorld(s Scenario, o Options) *world {
+	w := &world{
+		options: o, byID: map[mesh.NodeID]*host{}, trace: newTrace(o), counts: counts{},
+		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), spans: newSpans(o.Timeline),
+	}
+	w.scenario = climate(s, o)
+	w.network = newNetwork(w, w.scenario.Network)
+	w.people = newPeople(w)
+	w.faults = newFaults(w)
+	w.clocks = newWatches()
+	return w
+}
+
+// plan does something after d, at an instant after all that is planned for it.
+func (w *world) plan(d time.Duration, do func()) { w.queue.plan(w.now+max(d, 0), do) }
+
+func (w *world) at(when time.Duration, do func()) { w.queue.plan(max(when, w.now), do) }
+
+// until lets the world go on to an instant, or until something is broken or
+// done says that it is enough.
+func (w *world) until(end time.Duration, done func() bool) {
+	if stop := w.options.Until; stop > 0 {
+		end = min(end, stop)
+	}
+	for !w.ended() && (done == nil || !done()) {
+		e, ok := w.queue.next(end)
+		if !ok {
+			w.now = max(w.now, end)
+			return
+		}
+		w.now = e.at
+		e.do()
+	}
+}
+
+// ended says whether the run is over: a promise was broken, or only a prefix
+// was asked for.
+func (w *world) ended() bool {
+	return w.broken != nil || w.options.Until > 0 && w.now >= w.options.Until
+}
+
+// breach notes that a promise was broken. The first one counts.
+func (w *world) breach(invariant, format string, args ...any) {
+	if w.broken != nil {
+		return
+	}
+	w.broken = &Violation{
+		Invariant: invariant, At: mesh.Duration(w.now), Step: w.steps, Text: fmt.Sprintf(format, args...),
+	}
+	w.tell(nil, "violation", "%s: %s", invariant, w.broken.Text)
+}
+
+// form makes the mesh, as people do: one node founds it, the others join. Then
+// the jobs of the scenario are submitted, and run.
+func (w *world) form() {
+	for i := range w.scenario.Nodes {
+		w.newHost(w.machine(i))
+	}
+	first := w.hosts[0]
+	w.tell(first, "people", "founds the mesh")
+	w.founding(first)
+	w.until(time.Second, nil)
+	for _, h := range w.hosts[1:] {
+		w.join(h, first)
+	}
+	w.until(formMax, w.formed)
+	for i := range w.scenario.Jobs {
+		w.people.submit(&w.scenario.Jobs[i], w.hosts[i%len(w.hosts)])
+	}
+	w.until(w.now+formMax, func() bool { return w.formed() && w.pending() == "" })
+	if why := w.pending(); why != "" && !w.ended() {
+		w.breach("forms", "after %v: %s", formMax, why)
+	}
+}
+
+// formed says whether all nodes have joined.
+func (w *world) formed() bool {
+	for _, h := range w.hosts {
+		if !h.joined {
+			return false
+		}
+	}
+	return true
+}
+
+// machine is what the scenario says of its i-th node.
+func (w *world) machine(i int) (name string, m Machine) {
+	if i < len(w.scenario.Machines) {
+		m = w.scenario.Machines[i]
+	}
+	if m.Name == "" {
+		m.Name = fmt.Sprintf("n%d", i+1)
+	}
+	return m.Name, m
+}
+
+// founding makes a mesh of which h is the only node.
+func (w *world) founding(h *host) {
+	h.joined = true
+	h.start()
+	a := h.agent
+	h.do(a, func() core.Ready {
+		ready, err := a.core.Bootstrap(h.now(), h.member())
+		if err != nil {
+			w.breach("forms", "%s cannot found a mesh: %v", h.name, err)
+		}
+		return ready
+	})
+}
+
+// join lets a new machine in: a member gives it a token's worth of trust, it
+// gets the roster with its certificate, and starts.
+func (w *world) join(h *host, by *host) {
+	w.people.admit(h, by, func() {
+		if h.joined || !h.on || by.agent == nil {
+			return
+		}
+		h.joined = true
+		chain := by.agent.core.Chain()
+		h.start()
+		if h.agent == nil {
+			return
+		}
+		w.counts.add(Joins)
+		w.tell(h, "people", "joins the mesh by way of %s", by.name)
+		a := h.agent
+		h.do(a, func() core.Ready {
+			ready, err := a.core.Adopt(h.now(), chain)
+			if err != nil {
+				w.breach("forms", "%s cannot join: %v", h.name, err)
+			}
+			return ready
+		})
+	})
+}
+
+// trouble is the time in which things go wrong.
+func (w *world) trouble() {
+	w.from = w.now
+	w.faults.begin()
+	w.people.begin()
+	w.everySecond()
+	w.until(w.now+w.scenario.For.Std(), nil)
+}
+
+// rest ends all faults, and demands that everything comes right in time and
+// stays so.
+func (w *world) rest() {
+	if w.ended() {
+		return
+	}
+	w.tell(nil, "fault", "all faults end; within %v everything must be well", w.scenario.Settle)
+	w.people.quiet()
+	w.faults.end()
+	from := w.now
+	for w.now < from+w.scenario.Settle.Std() && !w.ended() {
+		w.until(w.now+time.Second/4, nil)
+		if w.pending() == "" {
+			break
+		}
+	}
+	w.calm = w.now - from
+	if why := w.pending(); why != "" && !w.ended() {
+		w.breach("settles", "%v after the last fault: %s", w.calm, why)
+	}
+	w.until(w.now+stays, nil)
+	if why := w.pending(); why != "" && !w.ended() {
+		w.breach("settles", "everything was well, and is so no longer: %s", why)
+	}
+	if !w.ended() {
+		w.checkEnd()
+	}
+}
+
+// stays is how long everything must stay well.
+const stays = 5 * time.Second
+
+// everySecond makes the checks that are too costly for every step.
+func (w *world) everySecond() {
+	w.plan(time.Second, func() {
+		w.checkSecond()
+		w.everySecond()
+	})
+}
+
+// who are the names of hosts.
+func who(hosts []*host) string {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.name
+	}
+	return strings.Join(names, " ")
+}
+
+// members are the hosts that are part of the mesh for good.
+func (w *world) members() []*host {
+	var list []*host
+	for _, h := range w.hosts {
+		if h.joined && !h.gone {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+// running are the members whose agents can be expected to answer.
+func (w *world) running() []*host {
+	var list []*host
+	for _, h := range w.hosts {
+		if h.joined && h.up() {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+// result sums up.
+func (w *world) result() Result {
+	span := int64(len(w.members())) * int64(w.now/time.Millisecond)
+	return Result{
+		Scenario: w.scenario.Name, Seed: w.options.Seed, Nodes: w.scenario.Nodes,
+		Virtual: mesh.Duration(w.now), Steps: w.steps, Trace: w.trace.digest(),
+		Faults: w.faults.told, Violation: w.broken, Sometimes: w.counts.list(),
+		Figures: Figures{
+			Failover: spreadOf(w.clocks.failovers), Takeover: spreadOf(w.clocks.takeovers),
+			Calm: mesh.Duration(w.calm), Moves: w.counts[Replaced],
+			Traffic: usage(w.network.traffic, span),
+		},
+		Timeline: w.trace.lines, Spans: w.spans.all(w.now),
+		failovers: w.clocks.failovers, takeovers: w.clocks.takeovers,
+		traffic: w.network.traffic, span: span,
+	}
+}
