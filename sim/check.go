@@ -50,6 +50,16 @@ func newChecker() *checker {
 func (w *world) checkStep(h *host, r *core.Ready) {
 	w.checkHolders(h)
 	w.checkRoster(h)
+	for i := range r.Keep.Put {
+		e := &r.Keep.Put[i]
+		if e.Dot.Origin != string(h.self.ID) || e.Dot.Seq <= h.lastWrite {
+			continue // another's, or given back to a disk that had lost it
+		}
+		if mesh.Kind(e.Key) == mesh.PrefixAlloc && !e.Deleted && !w.restored {
+			w.checkDecision(h, e)
+		}
+	}
+	h.lastWrite = max(h.lastWrite, r.Keep.NextSeq-1)
 	for _, e := range r.Events {
 		w.countEvent(&e)
 	}
@@ -121,9 +131,6 @@ func (w *world) checkCommit(h *host, r *core.Ready) {
 		case buried && e.Compare(&tomb) < 0 && w.knew(h, &tomb):
 			w.breach("nothing-comes-back", "%s has %q again, which was deleted", h.name, e.Key)
 		}
-		if mesh.Kind(e.Key) == mesh.PrefixAlloc && !e.Deleted && e.Dot.Origin == string(h.self.ID) {
-			w.checkDecision(h, e)
-		}
 	}
 }
 
@@ -133,13 +140,19 @@ func (w *world) knew(h *host, tomb *crdt.Entry) bool {
 	return h.disk.seen.Has(tomb.Dot)
 }
 
-// checkDecision: the coordinators of a job, in the order in which they decide,
-// have fences that grow.
+// checkDecision: who decides about a job holds its slot at this instant, and the
+// fences of decisions grow in the order in which they are made. (They may become
+// durable in another: a disk can be slow.)
 func (w *world) checkDecision(h *host, e *crdt.Entry) {
 	var a mesh.Alloc
 	if err := crdt.Decode(e.Value, &a); err != nil {
 		w.breach("decodes", "%s has written %q, which cannot be read: %v", h.name, e.Key, err)
 		return
+	}
+	slot := mesh.SlotOf(a.Job)
+	if fence, held := h.agent.core.Held(h.now(), slot); !held || fence != a.Fence {
+		w.breach("decided-by-holder", "%s decides about %s under %v, and holds slot %d under %v: %v",
+			h.name, a.ID, a.Fence, slot, fence, held)
 	}
 	if last := w.checker.decided[a.Job]; a.Fence.Compare(last) < 0 {
 		w.breach("decisions-in-order", "%s decides about %s under %v after a decision under %v",
@@ -282,8 +295,9 @@ const samplesMax = 10
 // lost is the exception, until it is repaired.
 func (w *world) checkCopy(h *host) {
 	seen, digest := h.agent.core.Copy()
-	if _, _, waiting := h.agent.core.Digest(); h.spoilt || len(waiting) > 0 {
-		return // what waits aside has beaten what was seen before it
+	_, _, waiting := h.agent.core.Digest()
+	if h.agent.busy || len(waiting) > 0 || h.spoilt || w.restored {
+		return // not durable yet; or what waits aside has beaten what was seen before it
 	}
 	key := seen.String()
 	was, known := w.checker.digests[key]

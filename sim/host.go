@@ -48,6 +48,7 @@ type host struct {
 	barred    bool          // it may not go on under its key
 	spoilt    bool          // its disk has lost records
 	epoch     uint64        // of its roster, when last looked at
+	lastWrite uint64        // the number of its last write
 	diskDice  chance
 	crashDice chance
 }

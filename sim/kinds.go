@@ -137,7 +137,7 @@ func restore(b *blow) func() {
 		h.cutPower()
 		h.disk = h.backup.clone()
 		h.restores = append(h.restores, span{h.backedUp, h.w.now})
-		h.barred = true
+		h.barred, h.w.restored = true, true
 		return h.restart
 	})
 }

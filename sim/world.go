@@ -17,19 +17,20 @@ type world struct {
 	queue    queue
 	steps    int
 
-	hosts   []*host // by place
-	byID    map[mesh.NodeID]*host
-	network *network
-	tasks   chance
-	people  *people
-	faults  *faults
-	checker *checker
-	trace   *trace
-	spans   *spans
-	counts  counts
-	clocks  watches
-	pids    int
-	calls   uint64
+	hosts    []*host // by place
+	byID     map[mesh.NodeID]*host
+	network  *network
+	tasks    chance
+	people   *people
+	faults   *faults
+	checker  *checker
+	trace    *trace
+	spans    *spans
+	counts   counts
+	clocks   watches
+	pids     int
+	restored bool // a disk went back in time: copies may differ until that is repaired
+	calls    uint64
 
 	from   time.Duration // when things began to go wrong
 	calm   time.Duration // from the end of faults to everything being well
@@ -205,6 +206,8 @@ func (w *world) rest() {
 		w.breach("settles", "%v after the last fault: %s", w.calm, why)
 	}
 	w.until(w.now+stays, nil)
+	// A task may just have ended, and its end be on its way.
+	w.until(w.now+stays, func() bool { return w.pending() == "" })
 	if why := w.pending(); why != "" && !w.ended() {
 		w.breach("settles", "everything was well, and is so no longer: %s", why)
 	}

@@ -12,9 +12,10 @@ import (
 
 // The limits of what a simulation prints.
 const (
-	storyMax = 5000 // lines of a timeline; the last ones count
-	tailMax  = 40   // of them before a violation, with --quiet
-	alikeMax = 3    // lines of one kind at one time
+	storyMax  = 5000 // lines of a timeline; the last ones count
+	tailMax   = 40   // of them before a violation, with --quiet
+	shrinkMax = 30 * time.Second
+	alikeMax  = 3 // lines of one kind at one time
 )
 
 // simulateOne runs a scenario once, and tells its story.
@@ -173,7 +174,8 @@ func (c *command) provesNothing(s sim.Scenario, runs []sim.Result) {
 // simBroken says which promise was broken, and how to see it again.
 func (c *command) simBroken(s sim.Scenario, o sim.Options, r sim.Result) error {
 	c.say("seed %d breaks %q; looking for the shortest way to show it", r.Seed, r.Violation.Invariant)
-	o, r = sim.Shrink(s, o, r)
+	began := time.Now()
+	o, r = sim.Shrink(s, o, r, func() bool { return time.Since(began) < shrinkMax })
 	f := mesh.Faultf(mesh.Internal, "%s, seed %d: %s is broken at %s, after step %d\n%s",
 		r.Scenario, r.Seed, r.Violation.Invariant, seconds(r.Violation.At), r.Violation.Step, r.Violation.Text)
 	for _, fault := range r.Faults {

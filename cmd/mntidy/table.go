@@ -48,6 +48,7 @@ var rooms = []room{
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
+	{"cmd/mnmutants", 7, false, []string{"mesh", "configs", "sim"}},
 	{"cmd/mntidy", 7, false, nil},
 }
 
