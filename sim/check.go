@@ -48,8 +48,6 @@ func newChecker() *checker {
 
 // checkStep looks at a core after a step.
 func (w *world) checkStep(h *host, r *core.Ready) {
-	w.checkHolders(h)
-	w.checkRoster(h)
 	for i := range r.Keep.Put {
 		e := &r.Keep.Put[i]
 		if e.Dot.Origin != string(h.self.ID) || e.Dot.Seq <= h.lastWrite {
@@ -60,6 +58,8 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 		}
 	}
 	h.lastWrite = max(h.lastWrite, r.Keep.NextSeq-1)
+	w.checkHolders(h)
+	w.checkRoster(h)
 	for _, e := range r.Events {
 		w.countEvent(&e)
 	}
@@ -150,7 +150,9 @@ func (w *world) checkDecision(h *host, e *crdt.Entry) {
 		return
 	}
 	slot := mesh.SlotOf(a.Job)
-	if fence, held := h.agent.core.Held(h.now(), slot); !held || fence != a.Fence {
+	before := w.checker.holders[slot] // a step may decide, and then take the slot anew
+	fence, held := h.agent.core.Held(h.now(), slot)
+	if !held || fence != a.Fence && (before.agent != h.agent || before.fence != a.Fence) {
 		w.breach("decided-by-holder", "%s decides about %s under %v, and holds slot %d under %v: %v",
 			h.name, a.ID, a.Fence, slot, fence, held)
 	}

@@ -65,7 +65,10 @@ func (c *clock) when(now, at time.Duration) time.Duration {
 	if left <= 0 {
 		return now
 	}
-	// A microsecond is what run rounds by.
 	micros := int64(left/time.Microsecond) * million / (million + c.ppm)
-	return now + time.Duration(micros+1)*time.Microsecond
+	when := now + time.Duration(micros+1)*time.Microsecond
+	for c.boot+c.run(when) < at { // run rounds, too
+		when += time.Microsecond
+	}
+	return when
 }

@@ -177,12 +177,13 @@ func (f *faults) strike(i int) {
 	if end == nil {
 		return
 	}
-	for _, h := range b.hosts {
+	hit := append([]*host{nil}, b.hosts...)
+	for _, h := range hit {
 		f.w.spans.begin(f.w.now, h, Faulty, "%d %s", i, k.name)
 	}
 	f.ends[i] = func() {
 		f.w.tell(nil, "fault", "%d: %s ends", i, k.name)
-		for _, h := range b.hosts {
+		for _, h := range hit {
 			f.w.spans.end(f.w.now, h, Faulty, "%d %s", i, k.name)
 		}
 		end()

@@ -156,7 +156,9 @@ func (h *host) send(e core.Envelope) {
 			h.w.breach("decodes", "%s cannot decode a message of %s: %v", to.name, h.name, err)
 			return
 		}
-		h.w.story(to, "message", "from %s: %s", h.name, describe(&m))
+		if h.w.trace.messages {
+			h.w.story(to, "message", "from %s: %s", h.name, describe(&m))
+		}
 		to.tell(core.Received{From: h.self.ID, Msg: m})
 	})
 }

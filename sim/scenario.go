@@ -159,8 +159,8 @@ func (s *Scenario) Validate() []mesh.FieldFault {
 		"must be from nodes (%d) to %d, not %d", s.Nodes, NodesMax, s.NodesMax).at("nodes_max")
 	v.lasts(s.For, "for")
 	v.lasts(s.Settle, "settle")
-	for _, name := range s.Proves {
-		v.known(name, names(Glossary().Counts), "count").at("proves")
+	for i, name := range s.Proves {
+		v.known(name, names(Glossary().Counts), "count").at("proves", fmt.Sprint(i))
 	}
 	v.is(len(s.Faults) <= faultsMax, "there are %d faults, more than %d", len(s.Faults), faultsMax).at("fault")
 	for i := range s.Faults {
@@ -171,12 +171,12 @@ func (s *Scenario) Validate() []mesh.FieldFault {
 		v.is(m.Name == "" || mesh.ValidName(m.Name), "%q is not a name", m.Name).at("machine", fmt.Sprint(i), "name")
 		v.rate(m.PPM, "machine", fmt.Sprint(i), "ppm")
 	}
-	for _, kind := range s.Chaos.Faults {
-		v.known(kind, names(Glossary().Faults), "fault").at("chaos", "faults")
+	for i, kind := range s.Chaos.Faults {
+		v.known(kind, names(Glossary().Faults), "fault").at("chaos", "faults", fmt.Sprint(i))
 	}
 	v.lasts(s.Chaos.Every, "chaos", "every")
-	for _, kind := range s.People.Do {
-		v.known(kind, names(requests()), "request").at("people", "do")
+	for i, kind := range s.People.Do {
+		v.known(kind, names(requests()), "request").at("people", "do", fmt.Sprint(i))
 	}
 	v.lasts(s.People.Every, "people", "every")
 	for i := range s.Jobs {

@@ -11,7 +11,7 @@ import (
 
 // Span is something that lasts: a state of a node, or a task on it.
 type Span struct {
-	Node string        `json:"node"`
+	Node string        `json:"node"` // "" for the world
 	What What          `json:"what"`
 	Text string        `json:"text"`
 	From mesh.Duration `json:"from"`
@@ -41,13 +41,22 @@ type spanKey struct {
 	text string
 }
 
+// spanOf is the key of a span of a host, or of the world if h is nil.
+func spanOf(h *host, what What, text string) spanKey {
+	k := spanKey{what: what, text: text}
+	if h != nil {
+		k.node = h.name
+	}
+	return k
+}
+
 func newSpans(keep bool) *spans { return &spans{keep: keep, open: map[spanKey]time.Duration{}} }
 
 func (s *spans) begin(now time.Duration, h *host, what What, format string, args ...any) {
 	if !s.keep {
 		return
 	}
-	k := spanKey{h.name, what, fmt.Sprintf(format, args...)}
+	k := spanOf(h, what, fmt.Sprintf(format, args...))
 	if _, on := s.open[k]; !on {
 		s.open[k] = now
 	}
@@ -57,7 +66,7 @@ func (s *spans) end(now time.Duration, h *host, what What, format string, args .
 	if !s.keep {
 		return
 	}
-	k := spanKey{h.name, what, fmt.Sprintf(format, args...)}
+	k := spanOf(h, what, fmt.Sprintf(format, args...))
 	if from, on := s.open[k]; on {
 		delete(s.open, k)
 		s.done = append(s.done, Span{k.node, k.what, k.text, mesh.Duration(from), mesh.Duration(now)})

@@ -27,6 +27,8 @@ type picture struct {
 	r      *Result
 	out    strings.Builder
 	lanes  []lane
+	faults [][]Span // rows of faults that do not overlap
+	top    int      // of the first lane
 	end    time.Duration
 	height int
 	tints  map[string]string // by job
@@ -56,7 +58,7 @@ func (r *Result) SVG() string {
 	for i := range p.lanes {
 		p.lane(&p.lanes[i])
 	}
-	p.worldFaults()
+	p.drawFaults()
 	p.breach()
 	p.legend()
 	p.printf(`</svg>`)
@@ -74,6 +76,10 @@ func (p *picture) layOut() {
 	at := map[string]int{}
 	for _, s := range p.r.Spans {
 		i, known := at[s.Node]
+		if s.Node == "" {
+			p.stack(s)
+			continue
+		}
 		if !known {
 			i = len(p.lanes)
 			at[s.Node] = i
@@ -85,7 +91,8 @@ func (p *picture) layOut() {
 	}
 	slices.SortFunc(p.lanes, func(a, b lane) int { return natural(a.node, b.node) })
 	p.lanes = p.lanes[:min(len(p.lanes), svgLanes)]
-	y := svgTop
+	p.top = svgTop + svgRow*len(p.faults)
+	y := p.top
 	for i := range p.lanes {
 		l := &p.lanes[i]
 		slices.Sort(l.rows)
@@ -93,6 +100,17 @@ func (p *picture) layOut() {
 		y += l.height() + svgGap
 	}
 	p.height = y + 40
+}
+
+// stack finds a row for a fault in which it overlaps no other.
+func (p *picture) stack(s Span) {
+	for i, row := range p.faults {
+		if row[len(row)-1].To <= s.From {
+			p.faults[i] = append(row, s)
+			return
+		}
+	}
+	p.faults = append(p.faults, []Span{s})
 }
 
 // natural orders n2 before n10.
@@ -165,8 +183,15 @@ func (p *picture) tint(task string) string {
 	return p.tints[job]
 }
 
-// worldFaults marks when faults began, those that hit no single node too.
-func (p *picture) worldFaults() {
+// drawFaults draws what went wrong, over everything else.
+func (p *picture) drawFaults() {
+	for i, row := range p.faults {
+		for _, s := range row {
+			x, y := p.x(s.From), svgTop+svgRow*i
+			p.bar(x, y, max(p.x(s.To)-x, 1), svgRow-2, "#f4c7c7", s.Text, s)
+			p.printf(`<text x="%d" y="%d" fill="#a00" font-size="9">%s</text>`, x+2, y+8, escape(s.Text))
+		}
+	}
 	for _, f := range p.r.Faults {
 		x := p.x(f.At)
 		p.printf(`<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#e15759" stroke-dasharray="2 3">`+

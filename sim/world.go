@@ -105,7 +105,7 @@ func (w *world) form() {
 	for _, h := range w.hosts[1:] {
 		w.join(h, first)
 	}
-	w.until(formMax, w.formed)
+	w.until(formMax, func() bool { return w.formed() && w.grown() })
 	for i := range w.scenario.Jobs {
 		w.people.submit(&w.scenario.Jobs[i], w.hosts[i%len(w.hosts)])
 	}
@@ -123,6 +123,17 @@ func (w *world) formed() bool {
 		}
 	}
 	return true
+}
+
+// grown says whether there are as many voters as a mesh of this size has.
+func (w *world) grown() bool {
+	want := 7
+	for _, step := range []struct{ nodes, voters int }{{8, 5}, {4, 3}, {2, 1}} {
+		if len(w.hosts) <= step.nodes {
+			want = step.voters
+		}
+	}
+	return len(w.hosts[0].agent.core.Roster().Voters) >= want
 }
 
 // machine is what the scenario says of its i-th node.

@@ -166,8 +166,12 @@ func milli(d mesh.Duration) string { return mesh.Duration(d.Std().Round(time.Mil
 
 // provesNothing warns of what a scenario is about and its runs have not met.
 func (c *command) provesNothing(s sim.Scenario, runs []sim.Result) {
+	var zero []string
 	for _, n := range sim.Unproven(s, runs) {
-		c.say("warning: %s is 0: nothing was proven about that", n)
+		zero = append(zero, string(n))
+	}
+	if len(zero) > 0 {
+		c.say("warning: %s: %d runs have proven nothing about %s", s.Name, len(runs), strings.Join(zero, ", "))
 	}
 }
 
