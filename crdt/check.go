@@ -80,8 +80,8 @@ func (e *Entry) beats(o *Entry) bool {
 	return cmp.Or(bytes.Compare(e.Value, o.Value), cmp.Compare(e.Key, o.Key)) > 0
 }
 
-// size is about what e takes in a message.
-func (e *Entry) size() int {
+// Size is about what e takes in a message.
+func (e *Entry) Size() int {
 	const fixed = 80 // field names, numbers
 	return fixed + len(e.Key) + len(e.Value) + 2*len(e.Dot.Origin)
 }

@@ -17,9 +17,15 @@ func Example() {
 	b.Put("job/web", []byte("three copies"), crdt.Fence{}, wall.Add(time.Second))
 	b.Put("job/db", []byte("one copy"), crdt.Fence{}, wall.Add(time.Second))
 
-	answer := b.Answer(a.Request()) // over the network, both ways
-	_, _, push := a.Apply(answer, wall)
-	b.Merge(push, wall)
+	for req := a.Request(); ; {
+		answer := b.Answer(req) // over the network, both ways
+		out := a.Apply(answer, wall)
+		b.Merge(out.Push, wall)
+		if out.Over {
+			break
+		}
+		req = *out.Next
+	}
 
 	for e := range a.Scan("job/") {
 		fmt.Printf("%s: %s\n", e.Key, e.Value)

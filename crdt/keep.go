@@ -81,26 +81,49 @@ func (k *Kept) Apply(b Batch) {
 // pending is what has changed in a replica since its last Flush.
 type pending struct {
 	reset    bool
-	keys     map[string]struct{}
-	origins  map[string]struct{}
+	keys     set
+	origins  set
 	admitted map[string]Quarantined // to the quarantine
-	released map[string]struct{}    // from it
+	released set                    // from it
 }
 
-func newPending() pending {
-	return pending{
-		keys: map[string]struct{}{}, origins: map[string]struct{}{},
-		admitted: map[string]Quarantined{}, released: map[string]struct{}{},
+// set is a set of texts, made with the first of them.
+type set map[string]struct{}
+
+func (s *set) add(text string) {
+	if *s == nil {
+		*s = set{}
 	}
+	(*s)[text] = struct{}{}
+}
+
+// sorted are the keys of a map in order.
+func sorted[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (p *pending) empty() bool {
+	return !p.reset && len(p.keys)+len(p.origins)+len(p.admitted)+len(p.released) == 0
 }
 
 // Flush is what has changed since the last Flush. It must be durable before
 // anything is sent that was said after it.
 func (r *Replica) Flush() Batch {
 	p := r.pending
-	r.pending = newPending()
 	b := Batch{Reset: p.reset, NextSeq: r.next}
-	for _, key := range slices.Sorted(maps.Keys(p.keys)) {
+	if p.empty() {
+		return b
+	}
+	r.pending = pending{}
+	for _, key := range sorted(p.keys) {
 		if it := r.items[key]; it != nil {
 			b.Put = append(b.Put, it.Entry)
 		} else {
@@ -113,9 +136,9 @@ func (r *Replica) Flush() Batch {
 	for origin := range p.origins {
 		b.Seen[origin] = r.seen[origin]
 	}
-	for _, id := range slices.Sorted(maps.Keys(p.admitted)) {
+	for _, id := range sorted(p.admitted) {
 		b.Quarantine = append(b.Quarantine, p.admitted[id])
 	}
-	b.Release = slices.Sorted(maps.Keys(p.released))
+	b.Release = sorted(p.released)
 	return b
 }

@@ -40,6 +40,7 @@ func (r *Replica) merge(entries []Entry, wall time.Time, heal map[uint8]bool) (M
 			m.News = append(m.News, e)
 		}
 	}
+	r.tighten()
 	return m, held
 }
 
@@ -120,6 +121,9 @@ func (r *Replica) refuse(e Entry, err error) bool {
 		r.unpend(before)
 	}
 	if it := r.quarantine.byKey[h.entry.Key]; ok && it.hash == h.hash {
+		if r.pending.admitted == nil {
+			r.pending.admitted = map[string]Quarantined{}
+		}
 		r.pending.admitted[h.hash.String()] = it.shown()
 	}
 	return ok
@@ -147,7 +151,7 @@ func (r *Replica) release(e *Entry) {
 func (r *Replica) unpend(h *held) {
 	id := h.hash.String()
 	delete(r.pending.admitted, id)
-	r.pending.released[id] = struct{}{}
+	r.pending.released.add(id)
 }
 
 // Aside is the entries that wait because their stamps are too far ahead, by key.

@@ -129,7 +129,7 @@ func TestMalformedEntriesAreQuarantined(t *testing.T) {
 			if len(b.Quarantine) != 1 || len(b.Quarantine[0].Entry.Value) > quarantinedValue {
 				t.Errorf("to be kept: %v", b.Quarantine)
 			}
-			for _, e := range r.Answer(Request{}).Entries {
+			for _, e := range entriesOf(r) {
 				if e.Key != "good" {
 					t.Errorf("passed on: %v", e)
 				}
@@ -161,7 +161,7 @@ func TestEarlyEntriesWaitAside(t *testing.T) {
 	if a := r.Aside(); len(a) != 1 || a[0].Entry.Key != "k" {
 		t.Fatalf("aside: %v", a)
 	}
-	if r.Seen().Has(early.Dot) || len(r.Answer(Request{}).Entries) != 1 {
+	if r.Seen().Has(early.Dot) || len(entriesOf(r)) != 1 {
 		t.Error("it is seen, or passed on")
 	}
 	if m := r.Merge(nil, noon.Add(58*time.Minute)); len(m.News) != 0 {

@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -29,8 +30,12 @@ type Replica struct {
 	items map[string]*item // by key; tombstones too
 	keys  index
 	log   arrivals
+	loose []*item // held, but not Seen: it had no room for them
+	tombs int     // tombstones held
 
 	seen    Seen
+	lent    bool // seen was handed out: it is copied before it changes
+	groups  groups
 	sum     Digest
 	buckets [Buckets]Digest
 
@@ -45,6 +50,8 @@ type item struct {
 	hash    Digest
 	arrival uint64 // its place in the log
 	dead    bool   // no longer the entry of its key
+	loose   bool   // its dot is not Seen
+	group   uint8  // of its origin
 }
 
 // livesPerRun leaves room for the Resets of one run between two of Kept.Life.
@@ -57,11 +64,13 @@ func NewReplica(self string, kept Kept) (*Replica, error) {
 	}
 	r := &Replica{
 		self: self, secret: kept.Secret, life: kept.Life * livesPerRun, next: max(kept.NextSeq, 1),
-		seen: kept.Seen.Clone(), pending: newPending(),
 	}
 	r.clear()
-	if err := r.seen.Check(); err != nil {
+	if err := kept.Seen.Check(); err != nil {
 		return nil, fmt.Errorf("open the copy of node %q: %w", self, err)
+	}
+	for origin, k := range kept.Seen {
+		r.know(origin, k)
 	}
 	for _, e := range kept.Entries {
 		if err := e.check(); err != nil {
@@ -79,9 +88,12 @@ func NewReplica(self string, kept Kept) (*Replica, error) {
 	for _, q := range kept.Quarantine {
 		r.quarantine.restore(q)
 	}
-	r.pending = newPending() // all of this is on disk
+	r.pending = pending{} // all of this is on disk
 	if len(kept.Damage) > 0 {
 		r.forget()
+	}
+	for _, it := range r.log.items {
+		r.mark(it, r.seen.Has(it.Dot))
 	}
 	return r, nil
 }
@@ -90,6 +102,8 @@ func NewReplica(self string, kept Kept) (*Replica, error) {
 func (r *Replica) clear() {
 	r.clock = NewClock(r.self, MaxAhead)
 	r.items, r.keys, r.log = map[string]*item{}, index{}, arrivals{}
+	r.loose, r.tombs = nil, 0
+	r.seen, r.lent, r.groups = Seen{}, false, newGroups()
 	r.sum, r.buckets = Digest{}, [Buckets]Digest{}
 	r.aside, r.quarantine = newShelf(), newShelf()
 }
@@ -98,7 +112,7 @@ func (r *Replica) clear() {
 // the writes that its disk has lost, it cannot know which they were.
 func (r *Replica) forget() {
 	for origin := range r.seen {
-		r.pending.origins[origin] = struct{}{}
+		r.changed(origin)
 	}
 	r.seen = Seen{}
 	dots := make([]Dot, 0, len(r.items))
@@ -106,13 +120,7 @@ func (r *Replica) forget() {
 		dots = append(dots, it.Dot)
 	}
 	slices.SortFunc(dots, func(a, b Dot) int {
-		if a.Origin != b.Origin {
-			return strings.Compare(a.Origin, b.Origin)
-		}
-		if a.Seq < b.Seq {
-			return -1
-		}
-		return 1
+		return cmp.Or(strings.Compare(a.Origin, b.Origin), cmp.Compare(a.Seq, b.Seq))
 	})
 	for _, d := range dots {
 		// Half of the gaps stay free for what is new; the rest will come once more.
@@ -128,8 +136,12 @@ func (r *Replica) Self() string { return r.self }
 // Len is the number of keys that the copy holds, those of tombstones included.
 func (r *Replica) Len() int { return len(r.items) }
 
-// Seen is which writes this copy has incorporated.
-func (r *Replica) Seen() Seen { return r.seen.Clone() }
+// Seen is which writes this copy has incorporated. It is not the caller's to
+// change, and stays as it is when the copy changes.
+func (r *Replica) Seen() Seen {
+	r.lent = true
+	return r.seen
+}
 
 // Digest is the digest of all live entries: the check that two copies are equal.
 func (r *Replica) Digest() Digest { return r.sum }
@@ -190,34 +202,91 @@ func (r *Replica) Scan(prefix string) iter.Seq[Entry] {
 // apply brings in an entry that was found good, and says whether it changed the
 // copy: it may have lost already.
 func (r *Replica) apply(e Entry) bool {
-	r.note(e.Dot)
+	noted := r.note(e.Dot)
 	r.release(&e)
 	if it := r.items[e.Key]; it != nil && !e.beats(&it.Entry) {
 		return false
 	}
-	r.set(e)
+	r.mark(r.set(e), noted)
 	return true
 }
 
-// note marks a write as incorporated.
-func (r *Replica) note(d Dot) {
-	if !r.seen.Has(d) && r.seen.Add(d) {
-		r.pending.origins[d.Origin] = struct{}{}
+// note marks a write as incorporated. It is false where Seen has no room for it.
+func (r *Replica) note(d Dot) bool {
+	if r.seen.Has(d) {
+		return true
+	}
+	k, ok := r.seen.with(d)
+	if ok {
+		r.know(d.Origin, k)
+	}
+	return ok
+}
+
+// know makes k what is known of an origin.
+func (r *Replica) know(origin string, k Known) {
+	if r.lent {
+		r.seen, r.lent = r.seen.Clone(), false
+	}
+	r.seen[origin] = k
+	r.changed(origin)
+}
+
+// changed notes that something else is known of an origin.
+func (r *Replica) changed(origin string) {
+	r.pending.origins.add(origin)
+	r.groups.stale.add(origin)
+}
+
+// view is the digests of what this copy has seen.
+func (r *Replica) view() *groups {
+	r.groups.refresh(r.secret, r.seen)
+	return &r.groups
+}
+
+// mark says whether the dot of an item is Seen.
+func (r *Replica) mark(it *item, seen bool) {
+	if it.loose = !seen; it.loose {
+		r.loose = append(r.loose, it)
 	}
 }
 
+// tighten looks for loose items whose dots are Seen by now, and gives each a
+// new place in the log. So all that is there up to a place, and is not loose,
+// was Seen when the log had got to that place: sessions rest on it.
+func (r *Replica) tighten() {
+	rest := r.loose[:0]
+	for _, it := range r.loose {
+		switch {
+		case it.dead:
+		case r.seen.Has(it.Dot):
+			again := *it
+			again.loose = false
+			r.log.drop(it)
+			r.items[it.Key] = &again
+			r.log.add(&again)
+		default:
+			rest = append(rest, it)
+		}
+	}
+	clear(r.loose[len(rest):])
+	r.loose = rest
+}
+
 // set makes e the entry of its key.
-func (r *Replica) set(e Entry) {
+func (r *Replica) set(e Entry) *item {
 	if old := r.items[e.Key]; old != nil {
 		r.retire(old)
 	} else {
 		r.keys.add(e.Key)
 	}
-	it := &item{Entry: e, hash: hashOf(r.secret, &e)}
+	e.Stamp.Node = e.Dot.Origin // the same text, in memory once
+	it := &item{Entry: e, hash: hashOf(r.secret, &e), group: groupOf(e.Dot.Origin)}
 	r.items[e.Key] = it
 	r.log.add(it)
-	r.count(it, Digest.plus)
-	r.pending.keys[e.Key] = struct{}{}
+	r.count(it, Digest.plus, 1)
+	r.pending.keys.add(e.Key)
+	return it
 }
 
 // remove takes a key out of the copy.
@@ -225,19 +294,21 @@ func (r *Replica) remove(key string) {
 	r.retire(r.items[key])
 	delete(r.items, key)
 	r.keys.removed()
-	r.pending.keys[key] = struct{}{}
+	r.pending.keys.add(key)
 }
 
 // retire ends an item; what its value took is free at once.
 func (r *Replica) retire(it *item) {
-	r.count(it, Digest.minus)
+	r.count(it, Digest.minus, -1)
 	r.log.drop(it)
 	it.Value = nil
 }
 
-// count adds a live entry to the digests, or takes it out.
-func (r *Replica) count(it *item, op func(Digest, Digest) Digest) {
+// count adds a live entry to the digests and a tombstone to their number, or
+// takes it out.
+func (r *Replica) count(it *item, op func(Digest, Digest) Digest, n int) {
 	if it.Deleted {
+		r.tombs += n
 		return
 	}
 	b := &r.buckets[bucketOf(it.Key)]

@@ -40,19 +40,15 @@ func (s Seen) Has(d Dot) bool {
 	return ok && k.has(d.Seq)
 }
 
-// Add notes that d has been incorporated. It is false, and nothing is noted,
+// with is what is known of d's origin once d has been incorporated. It is false
 // where that would take more than [MaxGaps] or [MaxOrigins]: then d will come
 // once more.
-func (s Seen) Add(d Dot) bool {
+func (s Seen) with(d Dot) (Known, bool) {
 	k, ok := s[d.Origin]
 	if !ok && len(s) >= MaxOrigins {
-		return false
+		return k, false
 	}
-	k, ok = k.add(d.Seq)
-	if ok {
-		s[d.Origin] = k
-	}
-	return ok
+	return k.add(d.Seq)
 }
 
 // Clone is a copy that later changes of s leave alone.
@@ -77,7 +73,7 @@ func (s Seen) Covers(o Seen) bool {
 func (s Seen) Equal(o Seen) bool { return s.Covers(o) && o.Covers(s) }
 
 // Origins are the origins of s, sorted.
-func (s Seen) Origins() []string { return slices.Sorted(maps.Keys(s)) }
+func (s Seen) Origins() []string { return sorted(s) }
 
 // String is "a:7 b:9-{3,5..6}": heads, each without its gaps.
 func (s Seen) String() string {
@@ -93,40 +89,25 @@ func (s Seen) String() string {
 
 // Check says what is wrong with a Seen that came from outside.
 func (s Seen) Check() error {
+	return s.check(func(k Known) bool { return k.canonical() })
+}
+
+// checkPart is Check for a part of a Seen: it may say of an origin that there
+// is nothing.
+func (s Seen) checkPart() error {
+	return s.check(func(k Known) bool { return k.canonical() || k.Head == 0 && len(k.Gaps) == 0 })
+}
+
+func (s Seen) check(good func(Known) bool) error {
 	if len(s) > MaxOrigins {
 		return &MalformedError{fmt.Sprintf("seen: %d origins are more than %d", len(s), MaxOrigins)}
 	}
 	for origin, k := range s {
-		if origin == "" || len(origin) > MaxOrigin || !k.canonical() {
+		if origin == "" || len(origin) > MaxOrigin || !good(k) {
 			return &MalformedError{fmt.Sprintf("seen: impossible dots of origin %q", origin)}
 		}
 	}
 	return nil
-}
-
-// Stable is what several copies say about their writes, put together.
-type Stable struct {
-	All Seen // what every one of them has
-	Any Seen // what at least one of them has
-}
-
-// Meet puts together what the copies of all admitted nodes have said they
-// have. With none, nothing is stable.
-func Meet(copies ...Seen) Stable {
-	if len(copies) == 0 {
-		return Stable{All: Seen{}, Any: Seen{}}
-	}
-	s := Stable{All: copies[0].Clone(), Any: copies[0].Clone()}
-	for _, c := range copies[1:] {
-		for origin, k := range s.All {
-			s.All[origin] = k.meet(c[origin])
-		}
-		for origin, k := range c {
-			s.Any[origin] = s.Any[origin].join(k)
-		}
-	}
-	maps.DeleteFunc(s.All, func(_ string, k Known) bool { return k.Head == 0 })
-	return s
 }
 
 func (k Known) has(seq uint64) bool {

@@ -45,13 +45,13 @@ func (s *shelf) hold(h held) (before *held, ok bool) {
 	}
 	freed := 0
 	if before != nil {
-		freed = before.entry.size()
+		freed = before.entry.Size()
 	}
 	full := before == nil && len(s.byKey) >= MaxHeld
-	if full || s.bytes-freed+h.entry.size() > maxHeldBytes {
+	if full || s.bytes-freed+h.entry.Size() > maxHeldBytes {
 		return nil, false
 	}
-	s.bytes += h.entry.size() - freed
+	s.bytes += h.entry.Size() - freed
 	s.byKey[key] = &h
 	if before != nil && before.hash == h.hash {
 		before = nil // the same once more
@@ -70,7 +70,7 @@ func (s *shelf) restore(q Quarantined) {
 
 func (s *shelf) drop(key string) {
 	if h := s.byKey[key]; h != nil {
-		s.bytes -= h.entry.size()
+		s.bytes -= h.entry.Size()
 		delete(s.byKey, key)
 	}
 }

@@ -23,28 +23,52 @@ func sync(t testing.TB, wall time.Time, copies ...*Replica) {
 	}
 }
 
+// traffic is what a session cost.
+type traffic struct {
+	bytes int
+	trips float64 // there and back; a push after the last answer is half of one
+}
+
 // session is one comparison: a asks b until there is nothing left, and b gets
-// what it lacks. Everything goes over the wire. It counts the bytes.
-func session(t testing.TB, a, b *Replica, wall time.Time) (size int) {
+// what it lacks. Everything goes over the wire.
+func session(t testing.TB, a, b *Replica, wall time.Time) (cost traffic) {
 	t.Helper()
-	const stepsMax = 10_000
+	const tripsMax = 10_000
 	req := a.Request()
 	for next := &req; next != nil; {
 		var r Request
 		var ans Answer
-		size += wire(t, next, &r)
-		size += wire(t, b.Answer(r), &ans)
-		_, n, push := a.Apply(ans, wall)
-		var p []Entry
-		if len(push) > 0 {
-			size += wire(t, push, &p)
-			b.Merge(p, wall)
+		cost.bytes += wire(t, next, &r) + wire(t, b.Answer(r), &ans)
+		cost.trips++
+		out := a.Apply(ans, wall)
+		var push []Entry
+		if len(out.Push) > 0 {
+			cost.bytes += wire(t, out.Push, &push)
+			cost.trips += 0.5
+			b.Merge(push, wall)
 		}
-		if next = n; size > stepsMax*AnswerBytes {
+		if next = out.Next; cost.trips > tripsMax {
 			t.Fatal("the session does not end")
 		}
 	}
-	return size
+	return cost
+}
+
+// reports is what others say to r that they have.
+func reports(t testing.TB, r *Replica, others ...*Replica) []Report {
+	t.Helper()
+	var list []Report
+	for _, o := range others {
+		req := o.Request()
+		p, ok := r.Asker(req)
+		if !ok {
+			if p, ok = r.Asker(*o.Apply(r.Answer(req), noon).Next); !ok {
+				t.Fatalf("%s says nothing of what it has", o.self)
+			}
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // wire sends a message, and says how large it was.
@@ -66,16 +90,15 @@ func TestTombstonesGoWhenEveryNodeHasSeenThem(t *testing.T) {
 	a.Delete("a/00001", Fence{}, noon)
 	session(t, b, a, later)
 	session(t, a, b, later)
-	seens := func() Stable { return Meet(a.Seen(), b.Seen(), c.Seen()) }
-	if got := b.Collect(seens()); len(got) != 0 {
+	if got := b.Collect(reports(t, b, a, c), later); len(got) != 0 {
 		t.Errorf("collected %v before c has seen it", got)
 	}
 	session(t, c, b, later)
-	if got := c.Collect(Meet(c.Seen())); len(got) != 1 {
+	if got := c.Collect(nil, later); len(got) != 1 {
 		t.Errorf("alone: collected %v, want the tombstone", got)
 	}
 	b.Flush()
-	if got := b.Collect(seens()); !slices.Equal(got, []string{"a/00001"}) {
+	if got := b.Collect(reports(t, b, a, c), later); !slices.Equal(got, []string{"a/00001"}) {
 		t.Errorf("collected %v, want the tombstone", got)
 	}
 	if got := b.Flush().Remove; !slices.Equal(got, []string{"a/00001"}) {
@@ -91,20 +114,24 @@ func TestTombstonesGoWhenEveryNodeHasSeenThem(t *testing.T) {
 func TestAnOldMessageBringsNothingBack(t *testing.T) {
 	a, b := fill(t, "a", 1), fill(t, "b", 0)
 	old, _ := a.Get("a/00000")
-	oldAnswer := a.Answer(b.Request())
+	oldAnswer := a.Answer(*b.Apply(a.Answer(b.Request()), noon).Next)
 	sync(t, noon, a, b)
 	a.Delete(old.Key, Fence{}, noon)
 	sync(t, later, a, b)
-	for _, r := range []*Replica{a, b} {
-		if got := r.Collect(Meet(a.Seen(), b.Seen())); len(got) != 1 {
-			t.Fatalf("collected %v", got)
-		}
+	if got := a.Collect(reports(t, a, b), later); len(got) != 1 {
+		t.Fatalf("collected %v", got)
+	}
+	if got := b.Collect(reports(t, b, a), later); len(got) != 1 {
+		t.Fatalf("collected %v", got)
 	}
 	if m := b.Merge([]Entry{old}, later); len(m.News) != 0 {
 		t.Errorf("a push brought back %v", m.News)
 	}
-	if m, _, _ := b.Apply(oldAnswer, later); len(m.News) != 0 {
-		t.Errorf("an answer brought back %v", m.News)
+	if len(oldAnswer.Entries) != 1 {
+		t.Fatalf("the old answer has %v", oldAnswer.Entries)
+	}
+	if out := b.Apply(oldAnswer, later); len(out.News) != 0 {
+		t.Errorf("an answer brought back %v", out.News)
 	}
 }
 
@@ -115,17 +142,17 @@ func TestCollectWaitsForWritesThatLostElsewhere(t *testing.T) {
 	b.Put("k", []byte("1"), Fence{}, noon)
 	lost := x.Put("k", []byte("2"), Fence{}, noon.Add(-time.Minute))
 	b.Delete("k", Fence{}, noon)
-	x.Merge(b.Answer(Request{}).Entries, later)
+	x.Merge(entriesOf(b), later)
 	b.Merge(nil, later)
-	stable := Meet(b.Seen(), x.Seen())
-	if got := b.Collect(stable); len(got) != 0 {
+	said := reports(t, b, x)
+	if got := b.Collect(said, later); len(got) != 0 {
 		t.Fatalf("collected %v with a write under way", got)
 	}
 	b.Merge([]Entry{lost}, later)
 	if _, ok := b.Get("k"); ok {
 		t.Fatal("resurrected")
 	}
-	if got := b.Collect(stable); len(got) != 1 {
+	if got := b.Collect(said, later); len(got) != 1 {
 		t.Errorf("collected %v, want the tombstone", got)
 	}
 	if m := b.Merge([]Entry{lost}, later); len(m.News) != 0 {
@@ -136,8 +163,7 @@ func TestCollectWaitsForWritesThatLostElsewhere(t *testing.T) {
 func TestYoungTombstonesStay(t *testing.T) {
 	a := fill(t, "a", 1)
 	a.Delete("a/00000", Fence{}, noon)
-	a.Merge(nil, later.Add(-time.Millisecond))
-	if got := a.Collect(Meet(a.Seen())); len(got) != 0 {
+	if got := a.Collect(nil, later.Add(-time.Millisecond)); len(got) != 0 {
 		t.Errorf("collected %v", got)
 	}
 }
@@ -149,8 +175,8 @@ func TestAResetCopyResurrectsNothing(t *testing.T) {
 	a.Delete("a/00000", Fence{}, noon)
 	a.Delete("away/00000", Fence{}, noon)
 	a.Merge(nil, later)
-	a.Collect(Meet(a.Seen())) // away was given up
-	answer := a.Answer(away.Request())
+	a.Collect(nil, later) // away was given up
+	answer := a.Answer(*away.Apply(a.Answer(away.Request()), noon).Next)
 
 	var kept Kept
 	kept.Apply(away.Flush())
@@ -159,9 +185,9 @@ func TestAResetCopyResurrectsNothing(t *testing.T) {
 	if len(kept.Entries)+len(kept.Seen) != 0 {
 		t.Fatalf("after the reset the disk has %v", kept)
 	}
-	m, _, _ := away.Apply(answer, later)
-	if len(m.News) != len(answer.Entries) || len(away.Seen()) > 1 {
-		t.Errorf("an answer to an earlier life counts: %v, seen %v", m, away.Seen())
+	out := away.Apply(answer, later)
+	if len(out.News) != len(answer.Entries) || len(away.Seen()) > 1 {
+		t.Errorf("an answer to an earlier life counts: %v, seen %v", out.Merged, away.Seen())
 	}
 	away.Reset()
 	sync(t, later, a, away)

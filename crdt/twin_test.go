@@ -64,7 +64,13 @@ func fold(entries []Entry) map[string]Entry {
 	return m
 }
 
-// held is everything that a copy holds, tombstones too.
+// entriesOf is what a copy passes on to one that has nothing, in order.
+func entriesOf(r *Replica) []Entry {
+	list, _, _ := r.pick(0, 1<<30, nil, func(*item) bool { return true })
+	return list
+}
+
+// contents is everything that a copy holds, tombstones too.
 func contents(r *Replica) map[string]Entry {
 	m := map[string]Entry{}
 	for key, it := range r.items {

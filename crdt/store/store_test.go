@@ -78,7 +78,7 @@ func batches(t *testing.T) []crdt.Batch {
 		Dot:   crdt.Dot{Origin: "n2", Seq: 3},
 		Stamp: crdt.Stamp{Wall: noon.UnixMilli(), Node: "n2"},
 	}}, noon.Add(crdt.TombstoneAge))
-	r.Collect(crdt.Meet(r.Seen()))
+	r.Collect(nil, noon.Add(2*crdt.TombstoneAge))
 	flush()
 	for i := range 9000 { // more than one transaction takes
 		r.Put(fmt.Sprintf("many/%d", i), make([]byte, 100), crdt.Fence{}, noon)

@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"mn/crdt"
 	"mn/mesh"
 )
+
+// collectEvery is how often deletes are looked for that may be forgotten: they
+// are kept for an hour at least, and nobody waits for it.
+const collectEvery = time.Minute
 
 // collect forgets the deletes that every admitted node has seen. A node out of
 // sight for longer than the horizon is waited for no more: it is marked as
@@ -15,7 +20,11 @@ import (
 // majority of the voters all that time may say so: if both sides of a split
 // marked each other, both would empty their copies when they meet.
 func (c *Core) collect() {
-	have := []crdt.Seen{c.replica.Seen()}
+	if c.now.Boot < c.sync.collect {
+		return
+	}
+	c.sync.collect = c.now.Boot + collectEvery
+	var said []crdt.Report
 	complete := true
 	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
 		p := c.peers[id]
@@ -25,20 +34,22 @@ func (c *Core) collect() {
 		}
 		_, marked := c.records.away[id]
 		switch {
-		case id == c.self || marked:
+		case id == c.self:
+		case marked:
+			c.disbelieve(id) // when it is back, it is with less
 		case p != nil && p.liveness == mesh.Alive:
-			have = append(have, p.has) // nothing, before it has said what it has
+			said = append(said, p.said) // nothing, before it has said what it has
 		case c.now.Boot-max(since, c.lead.majorityAt) >= c.cfg.Horizon:
 			c.put(mesh.KeyAway(id), mesh.Away{Node: id, Since: c.now.Wall.UTC()}, crdt.Fence{})
 			complete = false // the mark spreads before anything is forgotten
 		case p != nil:
-			have = append(have, p.has)
+			said = append(said, p.said)
 		default:
 			complete = false // not heard of since we started
 		}
 	}
 	if complete {
-		c.replica.Collect(crdt.Meet(have...))
+		c.replica.Collect(said, c.now.Wall)
 	}
 }
 
@@ -60,6 +71,7 @@ func (c *Core) refuseStale(from mesh.NodeID, m *Message) bool {
 // done so is no longer marked.
 func (c *Core) stale(from mesh.NodeID, s *Stale) {
 	if s.Emptied {
+		c.disbelieve(from)
 		c.drop(mesh.KeyAway(from), crdt.Fence{})
 		c.send(from, Message{Sync: ptr(c.replica.Request())})
 		return

@@ -2,6 +2,7 @@ package core
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -311,10 +312,14 @@ func TestPeerThatTalksNonsenseOfWhatItHasIsNotBelieved(t *testing.T) {
 	l := newLab(t, 2)
 	l.after(15 * time.Second)
 	h, other := l.nodes[0], l.nodes[1]
-	before := h.core.peers[other.self.ID].has
-	nonsense := crdt.Seen{"x": {Head: 3, Gaps: []crdt.Gap{{From: 0, To: 9}}}}
-	l.step(h, Received{From: other.self.ID, Msg: Message{Sync: &crdt.Request{Seen: nonsense}}})
-	if got := h.core.peers[other.self.ID].has; !got.Equal(before) {
+	before := h.core.peers[other.self.ID].said
+	if reflect.DeepEqual(before, crdt.Report{}) {
+		t.Fatal("it has said nothing yet")
+	}
+	at := h.core.replica.Answer(crdt.Request{}).At
+	nonsense := crdt.Request{At: at, Groups: []byte{1}, Seen: crdt.Seen{"x": {Head: 3, Gaps: []crdt.Gap{{To: 9}}}}}
+	l.step(h, Received{From: other.self.ID, Msg: Message{Sync: &nonsense}})
+	if got := h.core.peers[other.self.ID].said; !reflect.DeepEqual(got, before) {
 		t.Errorf("it is said to have %v, want what it said before: %v", got, before)
 	}
 }

@@ -21,7 +21,7 @@ const (
 type peer struct {
 	liveness mesh.Liveness
 	since    time.Duration // boot time at which it got that liveness
-	has      crdt.Seen     // what it said last that it has
+	said     crdt.Report   // what it said last that it has
 }
 
 type peers map[mesh.NodeID]*peer
@@ -41,8 +41,9 @@ func (p peers) alive() []mesh.NodeID {
 // syncer says with whom to compare data next, and when.
 type syncer struct {
 	next    time.Duration
-	last    mesh.NodeID // whom we asked last
-	settled bool        // we have compared data with a peer since we started, or emptied our copy
+	last    mesh.NodeID   // whom we asked last
+	settled bool          // we have compared data with a peer since we started, or emptied our copy
+	collect time.Duration // when to look again for deletes to forget
 }
 
 // seen takes gossip's news of a peer.
@@ -62,6 +63,7 @@ func (c *Core) seen(ev Seen) {
 	kind, text := mesh.NodeJoined, "gossip sees it"
 	switch ev.Liveness {
 	case mesh.Alive:
+		c.disbelieve(ev.Node) // it may come back with less than it had
 		c.send(ev.Node, Message{Sync: ptr(c.replica.Request())})
 	case mesh.Left:
 		kind, text = mesh.NodeLeft, "it said goodbye"
@@ -78,6 +80,7 @@ func (c *Core) syncDue() {
 		return
 	}
 	c.sync.next = c.now.Boot + syncEvery
+	c.collect()
 	alive := c.peers.alive()
 	if len(alive) == 0 {
 		return
@@ -90,34 +93,45 @@ func (c *Core) syncDue() {
 	c.send(c.sync.last, Message{Sync: ptr(c.replica.Request())})
 }
 
-// has notes what a peer says that it has: deletes are forgotten by it.
-func (c *Core) has(from mesh.NodeID, seen crdt.Seen) {
-	if p := c.peers[from]; p != nil && seen.Check() == nil {
-		p.has = seen
+// believe notes what a peer says that it has: deletes are forgotten by it.
+func (c *Core) believe(id mesh.NodeID, said crdt.Report) {
+	if p := c.peers[id]; p != nil {
+		p.said = said
+	}
+}
+
+// disbelieve forgets what a peer has said that it has.
+func (c *Core) disbelieve(id mesh.NodeID) {
+	if p := c.peers[id]; p != nil {
+		p.said = crdt.Report{}
 	}
 }
 
 // compare answers a comparison with what the peer lacks.
 func (c *Core) compare(from mesh.NodeID, r crdt.Request) {
-	c.has(from, r.Seen)
+	if said, ok := c.replica.Asker(r); ok {
+		c.believe(from, said)
+	}
 	c.send(from, Message{Answer: ptr(c.replica.Answer(r))})
 }
 
 // answered takes a peer's answer to a comparison.
 func (c *Core) answered(from mesh.NodeID, a crdt.Answer) {
-	merged, next, push := c.replica.Apply(a, c.now.Wall)
-	c.merged(from, merged)
-	c.has(from, a.Seen)
-	if next != nil {
-		c.send(from, Message{Sync: next})
-	} else if !c.sync.settled && a.Life == c.replica.Request().Life {
+	if said, ok := c.replica.Answerer(a); ok {
+		c.believe(from, said)
+	}
+	out := c.replica.Apply(a, c.now.Wall)
+	c.merged(from, out.Merged)
+	if out.Next != nil {
+		c.send(from, Message{Sync: out.Next})
+	}
+	if out.Over && !c.sync.settled {
 		c.sync.settled = true
 		c.tend.retry = true
 	}
-	for chunk := range slices.Chunk(push, pushMax) {
+	for chunk := range slices.Chunk(out.Push, pushMax) {
 		c.send(from, Message{Push: &Push{Entries: chunk}})
 	}
-	c.collect()
 }
 
 // pushed takes entries that a peer sent on its own account.
