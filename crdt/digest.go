@@ -62,17 +62,17 @@ func bucketOf(key string) uint8 {
 
 // hashOf is the hash of everything in e.
 func hashOf(secret []byte, e *Entry) Digest {
-	b := make([]byte, 0, 256+len(e.Value))
-	b = appendText(b, string(secret))
+	var room [1 << 10]byte // on the stack, for all but large values
+	b := appendText(room[:0], secret)
 	b = appendText(b, e.Key)
-	b = appendText(b, string(e.Value))
+	b = appendText(b, e.Value)
 	b = appendText(b, e.Stamp.Node)
 	b = appendText(b, e.Dot.Origin)
 	deleted := uint64(0)
 	if e.Deleted {
 		deleted = 1
 	}
-	for _, n := range []uint64{
+	for _, n := range [...]uint64{
 		deleted, e.Fence.Epoch, e.Fence.Ballot,
 		uint64(e.Stamp.Wall), uint64(e.Stamp.Logical), e.Dot.Seq,
 	} {
@@ -84,6 +84,6 @@ func hashOf(secret []byte, e *Entry) Digest {
 
 // appendText adds s with its length before it, so that no two lists of texts
 // make the same bytes.
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
 }

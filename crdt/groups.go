@@ -46,7 +46,8 @@ func (g *groups) refresh(secret []byte, seen Seen) {
 
 // hash is the hash of what is known of an origin.
 func (k Known) hash(secret []byte, origin string) uint64 {
-	b := appendText(make([]byte, 0, 256), string(secret))
+	var room [256]byte
+	b := appendText(room[:0], secret)
 	b = appendText(b, origin)
 	b = binary.BigEndian.AppendUint64(b, k.Head)
 	for _, g := range k.Gaps {

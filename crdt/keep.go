@@ -1,7 +1,6 @@
 package crdt
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -51,6 +50,7 @@ func (b *Batch) Empty() bool {
 }
 
 // Apply makes k what a disk with k has after the batch: the model of a store.
+// Its slices and maps are changed in place.
 func (k *Kept) Apply(b Batch) {
 	if b.Reset {
 		k.Entries, k.Seen, k.Quarantine = nil, nil, nil
@@ -68,10 +68,14 @@ func (k *Kept) Apply(b Batch) {
 		}
 		k.Entries[i] = e
 	}
-	seen := k.Seen.Clone()
-	maps.Copy(seen, b.Seen)
-	maps.DeleteFunc(seen, func(_ string, known Known) bool { return known.Head == 0 })
-	k.Seen = seen
+	if k.Seen == nil {
+		k.Seen = Seen{}
+	}
+	for origin, known := range b.Seen {
+		if k.Seen[origin] = known; known.Head == 0 {
+			delete(k.Seen, origin)
+		}
+	}
 	k.Quarantine = append(slices.DeleteFunc(k.Quarantine, func(q Quarantined) bool {
 		return slices.Contains(b.Release, q.ID)
 	}), b.Quarantine...)
