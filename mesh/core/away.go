@@ -73,7 +73,7 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 	if s.Emptied {
 		c.disbelieve(from)
 		c.drop(mesh.KeyAway(from), crdt.Fence{})
-		c.send(from, Message{Sync: ptr(c.replica.Request())})
+		c.begin(from)
 		return
 	}
 	c.event(mesh.Event{Kind: mesh.RecordRefused, Peer: from, Text: fmt.Sprintf(
@@ -87,7 +87,7 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 		c.putStatus(c.tend.copies[id].Status())
 	}
 	c.send(from, Message{Stale: &Stale{Emptied: true}})
-	c.send(from, Message{Sync: ptr(c.replica.Request())})
+	c.begin(from)
 }
 
 // beginAnew has this node wait for what its peers know, as after a start, now

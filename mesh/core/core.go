@@ -29,11 +29,7 @@ import (
 	"mn/runner"
 )
 
-// Bounds and rhythms of a node.
-const (
-	syncEvery = 2 * time.Second // between rounds of anti-entropy
-	settleMax = 64              // rounds of messages to ourselves in one step
-)
+const settleMax = 64 // rounds of messages to ourselves in one step
 
 // Config is what a core is made with.
 type Config struct {

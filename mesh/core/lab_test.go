@@ -24,7 +24,8 @@ type lab struct {
 	seq   int
 	queue []delivery
 	nodes []*host
-	cut   func(a, b mesh.NodeID) bool // whether a's messages do not reach b
+	cut   func(a, b mesh.NodeID) bool  // whether a's messages do not reach b
+	tap   func(from *host, e Envelope) // sees what is sent; nil: nobody
 }
 
 // delivery is an event on its way to a host.
@@ -134,7 +135,7 @@ func (l *lab) start(h *host) {
 	c, err := New(l.clock(), Config{
 		Self: h.self, Key: h.key, Lease: lease.Default(), JoinGrace: 8 * time.Second,
 		Tasks: runner.Facts{Node: h.self.ID, Name: h.name, Boot: h.self.Boot, Root: "/lab"},
-		Rand:  rand.New(rand.NewPCG(uint64(h.boots), uint64(len(h.name)))),
+		Rand:  rand.New(rand.NewPCG(uint64(h.boots), uint64(slices.Index(l.nodes, h)))),
 	}, disk)
 	if err != nil {
 		l.t.Fatal(err)
@@ -227,6 +228,9 @@ func (l *lab) perform(h *host, r Ready) {
 
 // deliver sends a message through its encoding, as the wire does.
 func (l *lab) deliver(h *host, e Envelope) {
+	if l.tap != nil {
+		l.tap(h, e)
+	}
 	b, err := crdt.Encode(e.Msg)
 	if err != nil {
 		l.t.Fatal(err)

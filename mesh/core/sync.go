@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -10,8 +11,10 @@ import (
 	"mn/mesh"
 )
 
-// Bounds of the exchange of data.
+// Bounds and rhythms of the exchange of data.
 const (
+	syncEvery  = 2 * time.Second // between rounds of anti-entropy
+	compareMax = 12              // comparisons begun from one round to the next
 	fanOut     = 12              // peers that one push goes to
 	pushMax    = 128             // entries in one push
 	ackTimeout = 2 * time.Second // for a peer to say that a write is durable there too
@@ -41,7 +44,9 @@ func (p peers) alive() []mesh.NodeID {
 // syncer says with whom to compare data next, and when.
 type syncer struct {
 	next    time.Duration
-	last    mesh.NodeID   // whom we asked last
+	begun   int           // comparisons, since the last round
+	turns   []mesh.NodeID // whom to ask in the rounds to come
+	inSight []mesh.NodeID // the peers that gossip sees, sorted
 	settled bool          // we have compared data with a peer since we started, or emptied our copy
 	collect time.Duration // when to look again for deletes to forget
 }
@@ -60,11 +65,12 @@ func (c *Core) seen(ev Seen) {
 		return
 	}
 	p.liveness, p.since = ev.Liveness, c.now.Boot
+	c.sync.sight(ev.Node, ev.Liveness == mesh.Alive)
 	kind, text := mesh.NodeJoined, "gossip sees it"
 	switch ev.Liveness {
 	case mesh.Alive:
 		c.disbelieve(ev.Node) // it may come back with less than it had
-		c.send(ev.Node, Message{Sync: ptr(c.replica.Request())})
+		c.meet(ev.Node)
 	case mesh.Left:
 		kind, text = mesh.NodeLeft, "it said goodbye"
 	default:
@@ -74,23 +80,70 @@ func (c *Core) seen(ev Seen) {
 	c.touch(touched{nodes: true})
 }
 
+// sight notes whether a peer is in sight. The list that was is left as it is.
+func (s *syncer) sight(id mesh.NodeID, alive bool) {
+	i, found := slices.BinarySearch(s.inSight, id)
+	switch {
+	case alive && !found:
+		s.inSight = slices.Insert(slices.Clone(s.inSight), i, id)
+	case !alive && found:
+		s.inSight = slices.Delete(slices.Clone(s.inSight), i, i+1)
+	}
+}
+
+// meet compares data at once with a peer that has come into sight. In a large
+// mesh only some do, by lot: else all would ask one node that comes, and a node
+// that starts would ask all. The others follow in their turn.
+func (c *Core) meet(id mesh.NodeID) {
+	n := len(c.sync.inSight)
+	if c.sync.begun < compareMax && (n <= fanOut || c.cfg.Rand.IntN(n) < fanOut) {
+		c.begin(id)
+	}
+}
+
+// begin begins a comparison of data with a peer.
+func (c *Core) begin(id mesh.NodeID) {
+	c.sync.begun++
+	c.send(id, Message{Sync: ptr(c.replica.Request())})
+}
+
 // syncDue compares data with one peer after the other, in turn.
 func (c *Core) syncDue() {
 	if c.now.Boot < c.sync.next {
 		return
 	}
-	c.sync.next = c.now.Boot + syncEvery
+	c.sync.next, c.sync.begun = c.now.Boot+syncEvery, 0
+	if id, ok := c.nextTurn(); ok {
+		c.begin(id)
+	}
 	c.collect()
-	alive := c.peers.alive()
-	if len(alive) == 0 {
-		return
+}
+
+// nextTurn is the peer in sight whose turn it is. Each has one before any has
+// another; the order is by lot, so that nodes do not all ask the same one.
+func (c *Core) nextTurn() (mesh.NodeID, bool) {
+	for range 2 {
+		for len(c.sync.turns) > 0 {
+			id := c.sync.turns[0]
+			c.sync.turns = c.sync.turns[1:]
+			if p := c.peers[id]; p.liveness == mesh.Alive {
+				return id, true
+			}
+		}
+		c.sync.turns = pick(c.cfg.Rand, c.sync.inSight, len(c.sync.inSight))
 	}
-	i, found := slices.BinarySearch(alive, c.sync.last)
-	if found {
-		i++
+	return "", false
+}
+
+// pick is n of some nodes by lot, or all of them if they are fewer.
+func pick(r *rand.Rand, ids []mesh.NodeID, n int) []mesh.NodeID {
+	ids = slices.Clone(ids)
+	n = min(n, len(ids))
+	for i := range n {
+		j := i + r.IntN(len(ids)-i)
+		ids[i], ids[j] = ids[j], ids[i]
 	}
-	c.sync.last = alive[i%len(alive)]
-	c.send(c.sync.last, Message{Sync: ptr(c.replica.Request())})
+	return ids[:n]
 }
 
 // believe notes what a peer says that it has: deletes are forgotten by it.
@@ -162,10 +215,13 @@ func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
 
 // push sends what this step has written to the peers.
 func (c *Core) push() {
+	if len(c.fresh) == 0 {
+		return
+	}
 	fresh := c.fresh
 	c.fresh = nil
 	hops := 0
-	for n := fanOut; n < len(c.peers.alive()); n *= fanOut {
+	for n := fanOut; n < len(c.sync.inSight); n *= fanOut {
 		hops++
 	}
 	for chunk := range slices.Chunk(fresh, pushMax) {
@@ -173,14 +229,13 @@ func (c *Core) push() {
 	}
 }
 
-// spread sends a push to all peers, or to a random few where there are many.
+// spread sends a push to all peers, or to a few by lot where there are many.
 func (c *Core) spread(p *Push, but mesh.NodeID) {
-	to := slices.DeleteFunc(c.peers.alive(), func(id mesh.NodeID) bool { return id == but })
-	if len(to) > fanOut {
-		c.cfg.Rand.Shuffle(len(to), func(i, j int) { to[i], to[j] = to[j], to[i] })
-		to = to[:fanOut]
+	to := c.sync.inSight
+	if i, found := slices.BinarySearch(to, but); found {
+		to = slices.Delete(slices.Clone(to), i, i+1)
 	}
-	for _, id := range to {
+	for _, id := range pick(c.cfg.Rand, to, fanOut) {
 		c.send(id, Message{Push: p})
 	}
 }
@@ -203,7 +258,7 @@ const waitsMax = 10_000
 
 // wait answers a call once the write e is durable on one more node, if there is one.
 func (c *Core) wait(reply Reply, e crdt.Entry) {
-	if len(c.peers.alive()) == 0 || len(c.waits.list) >= waitsMax {
+	if len(c.sync.inSight) == 0 || len(c.waits.list) >= waitsMax {
 		c.reply(reply, 1)
 		return
 	}

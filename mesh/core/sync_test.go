@@ -1,12 +1,92 @@
 package core
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"mn/crdt"
 	"mn/mesh"
 )
+
+// asked are the peers that a Ready asks to compare data.
+func asked(r Ready) (ids []mesh.NodeID) {
+	for _, e := range r.Send {
+		if e.Msg.Sync != nil {
+			ids = append(ids, e.To)
+		}
+	}
+	return ids
+}
+
+// come has gossip tell a host of peers that it has not heard of before.
+func (l *lab) come(h *host, from, n int) Ready {
+	var events []Event
+	for i := range n {
+		events = append(events, Seen{mesh.NodeID(fmt.Sprintf("peer%04d", from+i)), mesh.Alive})
+	}
+	return h.core.Step(l.clock(), events...)
+}
+
+func TestNodeThatStartsAsksEveryoneInASmallMeshAndAFewInALargeOne(t *testing.T) {
+	for peers, want := range map[int]int{2: 2, 11: 11, compareMax: compareMax, 999: compareMax} {
+		l := newLab(t, 1)
+		l.after(syncEvery / 2)
+		if got := len(asked(l.come(l.nodes[0], 0, peers))); got != want {
+			t.Errorf("%d peers come into sight, and %d are asked at once, want %d", peers, got, want)
+		}
+	}
+}
+
+func TestNodeThatComesIsAskedByAFewOfMany(t *testing.T) {
+	l := newLab(t, 1)
+	h := l.nodes[0]
+	l.come(h, 0, 999)
+	got := 0
+	const comers = 1000 // instead of as many nodes that see one come
+	for i := range comers {
+		l.now += syncEvery
+		h.core.Step(l.clock(), Tick{})
+		got += len(asked(l.come(h, 1000+i, 1)))
+		h.core.Step(l.clock(), Seen{mesh.NodeID(fmt.Sprintf("peer%04d", 1000+i)), mesh.Lost})
+	}
+	if got < fanOut/2 || got > 2*fanOut {
+		t.Errorf("of %d nodes, %d ask one that comes, want about %d", comers, got, fanOut)
+	}
+}
+
+func TestEachPeerHasItsTurnAndNodesGoInDifferentOrders(t *testing.T) {
+	const peers = 40
+	l := newLab(t, 2)
+	var orders [2][]mesh.NodeID
+	for i, h := range l.nodes[:2] {
+		l.come(h, 0, peers)
+		h.core.Step(l.clock(), Seen{l.nodes[1-i].self.ID, mesh.Lost})
+		h.core.sync.turns = nil
+		turns := map[mesh.NodeID]bool{}
+		for range peers {
+			l.now += syncEvery
+			ids := asked(h.core.Step(l.clock(), Tick{}))
+			if len(ids) != 1 {
+				t.Fatalf("%d peers are asked in one round", len(ids))
+			}
+			turns[ids[0]] = true
+			orders[i] = append(orders[i], ids[0])
+		}
+		if len(turns) != peers {
+			t.Errorf("%d of %d peers had their turn", len(turns), peers)
+		}
+	}
+	same := 0
+	for i := range orders[0] {
+		if orders[0][i] == orders[1][i] {
+			same++
+		}
+	}
+	if same > peers/4 {
+		t.Errorf("in %d of %d rounds both nodes ask the same peer", same, peers)
+	}
+}
 
 func TestLoneNodeForgetsDeletesToo(t *testing.T) {
 	l := newLab(t, 1)
