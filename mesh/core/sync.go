@@ -15,7 +15,7 @@ import (
 const (
 	syncEvery  = 2 * time.Second // between rounds of anti-entropy
 	compareMax = 12              // comparisons begun from one round to the next
-	fanOut     = 12              // peers that one push goes to
+	fanOut     = 12              // peers that one push goes to, at most
 	pushMax    = 128             // entries in one push
 	ackTimeout = 2 * time.Second // for a peer to say that a write is durable there too
 )
@@ -220,13 +220,33 @@ func (c *Core) push() {
 	}
 	fresh := c.fresh
 	c.fresh = nil
-	hops := 0
-	for n := fanOut; n < len(c.sync.inSight); n *= fanOut {
-		hops++
-	}
+	_, hops := spreading(len(c.sync.inSight))
 	for chunk := range slices.Chunk(fresh, pushMax) {
 		c.spread(&Push{Entries: chunk, Hops: hops, Ack: c.waits.pushed(chunk)}, c.self)
 	}
+}
+
+// spreading is how a push gets to n peers: to how many each node sends it, and
+// how often it is passed on. To few peers it goes at once. Of many, twice as
+// many pushes as there are peers reach about nine in ten, and anti-entropy the
+// others; with a fan that is always full, each node would get up to eleven.
+func spreading(n int) (fan, hops int) {
+	if n <= fanOut {
+		return n, 0
+	}
+	const pushes = 2 // for each peer
+	reach := func(fan, hops int) int {
+		n := fan
+		for range hops {
+			n *= fan
+		}
+		return n
+	}
+	for hops = 1; reach(fanOut, hops) < pushes*n; hops++ {
+	}
+	for fan = 2; reach(fan, hops) < pushes*n; fan++ {
+	}
+	return fan, hops
 }
 
 // spread sends a push to all peers, or to a few by lot where there are many.
@@ -235,7 +255,10 @@ func (c *Core) spread(p *Push, but mesh.NodeID) {
 	if i, found := slices.BinarySearch(to, but); found {
 		to = slices.Delete(slices.Clone(to), i, i+1)
 	}
-	for _, id := range pick(c.cfg.Rand, to, fanOut) {
+	if fan, _ := spreading(len(c.sync.inSight)); len(to) > fan {
+		to = pick(c.cfg.Rand, to, fan)
+	}
+	for _, id := range to {
 		c.send(id, Message{Push: p})
 	}
 }

@@ -2,6 +2,8 @@ package core
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,6 +87,53 @@ func TestEachPeerHasItsTurnAndNodesGoInDifferentOrders(t *testing.T) {
 	}
 	if same > peers/4 {
 		t.Errorf("in %d of %d rounds both nodes ask the same peer", same, peers)
+	}
+}
+
+// pushed simulates a push in a mesh of n nodes, and is how many it reaches and
+// how many messages it takes.
+func pushed(r *rand.Rand, n int) (reached, messages int) {
+	ids := make([]mesh.NodeID, n)
+	for i := range ids {
+		ids[i] = mesh.NodeID(fmt.Sprintf("%04d", i))
+	}
+	fan, hops := spreading(n - 1)
+	type copy struct{ at, from mesh.NodeID }
+	has := map[mesh.NodeID]bool{ids[0]: true}
+	for front := []copy{{at: ids[0]}}; hops >= 0; hops-- {
+		var next []copy
+		for _, c := range front {
+			others := slices.DeleteFunc(slices.Clone(ids), func(id mesh.NodeID) bool { return id == c.at || id == c.from })
+			for _, to := range pick(r, others, fan) {
+				messages++
+				if !has[to] {
+					has[to] = true
+					next = append(next, copy{to, c.at})
+				}
+			}
+		}
+		front = next
+	}
+	return len(has), messages
+}
+
+func TestPushReachesMostAtAFlatCost(t *testing.T) {
+	const runs = 10
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{1, 2, 3, 10, 13, 14, 20, 30, 50, 73, 74, 100, 145, 146, 300, 865, 866, 1000, 2000} {
+		var reached, messages int
+		for range runs {
+			got, sent := pushed(r, n)
+			reached, messages = reached+got, messages+sent
+		}
+		share, each := float64(reached)/float64(runs*n), float64(messages)/float64(runs*n)
+		t.Logf("%4d nodes: %.3f are reached, %.2f messages each", n, share, each)
+		if share < 0.85 || each > 3.2 {
+			t.Errorf("%d nodes: %.3f are reached, with %.2f messages each", n, share, each)
+		}
+		if n <= fanOut+1 && reached != runs*n {
+			t.Errorf("%d nodes: %d are reached in %d runs", n, reached, runs)
+		}
 	}
 }
 
