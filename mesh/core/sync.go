@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -16,7 +17,7 @@ const (
 	syncEvery  = 2 * time.Second // between rounds of anti-entropy
 	compareMax = 12              // comparisons begun from one round to the next
 	fanOut     = 12              // peers that one push goes to, at most
-	pushMax    = 128             // entries in one push
+	pushMax    = 128             // entries in one push; see also crdt.PushBytes
 	ackTimeout = 2 * time.Second // for a peer to say that a write is durable there too
 )
 
@@ -182,8 +183,8 @@ func (c *Core) answered(from mesh.NodeID, a crdt.Answer) {
 		c.sync.settled = true
 		c.tend.retry = true
 	}
-	for chunk := range slices.Chunk(out.Push, pushMax) {
-		c.send(from, Message{Push: &Push{Entries: chunk}})
+	for part := range parts(out.Push) {
+		c.send(from, Message{Push: &Push{Entries: part}})
 	}
 }
 
@@ -221,8 +222,26 @@ func (c *Core) push() {
 	fresh := c.fresh
 	c.fresh = nil
 	_, hops := spreading(len(c.sync.inSight))
-	for chunk := range slices.Chunk(fresh, pushMax) {
-		c.spread(&Push{Entries: chunk, Hops: hops, Ack: c.waits.pushed(chunk)}, c.self)
+	for part := range parts(fresh) {
+		c.spread(&Push{Entries: part, Hops: hops, Ack: c.waits.pushed(part)}, c.self)
+	}
+}
+
+// parts are entries in portions that each fit into a message.
+func parts(entries []crdt.Entry) iter.Seq[[]crdt.Entry] {
+	return func(yield func([]crdt.Entry) bool) {
+		for len(entries) > 0 {
+			n, size := 1, entries[0].Size()
+			for ; n < min(len(entries), pushMax); n++ {
+				if size += entries[n].Size(); size > crdt.PushBytes {
+					break
+				}
+			}
+			if !yield(entries[:n:n]) {
+				return
+			}
+			entries = entries[n:]
+		}
 	}
 }
 

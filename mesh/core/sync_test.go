@@ -137,6 +137,33 @@ func TestPushReachesMostAtAFlatCost(t *testing.T) {
 	}
 }
 
+func TestPushesFitIntoMessages(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h, largest := l.nodes[0], 0
+	l.tap = func(_ *host, e Envelope) {
+		b, err := crdt.Encode(e.Msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest = max(largest, len(b))
+	}
+	for i := range 10 {
+		h.core.put(fmt.Sprintf("test/large%d", i), make([]byte, crdt.MaxValue*3/4), crdt.Fence{})
+	}
+	for i := range 1000 {
+		h.core.put(fmt.Sprintf("test/%d", i), i, crdt.Fence{})
+	}
+	l.step(h, Tick{})
+	l.after(10 * labDelay)
+	if !l.nodes[1].core.replica.Seen().Equal(h.core.replica.Seen()) {
+		t.Error("the push has not brought all")
+	}
+	if limit := crdt.PushBytes + crdt.MaxValue; largest > limit {
+		t.Errorf("the largest message has %d bytes, want at most %d", largest, limit)
+	}
+}
+
 func TestLoneNodeForgetsDeletesToo(t *testing.T) {
 	l := newLab(t, 1)
 	c := l.nodes[0].core
