@@ -217,7 +217,7 @@ func (c *Core) receive(from mesh.NodeID, m Message) {
 	case m.Renew != nil:
 		c.renew(from, m.Renew)
 	case m.Renewed != nil:
-		c.renewed(m.Renewed)
+		c.renewed(from, m.Renewed)
 	}
 }
 

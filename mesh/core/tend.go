@@ -9,6 +9,7 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/placement"
 	"mn/runner"
 )
 
@@ -18,7 +19,6 @@ type tend struct {
 	dirty  map[mesh.AllocID]bool // decisions to look at again
 	retry  bool                  // something came that a waiting decision may need
 	found  map[mesh.AllocID][]runner.Observation
-	askAt  time.Duration // when to ask for majority jobs to run on
 	// settleAt is when we give up waiting for a peer to compare data with.
 	settleAt time.Duration
 }
@@ -26,13 +26,16 @@ type tend struct {
 // tended is an allocation whose copy runs here, or is about to.
 type tended struct {
 	*runner.Copy
+	slot  mesh.Slot
 	lease time.Duration // of a majority job; 0 for others
+	askAt time.Duration // when to ask for it to run on; never for others
+	asked int           // times in vain, since it was renewed
+	by    mesh.NodeID   // who renewed it last, or has placed it
 }
 
 func newTend(found []runner.Observation, settleAt time.Duration) tend {
 	t := tend{
 		settleAt: settleAt,
-		askAt:    never,
 		retry:    true,
 		copies:   map[mesh.AllocID]*tended{},
 		dirty:    map[mesh.AllocID]bool{},
@@ -129,10 +132,15 @@ func (c *Core) adopt(a mesh.AllocView) {
 		})
 		return
 	}
-	t := &tended{Copy: runner.NewCopy(a.Alloc, group, &job.Job, c.cfg.Tasks)}
+	t := &tended{
+		Copy: runner.NewCopy(a.Alloc, group, &job.Job, c.cfg.Tasks),
+		slot: mesh.SlotOf(a.Job), askAt: never, by: a.Coordinator,
+	}
 	if job.Job.Recovery.Partition() == mesh.Majority {
-		t.lease = job.Job.Recovery.TaskLease()
-		c.tend.askAt = c.now.Boot
+		t.lease, t.askAt = job.Job.Recovery.TaskLease(), c.now.Boot
+	}
+	if reported || len(found) > 0 {
+		t.asked = 1 // before our restart: nobody knows how long ago, or who leads it by now
 	}
 	c.tend.copies[a.ID] = t
 	delete(c.tend.found, a.ID)
@@ -216,6 +224,9 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 	if t == nil {
 		return // it ended with the input before
 	}
+	if _, stop := in.(runner.Stop); stop {
+		t.askAt = never
+	}
 	out := t.Step(c.now, in)
 	c.ready.Orders = append(c.ready.Orders, out.Orders...)
 	for _, e := range out.Events {
@@ -245,43 +256,80 @@ func (c *Core) tendDue() {
 			c.step(id, runner.Tick{})
 		}
 	}
-	if c.tend.askAt <= c.now.Boot {
-		c.askRenewal()
-	}
+	c.askRenewal()
 	if c.tend.settleAt <= c.now.Boot {
 		c.tend.settleAt, c.tend.retry = never, true
 	}
 }
 
-// renewPart: a dead-man's switch is put off every third of its time.
+// renewPart: a dead-man's switch is put off every third of its time. Who has
+// asked in vain asks again after half of that, which leaves three more tries.
 const renewPart = 3
 
-// askRenewal asks every peer in sight to let our copies of majority jobs run
-// on; the one that leads them answers. We may lead them ourselves.
+// askRenewal asks for our copies of majority jobs to run on; the one that leads
+// them answers, which may be us. At first we ask whom we believe to be that one,
+// and if it does not answer, everybody in sight.
 func (c *Core) askRenewal() {
-	c.tend.askAt = never
-	var ids []mesh.AllocID
-	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
-		if every := c.tend.copies[id].lease / renewPart; every > 0 {
-			ids = append(ids, id)
-			c.tend.askAt = min(c.tend.askAt, c.now.Boot+every)
-		}
-	}
-	if len(ids) == 0 {
+	if !c.renewalDue() {
 		return
 	}
-	for _, peer := range append(c.peers.alive(), c.self) {
-		c.send(peer, Message{Renew: &Renew{Allocs: ids, Asked: c.now.Boot}})
+	ask := map[mesh.NodeID][]mesh.AllocID{}
+	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
+		t := c.tend.copies[id]
+		again := t.lease / (2 * renewPart)
+		soon := t.asked == 0 && t.askAt <= c.now.Boot+again // one message for many copies
+		if t.askAt > c.now.Boot && !soon {
+			continue
+		}
+		for _, peer := range c.leaders(t) {
+			ask[peer] = append(ask[peer], id)
+		}
+		t.asked, t.askAt = t.asked+1, c.now.Boot+again
 	}
+	for _, peer := range slices.Sorted(maps.Keys(ask)) {
+		c.send(peer, Message{Renew: &Renew{Allocs: ask[peer], Asked: c.now.Boot}})
+	}
+}
+
+func (c *Core) renewalDue() bool {
+	for _, t := range c.tend.copies {
+		if t.askAt <= c.now.Boot {
+			return true
+		}
+	}
+	return false
+}
+
+// leaders are those who may lead a copy: whom we believe to do so, as long as we
+// have not asked in vain.
+func (c *Core) leaders(t *tended) []mesh.NodeID {
+	inSight := func(id mesh.NodeID) bool {
+		_, found := slices.BinarySearch(c.sync.inSight, id)
+		return found || id == c.self
+	}
+	if t.asked == 0 && !inSight(t.by) {
+		if live := c.live(); len(live) > 0 {
+			t.by = placement.RankSlot(t.slot, live)[0]
+		}
+	}
+	if t.asked == 0 && inSight(t.by) {
+		return []mesh.NodeID{t.by}
+	}
+	return append(slices.Clone(c.sync.inSight), c.self)
 }
 
 // renewed puts off the dead-man's switches that a coordinator has renewed. The
 // time counts from when we asked: a late answer gives less.
-func (c *Core) renewed(r *Renewed) {
+func (c *Core) renewed(from mesh.NodeID, r *Renewed) {
 	for _, id := range r.Allocs {
-		if t := c.tend.copies[id]; t != nil && t.lease > 0 && r.Asked <= c.now.Boot {
-			c.step(id, runner.Renew{Lease: r.Asked + t.lease - c.now.Boot})
+		t := c.tend.copies[id]
+		if t == nil || t.lease == 0 || r.Asked > c.now.Boot {
+			continue
 		}
+		if next := r.Asked + t.lease/renewPart; next >= t.askAt { // else an answer of old
+			t.by, t.asked, t.askAt = from, 0, next
+		}
+		c.step(id, runner.Renew{Lease: r.Asked + t.lease - c.now.Boot})
 	}
 }
 
@@ -318,9 +366,9 @@ func (c *Core) release(_ mesh.NodeID, r *Release) {
 }
 
 func (t *tend) wake() time.Duration {
-	at := min(t.askAt, t.settleAt)
+	at := t.settleAt
 	for _, copy := range t.copies {
-		at = min(at, copy.Wake())
+		at = min(at, copy.Wake(), copy.askAt)
 	}
 	return at
 }

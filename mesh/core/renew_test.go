@@ -1,0 +1,157 @@
+package core
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"mn/mesh"
+	"mn/runner"
+)
+
+// exclusive is a job of one copy that must never run twice.
+func exclusive(name string) *mesh.Job {
+	job := service(name, 1)
+	job.Recovery.OnPartition = mesh.Majority
+	return job
+}
+
+// runs is the host on which the one copy runs.
+func (l *lab) runs() *host {
+	l.t.Helper()
+	for _, h := range l.nodes {
+		if len(h.tasks) > 0 {
+			return h
+		}
+	}
+	l.t.Fatal("nothing runs")
+	return nil
+}
+
+// placed starts a mesh with exclusive jobs until one runs on another host than
+// the one that leads it.
+func placed(t *testing.T, n int) (l *lab, runs, leads *host) {
+	t.Helper()
+	for _, name := range []string{"one", "two", "three", "four", "five", "six"} {
+		l = newLab(t, n)
+		l.after(15 * time.Second)
+		l.ask(l.nodes[0], Submit{Job: exclusive(name)})
+		if _, ok := l.until(5*time.Second, func() bool { return l.total() == 1 }); !ok {
+			t.Fatalf("%v run\n%s", l.running(), l.events())
+		}
+		if runs, leads = l.runs(), l.lead(mesh.JobID(name)); runs != leads {
+			return l, runs, leads
+		}
+	}
+	t.Fatal("every job runs where it is led")
+	return nil, nil, nil
+}
+
+// renewals counts who asks whom to let copies run on.
+func (l *lab) renewals() map[string]int {
+	n := map[string]int{}
+	l.tap = func(from *host, e Envelope) {
+		if e.Msg.Renew != nil {
+			for _, to := range l.nodes {
+				if to.self.ID == e.To {
+					n[from.name+" asks "+to.name]++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// mustRunOn runs the lab for d, in which no task may be stopped or started.
+func (l *lab) mustRunOn(d time.Duration) {
+	l.t.Helper()
+	before := l.pids()
+	l.until(d, func() bool { return !maps.Equal(before, l.pids()) })
+	if after := l.pids(); !maps.Equal(before, after) {
+		l.t.Fatalf("tasks were %v, are %v\n%s", before, after, l.events())
+	}
+}
+
+func TestOnlyTheCoordinatorIsAskedToLetACopyRunOn(t *testing.T) {
+	l, runs, leads := placed(t, 5)
+	asked := l.renewals()
+	l.mustRunOn(time.Minute)
+	pair := runs.name + " asks " + leads.name
+	if want := 12; len(asked) != 1 || asked[pair] < want || asked[pair] > want+1 {
+		t.Errorf("in a minute %v, want %q %d times", asked, pair, want)
+	}
+}
+
+func TestManyCopiesAskInOneMessage(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	for _, name := range []string{"one", "two", "three"} {
+		l.ask(l.nodes[0], Submit{Job: exclusive(name)})
+		l.after(time.Second)
+	}
+	l.after(20 * time.Second)
+	times := map[time.Duration]int{}
+	for _, c := range l.nodes[0].core.tend.copies {
+		times[c.askAt]++
+	}
+	if len(times) != 1 {
+		t.Errorf("copies ask at %v, want all at the same time", times)
+	}
+}
+
+func TestCopyRunsOnThoughSomeAnswersAreLost(t *testing.T) {
+	l, runs, leads := placed(t, 3)
+	l.mustRunOn(20 * time.Second)
+	lease := mesh.DefaultLease
+	l.cut = func(a, b mesh.NodeID) bool { return a == leads.self.ID && b == runs.self.ID }
+	l.mustRunOn(lease * 3 / 4) // and gossip has not noticed
+	l.cut = func(a, b mesh.NodeID) bool { return false }
+	l.mustRunOn(time.Minute)
+}
+
+func TestCopyRunsOnWhenItsCoordinatorIsLostAndComesBack(t *testing.T) {
+	l, runs, leads := placed(t, 5)
+	l.mustRunOn(20 * time.Second)
+	l.kill(leads, false)
+	l.mustRunOn(2 * time.Minute)
+	l.start(leads)
+	l.step(leads, Tick{})
+	l.meet(leads)
+	l.mustRunOn(time.Minute) // and who led meanwhile is still in sight
+	asked := l.renewals()
+	l.mustRunOn(time.Minute)
+	if n := asked[runs.name+" asks "+leads.name]; len(asked) != 1 || n < 12 {
+		t.Errorf("in the last minute %v, want only %s asked", asked, leads.name)
+	}
+}
+
+func TestCopyRunsOnWhenItsAgentRestarts(t *testing.T) {
+	for _, down := range []time.Duration{time.Second, 9 * time.Second} {
+		l, runs, leads := placed(t, 5)
+		l.mustRunOn(20 * time.Second)
+		l.kill(runs, false)
+		l.mustRunOn(down)
+		l.start(runs)
+		asked := l.renewals()
+		l.step(runs, Tick{})
+		l.meet(runs)
+		l.mustRunOn(2 * time.Minute)
+		if asked[runs.name+" asks "+leads.name] < 20 {
+			t.Errorf("after %v: %v", down, asked)
+		}
+	}
+}
+
+func TestCopyThatIsToStopAsksForNothing(t *testing.T) {
+	l, runs, _ := placed(t, 3)
+	tasks := runs.tasks
+	runs.tasks = map[string]runner.Observation{} // deaf to the order to stop
+	l.ask(l.nodes[0], Submit{Stop: l.nodes[0].core.View().Jobs[0].ID()})
+	l.after(time.Second)
+	asked := l.renewals()
+	l.after(20 * time.Second)
+	if len(asked) > 0 {
+		t.Errorf("%v, of %v", asked, slices.Collect(maps.Keys(tasks)))
+	}
+}
