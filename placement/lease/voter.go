@@ -248,7 +248,9 @@ func (c *carry) merge(o *carry) {
 // carryIn lets the holders of the epoch before go on, instead of granting
 // nothing until their leases have run out (R3): each is treated as if it had
 // been granted its slots at this instant, so it may ask at once, and others
-// wait. Only a voter that has not granted anything in this epoch takes it.
+// wait. Only a voter that has not granted anything in this epoch takes it. One
+// that has restarted does not know whether it had, but what it has promised: such
+// a slot has moved on since, and is closed to all but the one it was promised to.
 func (p *Party) carryIn(c *carry) {
 	v := &p.voter
 	if c == nil || p.seat < 0 || v.open || v.blank <= p.now {
@@ -257,7 +259,7 @@ func (p *Party) carryIn(c *carry) {
 	until := p.now + p.holdTime(p.longest())
 	v.blank = p.now
 	for i, k := range c.Of {
-		if k != 0 {
+		if k != 0 && v.ballot[i] == 0 {
 			v.grant[i] = grant{holder: c.holder(k), until: until}
 		}
 	}
