@@ -49,3 +49,36 @@ func TestLateCarryLeavesWhatWasPromisedSince(t *testing.T) {
 		t.Error(w.broken)
 	}
 }
+
+// TestAnswersToAnEarlierLifeCountForNothing: after a reboot the clock of a
+// bidder comes to show the time again at which its former life asked. An answer
+// to that is not one to its own question, though ballot and time are the same.
+func TestAnswersToAnEarlierLifeCountForNothing(t *testing.T) {
+	w := trio(t)
+	bidder, voter := w.nodes[0], w.nodes[1]
+	bidder.stop()
+	bidder.start(t)
+	bidder.step(Bid{SlotsOf(3)}) // its own voter promises and, once two have, grants
+	p := bidder.party
+	answer := func(life uint64, m Message) {
+		m.Epoch, m.View, m.Run = p.roster.Epoch, p.view, voter.party.run
+		if m.Promise != nil {
+			m.Promise.Run = life
+		} else {
+			m.Accept.Run = life
+		}
+		p.Step(bidder.local(), Received{voter.id, m})
+	}
+	for _, life := range []uint64{p.run.Count - 1, p.run.Count} {
+		answer(life, Message{Promise: &promise{Ballot: 1, Slots: SlotsOf(3)}})
+		if got, want := p.bidder.claims[3].try.proposed, life == p.run.Count; got != want {
+			t.Fatalf("proposed after a promise to life %d: %v, want %v", life, got, want)
+		}
+	}
+	for _, life := range []uint64{p.run.Count - 1, p.run.Count} {
+		answer(life, Message{Accept: &accept{Sent: p.now, Groups: []group{{1, SlotsOf(3)}}}})
+		if _, got := p.Held(bidder.local(), 3); got != (life == p.run.Count) {
+			t.Fatalf("held after a grant to life %d: %v, want %v", life, got, life == p.run.Count)
+		}
+	}
+}

@@ -64,6 +64,7 @@ type busy struct {
 type prepare group
 
 type promise struct {
+	Run    uint64  `json:"r"` // of the bidder that has asked
 	Ballot uint64  `json:"b"`
 	Slots  SlotSet `json:"s"`
 	Higher *group  `json:"h,omitempty"` // refused: the highest ballot to beat
@@ -76,6 +77,7 @@ type propose struct {
 }
 
 type accept struct {
+	Run    uint64        `json:"r"` // of the bidder that has asked
 	Sent   time.Duration `json:"t"` // of the proposal
 	Groups []group       `json:"g,omitempty"`
 	Higher *group        `json:"h,omitempty"`

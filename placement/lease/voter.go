@@ -62,7 +62,7 @@ func (p *Party) onPrepare(from asker, m *prepare) {
 	if p.seat < 0 || v.sealed {
 		return
 	}
-	reply := promise{Ballot: m.Ballot}
+	reply := promise{Run: from.Run, Ballot: m.Ballot}
 	var higher group
 	for slot := range m.Slots.All() {
 		switch {
@@ -130,7 +130,7 @@ func (p *Party) onPropose(from asker, m *propose) {
 	if p.seat < 0 || v.sealed || v.blank > p.now {
 		return
 	}
-	reply := accept{Sent: m.Sent}
+	reply := accept{Run: from.Run, Sent: m.Sent}
 	var higher group
 	until := p.now + p.holdTime(p.roster.Length)
 	for _, g := range m.Groups {
