@@ -5,6 +5,7 @@ export PATH := $(PATH):/usr/local/go/bin
 export CGO_ENABLED ?= 0
 
 T       ?= 30s
+MINUTES ?= 10
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FLAGS   := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 TOOLS   := bin/tools
@@ -13,7 +14,7 @@ GO      := $(shell find . -name '*.go' -not -path './bin/*') go.mod go.sum
 RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membership ./mesh/transport ./runner/... \
            ./health/... ./sim/lab ./cmd/mn
 
-.PHONY: help build demo test check lint race fuzz bench golangci clean
+.PHONY: help build demo test check lint race fuzz explore bench golangci clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -45,6 +46,10 @@ race: ## tests under the race detector, which needs a C compiler
 
 fuzz: ## fuzz every parser in turn, each for T=30s
 	@.ci/fuzz $(T)
+
+explore: ## every interleaving of small lease worlds, as deep as MINUTES=10 allow
+	@go test -count=1 -timeout 0 -run '^TestExploration$$' -v ./placement/lease \
+		-minutes $(MINUTES) -states 1000000000
 
 bench: bin/mn bin/mnbench ## benchmarks, and how fast real agents are (about ten minutes)
 	go test -run '^$$' -bench . -benchmem ./...
