@@ -17,6 +17,9 @@ var (
 // endsEvery is of how many states one is tried for the good end that it leads to.
 const endsEvery = 500
 
+// bugStates is how many states must suffice to find a planted bug.
+const bugStates = 400_000
+
 // TestExploration looks at every state that the worlds come to within the bounds,
 // whatever is lost, late, repeated and reordered, and whoever crashes.
 func TestExploration(t *testing.T) {
@@ -67,4 +70,21 @@ func exploreWhole(t *testing.T, m *model, minutes float64) string {
 		row += fmt.Sprintf(" %9d", n)
 	}
 	return row + fmt.Sprintf(" %8.1f", time.Since(begun).Seconds())
+}
+
+// TestExplorationFindsPlantedBugs plants a bug at a time, and wants the shortest
+// way to what it does.
+func TestExplorationFindsPlantedBugs(t *testing.T) {
+	for _, m := range planted() {
+		t.Run(m.bug.name, func(t *testing.T) {
+			t.Parallel()
+			x := explore(m)
+			r := x.run(*depthFlag, max(*statesFlag, bugStates), func() bool { return false })
+			if r.breach == "" {
+				t.Fatalf("%d states of %q, %d moves deep, did not show it", r.states, m.name, r.depth)
+			}
+			t.Logf("%d moves in %q, after %d states: %s\n%s", len(r.path), m.name, r.states, r.breach,
+				strings.Join(x.retell(r.path), "\n"))
+		})
+	}
 }
