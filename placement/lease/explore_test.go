@@ -10,7 +10,7 @@ import (
 
 var (
 	depthFlag   = flag.Int("depth", 1000, "how many moves deep to explore each world")
-	statesFlag  = flag.Int("states", 150_000, "how many states of each world to explore")
+	statesFlag  = flag.Int("states", 100_000, "how many states of each world to explore")
 	minutesFlag = flag.Float64("minutes", 0, "how long to explore all worlds; 0 for no bound")
 )
 
