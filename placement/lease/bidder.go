@@ -13,6 +13,9 @@ import (
 // backoffMax is how often the wait between two attempts doubles.
 const backoffMax = 4
 
+// proposalsMax is how often a proposal is repeated until it is given up.
+const proposalsMax = 3
+
 const never = time.Duration(-1 << 62)
 
 // acks is, by voter's seat, when the newest request that it granted was sent,
@@ -127,9 +130,11 @@ func (p *Party) claimed() iter.Seq2[mesh.Slot, *claim] {
 }
 
 // repeat asks again where answers are missing. A bid that some voter refused
-// for a higher ballot, and that no quorum wants, starts again above it.
+// for a higher ballot, and that no quorum wants, starts again above it. One that
+// some have granted, and no quorum will, gives that back: another bidder may have
+// the other voters, and both would wait for each other for ever.
 func (p *Party) repeat() {
-	var asks, proposals []group
+	var asks, proposals, quits []group
 	for slot, c := range p.claimed() {
 		t := &c.try
 		if t.ballot == 0 || p.now < t.next {
@@ -137,6 +142,13 @@ func (p *Party) repeat() {
 		}
 		if t.refused != 0 {
 			p.lose(c, p.backoff(c.losses))
+			continue
+		}
+		if t.proposed && t.tries == proposalsMax {
+			if c.held.IsZero() { // else the voters' grants are those of what is held too
+				quits = addTo(quits, t.ballot, slot)
+			}
+			p.lose(c, p.backoff(c.losses+1))
 			continue
 		}
 		t.tries++
@@ -151,12 +163,19 @@ func (p *Party) repeat() {
 		ask := prepare(g)
 		p.broadcast(Message{Prepare: &ask})
 	}
+	p.release(quits)
 	p.propose(proposals)
 }
 
 func (p *Party) propose(groups []group) {
 	for part := range slices.Chunk(groups, groupsMax) {
 		p.broadcast(Message{Propose: &propose{p.now, part}})
+	}
+}
+
+func (p *Party) release(groups []group) {
+	for part := range slices.Chunk(groups, groupsMax) {
+		p.broadcast(Message{Release: &release{part}})
 	}
 }
 

@@ -73,6 +73,7 @@ type frozen struct {
 	evicted bool
 	tried   uint64 // the ballot of a bid that goes on
 	voters  int    // of its roster
+	bids    bool
 }
 
 // flight is a message on its way to a node, or what its own agent tells it.
@@ -179,9 +180,12 @@ func (x *machine) add(i int, p *Party) uint32 {
 
 // restrain keeps a party from asking for a newer roster, where that is not wanted.
 func (x *machine) restrain(p *Party) {
-	if x.oneRoster || x.calm {
-		p.bidder.askAt = p.now + time.Hour
-		p.bidder.claims[slotExplored].try.tries = 0 // only who asks reads it
+	if !x.oneRoster && !x.calm {
+		return
+	}
+	p.bidder.askAt = p.now + time.Hour
+	if t := &p.bidder.claims[slotExplored].try; !t.proposed {
+		t.tries = 0 // only who would ask reads it
 	}
 }
 
@@ -191,7 +195,7 @@ func (x *machine) look(i int, p *Party, state []byte) frozen {
 		node: i, state: state, wake: p.Wake() - p.now,
 		granted: p.voter.grant[slotExplored].until - p.now,
 		epoch:   p.roster.Epoch, sealed: p.voter.sealed, evicted: p.evicted,
-		tried: c.try.ballot, voters: len(p.roster.Voters),
+		tried: c.try.ballot, voters: len(p.roster.Voters), bids: c.wanted,
 	}
 	f.held, _ = p.Held(p.now, slotExplored)
 	for _, at := range []time.Duration{

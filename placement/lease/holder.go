@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"slices"
 	"time"
 
 	"mn/crdt"
@@ -48,9 +47,7 @@ func (p *Party) yield() {
 		p.change(Yielded, c.held, slot)
 		c.held = crdt.Fence{}
 	}
-	for part := range slices.Chunk(groups, groupsMax) {
-		p.broadcast(Message{Release: &release{part}})
-	}
+	p.release(groups)
 }
 
 // renewed says whether a quorum has granted the newest renewal.
