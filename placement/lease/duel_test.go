@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"mn/crdt"
 	"mn/mesh"
 )
 
@@ -37,5 +38,33 @@ func TestBiddersThatShareTheVotersDoNotWaitForEver(t *testing.T) {
 	}
 	if w.holder(7) == nil {
 		t.Error("nobody holds the slot though two of three voters are there")
+	}
+}
+
+// TestWhatIsHeldIsNotReleasedWithAProposal: a voter keeps one grant for a slot. The
+// proposal that a holder gives up has taken the place of what it holds.
+func TestWhatIsHeldIsNotReleasedWithAProposal(t *testing.T) {
+	w := trio(t)
+	n := w.nodes[1]
+	w.bid(1, 7)
+	w.run(100 * time.Millisecond)
+	c := &n.party.bidder.claims[7]
+	c.try = attempt{ballot: 9, proposed: true, tries: proposalsMax, acks: noAcks()}
+	out := n.party.Step(n.local(), Tick{})
+	for _, e := range out.Send {
+		if e.Msg.Release != nil {
+			t.Errorf("%v is sent", e.Msg)
+		}
+	}
+	if c.try.ballot == 9 || c.held.IsZero() {
+		t.Errorf("it still proposes: %v, and holds: %v", c.try.ballot == 9, !c.held.IsZero())
+	}
+	c.held, c.wanted, c.try = crdt.Fence{}, true, attempt{ballot: 9, proposed: true, tries: proposalsMax}
+	released := false
+	for _, e := range n.party.Step(n.local(), Tick{}).Send {
+		released = released || e.Msg.Release != nil
+	}
+	if !released {
+		t.Error("a proposal of one that holds nothing is given up and not released")
 	}
 }

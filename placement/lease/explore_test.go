@@ -10,12 +10,12 @@ import (
 
 var (
 	depthFlag   = flag.Int("depth", 1000, "how many moves deep to explore each world")
-	statesFlag  = flag.Int("states", 100_000, "how many states of each world to explore")
+	statesFlag  = flag.Int("states", 60_000, "how many states of each world to explore")
 	minutesFlag = flag.Float64("minutes", 0, "how long to explore all worlds; 0 for no bound")
 )
 
 // endsEvery is of how many states one is tried for the good end that it leads to.
-const endsEvery = 500
+const endsEvery = 300
 
 // bugStates is how many states must suffice to find a planted bug.
 const bugStates = 400_000
@@ -58,10 +58,10 @@ func exploreWhole(t *testing.T, m *model, minutes float64) string {
 		}
 	}
 	for _, s := range x.samples {
-		for _, lost := range []bool{true, false} {
-			if missing := x.goodEnd(s.state, lost); missing != "" {
-				t.Fatalf("%s, though nothing goes wrong after this, what was sent being lost: %v\n%s",
-					missing, lost, strings.Join(x.retell(x.pathTo(s.number)), "\n"))
+		for _, e := range x.endings(s) {
+			if missing := x.goodEnd(s.state, e); missing != "" {
+				t.Fatalf("%s, though nothing goes wrong after this but %+v:\n%s",
+					missing, e, strings.Join(x.retell(x.pathTo(s.number)), "\n"))
 			}
 		}
 	}
@@ -87,4 +87,31 @@ func TestExplorationFindsPlantedBugs(t *testing.T) {
 				strings.Join(x.retell(r.path), "\n"))
 		})
 	}
+}
+
+// TestExplorationFindsADeadEnd: states from which nothing good follows are found,
+// as in a mesh whose bidders never give up what they propose.
+func TestExplorationFindsADeadEnd(t *testing.T) {
+	t.Parallel()
+	m := plant(twoBid(), bug{
+		name: "a proposal is repeated for ever",
+		step: spoils(func(p *Party, _ *Output) {
+			if try := &p.bidder.claims[slotExplored].try; try.proposed {
+				try.tries = 0
+			}
+		}),
+	})
+	x := explore(m)
+	x.sampleEvery = endsEvery
+	x.run(*depthFlag, *statesFlag, func() bool { return false })
+	for _, s := range x.samples {
+		for _, e := range x.endings(s) {
+			if missing := x.goodEnd(s.state, e); missing != "" {
+				t.Logf("%s, after %+v and:\n%s", missing, e,
+					strings.Join(x.retell(x.pathTo(s.number)), "\n"))
+				return
+			}
+		}
+	}
+	t.Errorf("%d ends are good", len(x.samples))
 }
