@@ -28,6 +28,7 @@ demo: bin/mn ## watch a mesh of three agents survive the loss of one (under a mi
 test: lint race $(TOOLS) ## every test; as root, fails if one is skipped (what CI runs)
 	@$(TOOLS)/gotestsum --format pkgname --jsonfile bin/test.json -- -count=1 -timeout 5m ./...
 	@test $$(id -u) -ne 0 || ! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
+	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise
 
 check: lint ## the quick look before a commit: lint and all tests
 	go test ./...
@@ -35,7 +36,7 @@ check: lint ## the quick look before a commit: lint and all tests
 lint: $(TOOLS) ## format, vet, staticcheck, and the house rules of cmd/mntidy
 	@unformatted=$$($(TOOLS)/gofumpt -l .) && test -z "$$unformatted" || \
 		{ echo "not formatted, run $(TOOLS)/gofumpt -w on: $$unformatted" >&2; exit 1; }
-	go vet ./...
+	go vet ./... && go vet -tags mntestclock ./health/clock ./runner/supervise
 	$(TOOLS)/staticcheck ./...
 	go run ./cmd/mntidy
 

@@ -15,15 +15,16 @@ var rooms = []room{
 
 	{"mesh", 2, true, []string{"crdt"}},
 	{"crdt/store", 2, false, []string{"crdt"}},
+	{"health/clock", 2, false, nil},
 
 	{"placement", 3, true, nouns},
 	{"placement/lease", 3, true, nouns},
 	{"runner", 3, true, nouns},
 	{"runner/logs", 3, false, nouns},
-	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs"}},
-	{"health/vitals", 3, false, nouns},
+	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs", "health/clock"}},
+	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"configs", 3, false, nouns},
-	{"mesh/identity", 3, false, nouns},
+	{"mesh/identity", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"mesh/membership", 3, false, nouns},
 	{"mesh/api", 3, false, nouns},
 

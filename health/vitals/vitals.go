@@ -21,8 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"mn/health/clock"
 	"mn/mesh"
 )
 
@@ -62,13 +61,7 @@ func Read(dir string) (Host, error) {
 }
 
 // Now is the time since boot, suspension included (CLOCK_BOOTTIME).
-func Now() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		panic("vitals: this kernel has no boot-time clock: " + err.Error())
-	}
-	return time.Duration(ts.Nano())
-}
+func Now() time.Duration { return clock.Boot() }
 
 // memory is how much memory the machine has.
 func memory(root fs.FS) (mesh.Bytes, error) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"runtime"
 	"slices"
-	"time"
 
+	"mn/health/clock"
 	"mn/mesh"
 	"mn/mesh/api"
 	"mn/mesh/core"
@@ -267,7 +267,7 @@ func (b *backend) CreateToken(ctx context.Context, r api.TokenRequest) (api.NewT
 	if err != nil {
 		return api.NewToken{}, err
 	}
-	now := time.Now().UTC()
+	now := clock.Wall().UTC()
 	kept := mesh.Token{ID: token.ID, Hash: token.Hash(), Uses: r.Uses, CreatedAt: now, ExpiresAt: now.Add(r.TTL.Std())}
 	if _, err := b.loop.ask(ctx, core.PutToken{Token: kept}); err != nil {
 		return api.NewToken{}, err
@@ -288,7 +288,7 @@ func (b *backend) Tokens(ctx context.Context) ([]api.TokenStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := clock.Wall()
 	out := []api.TokenStatus{}
 	for _, t := range tokens {
 		s := api.TokenStatus{

@@ -24,6 +24,7 @@ import (
 
 	"mn/configs"
 	"mn/crdt/store"
+	"mn/health/clock"
 	"mn/health/vitals"
 	"mn/mesh"
 	"mn/mesh/api"
@@ -108,7 +109,7 @@ func Run(ctx context.Context, cfg configs.Daemon, opts Options) error {
 // run runs the node until ctx ends or something does not let it go on.
 func run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
 	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, history: newHistory(), up: make(chan struct{})}
-	if d.id, err = identity.Load(cfg.Data, time.Now()); err != nil {
+	if d.id, err = identity.Load(cfg.Data, clock.Wall()); err != nil {
 		if errors.Is(err, identity.ErrNotAdmitted) {
 			return mesh.Faultf(mesh.NotFound, "%q belongs to no mesh yet", cfg.Data).
 				Hint("mn mesh init --data %s       makes a new mesh", cfg.Data).
@@ -185,7 +186,7 @@ func (d *daemon) newCore() (*core.Core, error) {
 	}
 	disk.Found = d.driver.Found()
 	timing := leaseConfig(d.cfg.Lease)
-	return core.New(clock(), core.Config{
+	return core.New(clocks(), core.Config{
 		Self:  d.self,
 		Key:   d.id.Key().Private(),
 		Lease: timing,
@@ -232,8 +233,8 @@ func leaseConfig(l configs.Lease) lease.Config {
 	return c
 }
 
-// clock reads both clocks.
-func clock() core.Now { return core.Now{Boot: vitals.Now(), Wall: time.Now()} }
+// clocks reads both clocks.
+func clocks() core.Now { return core.Now{Boot: vitals.Now(), Wall: clock.Wall()} }
 
 // describe is what this node says about itself.
 func (d *daemon) describe() (mesh.Node, error) {
@@ -250,7 +251,7 @@ func (d *daemon) describe() (mesh.Node, error) {
 		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Labels: d.cfg.Labels, Drivers: []string{"exec"},
 		Capacity:  capacity(host.Capacity, d.cfg),
-		StartedAt: time.Now().UTC(),
+		StartedAt: clock.Wall().UTC(),
 	}, nil
 }
 

@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"mn/configs"
 	"mn/crdt"
 	"mn/crdt/store"
+	"mn/health/clock"
 	"mn/mesh"
 	"mn/mesh/core"
 	"mn/mesh/identity"
@@ -46,11 +46,11 @@ func Init(dir string, o InitOptions) (Mesh, error) {
 	if identity.Admitted(dir) {
 		return Mesh{}, alreadyAdmitted(dir)
 	}
-	now := time.Now()
+	now := clock.Wall()
 	id, err := identity.Found(dir, mesh.Worker, now, func(id *identity.Identity) error {
 		self := mesh.Member{ID: id.ID(), Name: name, Key: id.Public(), AdmittedAt: now.UTC(), By: id.ID()}
 		return begin(dir, id, name, o.Lease, func(c *core.Core) (core.Ready, error) {
-			return c.Bootstrap(clock(), self)
+			return c.Bootstrap(clocks(), self)
 		})
 	})
 	if err != nil {
@@ -102,12 +102,12 @@ func Join(ctx context.Context, dir string, o JoinOptions) (Mesh, error) {
 	if err := crdt.Decode(reply.Roster, &chain); err != nil {
 		return Mesh{}, fmt.Errorf("read the roster that %q sent: %w", o.Addr, err)
 	}
-	id, err := identity.Admit(dir, key, reply.Admission, time.Now(), func(id *identity.Identity) error {
+	id, err := identity.Admit(dir, key, reply.Admission, clock.Wall(), func(id *identity.Identity) error {
 		if err := keepPeers(dir, reply.Peers); err != nil {
 			return err
 		}
 		return begin(dir, id, name, configs.Lease{}, func(c *core.Core) (core.Ready, error) {
-			return c.Adopt(clock(), chain)
+			return c.Adopt(clocks(), chain)
 		})
 	})
 	if err != nil {
@@ -136,7 +136,7 @@ func begin(dir string, id *identity.Identity, name string, timing configs.Lease,
 	if err != nil {
 		return err
 	}
-	c, err := core.New(clock(), core.Config{
+	c, err := core.New(clocks(), core.Config{
 		Self:  mesh.Node{ID: id.ID(), Name: name, Role: mesh.Worker},
 		Key:   id.Key().Private(),
 		Lease: leaseConfig(timing),

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mn/crdt"
+	"mn/health/clock"
 	"mn/mesh"
 	"mn/mesh/core"
 	"mn/mesh/identity"
@@ -204,7 +205,7 @@ func (d *daemon) admit(ctx context.Context, ca *identity.Authority, body []byte)
 	if _, err := d.loop.ask(ctx, core.Admit{Member: ask.Member, Secret: ask.Secret}); err != nil {
 		return nil, err
 	}
-	return ca.Sign(ask.Member.Key, ask.Role, time.Now())
+	return ca.Sign(ask.Member.Key, ask.Role, clock.Wall())
 }
 
 // recertify signs a member's key again.
@@ -224,12 +225,12 @@ func (d *daemon) recertify(ctx context.Context, ca *identity.Authority, from mes
 	if i < 0 {
 		return nil, mesh.Faultf(mesh.Denied, "node %s is no member", from.Short())
 	}
-	return ca.Sign(members[i].Key, role, time.Now())
+	return ca.Sign(members[i].Key, role, clock.Wall())
 }
 
 // renewCertificate asks for a new certificate when it is time.
 func (d *daemon) renewCertificate(ctx context.Context) {
-	if time.Now().Before(d.id.RenewAt()) {
+	if clock.Wall().Before(d.id.RenewAt()) {
 		return
 	}
 	var roster lease.Roster
@@ -238,7 +239,7 @@ func (d *daemon) renewCertificate(ctx context.Context) {
 	}
 	certificate, err := d.askVoters(ctx, roster, "renew/"+string(d.self.ID), pathRenew, struct{}{})
 	if err == nil {
-		err = d.id.Renew(certificate, time.Now())
+		err = d.id.Renew(certificate, clock.Wall())
 	}
 	if err != nil {
 		d.log.Warn("renew certificate", "expires", d.id.Expires(), "err", err)

@@ -33,7 +33,7 @@ func (d *diary) Remove(mesh.AllocID)                   { d.note("order") }
 func TestNothingIsSaidOrDoneBeforeItIsDurable(t *testing.T) {
 	replies := make(chan core.Reply, 1)
 	d := &diary{answered: func() bool { return len(replies) > 0 }}
-	l := newLoop(nil, clock, &performer{
+	l := newLoop(nil, clocks, &performer{
 		store: d, net: d, driver: d, log: slog.New(slog.DiscardHandler), events: newHistory(),
 	})
 	l.calls[1] = replies

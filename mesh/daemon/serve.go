@@ -38,7 +38,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	closers.add(func() error { wg.Wait(); return nil })
 	closers.add(func() error { fail(nil); return nil })
 
-	d.loop = newLoop(c, clock, &performer{
+	d.loop = newLoop(c, clocks, &performer{
 		store: d.store, net: d.net, driver: d.driver, log: d.log, events: d.history,
 	})
 	wg.Go(func() { d.loop.run(ctx) })

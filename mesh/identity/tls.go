@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"mn/health/clock"
 	"mn/mesh"
 )
 
@@ -58,7 +59,7 @@ func JoinTLS(proto string, ca Fingerprint) *tls.Config {
 		SessionTicketsDisabled: true,
 		InsecureSkipVerify:     true, // verified below, against the pinned CA
 		VerifyConnection: func(s tls.ConnectionState) error {
-			return verifyPinned(s.PeerCertificates, ca, time.Now())
+			return verifyPinned(s.PeerCertificates, ca, clock.Wall())
 		},
 	}
 }
@@ -99,7 +100,7 @@ func (i *Identity) verifyPeer(want mesh.NodeID, admit AdmitFunc) func(tls.Connec
 		if len(s.PeerCertificates) == 0 {
 			return errors.New("check peer: it has no certificate")
 		}
-		id, _, err := verify(s.PeerCertificates[0], i.ca, time.Now())
+		id, _, err := verify(s.PeerCertificates[0], i.ca, clock.Wall())
 		var foreign x509.UnknownAuthorityError
 		switch {
 		case errors.As(err, &foreign):

@@ -31,6 +31,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"mn/health/clock"
 )
 
 // Bounds of the end of a task.
@@ -41,7 +43,9 @@ const (
 
 // Environ is the environment in which a supervisor should be run: one thread
 // of Go code at a time, no garbage collection before there is real garbage.
-func Environ() []string { return []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB"} }
+func Environ() []string {
+	return append([]string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB"}, clock.Environ()...)
+}
 
 // Main is the supervisor process: its arguments are what follows "supervise" on
 // the command line, the task's folder and the number of a file that is a
