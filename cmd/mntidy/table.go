@@ -42,7 +42,10 @@ var rooms = []room{
 	{"sim", 6, true, []string{
 		"crdt", "mesh", "mesh/core", "placement", "placement/lease", "placement/reconcile", "runner",
 	}},
-	{"sim/lab", 6, false, []string{"mesh", "crdt", "mesh/api"}},
+	{"sim/lab", 5, false, []string{"mesh", "crdt", "mesh/api"}},
+	{"sim/lab/wire", 4, false, nil},
+	{"sim/lab/watch", 4, false, nil},
+	{"sim/lab/host", 5, false, []string{"sim/lab/wire"}},
 
 	{"cmd/mn", 7, false, []string{
 		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise/early", "sim", "sim/lab",

@@ -1,10 +1,14 @@
 // Package lab is for trying out real agents: it runs a mesh of them on this
-// machine, on loopback, cuts the power of any of them, and sees what they cost.
-// The demo, the benchmarks and tests of the whole program use it.
+// machine, kills, stops and starts any of them, and sees what they cost. The
+// demo, the benchmarks, tests of the whole program and the catalogue of faults
+// use it.
 //
 // It knows the agents from outside only: the commands of mn, its API, and what
 // the kernel says about processes. Nothing here is simulated; the simulator is
 // package sim.
+//
+// A node is on loopback, which takes no privilege, or wherever its [Site] says:
+// package host makes machines with networks that can be broken.
 package lab
 
 import (
@@ -12,7 +16,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,6 +36,9 @@ type Options struct {
 	Dir    string // exists; each node keeps its data in a folder below
 	Nodes  int
 	Config string // TOML for the agents' own file, besides what the lab needs
+	// Site says where a node is, whose data directory it is told; nil for
+	// loopback.
+	Site func(name, dir string) (Site, error)
 	// Said is told of each command before it runs; nil to be told nothing.
 	Said func(command []string)
 }
@@ -70,23 +76,35 @@ func prepare(o Options) (*Lab, error) {
 		return nil, fmt.Errorf("find directory %q: %w", o.Dir, err)
 	}
 	l := &Lab{options: o, config: filepath.Join(o.Dir, "agent.toml")}
-	// Agents of a lab must not find those of the LAN, nor be found by them.
-	config := o.Config + "\n[discovery]\noff = true\n"
+	config := o.Config
+	if o.Site == nil {
+		// Agents on loopback must not find those of the LAN, nor be found by them.
+		config += "\n[discovery]\noff = true\n"
+		l.options.Site = func(string, string) (Site, error) { return newLoopback() }
+	}
 	if err := os.WriteFile(l.config, []byte(config), 0o600); err != nil {
 		return nil, fmt.Errorf("write the agents' configuration: %w", err)
 	}
 	for i := range o.Nodes {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
+		if _, err := l.add(fmt.Sprintf("node-%d", i+1)); err != nil {
+			return nil, errors.Join(err, l.Close())
 		}
-		n, err := newNode(l, fmt.Sprintf("node-%d", i+1), port)
-		if err != nil {
-			return nil, err
-		}
-		l.nodes = append(l.nodes, n)
 	}
 	return l, nil
+}
+
+// add lays out one more node.
+func (l *Lab) add(name string) (*Node, error) {
+	n := &Node{Name: name, Dir: filepath.Join(l.options.Dir, name), lab: l}
+	var err error
+	if n.client, err = api.ClientOf(n.socket()); err != nil {
+		return nil, err
+	}
+	if n.site, err = l.options.Site(name, n.Dir); err != nil {
+		return nil, fmt.Errorf("find a place for %s: %w", name, err)
+	}
+	l.nodes = append(l.nodes, n)
+	return n, nil
 }
 
 // form makes the mesh with the first node, and has the others join it.
@@ -100,28 +118,49 @@ func (l *Lab) form(ctx context.Context) error {
 	if err := first.Start(ctx); err != nil {
 		return err
 	}
-	if len(l.nodes) > 1 {
-		token, err := l.token(ctx)
-		if err != nil {
-			return err
-		}
-		for _, n := range l.nodes[1:] {
-			_, err := n.Mn(ctx, "mesh", "join", first.Address(), "--token-file", token, "--name", n.Name)
-			if err != nil {
-				return err
-			}
-			if err := n.Start(ctx); err != nil {
-				return err
-			}
-		}
+	if err := l.join(ctx, first, l.nodes[1:]...); err != nil {
+		return err
 	}
 	return l.Settle(ctx)
 }
 
-// token makes a join token for the other nodes, in a file.
-func (l *Lab) token(ctx context.Context) (path string, err error) {
-	uses := fmt.Sprint(len(l.nodes) - 1)
-	out, err := l.nodes[0].Mn(ctx, "mesh", "token", "create", "--uses", uses, "--json")
+// Add has one more machine join the mesh, through a node that runs, and starts
+// its agent.
+func (l *Lab) Add(ctx context.Context, name string, through *Node) (*Node, error) {
+	if l.Node(name) != nil || len(l.nodes) >= nodesMax {
+		return nil, fmt.Errorf("add %s: the name is taken, or there are %d nodes", name, nodesMax)
+	}
+	n, err := l.add(name)
+	if err != nil {
+		return nil, err
+	}
+	return n, l.join(ctx, through, n)
+}
+
+// join has new nodes let in by another, and starts their agents.
+func (l *Lab) join(ctx context.Context, through *Node, joining ...*Node) error {
+	if len(joining) == 0 {
+		return nil
+	}
+	token, err := l.token(ctx, through, len(joining))
+	if err != nil {
+		return err
+	}
+	for _, n := range joining {
+		_, err := n.Mn(ctx, "mesh", "join", through.Address(), "--token-file", token, "--name", n.Name)
+		if err != nil {
+			return err
+		}
+		if err := n.Start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// token makes a join token for so many nodes, in a file.
+func (l *Lab) token(ctx context.Context, from *Node, uses int) (path string, err error) {
+	out, err := from.Mn(ctx, "mesh", "token", "create", "--uses", fmt.Sprint(uses), "--json")
 	if err != nil {
 		return "", err
 	}
@@ -206,17 +245,10 @@ func (l *Lab) Close() error {
 	var errs []error
 	for _, n := range l.nodes {
 		_, err := n.Kill()
-		errs = append(errs, err, n.client.Close())
+		errs = append(errs, err, n.client.Close(), n.site.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// freePort finds a UDP port of loopback that nobody uses now.
-func freePort() (int, error) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).Port, nil
-}
+// End ends all processes that belong to a folder, whoever has started them.
+func End(dir string) error { return killAll(dir) }

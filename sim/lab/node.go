@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -29,25 +27,21 @@ const (
 type Node struct {
 	Name string
 	Dir  string // its data
-	Port int    // UDP, on 127.0.0.1
 
 	lab    *Lab
+	site   Site
 	client *api.Client
 	agent  *exec.Cmd
 	exited chan struct{} // closed when the agent has ended; nil if there was none
 }
 
-func newNode(l *Lab, name string, port int) (*Node, error) {
-	n := &Node{Name: name, Dir: filepath.Join(l.options.Dir, name), Port: port, lab: l}
-	var err error
-	n.client, err = api.ClientOf(n.socket())
-	return n, err
-}
-
 func (n *Node) socket() string { return filepath.Join(n.Dir, "mn.sock") }
 
 // Address is where other nodes reach it.
-func (n *Node) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.Port)) }
+func (n *Node) Address() string { return n.site.Address() }
+
+// Site is where it is.
+func (n *Node) Site() Site { return n.site }
 
 // Client asks its agent.
 func (n *Node) Client() *api.Client { return n.client }
@@ -79,7 +73,11 @@ func (n *Node) Mn(ctx context.Context, args ...string) (string, error) {
 	cmd := n.command(ctx, args...)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
+	err := n.site.Start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return out.String(), fmt.Errorf("run mn %s on %s: %w\n%s",
 			strings.Join(args, " "), n.Name, err, strings.TrimSpace(complaint.String()))
 	}
@@ -104,17 +102,17 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.Running() {
 		return fmt.Errorf("start %s: it runs already", n.Name)
 	}
-	log, err := os.OpenFile(n.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(n.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log of %s: %w", n.Name, err)
 	}
 	defer log.Close()
 	// Not bound to ctx: the agent lives until it is killed, or the lab closed.
-	cmd := n.command(context.WithoutCancel(ctx), "agent",
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(n.Port), "--config", n.lab.config)
+	args := append([]string{"agent"}, n.site.Flags()...)
+	cmd := n.command(context.WithoutCancel(ctx), append(args, "--config", n.lab.config)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a Ctrl-C is for the lab to handle
-	if err := cmd.Start(); err != nil {
+	if err := n.site.Start(cmd); err != nil {
 		return fmt.Errorf("start the agent of %s: %w", n.Name, err)
 	}
 	n.agent, n.exited = cmd, make(chan struct{})
@@ -147,11 +145,12 @@ func (n *Node) ready(ctx context.Context) error {
 	}
 }
 
-func (n *Node) log() string { return n.Dir + ".log" }
+// Log is the file with all that its agents have said.
+func (n *Node) Log() string { return n.Dir + ".log" }
 
 // tail is the end of the agent's log.
 func (n *Node) tail() string {
-	b, err := os.ReadFile(n.log())
+	b, err := os.ReadFile(n.Log())
 	if err != nil {
 		return ""
 	}
@@ -170,6 +169,29 @@ func (n *Node) KillAgent() error {
 	return nil
 }
 
+// Signal sends a signal to the agent alone.
+func (n *Node) Signal(s syscall.Signal) error {
+	if !n.Running() {
+		return fmt.Errorf("signal the agent of %s: it does not run", n.Name)
+	}
+	if err := n.agent.Process.Signal(s); err != nil {
+		return fmt.Errorf("signal the agent of %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// SignalAll sends a signal to all of the node: SIGSTOP freezes it.
+func (n *Node) SignalAll(s syscall.Signal) error {
+	all, err := processesOf(n.Dir)
+	if err == nil {
+		err = sendAll(all, s)
+	}
+	if err != nil {
+		return fmt.Errorf("signal %s: %w", n.Name, err)
+	}
+	return nil
+}
+
 // Kill ends all of the node at once, as a power cut does: agent, supervisors
 // and tasks. What was written to its disk stays. It says when the power went:
 // to find all that must end takes a moment before.
@@ -183,7 +205,7 @@ func (n *Node) Kill() (cut time.Time, err error) {
 		// The agent first, so that it cannot report what happens to its tasks.
 		doomed = slices.Insert(doomed, 0, process{pid: n.PID()})
 	}
-	if err := kill(doomed); err != nil {
+	if err := sendAll(doomed, syscall.SIGKILL); err != nil {
 		return cut, fmt.Errorf("kill %s: %w", n.Name, err)
 	}
 	if n.exited != nil {

@@ -32,18 +32,17 @@ func killAll(dir string) error {
 		if len(left) == 0 {
 			return nil
 		}
-		if err := kill(left); err != nil {
+		if err := sendAll(left, syscall.SIGKILL); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("processes of %q do not end", dir)
 }
 
-func kill(all []process) error {
+func sendAll(all []process, s syscall.Signal) error {
 	for _, p := range all {
-		err := syscall.Kill(p.pid, syscall.SIGKILL)
-		if err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("kill process %d: %w", p.pid, err)
+		if err := syscall.Kill(p.pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("send %v to process %d: %w", s, p.pid, err)
 		}
 	}
 	return nil
