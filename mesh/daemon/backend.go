@@ -34,12 +34,16 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 	return s, err
 }
 
-// outlook is a plan's status in words, with why its first copies fit nowhere.
+// outlook is a plan's status in words, with why its first copies fit nowhere,
+// or else why the first that wait do so.
 func outlook(plan reconcile.Plan) string {
-	if len(plan.Blocked) == 0 {
-		return plan.Text
+	switch {
+	case len(plan.Blocked) > 0:
+		return plan.Text + ": " + plan.Blocked[0].Choice.Summary()
+	case len(plan.Waiting) > 0:
+		return plan.Text + ": " + plan.Waiting[0].Reason
 	}
-	return plan.Text + ": " + plan.Blocked[0].Choice.Summary()
+	return plan.Text
 }
 
 // Changed is closed at the next change of the picture.
