@@ -113,9 +113,7 @@ func (l *loop) do(ctx context.Context, r core.Ready) bool {
 		}
 		fault := mesh.Faultf(mesh.Unavailable, "this node cannot write to its disk: %v", err).
 			Hint("nothing was acknowledged; free some space, the agent goes on by itself")
-		for _, reply := range r.Reply {
-			l.deliver(core.Reply{ID: reply.ID, Fault: fault})
-		}
+		l.refuseCalls(fault)
 		r.Reply = nil
 		if !l.refuse(ctx, fault) {
 			return false
@@ -222,6 +220,17 @@ func (l *loop) ask(ctx context.Context, call core.Call) (any, error) {
 		return nil, errors.Join(unknown, ctx.Err())
 	case <-l.done:
 		return nil, errStopped
+	}
+}
+
+// refuseCalls answers all who wait: those whose change was just refused by the
+// disk, and those who wait for a peer, of which nobody will hear meanwhile.
+func (l *loop) refuseCalls(fault *mesh.Fault) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, ch := range l.calls {
+		ch <- core.Reply{ID: id, Fault: fault}
+		delete(l.calls, id)
 	}
 }
 

@@ -96,6 +96,33 @@ func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
 	})
 }
 
+// TestFullDiskRefusesACallThatWouldWaitForAPeer: its reply is not due yet when
+// the disk refuses, and nobody would hear of the peer's.
+func TestFullDiskRefusesACallThatWouldWaitForAPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &fullDisk{}
+		l := newLoop(loneCore(t), bubbleClock, &performer{
+			store: disk, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go l.run(ctx)
+		l.tell(core.Seen{Node: "peer", Liveness: mesh.Alive})
+		time.Sleep(time.Second) // virtual
+		disk.full.Store(true)
+		for range 2 {
+			limit, over := context.WithTimeout(ctx, time.Second)
+			var f *mesh.Fault
+			_, err := l.ask(limit, core.PutToken{Token: mesh.Token{ID: "t1", Uses: 1}})
+			if !errors.As(err, &f) || f.Kind != mesh.Unavailable || limit.Err() != nil {
+				t.Errorf("a write to a full disk with a peer in sight: %v, want it refused at once", err)
+			}
+			over()
+		}
+		cancel()
+		<-l.done
+	})
+}
+
 func TestWhoJoinsWhileTheAgentStartsIsToldSo(t *testing.T) {
 	d := &daemon{up: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
