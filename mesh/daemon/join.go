@@ -228,24 +228,6 @@ func (d *daemon) recertify(ctx context.Context, ca *identity.Authority, from mes
 	return ca.Sign(members[i].Key, role, clock.Wall())
 }
 
-// renewCertificate asks for a new certificate when it is time.
-func (d *daemon) renewCertificate(ctx context.Context) {
-	if clock.Wall().Before(d.id.RenewAt()) {
-		return
-	}
-	var roster lease.Roster
-	if err := d.loop.look(ctx, func(c *core.Core) { roster = c.Roster() }); err != nil {
-		return
-	}
-	certificate, err := d.askVoters(ctx, roster, "renew/"+string(d.self.ID), pathRenew, struct{}{})
-	if err == nil {
-		err = d.id.Renew(certificate, clock.Wall())
-	}
-	if err != nil {
-		d.log.Warn("renew certificate", "expires", d.id.Expires(), "err", err)
-	}
-}
-
 // keepAuthority gets the CA's key from another voter once this node is one.
 func (d *daemon) keepAuthority(ctx context.Context) {
 	for !d.id.HasAuthority() {

@@ -49,6 +49,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	wg.Go(func() { d.pump(ctx) })
 	wg.Go(func() { d.watch(ctx, fail) })
 	wg.Go(func() { d.keepAuthority(ctx) })
+	wg.Go(func() { d.keepCertificate(ctx) })
 	wg.Go(func() { d.maintain(ctx) })
 	wg.Go(func() { d.watchAddress(ctx, fail) })
 	if err := d.listen(&wg, fail, closers); err != nil {
@@ -276,7 +277,6 @@ func (d *daemon) maintain(ctx context.Context) {
 			if err := d.store.Maintain(); err != nil {
 				d.log.Warn("tidy the store", "err", err)
 			}
-			d.renewCertificate(ctx)
 		}
 	}
 }
