@@ -256,6 +256,8 @@ func (d *daemon) describe() (mesh.Node, error) {
 }
 
 // name is this node's label: that of the settings, else the one it joined with.
+// One that a power cut has taken, from a release that did not sync it, is
+// replaced by the id: nothing is called by an empty name.
 func (d *daemon) name() (string, error) {
 	if d.cfg.Name != "" {
 		return d.cfg.Name, nil
@@ -263,6 +265,9 @@ func (d *daemon) name() (string, error) {
 	b, err := os.ReadFile(filepath.Join(d.cfg.Data, nameFile))
 	if err != nil {
 		return "", fmt.Errorf("read the node's name: %w", err)
+	}
+	if len(b) == 0 {
+		return d.id.ID().Short(), nil
 	}
 	return string(b), nil
 }

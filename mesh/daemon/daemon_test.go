@@ -359,6 +359,30 @@ func TestUnfinishedInitCanBeRepeated(t *testing.T) {
 	}
 }
 
+// TestNodeIsNeverCalledByAnEmptyName: a power cut has emptied the file of some.
+func TestNodeIsNeverCalledByAnEmptyName(t *testing.T) {
+	a := newAgent(t, "n1")
+	if _, err := Init(a.cfg.Data, InitOptions{Name: "n1"}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(a.cfg.Data, nameFile)
+	for _, want := range []string{"n1", ""} {
+		if err := os.WriteFile(file, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a.cfg.Name = ""
+		a.start()
+		v, err := a.client.Version(t.Context())
+		if want == "" {
+			want = v.NodeID.Short()
+		}
+		if err != nil || v.Node != want {
+			t.Errorf("it is called %q, %v; want %q", v.Node, err, want)
+		}
+		a.stop()
+	}
+}
+
 func TestChangedAddressIsToldToThePeers(t *testing.T) {
 	a := newAgent(t, "n1")
 	if _, err := Init(a.cfg.Data, InitOptions{Name: "n1"}); err != nil {

@@ -124,7 +124,7 @@ func begin(dir string, id *identity.Identity, name string, timing configs.Lease,
 	if err := os.RemoveAll(filepath.Join(dir, storeDir)); err != nil {
 		return fmt.Errorf("remove an unfinished store: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, nameFile), []byte(name), 0o600); err != nil {
+	if err := keepName(dir, name); err != nil {
 		return fmt.Errorf("keep the node's name: %w", err)
 	}
 	s, err := store.Open(filepath.Join(dir, storeDir), slog.New(slog.DiscardHandler))
@@ -150,6 +150,17 @@ func begin(dir string, id *identity.Identity, name string, timing configs.Lease,
 		return err
 	}
 	return s.Commit(ready.Keep, storeFacts(ready.Facts))
+}
+
+// keepName writes the node's name durably. The directory is synced with the
+// certificate, which comes last.
+func keepName(dir, name string) error {
+	f, err := os.OpenFile(filepath.Join(dir, nameFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(name)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // keepPeers writes the first addresses into the node's address book.
