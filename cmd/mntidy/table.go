@@ -42,10 +42,14 @@ var rooms = []room{
 	{"sim", 6, true, []string{
 		"crdt", "mesh", "mesh/core", "placement", "placement/lease", "placement/reconcile", "runner",
 	}},
-	{"sim/lab", 5, false, []string{"mesh", "crdt", "mesh/api"}},
+
 	{"sim/lab/wire", 4, false, nil},
 	{"sim/lab/watch", 4, false, nil},
 	{"sim/lab/host", 5, false, []string{"sim/lab/wire"}},
+	{"sim/lab", 5, false, []string{"mesh", "crdt", "mesh/api"}},
+	{"sim/lab/cases", 6, false, []string{
+		"mesh", "crdt", "mesh/api", "sim/lab", "sim/lab/host", "sim/lab/watch", "sim/lab/wire",
+	}},
 
 	{"cmd/mn", 7, false, []string{
 		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise/early", "sim", "sim/lab",
@@ -53,6 +57,7 @@ var rooms = []room{
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnmutants", 7, false, []string{"mesh", "configs", "sim"}},
+	{"cmd/mnlab", 7, false, []string{"mesh", "sim/lab/cases", "sim/lab/watch"}},
 	{"cmd/mntidy", 7, false, nil},
 }
 

@@ -53,18 +53,18 @@ type Lab struct {
 
 // Start makes a mesh of new nodes, and returns when each of them sees all.
 func Start(ctx context.Context, o Options) (*Lab, error) {
-	l, err := prepare(o)
+	l, err := Prepare(o)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.form(ctx); err != nil {
+	if err := l.Form(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-// prepare lays out a lab without starting anything.
-func prepare(o Options) (*Lab, error) {
+// Prepare lays out a lab without starting anything.
+func Prepare(o Options) (*Lab, error) {
 	if o.Nodes < 1 || o.Nodes > nodesMax {
 		return nil, fmt.Errorf("a lab of %d nodes: want 1 to %d", o.Nodes, nodesMax)
 	}
@@ -107,8 +107,9 @@ func (l *Lab) add(name string) (*Node, error) {
 	return n, nil
 }
 
-// form makes the mesh with the first node, and has the others join it.
-func (l *Lab) form(ctx context.Context) error {
+// Form makes the mesh with the first node, has the others join it, and returns
+// when each of them sees all.
+func (l *Lab) Form(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, formMax)
 	defer cancel()
 	first := l.nodes[0]

@@ -192,6 +192,22 @@ func (n *Node) SignalAll(s syscall.Signal) error {
 	return nil
 }
 
+// Stop ends the agent as an upgrade does: it is asked to, and its tasks live on.
+func (n *Node) Stop(ctx context.Context) error {
+	if !n.Running() {
+		return nil
+	}
+	if err := n.Signal(syscall.SIGTERM); err != nil && n.Running() {
+		return err
+	}
+	select {
+	case <-n.exited:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop the agent of %s: %w", n.Name, ctx.Err())
+	}
+}
+
 // Kill ends all of the node at once, as a power cut does: agent, supervisors
 // and tasks. What was written to its disk stays. It says when the power went:
 // to find all that must end takes a moment before.

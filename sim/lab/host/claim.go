@@ -68,7 +68,7 @@ func Sweep(prefix string, end func(dir string) error) error {
 		}
 		errs = append(errs, end(dir))
 		if _, err := os.Stat(filepath.Join(dir, keptFile)); err == nil {
-			errs = append(errs, unmountAll(dir), removeGroups(filepath.Base(dir)))
+			errs = append(errs, unmountAll(dir, ""), removeGroups(filepath.Base(dir)))
 			continue
 		}
 		errs = append(errs, remove(dir))
@@ -107,7 +107,7 @@ func startOf(pid int) (string, error) {
 
 // remove removes a folder with all that is mounted in it, and its cgroups.
 func remove(dir string) error {
-	if err := errors.Join(unmountAll(dir), removeGroups(filepath.Base(dir))); err != nil {
+	if err := errors.Join(unmountAll(dir, ""), removeGroups(filepath.Base(dir))); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -116,25 +116,57 @@ func remove(dir string) error {
 	return nil
 }
 
-// unmountAll takes away what is mounted below a folder, the latest first.
-func unmountAll(dir string) error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+// unmountAll takes away what is mounted below a folder, the latest first, as far
+// as the calling thread sees it; but for one mount.
+func unmountAll(dir, but string) error {
+	all, err := mounts()
 	if err != nil {
-		return fmt.Errorf("list mounts: %w", err)
+		return err
 	}
-	var below []string
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
-			below = append(below, f[4])
+	slices.Reverse(all)
+	for _, m := range all {
+		if m.at == but || !strings.HasPrefix(m.at, dir+"/") {
+			continue
 		}
-	}
-	slices.Reverse(below)
-	for _, at := range below {
-		if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount %q: %w", at, err)
+		if err := unix.Unmount(m.at, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %q: %w", m.at, err)
 		}
 	}
 	return nil
+}
+
+// mounted is a device at a folder.
+type mounted struct{ device, at string }
+
+// mounts are all that the calling thread sees.
+func mounts() ([]mounted, error) {
+	text, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("list mounts: %w", err)
+	}
+	var all []mounted
+	for line := range strings.Lines(string(text)) {
+		// "36 35 98:0 / /at rw master:1 - ext4 /dev/loop0 rw"
+		before, after, _ := strings.Cut(line, " - ")
+		f, g := strings.Fields(before), strings.Fields(after)
+		if len(f) > 4 && len(g) > 1 {
+			all = append(all, mounted{g[1], f[4]})
+		}
+	}
+	return all, nil
+}
+
+// deviceAt is what is mounted at a folder.
+func deviceAt(dir string) (string, error) {
+	all, err := mounts()
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(all, func(m mounted) bool { return m.at == dir })
+	if i < 0 {
+		return "", fmt.Errorf("find the device at %q: nothing is mounted there", dir)
+	}
+	return all[i].device, nil
 }
 
 // removeGroups removes the cgroups that begin with a run's name.

@@ -34,7 +34,8 @@ const port = 7700
 // Config says what machine to make.
 type Config struct {
 	Name   string       // under which it is plugged in
-	Dir    string       // exists; for what the host itself needs to write
+	Dir    string       // exists; for what the host itself needs to write, and its disk
+	Disk   string       // where its own disk is mounted, if it has one
 	Prefix netip.Prefix // its address, and the network of it
 	Switch *wire.Switch
 	Clock  bool // its processes have a test clock, if they were built for one
@@ -89,6 +90,10 @@ func (h *Host) mount() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("keep mounts to ourselves: %w", err)
 	}
+	// A disk could not be taken away that another host has mounted, too.
+	if err := unmountAll(h.cfg.Dir, h.cfg.Disk); err != nil {
+		return err
+	}
 	const id = "/proc/sys/kernel/random/boot_id"
 	if err := unix.Mount(h.bootFile(), id, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount a boot id: %w", err)
@@ -131,6 +136,24 @@ func (h *Host) Move(to netip.Prefix) error {
 		return fmt.Errorf("move host %q to %q: %w", h.cfg.Name, to, err)
 	}
 	h.prefix = to
+	return nil
+}
+
+// powerFails has the disk of the host lose what is not durable.
+func (h *Host) powerFails(i *Image) error {
+	if err := h.thread.do(func() error { return unix.Unmount(i.dir, 0) }); err != nil {
+		return fmt.Errorf("unmount %q on host %q: %w", i.dir, h.cfg.Name, err)
+	}
+	if err := i.fail(); err != nil {
+		return err
+	}
+	device, err := deviceAt(i.dir)
+	if err == nil {
+		err = h.thread.do(func() error { return unix.Mount(device, i.dir, "ext4", 0, "") })
+	}
+	if err != nil {
+		return fmt.Errorf("mount %q on host %q: %w", i.dir, h.cfg.Name, err)
+	}
 	return nil
 }
 

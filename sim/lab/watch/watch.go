@@ -104,7 +104,7 @@ type Watcher struct {
 	changed chan struct{}
 	gap     time.Duration
 	last    time.Duration // when the last look began
-	err     error         // of the last look
+	err     error         // of the first look that went wrong
 }
 
 // Start begins to watch.
@@ -169,14 +169,12 @@ func (w *Watcher) Changed() <-chan struct{} {
 	return w.changed
 }
 
-// Gap is the longest time between two looks since Gap was last asked, and what
-// was wrong with the last look, if something was.
+// Gap is the longest time between two looks so far, and what was wrong with the
+// first one that went wrong.
 func (w *Watcher) Gap() (time.Duration, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	gap := w.gap
-	w.gap = 0
-	return gap, w.err
+	return w.gap, w.err
 }
 
 // sample looks once.
@@ -192,7 +190,9 @@ func (w *Watcher) sample(now time.Duration) {
 	if err == nil {
 		err = w.discover()
 	}
-	w.err = err
+	if w.err == nil {
+		w.err = err
+	}
 	if ended || len(w.lives) > before {
 		close(w.changed)
 		w.changed = make(chan struct{})

@@ -182,8 +182,10 @@ func TestGapIsTheLongestTimeWithoutALook(t *testing.T) {
 	}
 	w.table.(*fake).err = errors.New("no table")
 	w.sample(65)
-	if got, err := w.Gap(); got != 5 || err == nil {
-		t.Errorf("got %v, %v, want 5 ns and an error", got, err)
+	w.table.(*fake).err = nil
+	w.sample(70)
+	if got, err := w.Gap(); got != 30 || err == nil {
+		t.Errorf("got %v, %v, want 30 ns and an error", got, err)
 	}
 }
 

@@ -1,0 +1,57 @@
+package cases
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"mn/mesh"
+	"mn/sim/lab"
+)
+
+// streamJobs is how many services each node's stream edits and stops in turn.
+const streamJobs = 3
+
+// stream is people at work: at every node somebody submits batch jobs, edits
+// services and stops them, about once in a while each. Nobody touches the jobs
+// of another node, so that what was acknowledged last is what must hold. It
+// returns what ends it.
+func (s *scene) stream(every time.Duration) (end func()) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	var all sync.WaitGroup
+	for _, n := range s.lab.Nodes() {
+		rng := rand.New(rand.NewPCG(s.rand.Uint64(), s.rand.Uint64()))
+		all.Go(func() { s.person(ctx, n, every, rng) })
+	}
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}
+
+// person works at one node.
+func (s *scene) person(ctx context.Context, n *lab.Node, every time.Duration, rng *rand.Rand) {
+	for i := 0; ; i++ {
+		pause := time.NewTimer(every/2 + time.Duration(rng.Int64N(int64(every))))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+		service := fmt.Sprintf("%s-service-%d", n.Name, rng.IntN(streamJobs))
+		// What a node does not take now is noted, and no fault: it may be dead.
+		switch {
+		case i%3 == 0:
+			_ = s.submit(n, s.batch(fmt.Sprintf("%s-batch-%d", n.Name, i), 1, 300*time.Millisecond))
+		case i%7 == 6:
+			_ = s.end(n, mesh.JobID(service))
+		default:
+			job := s.service(service, mesh.Eager, 1)
+			job.Tasks[0].Env["EDIT"] = fmt.Sprint(i)
+			_ = s.submit(n, job)
+		}
+	}
+}
