@@ -71,6 +71,8 @@ type Core struct {
 	tend  tend
 	waits waits
 
+	abstention abstention
+
 	view     *mesh.View // nil when something has changed since it was built
 	loopback []Message  // to ourselves, not yet handled
 	fresh    []crdt.Entry
@@ -95,19 +97,20 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		return nil, fmt.Errorf("read the voter's facts of node %s: %w", cfg.Self.ID, err)
 	}
 	c := &Core{
-		cfg:     cfg,
-		self:    cfg.Self.ID,
-		started: now.Boot,
-		now:     now,
-		replica: replica,
-		records: newRecords(),
-		party:   party,
-		ledger:  placement.NewLedger(cfg.Self.ID, cfg.Self.Capacity),
-		peers:   peers{},
-		sync:    syncer{next: now.Boot},
-		lead:    newLead(now.Boot + cfg.JoinGrace),
-		tend:    newTend(disk.Found, now.Boot+cfg.JoinGrace),
-		waits:   waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
+		cfg:        cfg,
+		self:       cfg.Self.ID,
+		started:    now.Boot,
+		now:        now,
+		replica:    replica,
+		records:    newRecords(),
+		party:      party,
+		ledger:     placement.NewLedger(cfg.Self.ID, cfg.Self.Capacity),
+		peers:      peers{},
+		sync:       syncer{next: now.Boot},
+		lead:       newLead(now.Boot + cfg.JoinGrace),
+		tend:       newTend(disk.Found, now.Boot+cfg.JoinGrace),
+		abstention: newAbstention(),
+		waits:      waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
 	}
 	for e := range replica.Scan("") {
 		if err := valid(e); err != nil { // kept by a release that did not know better
@@ -186,6 +189,8 @@ func (c *Core) handle(ev Event) {
 		c.receive(ev.From, ev.Msg)
 	case Seen:
 		c.seen(ev)
+	case Abstained:
+		c.abstained(ev)
 	case Observed:
 		c.observed(ev.Observation)
 	case Asked:
@@ -207,6 +212,7 @@ func (c *Core) receive(from mesh.NodeID, m Message) {
 	case m.Answer != nil:
 		c.answered(from, *m.Answer)
 	case m.Lease != nil:
+		c.answeredBy(from, m.Lease)
 		c.take(c.party.Step(c.now.Boot, lease.Received{From: from, Msg: *m.Lease}))
 	case m.Reserve != nil:
 		c.reserve(from, m.Reserve.Alloc)
@@ -230,6 +236,7 @@ func (c *Core) tick() {
 	}
 	c.syncDue()
 	c.waitsDue()
+	c.abstain()
 	c.leadDue()
 	c.tendDue()
 }
@@ -315,7 +322,8 @@ func (c *Core) flush() Ready {
 }
 
 func (c *Core) wake() time.Duration {
-	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake()))
+	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake(),
+		c.abstainWake()))
 }
 
 // describe writes what this node says about itself, if that has changed. A

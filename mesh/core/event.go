@@ -26,6 +26,13 @@ type Seen struct {
 	Liveness mesh.Liveness // Alive, Lost or Left
 }
 
+// Abstained is what a peer says of itself by gossip: that it cannot lead, or can
+// again.
+type Abstained struct {
+	Node     mesh.NodeID
+	Abstains bool
+}
+
 // Observed is what the driver saw of a task.
 type Observed struct{ runner.Observation }
 
@@ -36,11 +43,12 @@ type Asked struct {
 	Call Call
 }
 
-func (Tick) event()     {}
-func (Received) event() {}
-func (Seen) event()     {}
-func (Observed) event() {}
-func (Asked) event()    {}
+func (Tick) event()      {}
+func (Received) event()  {}
+func (Seen) event()      {}
+func (Abstained) event() {}
+func (Observed) event()  {}
+func (Asked) event()     {}
 
 // Call is what people ask a node to change. The set is closed.
 type Call interface{ call() }

@@ -199,9 +199,17 @@ func (l *lab) wake(h *host, at time.Duration) {
 }
 
 func (l *lab) step(h *host, ev Event) {
+	before := h.core.Abstains()
 	ready := h.core.Step(l.clock(), ev)
 	l.perform(h, ready)
 	l.wake(h, ready.Wake)
+	if now := h.core.Abstains(); now != before {
+		for _, o := range l.nodes {
+			if o != h && o.core != nil {
+				l.post(o, labDelay, Abstained{h.self.ID, now})
+			}
+		}
+	}
 }
 
 // perform is the world's part: what is kept survives, what is sent arrives.

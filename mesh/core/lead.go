@@ -75,9 +75,13 @@ func (c *Core) changed(ch lease.Change) {
 		}
 	case lease.Yielded, lease.Expired:
 		e.Kind = mesh.LeaseLost
+		if ch.Kind == lease.Expired {
+			c.unheard()
+		}
 	case lease.Elected, lease.Retired, lease.Evicted, lease.Barred:
 		e.Kind = mesh.RosterChanged
 		c.lead.members = true
+		c.abstention.barred = c.abstention.barred || ch.Kind == lease.Barred
 	case lease.Refused:
 		e.Kind = mesh.LeaseRefused
 	}
@@ -123,14 +127,9 @@ func (c *Core) bid() {
 	}
 	c.take(c.party.Step(c.now.Boot, lease.Members{Admitted: c.Members(), Witnesses: witnesses, Alive: live}))
 	c.degrade(live)
-	c.lead.leaders.Set(live)
-	var slots lease.SlotSet
-	for s := range mesh.Slots {
-		if c.lead.leaders.Of(mesh.Slot(s)) == c.self {
-			slots.Add(mesh.Slot(s))
-		}
-	}
-	c.take(c.party.Step(c.now.Boot, lease.Bid{Slots: slots}))
+	able := c.leaders(live)
+	c.lead.leaders.Set(able)
+	c.take(c.party.Step(c.now.Boot, lease.Bid{Slots: c.wanted(able)}))
 }
 
 // degrade finds out whether a voter majority is in sight. Without one the

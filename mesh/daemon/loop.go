@@ -37,6 +37,7 @@ type loop struct {
 	mu      sync.Mutex
 	calls   map[uint64]chan<- core.Reply // waiting for their replies
 	last    uint64
+	refused bool          // the disk refuses: nothing is decided here
 	changed chan struct{} // closed and replaced at each change
 }
 
@@ -115,6 +116,7 @@ func (l *loop) do(ctx context.Context, r core.Ready) bool {
 			Hint("nothing was acknowledged; free some space, the agent goes on by itself")
 		l.refuseCalls(fault)
 		r.Reply = nil
+		l.notice(true, false)
 		if !l.refuse(ctx, fault) {
 			return false
 		}
@@ -125,13 +127,28 @@ func (l *loop) do(ctx context.Context, r core.Ready) bool {
 		l.deliver(reply)
 	}
 	l.perform.tell(r.Events)
-	if !r.Keep.Empty() || len(r.Events) > 0 {
-		l.mu.Lock()
-		close(l.changed)
-		l.changed = make(chan struct{})
-		l.mu.Unlock()
-	}
+	l.notice(false, !r.Keep.Empty() || len(r.Events) > 0)
 	return true
+}
+
+// notice tells who waits for a change that there was one: that the disk refuses
+// now, or takes what it is given again, is one, too.
+func (l *loop) notice(refused, changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if refused == l.refused && !changed {
+		return
+	}
+	l.refused = refused
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// stuck says whether the disk refuses, and nothing goes on.
+func (l *loop) stuck() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
 }
 
 // refuse passes the time until the next try to write: it answers questions and

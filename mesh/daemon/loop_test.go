@@ -71,6 +71,10 @@ func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
 		go l.run(ctx)
 		time.Sleep(time.Minute) // virtual: the slots are held by now
 
+		if l.stuck() {
+			t.Error("it is stuck on a good disk")
+		}
+		change := l.change()
 		disk.full.Store(true)
 		before := disk.commits.Load()
 		put := core.PutToken{Token: mesh.Token{ID: "t1", Uses: 1}}
@@ -83,6 +87,15 @@ func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
 		if err := l.look(ctx, func(*core.Core) {}); err != nil {
 			t.Errorf("a question while the disk is full: %v", err)
 		}
+		select {
+		case <-change:
+		default:
+			t.Error("nobody was told that the disk is full")
+		}
+		if !l.stuck() {
+			t.Error("it is not stuck on a full disk")
+		}
+		change = l.change()
 		disk.full.Store(false)
 		time.Sleep(2 * retryDisk) // virtual
 		if _, err := l.ask(ctx, put); err != nil {
@@ -90,6 +103,9 @@ func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
 		}
 		if disk.commits.Load() == before {
 			t.Error("nothing was written when there was space again")
+		}
+		if <-change; l.stuck() {
+			t.Error("it is still stuck when there is space again")
 		}
 		cancel()
 		<-l.done

@@ -82,7 +82,7 @@ func (d *daemon) startGossip(ctx context.Context, closers *closers) error {
 	}
 	conf := membership.Config{
 		Self:      d.self.ID,
-		Vitals:    d.vitals(d.self.Capacity),
+		Vitals:    d.vitals(d.self.Capacity, false),
 		Transport: d.net.Gossip(),
 		Keyring:   d.id.Keyring(),
 		Profile:   membership.Profile(d.cfg.Profile),
@@ -161,10 +161,10 @@ func (d *daemon) peers(ctx context.Context) []mesh.NodeID {
 	return ids
 }
 
-func (d *daemon) vitals(free mesh.Resources) membership.Vitals {
+func (d *daemon) vitals(free mesh.Resources, abstains bool) membership.Vitals {
 	return membership.Vitals{
 		Name: d.self.Name, Address: d.self.Address, Boot: d.self.Boot,
-		Role: d.self.Role, Release: d.self.Release, Free: free,
+		Role: d.self.Role, Release: d.self.Release, Free: free, Abstains: abstains,
 	}
 }
 
@@ -187,6 +187,7 @@ func (d *daemon) pump(ctx context.Context) {
 				d.net.Drop(ev.Node) // what waits in a dead connection is lost with it
 			}
 			d.loop.tell(core.Seen{Node: ev.Node, Liveness: ev.State})
+			d.loop.tell(core.Abstained{Node: ev.Node, Abstains: ev.Vitals.Abstains})
 		case <-gossip.Hints():
 		case o := <-d.driver.Observations():
 			d.loop.tell(core.Observed{Observation: o})
@@ -194,14 +195,19 @@ func (d *daemon) pump(ctx context.Context) {
 	}
 }
 
-// watch follows the picture of the mesh: it gossips what is free here, and ends
-// the agent if another node had this one's name first.
+// watch follows the picture of the mesh: it gossips what is free here and whether
+// this node can lead, and ends the agent if another node had this one's name
+// first.
 func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 	for {
 		change := d.loop.change()
 		var view *mesh.View
 		var members []mesh.Member
-		if err := d.loop.look(ctx, func(c *core.Core) { view, members = c.View(), c.Members() }); err != nil {
+		abstains := d.loop.stuck()
+		err := d.loop.look(ctx, func(c *core.Core) {
+			view, members, abstains = c.View(), c.Members(), abstains || c.Abstains()
+		})
+		if err != nil {
 			return
 		}
 		if err := nameTaken(view, members, d.self); err != nil {
@@ -209,7 +215,7 @@ func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 			return
 		}
 		if me := view.Node(d.self.ID); me != nil {
-			if err := d.gossip.Load().SetVitals(d.vitals(me.Capacity.Sub(me.Used))); err != nil {
+			if err := d.gossip.Load().SetVitals(d.vitals(me.Capacity.Sub(me.Used), abstains)); err != nil {
 				d.log.Warn("gossip what is free", "err", err)
 			}
 		}

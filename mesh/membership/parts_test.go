@@ -26,7 +26,7 @@ func fullest() Vitals {
 	s := strings.Repeat("x", maxVitalsIn)
 	return Vitals{
 		Name: s, Address: s, Boot: mesh.BootID(s), Role: mesh.Role(s), Release: s,
-		Free: mesh.Resources{CPU: math.MinInt64, Memory: math.MinInt64, Disk: math.MinInt64},
+		Free: mesh.Resources{CPU: math.MinInt64, Memory: math.MinInt64, Disk: math.MinInt64}, Abstains: true,
 	}
 }
 
@@ -37,6 +37,7 @@ func TestVitalsReadBack(t *testing.T) {
 			Name: "n1", Address: "[fe80::1]:7700", Boot: "b", Role: mesh.Witness, Release: "1.2.3",
 			Free: mesh.Resources{CPU: 7500, Memory: 8 * mesh.GiB, Disk: -1},
 		},
+		{Name: "n2", Abstains: true},
 		fullest(),
 	} {
 		s, err := v.encode()
@@ -49,6 +50,14 @@ func TestVitalsReadBack(t *testing.T) {
 		if got, err := decodeVitals(s + "of a newer release"); err != nil || got != v {
 			t.Errorf("with more behind: got %+v, %v", got, err)
 		}
+	}
+	// An older release has no word at the end about who can lead.
+	s, err := Vitals{Name: "n1", Abstains: true}.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeVitals(s[:len(s)-1]); err != nil || got != (Vitals{Name: "n1"}) {
+		t.Errorf("of an older release: got %+v, %v", got, err)
 	}
 	long := Vitals{Name: strings.Repeat("x", maxVitalsIn+1)}
 	if _, err := long.encode(); err == nil {

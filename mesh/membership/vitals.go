@@ -19,6 +19,8 @@ type Vitals struct {
 	Role    mesh.Role
 	Release string
 	Free    mesh.Resources // what is not reserved, roughly
+	// Abstains: it cannot lead now, others should in its place.
+	Abstains bool
 }
 
 // Serf gives all tags together 512 bytes, of which it needs 7 for one.
@@ -31,7 +33,7 @@ const (
 
 var errVitals = errors.New("decode vitals: they are damaged")
 
-// encode packs v: the form, five texts behind their lengths, three numbers.
+// encode packs v: the form, five texts behind their lengths, four numbers.
 func (v Vitals) encode() (string, error) {
 	b := []byte{vitalsForm}
 	for _, s := range []string{v.Name, v.Address, string(v.Boot), string(v.Role), v.Release} {
@@ -40,7 +42,11 @@ func (v Vitals) encode() (string, error) {
 		}
 		b = append(append(b, byte(len(s))), s...)
 	}
-	for _, n := range []int64{int64(v.Free.CPU), int64(v.Free.Memory), int64(v.Free.Disk)} {
+	var abstains int64
+	if v.Abstains {
+		abstains = 1
+	}
+	for _, n := range []int64{int64(v.Free.CPU), int64(v.Free.Memory), int64(v.Free.Disk), abstains} {
 		b = binary.AppendVarint(b, n)
 	}
 	if len(b) > maxVitals {
@@ -50,7 +56,7 @@ func (v Vitals) encode() (string, error) {
 }
 
 // decodeVitals unpacks vitals. What a newer release has added at the end is
-// left alone.
+// left alone, what an older one does not have yet is zero.
 func decodeVitals(s string) (Vitals, error) {
 	if len(s) == 0 || len(s) > maxVitals || s[0] != vitalsForm {
 		return Vitals{}, errVitals
@@ -71,12 +77,14 @@ func decodeVitals(s string) (Vitals, error) {
 		}
 		number[i], b = n, b[size:]
 	}
+	abstains, _ := binary.Varint(b)
 	return Vitals{
 		Name: text[0], Address: text[1], Boot: mesh.BootID(text[2]), Role: mesh.Role(text[3]),
 		Release: text[4],
 		Free: mesh.Resources{
 			CPU: mesh.Cores(number[0]), Memory: mesh.Bytes(number[1]), Disk: mesh.Bytes(number[2]),
 		},
+		Abstains: abstains == 1,
 	}, nil
 }
 
