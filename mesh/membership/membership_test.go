@@ -214,6 +214,37 @@ func TestVitalsReachAllAndAreRateBounded(t *testing.T) {
 	})
 }
 
+// TestAbstentionIsSaidAgain: what was lost on its way would be known only with
+// the next exchange of everything, half a minute later.
+func TestAbstentionIsSaidAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, Lab, 3)
+		defer c.end()
+		c.startAll()
+		v := Vitals{Name: "n", Address: addrOf(0), Boot: "boot", Role: mesh.Worker, Abstains: true}
+		known := func() bool {
+			for _, m := range c.nodes[c.ids[2]].Members() {
+				if m.Node == c.ids[0] {
+					return m.Vitals == v
+				}
+			}
+			return false
+		}
+		c.air.split([]string{addrOf(0)}, []string{addrOf(1), addrOf(2)})
+		if err := c.nodes[c.ids[0]].SetVitals(v); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(600 * time.Millisecond) // gossip has said it as often as it does
+		c.air.split()
+		c.until("it is known", 2*vitalsPeriod, known)
+		v.Abstains = false
+		if err := c.nodes[c.ids[0]].SetVitals(v); err != nil {
+			t.Fatal(err)
+		}
+		c.until("it is taken back", 2*vitalsPeriod, known)
+	})
+}
+
 func TestHintsReachAllUpToTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, Lab, 5)

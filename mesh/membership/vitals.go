@@ -120,15 +120,19 @@ func (a *announcer) set(v Vitals) error {
 	return nil
 }
 
+// run announces what has changed. That a node abstains it says again and again:
+// most often it is for the network that is bad, and gossip is lost on its way.
 func (a *announcer) run() {
 	said := a.wanted()
 	for {
-		select {
-		case <-a.wake:
-		case <-a.m.ctx.Done():
-			return
+		if !said.Abstains {
+			select {
+			case <-a.wake:
+			case <-a.m.ctx.Done():
+				return
+			}
 		}
-		if v := a.wanted(); v != said {
+		if v := a.wanted(); v != said || v.Abstains {
 			if err := a.announce(v); err != nil {
 				a.m.conf.Log.Debug("vitals not announced", "why", err)
 			}
