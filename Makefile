@@ -12,9 +12,10 @@ TOOLS   := bin/tools
 GO      := $(shell find . -name '*.go' -not -path './bin/*') go.mod go.sum
 # Where goroutines are; the rest is pure, and has nothing to race.
 RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membership ./mesh/transport ./runner/... \
-           ./health/... ./sim/lab ./cmd/mn
+           ./health/... ./sim/lab/... ./cmd/mn ./cmd/mnlab
+BEGAN   := $(shell date +%s)
 
-.PHONY: help build demo test check lint race fuzz explore bench golangci clean
+.PHONY: help build demo test check lint race lab fuzz explore bench golangci clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -25,10 +26,13 @@ build: bin/mn ## build bin/mn, one static binary
 demo: bin/mn ## watch a mesh of three agents survive the loss of one (under a minute)
 	@go run ./cmd/mndemo -mn bin/mn
 
-test: lint race $(TOOLS) ## every test; as root, fails if one is skipped (what CI runs)
+test: lint race $(TOOLS) bin/mn bin/mnlab ## every test; as root, none skipped, and the lab (what CI runs)
 	@$(TOOLS)/gotestsum --format pkgname --jsonfile bin/test.json -- -count=1 -timeout 5m ./...
 	@test $$(id -u) -ne 0 || ! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
 	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise
+	@if test $$(id -u) -eq 0; then bin/mnlab run --ci -mn bin/mn; \
+		else echo "the lab was not run: its machines are network namespaces, which take root" >&2; fi
+	@echo "all tests took $$(($$(date +%s) - $(BEGAN))) s"
 
 check: lint ## the quick look before a commit: lint and all tests
 	go test ./...
@@ -44,6 +48,9 @@ race: ## tests under the race detector, which needs a C compiler
 	@if command -v $$(go env CC) >/dev/null; \
 		then set -x; CGO_ENABLED=1 go test -race -count=1 -timeout 10m $(RACE); \
 		else echo "no C compiler here: tests run without the race detector" >&2; fi
+
+lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root (a quarter of an hour)
+	@bin/mnlab run --all -mn bin/mn
 
 fuzz: ## fuzz every parser in turn, each for T=30s
 	@.ci/fuzz $(T)
@@ -62,7 +69,7 @@ golangci: ## the wider set of linters, which takes minutes to build the first ti
 clean: ## remove what was built
 	rm -rf bin
 
-bin/mn bin/mnbench: bin/%: $(GO)
+bin/mn bin/mnbench bin/mnlab: bin/%: $(GO)
 	go build $(FLAGS) -o $@ ./cmd/$*
 
 $(TOOLS): .ci/tools/go.mod .ci/tools/go.sum

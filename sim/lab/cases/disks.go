@@ -160,7 +160,9 @@ func (s *scene) fill(nodes ...*lab.Node) {
 
 // refuses expects a node to take no job, and to say that it is the disk.
 func (s *scene) refuses(n *lab.Node) {
-	err := s.submit(n, s.service("refused-by-"+n.Name, mesh.Eager, 1))
+	job := s.service("refused-by-"+n.Name, mesh.Eager, 1)
+	job.Tasks[0].Env["AT"] = watch.Now().String() // to have what it was already is no write
+	err := s.submit(n, job)
 	switch {
 	case err == nil:
 		s.fail("I3 durability", "%s has acknowledged a job on a full disk", n.Name)

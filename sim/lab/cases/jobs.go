@@ -12,7 +12,7 @@ import (
 )
 
 // What the jobs of the lab ask for and are promised. The lease is shorter than
-// mn's default for a case to be shorter; the default is a case of its own.
+// mn's default for cases to be shorter.
 const (
 	taskCPU    = mesh.Core / 200
 	taskMemory = 8 * mesh.MiB
@@ -39,6 +39,14 @@ func (s *scene) service(name string, p mesh.OnPartition, copies int) mesh.Job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.jobs[name], s.exclusive[name] = job, p != mesh.Eager
+	return job
+}
+
+// leased is a majority job of one copy with the lease that mn gives by default:
+// long enough for another coordinator to renew it when its own is lost.
+func (s *scene) leased(name string) mesh.Job {
+	job := s.service(name, mesh.Majority, 1)
+	job.Recovery.Lease = 0
 	return job
 }
 

@@ -41,7 +41,7 @@ func (s *scene) coordinatorBlocked() {
 	patient.Recovery.LostAfter = &wait
 	all := []mesh.Job{patient, s.service("keep", mesh.Keep, n)}
 	for i := range jobs {
-		all = append(all, s.service(fmt.Sprint("majority-", i), mesh.Majority, 1))
+		all = append(all, s.leased(fmt.Sprint("majority-", i)))
 	}
 	s.start(all...)
 	victim, elsewhere := s.busiest(all[2:])
