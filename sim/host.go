@@ -247,6 +247,7 @@ func (h *host) do(a *agent, step func() core.Ready) {
 	ready := step()
 	h.w.steps++
 	h.w.checkStep(h, &ready)
+	h.gossip.abstain(a.core.Abstains())
 	h.keep(a, ready)
 }
 

@@ -26,6 +26,7 @@ type gossip struct {
 	run  int // numbers its lives: what was planned in an earlier one is void
 
 	incarnation uint32
+	abstains    bool       // the node says that it cannot lead
 	peers       []sighting // by place
 	ring        []int      // whom to probe next
 	news        []news     // still to be told
@@ -40,6 +41,7 @@ type gossip struct {
 type sighting struct {
 	state       state
 	incarnation uint32
+	abstains    bool
 	changed     int // numbers the opinions: a timer of an earlier one is void
 }
 
@@ -63,6 +65,7 @@ type news struct {
 	place       int
 	state       state
 	incarnation uint32
+	abstains    bool
 	times       int
 }
 
@@ -96,7 +99,7 @@ func newGossip(h *host) *gossip {
 // start begins a new life: all that a node knows of its peers is where they are.
 func (g *gossip) start() {
 	g.run++
-	g.incarnation = 1
+	g.incarnation, g.abstains = 1, false
 	g.peers, g.ring, g.news, g.telling, g.alive = nil, nil, nil, false, 0
 	g.acks, g.missing = map[uint64]bool{}, map[int]call{}
 	g.every(probeEvery, g.dice.upTo(probeEvery), g.probeNext)
@@ -200,7 +203,7 @@ func (g *gossip) take(most int) []news {
 func (g *gossip) tell(place int, s sighting) {
 	g.news = slices.DeleteFunc(g.news, func(n news) bool { return n.place == place })
 	times := retransmit * order(g.alive+1)
-	g.news = append([]news{{place, s.state, s.incarnation, times}}, g.news...)
+	g.news = append([]news{{place, s.state, s.incarnation, s.abstains, times}}, g.news...)
 	g.round()
 }
 
@@ -234,7 +237,7 @@ func (g *gossip) hear(n news) {
 		doubted := n.state >= suspect && n.incarnation >= g.incarnation
 		if doubted || n.incarnation > g.incarnation { // of an earlier life
 			g.incarnation = n.incarnation + 1
-			g.tell(n.place, sighting{state: alive, incarnation: g.incarnation})
+			g.tell(n.place, g.self())
 		}
 		return
 	}
@@ -245,7 +248,25 @@ func (g *gossip) hear(n news) {
 		return
 	}
 	g.think(n.place, n.state, n.incarnation)
+	if n.state == alive && n.abstains != p.abstains {
+		p.abstains = n.abstains
+		g.h.tell(core.Abstained{Node: g.h.w.hosts[n.place].self.ID, Abstains: n.abstains})
+	}
 	g.tell(n.place, *p)
+}
+
+// self is what a node says of itself.
+func (g *gossip) self() sighting {
+	return sighting{state: alive, incarnation: g.incarnation, abstains: g.abstains}
+}
+
+// abstain tells all when the node begins or ceases to say that it cannot lead.
+func (g *gossip) abstain(now bool) {
+	if g.abstains != now {
+		g.incarnation++
+		g.abstains = now
+		g.tell(g.h.place, g.self())
+	}
 }
 
 // think changes the opinion of a node, and what the core is told of it.
@@ -370,10 +391,10 @@ func (g *gossip) exchange(to *host) {
 
 // list is all that a node thinks, of itself first.
 func (g *gossip) list() []news {
-	list := []news{{place: g.h.place, state: alive, incarnation: g.incarnation}}
+	list := []news{{place: g.h.place, state: alive, incarnation: g.incarnation, abstains: g.abstains}}
 	for place, p := range g.peers {
 		if p.state != unknown && place != g.h.place {
-			list = append(list, news{place: place, state: p.state, incarnation: p.incarnation})
+			list = append(list, news{place: place, state: p.state, incarnation: p.incarnation, abstains: p.abstains})
 		}
 	}
 	return list

@@ -206,8 +206,9 @@ func (w *world) rest() {
 	w.people.quiet()
 	w.faults.end()
 	from := w.now
-	for w.now < from+w.scenario.Settle.Std() && !w.ended() {
-		w.until(w.now+time.Second/4, nil)
+	last := from + w.scenario.Settle.Std()
+	for w.now < last && !w.ended() {
+		w.until(min(w.now+time.Second/4, last), nil)
 		if w.pending() == "" {
 			break
 		}

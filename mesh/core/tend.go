@@ -9,7 +9,6 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
-	"mn/placement"
 	"mn/runner"
 )
 
@@ -281,7 +280,7 @@ func (c *Core) askRenewal() {
 		if t.askAt > c.now.Boot && !soon {
 			continue
 		}
-		for _, peer := range c.leaders(t) {
+		for _, peer := range c.renewers(t) {
 			ask[peer] = append(ask[peer], id)
 		}
 		t.asked, t.askAt = t.asked+1, c.now.Boot+again
@@ -300,17 +299,15 @@ func (c *Core) renewalDue() bool {
 	return false
 }
 
-// leaders are those who may lead a copy: whom we believe to do so, as long as we
+// renewers are those who may lead a copy: whom we believe to do so, as long as we
 // have not asked in vain.
-func (c *Core) leaders(t *tended) []mesh.NodeID {
+func (c *Core) renewers(t *tended) []mesh.NodeID {
 	inSight := func(id mesh.NodeID) bool {
 		_, found := slices.BinarySearch(c.sync.inSight, id)
 		return found || id == c.self
 	}
 	if t.asked == 0 && !inSight(t.by) {
-		if live := c.live(); len(live) > 0 {
-			t.by = placement.RankSlot(t.slot, live)[0]
-		}
+		t.by = c.lead.leaders.Of(t.slot)
 	}
 	if t.asked == 0 && inSight(t.by) {
 		return []mesh.NodeID{t.by}
