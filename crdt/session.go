@@ -82,6 +82,8 @@ type Applied struct {
 	Next *Request // to the same peer
 	Push []Entry  // what that peer lacks, a bounded part of it
 	Over bool     // the session has ended
+	// Whole says that all which the peer had when it first answered is here.
+	Whole bool
 }
 
 // Request begins a session: to be sent to a peer, whose [Replica.Answer] goes
@@ -191,6 +193,7 @@ func (r *Replica) Apply(a Answer, wall time.Time) (out Applied) {
 		out.Next = r.repair(&a)
 	}
 	out.Over = out.Next == nil
+	out.Whole = out.Over && !a.At.Lost
 	return out
 }
 

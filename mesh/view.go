@@ -22,8 +22,11 @@ type NodeView struct {
 	Known    bool          // the node's own record is here
 	Liveness Liveness      // from gossip
 	LostFor  time.Duration // for Lost, Left and Unseen: how long it has been so, as far as we know
-	Eligible bool          // new work may be placed on it, liveness aside
-	Used     Resources     // by allocations that want to run, or still run, on it
+	// Unread says of a node that is Alive that we have not compared data with it
+	// since it came into sight: what we know of its copies may be of another boot.
+	Unread   bool
+	Eligible bool      // new work may be placed on it, liveness aside
+	Used     Resources // by allocations that want to run, or still run, on it
 }
 
 // JobView is a job with its current version.

@@ -80,6 +80,7 @@ const (
 	classSync    class = "sync"    // comparisons of data
 	classPush    class = "push"    // new data
 	classReserve class = "reserve" // room for copies
+	classConfirm class = "confirm" // decisions that a majority must keep
 	classRenew   class = "renew"   // dead-man's switches
 )
 
@@ -91,6 +92,8 @@ func classOf(m *core.Message) class {
 		return classPush
 	case m.Reserve != nil, m.Reserved != nil, m.Release != nil:
 		return classReserve
+	case m.Confirm != nil, m.Confirmed != nil:
+		return classConfirm
 	case m.Renew != nil, m.Renewed != nil:
 		return classRenew
 	}
@@ -120,6 +123,14 @@ func describe(m *core.Message) string {
 		return fmt.Sprintf("reserved %s %s", m.Reserved.Alloc, m.Reserved.Refusal)
 	case m.Release != nil:
 		return fmt.Sprintf("release %s", m.Release.Alloc)
+	case m.Confirm != nil:
+		text := "confirm"
+		for i := range m.Confirm.Entries {
+			text += " " + m.Confirm.Entries[i].Key
+		}
+		return text
+	case m.Confirmed != nil:
+		return fmt.Sprintf("confirmed %v", m.Confirmed.Dots)
 	case m.Renew != nil:
 		return fmt.Sprintf("renew %v?", m.Renew.Allocs)
 	case m.Renewed != nil:

@@ -94,6 +94,7 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 // that its copy is empty. Nobody is told that a write is durable that is gone.
 func (c *Core) beginAnew() {
 	c.started, c.sync.settled = c.now.Boot, false
+	c.unlearn()
 	c.lead.degraded, c.lead.members = false, true
 	c.lead.graceAt = c.now.Boot + c.cfg.JoinGrace
 	c.tend.settleAt = c.lead.graceAt

@@ -72,6 +72,9 @@ type Core struct {
 	waits waits
 
 	abstention abstention
+	inform     inform
+	confirms   confirms
+	life       uint64 // of this run, to know answers to it
 
 	view     *mesh.View // nil when something has changed since it was built
 	loopback []Message  // to ourselves, not yet handled
@@ -106,11 +109,14 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		party:      party,
 		ledger:     placement.NewLedger(cfg.Self.ID, cfg.Self.Capacity),
 		peers:      peers{},
-		sync:       syncer{next: now.Boot},
+		sync:       syncer{next: now.Boot, unread: map[mesh.NodeID]bool{}},
 		lead:       newLead(now.Boot + cfg.JoinGrace),
 		tend:       newTend(disk.Found, now.Boot+cfg.JoinGrace),
 		abstention: newAbstention(),
 		waits:      waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
+		inform:     newInform(now.Boot),
+		confirms:   newConfirms(),
+		life:       cfg.Rand.Uint64(),
 	}
 	for e := range replica.Scan("") {
 		if err := valid(e); err != nil { // kept by a release that did not know better
@@ -120,6 +126,9 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		c.touch(c.records.apply(e))
 	}
 	c.rebuild()
+	if len(disk.Replica.Damage) > 0 {
+		c.take(party.Step(now.Boot, lease.Forgot{})) // what it kept as a voter may be lost
+	}
 	c.describe()
 	return c, nil
 }
@@ -208,9 +217,13 @@ func (c *Core) receive(from mesh.NodeID, m Message) {
 	case m.Ack != nil:
 		c.acked(from, m.Ack.ID)
 	case m.Sync != nil:
-		c.compare(from, *m.Sync)
+		c.compare(from, &m)
 	case m.Answer != nil:
-		c.answered(from, *m.Answer)
+		c.answered(from, &m)
+	case m.Confirm != nil:
+		c.keepFor(from, m.Confirm)
+	case m.Confirmed != nil:
+		c.kept(from, m.Confirmed)
 	case m.Lease != nil:
 		c.answeredBy(from, m.Lease)
 		c.take(c.party.Step(c.now.Boot, lease.Received{From: from, Msg: *m.Lease}))
@@ -234,6 +247,7 @@ func (c *Core) tick() {
 	if c.party.Wake() <= c.now.Boot {
 		c.take(c.party.Step(c.now.Boot, lease.Tick{}))
 	}
+	c.informDue()
 	c.syncDue()
 	c.waitsDue()
 	c.abstain()
@@ -295,8 +309,9 @@ func (c *Core) touch(t touched) {
 	}
 	if t.alloc != "" {
 		c.tend.dirty[t.alloc] = true
-		if _, ok := c.records.effective(t.alloc); !ok {
-			delete(c.lead.renewed, t.alloc) // whoever has forgotten it
+		if _, ok := c.records.effective(t.alloc); !ok { // whoever has forgotten it
+			delete(c.lead.renewed, t.alloc)
+			delete(c.confirms.of, t.alloc)
 		}
 	}
 	if t.nodes {
@@ -313,6 +328,7 @@ func (c *Core) event(e mesh.Event) {
 
 // flush ends a step.
 func (c *Core) flush() Ready {
+	c.sendConfirms()
 	c.push()
 	c.ready.Keep = c.replica.Flush()
 	c.ready.Wake = c.wake()
@@ -323,7 +339,7 @@ func (c *Core) flush() Ready {
 
 func (c *Core) wake() time.Duration {
 	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake(),
-		c.abstainWake()))
+		c.abstainWake(), c.inform.next))
 }
 
 // describe writes what this node says about itself, if that has changed. A

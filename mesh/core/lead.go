@@ -70,17 +70,18 @@ func (c *Core) changed(ch lease.Change) {
 	switch ch.Kind {
 	case lease.Taken:
 		e.Kind = mesh.LeaseTaken
-		for s := range ch.Slots.All() {
-			c.lead.heldSince[s] = c.now.Boot
-		}
+		c.taken(ch.Slots.All())
 	case lease.Yielded, lease.Expired:
 		e.Kind = mesh.LeaseLost
+		c.lost(ch.Slots.All())
 		if ch.Kind == lease.Expired {
 			c.unheard()
 		}
 	case lease.Elected, lease.Retired, lease.Evicted, lease.Barred:
 		e.Kind = mesh.RosterChanged
 		c.lead.members = true
+		c.lost(ch.Slots.All())
+		c.inform.learned, c.inform.next = c.now.Boot, c.now.Boot
 		c.abstention.barred = c.abstention.barred || ch.Kind == lease.Barred
 	case lease.Refused:
 		e.Kind = mesh.LeaseRefused
@@ -209,7 +210,7 @@ func (c *Core) leadSlots() bool {
 	clear(c.lead.dirty)
 	for _, id := range dirty {
 		fence, granted, ok := c.right(mesh.SlotOf(id))
-		if !ok {
+		if !ok || granted && !c.informed(mesh.SlotOf(id)) {
 			delete(c.lead.wakes, id)
 			continue
 		}
@@ -224,6 +225,11 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	job := v.Job(id)
 	if job == nil {
 		return
+	}
+	for _, a := range v.AllocsOf(id) {
+		if !a.State().Final() {
+			c.read(a.Node)
+		}
 	}
 	plan := reconcile.Job(v, job, c.pending(id), granted)
 	for _, s := range plan.Stop {
@@ -260,6 +266,9 @@ func (c *Core) decide(a mesh.Alloc, fence crdt.Fence, granted bool) {
 	a.Fence, a.Coordinator = fence, c.self
 	if granted {
 		c.put(mesh.KeyAlloc(a.ID), a, fence)
+		if j, _, ok := c.spec(a); ok && a.Want == mesh.WantRun && exclusive(&j.Job) {
+			c.confirmed(a.ID) // asks the voters to keep it, before its node asks to start
+		}
 		return
 	}
 	c.put(mesh.KeyDegraded(a.ID), mesh.DegradedAlloc{Alloc: a, Base: c.records.granted[a.ID].stamp}, crdt.Fence{})
@@ -368,8 +377,9 @@ func (c *Core) forget(id mesh.AllocID, granted bool, fence crdt.Fence) {
 	}
 }
 
-// renew answers a node that asks for its copies of majority jobs to run on:
-// only the holder of a granted lease does, for copies that it has not replaced.
+// renew answers a node that asks for its copies to start, or to run on: only the
+// holder of a granted lease does, once it knows all that was decided before, and
+// for copies that it has not replaced.
 // Whether gossip sees the node does not matter: the copy runs, and it has asked.
 // The time counts from then, so a late answer gives less, not more.
 func (c *Core) renew(from mesh.NodeID, r *Renew) {
@@ -379,13 +389,14 @@ func (c *Core) renew(from mesh.NodeID, r *Renew) {
 		if !ok || a.Node != from || a.Want != mesh.WantRun || c.replaced(a) {
 			continue
 		}
-		if _, granted, ok := c.right(mesh.SlotOf(a.Job)); ok && granted {
+		slot := mesh.SlotOf(a.Job)
+		if _, granted, ok := c.right(slot); ok && granted && c.informed(slot) && c.mayStart(id, from, r) {
 			c.lead.renewed[id] = c.now.Boot
 			allowed = append(allowed, id)
 		}
 	}
 	if len(allowed) > 0 {
-		c.send(from, Message{Renewed: &Renewed{Allocs: allowed, Asked: r.Asked}})
+		c.send(from, Message{Renewed: &Renewed{Allocs: allowed, Asked: r.Asked, Life: r.Life}})
 	}
 }
 

@@ -30,17 +30,25 @@ type Envelope struct {
 
 // Message is what cores say to each other: exactly one field is set.
 type Message struct {
-	Push     *Push          `json:"push,omitempty"`
-	Ack      *Ack           `json:"ack,omitempty"`
-	Sync     *crdt.Request  `json:"sync,omitempty"`
-	Answer   *crdt.Answer   `json:"answer,omitempty"`
-	Lease    *lease.Message `json:"lease,omitempty"`
-	Reserve  *Reserve       `json:"reserve,omitempty"`
-	Reserved *Reserved      `json:"reserved,omitempty"`
-	Release  *Release       `json:"release,omitempty"`
-	Renew    *Renew         `json:"renew,omitempty"`
-	Renewed  *Renewed       `json:"renewed,omitempty"`
-	Stale    *Stale         `json:"stale,omitempty"`
+	Push      *Push          `json:"push,omitempty"`
+	Ack       *Ack           `json:"ack,omitempty"`
+	Sync      *crdt.Request  `json:"sync,omitempty"`
+	Answer    *crdt.Answer   `json:"answer,omitempty"`
+	Lease     *lease.Message `json:"lease,omitempty"`
+	Reserve   *Reserve       `json:"reserve,omitempty"`
+	Reserved  *Reserved      `json:"reserved,omitempty"`
+	Release   *Release       `json:"release,omitempty"`
+	Renew     *Renew         `json:"renew,omitempty"`
+	Renewed   *Renewed       `json:"renewed,omitempty"`
+	Confirm   *Confirm       `json:"confirm,omitempty"`
+	Confirmed *Confirmed     `json:"confirmed,omitempty"`
+	Stale     *Stale         `json:"stale,omitempty"`
+
+	// Began stands beside Sync and Answer: when the comparison began, on the
+	// clock of the one who asks. Standing stands beside Answer: what the one who
+	// answers can say of decisions.
+	Began    time.Duration  `json:"began,omitempty"`
+	Standing lease.Standing `json:"standing,omitzero"`
 }
 
 // Push carries new entries at once. Whoever learns from it passes it on while
@@ -75,16 +83,19 @@ type Release struct {
 	Fence crdt.Fence   `json:"fence"`
 }
 
-// Renew asks whoever leads the jobs of these allocations to let them run on.
+// Renew asks whoever leads the jobs of these allocations to let them start, or
+// run on.
 type Renew struct {
 	Allocs []mesh.AllocID `json:"allocs"`
 	Asked  time.Duration  `json:"asked"` // on the asker's boot clock
+	Life   uint64         `json:"life"`  // of the asker: another boot shows the same times again
 }
 
 // Renewed answers Renew.
 type Renewed struct {
 	Allocs []mesh.AllocID `json:"allocs"`
 	Asked  time.Duration  `json:"asked"`
+	Life   uint64         `json:"life"`
 }
 
 // Stale tells a node that it has been away beyond the horizon: it must empty

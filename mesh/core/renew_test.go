@@ -10,8 +10,8 @@ import (
 	"mn/runner"
 )
 
-// exclusive is a job of one copy that must never run twice.
-func exclusive(name string) *mesh.Job {
+// exclusiveJob is a job of one copy that must never run twice.
+func exclusiveJob(name string) *mesh.Job {
 	job := service(name, 1)
 	job.Recovery.OnPartition = mesh.Majority
 	return job
@@ -36,7 +36,7 @@ func placed(t *testing.T, n int) (l *lab, runs, leads *host) {
 	for _, name := range []string{"one", "two", "three", "four", "five", "six"} {
 		l = newLab(t, n)
 		l.after(15 * time.Second)
-		l.ask(l.nodes[0], Submit{Job: exclusive(name)})
+		l.ask(l.nodes[0], Submit{Job: exclusiveJob(name)})
 		if _, ok := l.until(5*time.Second, func() bool { return l.total() == 1 }); !ok {
 			t.Fatalf("%v run\n%s", l.running(), l.events())
 		}
@@ -87,7 +87,7 @@ func TestManyCopiesAskInOneMessage(t *testing.T) {
 	l := newLab(t, 1)
 	l.after(15 * time.Second)
 	for _, name := range []string{"one", "two", "three"} {
-		l.ask(l.nodes[0], Submit{Job: exclusive(name)})
+		l.ask(l.nodes[0], Submit{Job: exclusiveJob(name)})
 		l.after(time.Second)
 	}
 	l.after(20 * time.Second)

@@ -26,6 +26,10 @@ type peer struct {
 	liveness mesh.Liveness
 	since    time.Duration // boot time at which it got that liveness
 	said     crdt.Report   // what it said last that it has
+	// fresh says that we have compared data with it since it came into sight.
+	// What we know of it from before may be of another boot.
+	fresh bool
+	asked time.Duration // when we last began to compare data with it
 }
 
 type peers map[mesh.NodeID]*peer
@@ -49,6 +53,8 @@ type syncer struct {
 	turns   []mesh.NodeID // whom to ask in the rounds to come
 	inSight []mesh.NodeID // the peers that gossip sees, sorted
 	settled bool          // we have compared data with a peer since we started, or emptied our copy
+	// unread are peers in sight, not compared with since, that a job of ours waits for.
+	unread  map[mesh.NodeID]bool
 	collect time.Duration // when to look again for deletes to forget
 }
 
@@ -59,13 +65,13 @@ func (c *Core) seen(ev Seen) {
 	}
 	p := c.peers[ev.Node]
 	if p == nil {
-		p = &peer{liveness: mesh.Unseen}
+		p = &peer{liveness: mesh.Unseen, asked: c.now.Boot - syncEvery}
 		c.peers[ev.Node] = p
 	}
 	if p.liveness == ev.Liveness {
 		return
 	}
-	p.liveness, p.since = ev.Liveness, c.now.Boot
+	p.liveness, p.since, p.fresh = ev.Liveness, c.now.Boot, false
 	c.sync.sight(ev.Node, ev.Liveness == mesh.Alive)
 	kind, text := mesh.NodeJoined, "gossip sees it"
 	switch ev.Liveness {
@@ -105,7 +111,10 @@ func (c *Core) meet(id mesh.NodeID) {
 // begin begins a comparison of data with a peer.
 func (c *Core) begin(id mesh.NodeID) {
 	c.sync.begun++
-	c.send(id, Message{Sync: ptr(c.replica.Request())})
+	if p := c.peers[id]; p != nil {
+		p.asked = c.now.Boot
+	}
+	c.send(id, Message{Sync: ptr(c.replica.Request()), Began: c.now.Boot})
 }
 
 // syncDue compares data with one peer after the other, in turn.
@@ -117,7 +126,25 @@ func (c *Core) syncDue() {
 	if id, ok := c.nextTurn(); ok {
 		c.begin(id)
 	}
+	waits := slices.Sorted(maps.Keys(c.sync.unread))
+	clear(c.sync.unread)
+	for _, id := range pick(c.cfg.Rand, waits, len(waits)) {
+		c.read(id)
+	}
 	c.collect()
+}
+
+// read compares data soon with a peer in sight that a job of ours waits for,
+// and goes on until it has answered.
+func (c *Core) read(id mesh.NodeID) {
+	p := c.peers[id]
+	if c.sync.unread[id] || p == nil || p.fresh || p.liveness != mesh.Alive {
+		return
+	}
+	c.sync.unread[id] = true
+	if c.sync.begun < compareMax && p.asked+syncEvery/2 <= c.now.Boot {
+		c.begin(id)
+	}
 }
 
 // nextTurn is the peer in sight whose turn it is. Each has one before any has
@@ -162,22 +189,26 @@ func (c *Core) disbelieve(id mesh.NodeID) {
 }
 
 // compare answers a comparison with what the peer lacks.
-func (c *Core) compare(from mesh.NodeID, r crdt.Request) {
-	if said, ok := c.replica.Asker(r); ok {
+func (c *Core) compare(from mesh.NodeID, m *Message) {
+	if said, ok := c.replica.Asker(*m.Sync); ok {
 		c.believe(from, said)
 	}
-	c.send(from, Message{Answer: ptr(c.replica.Answer(r))})
+	c.send(from, Message{Answer: ptr(c.replica.Answer(*m.Sync)), Began: m.Began, Standing: c.party.Standing()})
 }
 
 // answered takes a peer's answer to a comparison.
-func (c *Core) answered(from mesh.NodeID, a crdt.Answer) {
-	if said, ok := c.replica.Answerer(a); ok {
+func (c *Core) answered(from mesh.NodeID, m *Message) {
+	if said, ok := c.replica.Answerer(*m.Answer); ok {
 		c.believe(from, said)
 	}
-	out := c.replica.Apply(a, c.now.Wall)
+	c.standing(from, m)
+	out := c.replica.Apply(*m.Answer, c.now.Wall)
 	c.merged(from, out.Merged)
 	if out.Next != nil {
-		c.send(from, Message{Sync: out.Next})
+		c.send(from, Message{Sync: out.Next, Began: m.Began})
+	}
+	if out.Whole {
+		c.compared(from, m.Began)
 	}
 	if out.Over && !c.sync.settled {
 		c.sync.settled = true

@@ -27,7 +27,8 @@ type tended struct {
 	*runner.Copy
 	slot  mesh.Slot
 	lease time.Duration // of a majority job; 0 for others
-	askAt time.Duration // when to ask for it to run on; never for others
+	waits bool          // a copy of a keep job that has not been allowed to start
+	askAt time.Duration // when to ask for it to start, or to run on; never if it need not
 	asked int           // times in vain, since it was renewed
 	by    mesh.NodeID   // who renewed it last, or has placed it
 }
@@ -117,7 +118,7 @@ func (c *Core) adopt(a mesh.AllocView) {
 		return
 	}
 	runs := slices.ContainsFunc(found, func(o runner.Observation) bool { return o.Kind == runner.Adopted })
-	if !runs && reported && !c.settled() {
+	if !runs && (reported || len(found) > 0) && !c.settled() {
 		return
 	}
 	job, group, ok := c.spec(a.Alloc)
@@ -135,8 +136,14 @@ func (c *Core) adopt(a mesh.AllocView) {
 		Copy: runner.NewCopy(a.Alloc, group, &job.Job, c.cfg.Tasks),
 		slot: mesh.SlotOf(a.Job), askAt: never, by: a.Coordinator,
 	}
-	if job.Job.Recovery.Partition() == mesh.Majority {
+	switch job.Job.Recovery.Partition() {
+	case mesh.Majority:
 		t.lease, t.askAt = job.Job.Recovery.TaskLease(), c.now.Boot
+	case mesh.Keep:
+		if t.waits = len(found) == 0 && !begun(&status); t.waits {
+			t.askAt = c.now.Boot
+		}
+	case mesh.Eager:
 	}
 	if reported || len(found) > 0 {
 		t.asked = 1 // before our restart: nobody knows how long ago, or who leads it by now
@@ -148,9 +155,10 @@ func (c *Core) adopt(a mesh.AllocView) {
 	} else if len(found) > 0 {
 		c.step(a.ID, runner.Resume{Found: found})
 	}
-	if a.Want == mesh.WantStop {
+	switch {
+	case a.Want == mesh.WantStop:
 		c.step(a.ID, runner.Stop{Reason: a.Reason})
-	} else {
+	case !t.waits:
 		c.step(a.ID, runner.Run{Fence: a.Fence})
 	}
 }
@@ -247,8 +255,8 @@ func (c *Core) putStatus(s mesh.Status) {
 	c.put(mesh.KeyStatus(s.Alloc, c.self), s, crdt.Fence{})
 }
 
-// tendDue wakes the copies whose time has come, and asks for the copies of
-// majority jobs to run on.
+// tendDue wakes the copies whose time has come, and asks for those that need
+// it to start or to run on.
 func (c *Core) tendDue() {
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		if c.tend.copies[id].Wake() <= c.now.Boot {
@@ -265,9 +273,24 @@ func (c *Core) tendDue() {
 // asked in vain asks again after half of that, which leaves three more tries.
 const renewPart = 3
 
-// askRenewal asks for our copies of majority jobs to run on; the one that leads
-// them answers, which may be us. At first we ask whom we believe to be that one,
-// and if it does not answer, everybody in sight.
+// A copy that waits to start asks again soon, and then less often.
+const (
+	startEvery = 500 * time.Millisecond
+	startSlow  = 3 // doublings
+)
+
+// again is when to ask once more for a copy, if there is no answer.
+func (t *tended) again() time.Duration {
+	if t.waits {
+		return startEvery << min(t.asked, startSlow)
+	}
+	return t.lease / (2 * renewPart)
+}
+
+// askRenewal asks for our copies of majority jobs to run on, and for those of
+// keep jobs to start; the one that leads them answers, which may be us. At first
+// we ask whom we believe to be that one, and if it does not answer, everybody in
+// sight.
 func (c *Core) askRenewal() {
 	if !c.renewalDue() {
 		return
@@ -275,7 +298,7 @@ func (c *Core) askRenewal() {
 	ask := map[mesh.NodeID][]mesh.AllocID{}
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		t := c.tend.copies[id]
-		again := t.lease / (2 * renewPart)
+		again := t.again()
 		soon := t.asked == 0 && t.askAt <= c.now.Boot+again // one message for many copies
 		if t.askAt > c.now.Boot && !soon {
 			continue
@@ -286,7 +309,7 @@ func (c *Core) askRenewal() {
 		t.asked, t.askAt = t.asked+1, c.now.Boot+again
 	}
 	for _, peer := range slices.Sorted(maps.Keys(ask)) {
-		c.send(peer, Message{Renew: &Renew{Allocs: ask[peer], Asked: c.now.Boot}})
+		c.send(peer, Message{Renew: &Renew{Allocs: ask[peer], Asked: c.now.Boot, Life: c.life}})
 	}
 }
 
@@ -315,12 +338,26 @@ func (c *Core) renewers(t *tended) []mesh.NodeID {
 	return append(slices.Clone(c.sync.inSight), c.self)
 }
 
-// renewed puts off the dead-man's switches that a coordinator has renewed. The
-// time counts from when we asked: a late answer gives less.
+// renewed starts the copies that a coordinator lets start, and puts off the
+// dead-man's switches of those that have one. The time counts from when we
+// asked: a late answer gives less. An answer to an earlier life counts for
+// nothing, whose clock showed the same times.
 func (c *Core) renewed(from mesh.NodeID, r *Renewed) {
+	if r.Life != c.life {
+		return
+	}
 	for _, id := range r.Allocs {
 		t := c.tend.copies[id]
-		if t == nil || t.lease == 0 || r.Asked > c.now.Boot {
+		switch {
+		case t == nil || r.Asked > c.now.Boot:
+			continue
+		case t.waits:
+			t.waits, t.askAt = false, never
+			if a, ok := c.records.effective(id); ok {
+				c.step(id, runner.Run{Fence: a.Fence})
+			}
+			continue
+		case t.lease == 0:
 			continue
 		}
 		if next := r.Asked + t.lease/renewPart; next >= t.askAt { // else an answer of old

@@ -67,6 +67,7 @@ func (c *Core) liveness(n *mesh.NodeView) {
 		n.LostFor = max(0, c.now.Boot-c.started-c.cfg.JoinGrace)
 	default:
 		n.Liveness = p.liveness
+		n.Unread = n.Liveness == mesh.Alive && !p.fresh
 		if n.Liveness != mesh.Alive {
 			n.LostFor = c.now.Boot - p.since
 		}

@@ -71,7 +71,7 @@ func (p *Party) Wake() time.Duration {
 		wake = min(wake, p.spread.next)
 	}
 	switch {
-	case p.seat < 0:
+	case p.seat < 0 || !p.voter.knows: // it is told when it is
 	case !p.voter.open:
 		wake = min(wake, p.voter.openAt)
 	default:

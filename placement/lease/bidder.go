@@ -358,6 +358,9 @@ func (p *Party) granted(slot mesh.Slot, seat int, sent time.Duration, fence crdt
 	if since == never || p.now >= since+p.validTime() {
 		return
 	}
+	if !c.held.IsZero() && !c.valid(p.now) {
+		p.change(Expired, c.held, slot) // another may have held it since
+	}
 	c.held, c.acks, c.until = fence, c.try.acks, since+p.validTime()
 	c.contested, c.losses, c.try = false, 0, attempt{}
 	c.holder = ""

@@ -25,7 +25,7 @@ type spread struct {
 // another begins (R6).
 func (p *Party) mature() {
 	v := &p.voter
-	if p.seat < 0 || v.open || p.now < v.openAt {
+	if p.seat < 0 || v.open || !v.knows || p.now < v.openAt {
 		return
 	}
 	v.open = true
@@ -153,7 +153,7 @@ func (p *Party) enthrone(carried *carry) {
 	wasVoter := p.voting
 	p.voting = p.seat >= 0
 	wait := p.now + p.holdTime(p.longest())
-	p.voter = voter{blank: wait, openAt: wait}
+	p.voter = voter{blank: wait, openAt: wait, knows: p.first()}
 	p.box, p.drive = ballotBox{}, drive{next: p.now + p.cfg.Retry}
 	p.carryIn(carried)
 	p.rebid()

@@ -118,7 +118,7 @@ func (w *walk) at(i int) *Party {
 func (w *walk) give(i int, inputs []Input) {
 	p := w.at(i)
 	for _, in := range inputs {
-		p.Step(w.now[i], in)
+		informed(p, w.now[i], p.Step(w.now[i], in))
 	}
 }
 

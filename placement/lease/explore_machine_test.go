@@ -236,7 +236,7 @@ func (x *machine) step(party, input uint32) *result {
 // take gives a party some inputs, one after the other.
 func (x *machine) take(p *Party, inputs []Input) Output {
 	var all Output
-	step := func(in Input) Output { return p.Step(p.now, in) }
+	step := func(in Input) Output { return informed(p, p.now, p.Step(p.now, in)) }
 	for _, in := range inputs {
 		var out Output
 		if x.bug.step != nil {
@@ -249,6 +249,18 @@ func (x *machine) take(p *Party, inputs []Input) Output {
 		all.Changes = append(all.Changes, out.Changes...)
 	}
 	return all
+}
+
+// informed lets a voter that a new roster has brought in know at once what was
+// decided before: here nothing is decided.
+func informed(p *Party, now time.Duration, out Output) Output {
+	if l := p.Lesson(); l.Epoch > 0 {
+		more := p.Step(now, Informed{l.Epoch})
+		out.Facts = append(out.Facts, more.Facts...)
+		out.Send = append(out.Send, more.Send...)
+		out.Changes = append(out.Changes, more.Changes...)
+	}
+	return out
 }
 
 // came takes down what came of a step of node i.

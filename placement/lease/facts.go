@@ -18,6 +18,7 @@ const (
 	keyBarred  = "lease/barred"  // string: why this node must join anew
 	keyPromise = "lease/promise" // ledger: the promised ballots of the epoch
 	keyOpen    = "lease/open"    // uint64: the epoch whose waiting time is over
+	keyKnows   = "lease/knows"   // knowledge: whether this voter knows what was decided before
 	keyBallot  = "lease/ballot"  // ballotBox: promise and vote for the successor
 	keyRoster  = "lease/roster/" // Roster, by epoch
 )
@@ -64,6 +65,7 @@ func (p *Party) load(facts []Fact) error {
 	slices.SortFunc(facts, func(a, b Fact) int { return cmp.Compare(a.Key, b.Key) })
 	box, kept := ballotBox{}, ledger{}
 	var openEpoch uint64
+	var known knowledge
 	for _, f := range facts {
 		var err error
 		switch {
@@ -77,6 +79,8 @@ func (p *Party) load(facts []Fact) error {
 			err = crdt.Decode(f.Value, &kept)
 		case f.Key == keyOpen:
 			err = crdt.Decode(f.Value, &openEpoch)
+		case f.Key == keyKnows:
+			err = crdt.Decode(f.Value, &known)
 		case f.Key == keyBallot:
 			err = crdt.Decode(f.Value, &box)
 		case strings.HasPrefix(f.Key, keyRoster):
@@ -96,6 +100,10 @@ func (p *Party) load(facts []Fact) error {
 	if box.Epoch == p.roster.Epoch {
 		p.box = box
 		p.voter.sealed = box.Entry != nil
+	}
+	p.voter.knows = p.first()
+	if known.Epoch == p.roster.Epoch {
+		p.voter.knows, p.voter.lost = known.Knows, known.Lost
 	}
 	return p.remember(kept, openEpoch)
 }

@@ -21,7 +21,7 @@ func TestLateCarryLeavesWhatWasPromisedSince(t *testing.T) {
 	for w.nodes[1].party.roster.Epoch != 2 {
 		w.run(time.Millisecond)
 	}
-	w.run(10 * time.Millisecond)
+	w.run(100 * time.Millisecond)
 	old, voter, holder := w.nodes[0], w.nodes[1], w.nodes[2]
 	news := old.party.spread.msg
 	if news.Chain == nil || news.Chain.Carry.Of[7] == 0 {

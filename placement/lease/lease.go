@@ -72,8 +72,8 @@ type Change struct {
 	Text   string
 }
 
-// Input is one thing that happens to a Party: [Tick], [Received], [Members] or
-// [Bid].
+// Input is one thing that happens to a Party: [Tick], [Received], [Members],
+// [Bid], [Informed] or [Forgot].
 type Input interface{ input() }
 
 // Tick says that time has passed.
@@ -97,7 +97,17 @@ type Members struct {
 // rank 0. It gives back what it holds beyond that after [Config.Yield].
 type Bid struct{ Slots SlotSet }
 
+// Informed says that this node knows what was decided before the roster of that
+// epoch: since it learned of it, it has done what [Party.Lesson] asks for. A
+// voter grants nothing before.
+type Informed struct{ Epoch uint64 }
+
+// Forgot says that this node's disk has lost some of its data.
+type Forgot struct{}
+
 func (Tick) input()     {}
 func (Received) input() {}
 func (Members) input()  {}
 func (Bid) input()      {}
+func (Informed) input() {}
+func (Forgot) input()   {}

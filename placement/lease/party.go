@@ -97,6 +97,10 @@ func (p *Party) Step(now time.Duration, in Input) Output {
 		p.onBid(in.Slots)
 	case Received:
 		p.receive(in.From, in.Msg)
+	case Informed:
+		p.onInformed(in.Epoch)
+	case Forgot:
+		p.onForgot()
 	}
 	p.due()
 	return p.take()

@@ -36,6 +36,8 @@ type voter struct {
 	blank  time.Duration // grants nothing before
 	openAt time.Duration // leases of the epoch before have run out by then
 	open   bool          // they have, and that is kept
+	knows  bool          // what was decided before this epoch; kept
+	lost   bool          // it knew, and its disk has lost some of it; kept
 }
 
 // holdTime is how long a voter counts a lease: from the receipt of the request,
@@ -66,6 +68,8 @@ func (p *Party) onPrepare(from asker, m *prepare) {
 	var higher group
 	for slot := range m.Slots.All() {
 		switch {
+		case !v.knows:
+			reply.Busy = addBusy(reply.Busy, "", max(v.blank-p.now, p.cfg.Retry/lessonPart), slot)
 		case v.blank > p.now:
 			reply.Busy = addBusy(reply.Busy, "", v.blank-p.now, slot)
 		case v.taken(p.now, slot, from.ID):
@@ -127,7 +131,7 @@ func (v *voter) promise(slot mesh.Slot, to asker, ballot uint64) bool {
 // promise makes it now. A renewal of the promised ballot writes nothing.
 func (p *Party) onPropose(from asker, m *propose) {
 	v := &p.voter
-	if p.seat < 0 || v.sealed || v.blank > p.now {
+	if p.seat < 0 || v.sealed || v.blank > p.now || !v.knows {
 		return
 	}
 	reply := accept{Run: from.Run, Sent: m.Sent}
@@ -170,6 +174,10 @@ func (p *Party) onRelease(from mesh.NodeID, m *release) {
 		}
 	}
 }
+
+// lessonPart: whoever asks a voter that is not informed yet asks again after this
+// part of a retry, for that is what a lesson takes on a good network.
+const lessonPart = 8
 
 // carry is what a voter that seals its epoch knows about leases that may still
 // run: slot by slot 1 + the position of the holder in Holders, 0 if there is

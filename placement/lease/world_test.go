@@ -56,19 +56,20 @@ type counters struct {
 
 // node is a machine: its clock, its disk, and its party while it is up.
 type node struct {
-	w      *world
-	at     int
-	id     mesh.NodeID
-	key    ed25519.PrivateKey
-	member mesh.Member
-	disk   map[string][]byte
-	offset time.Duration
-	skew   float64
-	party  *Party
-	tick   int // numbers the planned ticks: only the last one counts
-	crash  bool
-	joined bool
-	gone   bool // evicted
+	w        *world
+	at       int
+	id       mesh.NodeID
+	key      ed25519.PrivateKey
+	member   mesh.Member
+	disk     map[string][]byte
+	offset   time.Duration
+	skew     float64
+	party    *Party
+	tick     int // numbers the planned ticks: only the last one counts
+	crash    bool
+	joined   bool
+	gone     bool   // evicted
+	learning *Party // that is about to compare its data with the voters before it
 }
 
 func newWorld(seed uint64, nodes int) *world {
@@ -170,6 +171,7 @@ func (n *node) perform(out Output) {
 		n.stop()
 		return
 	}
+	n.learn()
 	n.tick++
 	tick := n.tick
 	w.plan(n.after(n.party.Wake()), func() {
@@ -177,6 +179,37 @@ func (n *node) perform(out Output) {
 			n.step(Tick{})
 		}
 	})
+}
+
+// learn lets a new voter know what was decided before its epoch, once it reaches
+// a majority of the voters of then.
+func (n *node) learn() {
+	if n.party.Lesson().Epoch > 0 && n.learning != n.party {
+		n.learning = n.party
+		n.w.plan(2*n.w.net.delay, func() { n.lesson(n.party) })
+	}
+}
+
+func (n *node) lesson(p *Party) {
+	if p == nil || n.party != p || n.learning != p {
+		return // it has stopped meanwhile
+	}
+	l := p.Lesson()
+	for _, id := range l.From {
+		o := n.w.node(id)
+		reached := o.party != nil && !n.w.net.cut[[2]int{o.at, n.at}] && !n.w.net.cut[[2]int{n.at, o.at}]
+		if reached && o.party.Standing().Past >= l.Past {
+			l.Quorum--
+		}
+	}
+	if l.Quorum > 0 {
+		n.w.plan(n.w.cfg.Retry, func() { n.lesson(p) })
+		return
+	}
+	n.learning = nil
+	if l.Epoch > 0 {
+		n.step(Informed{l.Epoch})
+	}
 }
 
 // carry takes a message over the network, as bytes.
@@ -232,17 +265,21 @@ func (w *world) tell(n *node, format string, args ...any) {
 }
 
 // estrange cuts the driver of a change off from the other voters, as they have
-// just voted and do not know what was chosen. Who is no voter is on either side.
+// just voted and do not know what was chosen. Who is no voter hears them all.
 func (w *world) estrange(driver *node) {
 	if w.net.spite == 0 || driver.party == nil || w.now < w.net.until {
 		return
 	}
 	w.net.until = w.now + 3*w.cfg.Length
-	set := w.rng.IntN(1 << len(w.nodes))
+	w.split(0)
 	for _, v := range driver.party.roster.Voters {
-		set |= 1 << w.node(v.ID).at
+		w.apart(driver, w.node(v.ID))
 	}
-	w.split(set &^ (1 << driver.at))
+}
+
+// apart cuts two nodes off from each other.
+func (w *world) apart(a, b *node) {
+	w.net.cut[[2]int{a.at, b.at}], w.net.cut[[2]int{b.at, a.at}] = a != b, a != b
 }
 
 // note checks a change against all changes before it.

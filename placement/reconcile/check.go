@@ -164,7 +164,7 @@ func (c *checker) oneStays() error {
 		done[id] = done[id] || a.State() == mesh.Complete && !c.job.Job.Type.Long()
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
-		case n == nil || n.Liveness != mesh.Alive:
+		case n == nil || n.Liveness != mesh.Alive || n.Unread:
 			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}

@@ -24,7 +24,7 @@ type standing int
 const (
 	ended standing = iota // nothing of it runs
 	here                  // its node is in sight
-	away                  // its node is out of sight: it may run, and bars another
+	away                  // its node is out of sight, or only just back: it may run, and bars another
 	gone                  // its node is out of sight, and the job chose to go on without it
 )
 
@@ -41,6 +41,8 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 	switch {
 	case a.State().Final():
 		return fate{is: ended}
+	case n != nil && n.Unread:
+		return fate{is: away, why: fmt.Sprintf("node %s is in sight; waits for what it says", p.nodeName(n.ID))}
 	case n != nil && n.Liveness == mesh.Alive:
 		return fate{is: here}
 	case !p.job.Job.Recovery.Mode.Moves() && n != nil:
@@ -168,5 +170,5 @@ func (p *planner) bury(s *seat) {
 // and has reported it since it last booted.
 func (p *planner) running(a *mesh.AllocView) bool {
 	n := p.view.Node(a.Node)
-	return a.State() == mesh.Running && n != nil && n.Liveness == mesh.Alive && a.Status.Boot == n.Boot
+	return a.State() == mesh.Running && n != nil && n.Liveness == mesh.Alive && !n.Unread && a.Status.Boot == n.Boot
 }

@@ -1,0 +1,167 @@
+package core
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// confirmEvery is how long to wait until a voter is asked again to keep a decision.
+const confirmEvery = 250 * time.Millisecond
+
+// Confirm asks a voter to make decisions durable, and to say so.
+type Confirm struct {
+	Epoch   uint64       `json:"epoch"` // of the roster under which the asker leads
+	Entries []crdt.Entry `json:"entries"`
+}
+
+// Confirmed answers Confirm: these writes are durable at a voter of that epoch.
+type Confirmed struct {
+	Epoch uint64     `json:"epoch"`
+	Dots  []crdt.Dot `json:"dots"`
+}
+
+// confirm is a decision that a majority of the voters must keep before its copy
+// may start.
+type confirm struct {
+	dot   crdt.Dot // of the decision
+	epoch uint64
+	by    map[mesh.NodeID]bool
+	sent  time.Duration
+	waits *waiting
+}
+
+// waiting is a node that wants to run the copy.
+type waiting struct {
+	node mesh.NodeID
+	asks Renew
+}
+
+// confirms are the decisions that are being confirmed, or are.
+type confirms struct {
+	of     map[mesh.AllocID]*confirm
+	queued map[mesh.AllocID]bool // to be sent with this step
+}
+
+func newConfirms() confirms {
+	return confirms{of: map[mesh.AllocID]*confirm{}, queued: map[mesh.AllocID]bool{}}
+}
+
+// exclusive says whether a job never runs a copy twice.
+func exclusive(j *mesh.Job) bool { return j.Recovery.Partition() != mesh.Eager }
+
+// confirmed says whether the decision about a copy that has not been started is
+// durable at a majority of the voters. If it is not, they are asked.
+func (c *Core) confirmed(id mesh.AllocID) bool {
+	e, ok := c.replica.Get(mesh.KeyAlloc(id))
+	if !ok {
+		return false
+	}
+	roster := c.party.Roster()
+	f := c.confirms.of[id]
+	if f == nil || f.dot != e.Dot || f.epoch != roster.Epoch {
+		f = &confirm{dot: e.Dot, epoch: roster.Epoch, by: map[mesh.NodeID]bool{}}
+		c.confirms.of[id] = f
+	}
+	n := 0
+	for _, v := range roster.Voters {
+		if f.by[v.ID] || v.ID == c.self && c.party.Keeps(roster.Epoch) {
+			n++
+		}
+	}
+	if n >= roster.Quorum() {
+		return true
+	}
+	if f.sent == 0 || f.sent+confirmEvery <= c.now.Boot {
+		c.confirms.queued[id] = true
+	}
+	return false
+}
+
+// sendConfirms asks the voters, with one message each for all that was decided
+// in this step.
+func (c *Core) sendConfirms() {
+	if len(c.confirms.queued) == 0 {
+		return
+	}
+	ids := slices.Sorted(maps.Keys(c.confirms.queued))
+	clear(c.confirms.queued)
+	roster := c.party.Roster()
+	for _, v := range roster.Voters {
+		var entries []crdt.Entry
+		for _, id := range ids {
+			f := c.confirms.of[id]
+			f.sent = c.now.Boot
+			if e, ok := c.replica.Get(mesh.KeyAlloc(id)); ok && e.Dot == f.dot && !f.by[v.ID] {
+				entries = append(entries, e)
+			}
+		}
+		if v.ID == c.self {
+			continue
+		}
+		for part := range parts(entries) {
+			c.send(v.ID, Message{Confirm: &Confirm{roster.Epoch, part}})
+		}
+	}
+}
+
+// keepFor answers a coordinator: for what is here now, and so durable before the
+// answer goes out. A later decision in its place is not what was asked for.
+func (c *Core) keepFor(from mesh.NodeID, m *Confirm) {
+	c.merged(from, c.replica.Merge(m.Entries, c.now.Wall))
+	if !c.party.Keeps(m.Epoch) {
+		return
+	}
+	answer := &Confirmed{Epoch: m.Epoch}
+	for _, e := range m.Entries {
+		if mine, ok := c.replica.Get(e.Key); ok && mine.Dot == e.Dot {
+			answer.Dots = append(answer.Dots, e.Dot)
+		}
+	}
+	if len(answer.Dots) > 0 {
+		c.send(from, Message{Confirmed: answer})
+	}
+}
+
+// kept counts a voter's answer. A copy that has waited for it may start now.
+func (c *Core) kept(from mesh.NodeID, m *Confirmed) {
+	for _, id := range slices.Sorted(maps.Keys(c.confirms.of)) {
+		f := c.confirms.of[id]
+		if f.epoch != m.Epoch || !slices.Contains(m.Dots, f.dot) {
+			continue
+		}
+		f.by[from] = true
+		if w := f.waits; w != nil && c.confirmed(id) {
+			f.waits = nil
+			c.renew(w.node, &w.asks)
+		}
+	}
+}
+
+// mayStart says whether a copy that wants to run may. If it has run before, its
+// decision was kept then; else its node is told once a majority keeps it.
+func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
+	if s, ok := c.records.statuses[id][from]; ok && begun(&s) {
+		delete(c.confirms.of, id)
+		return true
+	}
+	if c.confirmed(id) {
+		return true
+	}
+	if f := c.confirms.of[id]; f != nil {
+		one := *asked
+		one.Allocs = []mesh.AllocID{id}
+		f.waits = &waiting{from, one}
+	}
+	return false
+}
+
+// begun says whether some task of a copy has ever been ordered to start.
+func begun(s *mesh.Status) bool {
+	return slices.ContainsFunc(s.Tasks, func(t mesh.TaskStatus) bool {
+		return t.State != mesh.Pending || t.Restarts > 0 || !t.StartedAt.IsZero()
+	})
+}
