@@ -79,8 +79,11 @@ func NewReplica(self string, kept Kept) (*Replica, error) {
 		if it := r.items[e.Key]; it == nil || e.beats(&it.Entry) {
 			r.set(e)
 		}
-		r.clock.restore(e.Stamp)
-		if e.Dot.Origin == self {
+		mine := e.Dot.Origin == self
+		if mine || e.Fence.IsZero() { // others may have decided by a clock that is far ahead
+			r.clock.restore(e.Stamp)
+		}
+		if mine {
 			r.next = max(r.next, e.Dot.Seq+1)
 		}
 	}

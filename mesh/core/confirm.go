@@ -9,19 +9,29 @@ import (
 	"mn/mesh"
 )
 
-// confirmEvery is how long to wait until a voter is asked again to keep a decision.
-const confirmEvery = 250 * time.Millisecond
+const (
+	// confirmEvery is how long to wait until a voter is asked again to keep a decision.
+	confirmEvery = 250 * time.Millisecond
+	// confirmFor is within what time a majority must have kept a decision. A voter
+	// whose disk loses something learns again what was kept, from the others, and
+	// waits until none of them can be asked for what it has said that it keeps.
+	confirmFor = 5 * time.Second
+)
 
 // Confirm asks a voter to make decisions durable, and to say so.
 type Confirm struct {
-	Epoch   uint64       `json:"epoch"` // of the roster under which the asker leads
-	Entries []crdt.Entry `json:"entries"`
+	Epoch   uint64        `json:"epoch"` // of the roster under which the asker leads
+	Sent    time.Duration `json:"sent"`  // on the asker's boot clock
+	Life    uint64        `json:"life"`  // of the asker: another boot shows the same times again
+	Entries []crdt.Entry  `json:"entries"`
 }
 
 // Confirmed answers Confirm: these writes are durable at a voter of that epoch.
 type Confirmed struct {
-	Epoch uint64     `json:"epoch"`
-	Dots  []crdt.Dot `json:"dots"`
+	Epoch uint64        `json:"epoch"`
+	Sent  time.Duration `json:"sent"` // of what it answers
+	Life  uint64        `json:"life"`
+	Dots  []crdt.Dot    `json:"dots"`
 }
 
 // confirm is a decision that a majority of the voters must keep before its copy
@@ -29,8 +39,10 @@ type Confirmed struct {
 type confirm struct {
 	dot   crdt.Dot // of the decision
 	epoch uint64
-	by    map[mesh.NodeID]bool
-	sent  time.Duration
+	began time.Duration        // only answers to what was sent since count
+	by    map[mesh.NodeID]bool // who has answered
+	kept  bool                 // enough have, in time
+	sent  time.Duration        // last
 	waits *waiting
 }
 
@@ -62,9 +74,14 @@ func (c *Core) confirmed(id mesh.AllocID) bool {
 	}
 	roster := c.party.Roster()
 	f := c.confirms.of[id]
-	if f == nil || f.dot != e.Dot || f.epoch != roster.Epoch {
-		f = &confirm{dot: e.Dot, epoch: roster.Epoch, by: map[mesh.NodeID]bool{}}
-		c.confirms.of[id] = f
+	if f == nil || f.dot != e.Dot || f.epoch != roster.Epoch || !f.kept && f.began+confirmFor < c.now.Boot {
+		begun := &confirm{
+			dot: e.Dot, epoch: roster.Epoch, began: c.now.Boot, by: map[mesh.NodeID]bool{}, sent: -confirmEvery,
+		}
+		if f != nil {
+			begun.waits = f.waits
+		}
+		f, c.confirms.of[id] = begun, begun
 	}
 	n := 0
 	for _, v := range roster.Voters {
@@ -72,13 +89,11 @@ func (c *Core) confirmed(id mesh.AllocID) bool {
 			n++
 		}
 	}
-	if n >= roster.Quorum() {
-		return true
-	}
-	if f.sent == 0 || f.sent+confirmEvery <= c.now.Boot {
+	f.kept = f.kept || n >= roster.Quorum()
+	if !f.kept && f.sent+confirmEvery <= c.now.Boot {
 		c.confirms.queued[id] = true
 	}
-	return false
+	return f.kept
 }
 
 // sendConfirms asks the voters, with one message each for all that was decided
@@ -103,7 +118,7 @@ func (c *Core) sendConfirms() {
 			continue
 		}
 		for part := range parts(entries) {
-			c.send(v.ID, Message{Confirm: &Confirm{roster.Epoch, part}})
+			c.send(v.ID, Message{Confirm: &Confirm{roster.Epoch, c.now.Boot, c.life, part}})
 		}
 	}
 }
@@ -115,7 +130,7 @@ func (c *Core) keepFor(from mesh.NodeID, m *Confirm) {
 	if !c.party.Keeps(m.Epoch) {
 		return
 	}
-	answer := &Confirmed{Epoch: m.Epoch}
+	answer := &Confirmed{Epoch: m.Epoch, Sent: m.Sent, Life: m.Life}
 	for _, e := range m.Entries {
 		if mine, ok := c.replica.Get(e.Key); ok && mine.Dot == e.Dot {
 			answer.Dots = append(answer.Dots, e.Dot)
@@ -128,9 +143,13 @@ func (c *Core) keepFor(from mesh.NodeID, m *Confirm) {
 
 // kept counts a voter's answer. A copy that has waited for it may start now.
 func (c *Core) kept(from mesh.NodeID, m *Confirmed) {
+	if m.Life != c.life {
+		return
+	}
 	for _, id := range slices.Sorted(maps.Keys(c.confirms.of)) {
 		f := c.confirms.of[id]
-		if f.epoch != m.Epoch || !slices.Contains(m.Dots, f.dot) {
+		late := m.Sent < f.began || f.began+confirmFor < c.now.Boot
+		if late || f.epoch != m.Epoch || !slices.Contains(m.Dots, f.dot) {
 			continue
 		}
 		f.by[from] = true

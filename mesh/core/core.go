@@ -129,6 +129,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 	if len(disk.Replica.Damage) > 0 {
 		c.take(party.Step(now.Boot, lease.Forgot{})) // what it kept as a voter may be lost
 	}
+	c.study()
 	c.describe()
 	return c, nil
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"mn/crdt"
 	"mn/mesh"
 	"mn/placement/lease"
 )
@@ -40,7 +39,7 @@ type inform struct {
 	open     map[mesh.NodeID]reading // that has begun last with each peer, and was answered
 	taken    map[mesh.Slot]time.Duration
 	informed map[mesh.Slot]bool // of those taken: nothing before is unknown here
-	learned  time.Duration      // when we learned of the present roster
+	learned  time.Duration      // since when what we read counts for our voter
 	next     time.Duration      // when to ask voters; never if we know all that we must
 }
 
@@ -112,21 +111,29 @@ func (c *Core) lost(slots iter.Seq[mesh.Slot]) {
 // holders of a slot that it holds.
 func (c *Core) informed(s mesh.Slot) bool { return c.inform.informed[s] }
 
+// study begins anew to learn what our voter must know. What it has said that it
+// keeps, and has forgotten, may count with others for a little while yet: they
+// are read after that, by any clock.
+func (c *Core) study() {
+	c.inform.learned = c.now.Boot
+	if c.party.Lesson().Again {
+		c.inform.learned += confirmFor + confirmFor/10
+	}
+	c.inform.next = c.now.Boot
+}
+
 // learn finds out what this node knows by now.
 func (c *Core) learn() {
 	if l := c.party.Lesson(); l.Epoch > 0 {
 		for _, id := range l.From {
 			r, ok := c.inform.read[id]
-			if id == c.self || ok && r.began >= c.inform.learned && r.standing.Past >= l.Past {
+			if id == c.self || ok && r.began >= c.inform.learned && l.Counts(r.standing) {
 				l.Quorum--
 			}
 		}
 		if l.Quorum <= 0 {
 			c.take(c.party.Step(c.now.Boot, lease.Informed{Epoch: l.Epoch}))
 		}
-	}
-	if c.partial() {
-		return
 	}
 	for s, since := range c.inform.taken {
 		if !c.inform.informed[s] && c.haveRead(since) {
@@ -151,14 +158,6 @@ func (c *Core) haveRead(since time.Duration) bool {
 		}
 	}
 	return n >= roster.Quorum()
-}
-
-// partial says whether decisions are put aside here, because of a clock: they
-// were read, and are not known.
-func (c *Core) partial() bool {
-	return slices.ContainsFunc(c.replica.Aside(), func(r crdt.Refusal) bool {
-		return mesh.Kind(r.Entry.Key) == mesh.PrefixAlloc
-	})
 }
 
 // informDue asks the voters, as long as there is something that this node must

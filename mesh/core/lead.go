@@ -81,7 +81,7 @@ func (c *Core) changed(ch lease.Change) {
 		e.Kind = mesh.RosterChanged
 		c.lead.members = true
 		c.lost(ch.Slots.All())
-		c.inform.learned, c.inform.next = c.now.Boot, c.now.Boot
+		c.study()
 		c.abstention.barred = c.abstention.barred || ch.Kind == lease.Barred
 	case lease.Refused:
 		e.Kind = mesh.LeaseRefused

@@ -153,7 +153,8 @@ func (p *Party) enthrone(carried *carry) {
 	wasVoter := p.voting
 	p.voting = p.seat >= 0
 	wait := p.now + p.holdTime(p.longest())
-	p.voter = voter{blank: wait, openAt: wait, knows: p.first()}
+	p.voter = voter{blank: wait, openAt: wait}
+	p.arrive()
 	p.box, p.drive = ballotBox{}, drive{next: p.now + p.cfg.Retry}
 	p.carryIn(carried)
 	p.rebid()

@@ -101,10 +101,7 @@ func (p *Party) load(facts []Fact) error {
 		p.box = box
 		p.voter.sealed = box.Entry != nil
 	}
-	p.voter.knows = p.first()
-	if known.Epoch == p.roster.Epoch {
-		p.voter.knows, p.voter.lost = known.Knows, known.Lost
-	}
+	p.recall(known)
 	return p.remember(kept, openEpoch)
 }
 

@@ -9,6 +9,10 @@ import "mn/mesh"
 // yet. So before they are part of any majority they learn: from a majority of
 // the voters before them, all sealed by then, which keep nothing more.
 
+// A disk may lose some of what it held, and notice. What it kept as a voter may be
+// among that, and a majority may have counted on it: it takes as many other
+// voters to teach it again. DESIGN.md has the argument.
+
 // Standing is how far a node's word on what was decided goes.
 type Standing struct {
 	Knows uint64 `json:"k,omitempty"` // it votes in this epoch, and knows what was decided before it
@@ -17,11 +21,14 @@ type Standing struct {
 
 // Standing is what this node may say of itself.
 func (p *Party) Standing() Standing {
+	if p.barred != "" || p.forgot {
+		return Standing{}
+	}
 	s := Standing{Past: max(p.roster.Epoch, 1) - 1}
 	if p.seat >= 0 && p.voter.sealed {
 		s.Past = p.roster.Epoch
 	}
-	if p.seat >= 0 && p.voter.knows && p.barred == "" {
+	if p.seat >= 0 && p.voter.knows {
 		s.Knows = p.roster.Epoch
 	}
 	return s
@@ -37,13 +44,22 @@ func (p *Party) Keeps(epoch uint64) bool {
 }
 
 // Lesson says what a voter must do to be informed: compare its data with so many
-// of these nodes, all of whose standing is past an epoch. The voter itself
-// counts among them if it is one of them.
+// of these nodes. The voter itself counts among them if it is one of them.
 type Lesson struct {
 	Epoch  uint64 // of the voter's roster; 0 if there is nothing to learn
 	From   []mesh.NodeID
 	Quorum int
-	Past   uint64 // 0 if it does not matter
+	// Again says that the voter knew, and has forgotten: the others of its own
+	// roster teach it. Else those of the roster before do.
+	Again bool
+}
+
+// Counts says whether a node with that standing teaches the lesson.
+func (l *Lesson) Counts(s Standing) bool {
+	if l.Again {
+		return s.Knows == l.Epoch
+	}
+	return s.Past >= l.Epoch-1
 }
 
 // Lesson is what this voter has to learn.
@@ -51,15 +67,14 @@ func (p *Party) Lesson() Lesson {
 	if p.seat < 0 || p.voter.knows || p.barred != "" {
 		return Lesson{}
 	}
-	l := Lesson{Epoch: p.roster.Epoch}
+	l := Lesson{Epoch: p.roster.Epoch, Again: p.voter.knew}
 	teachers := p.roster
-	if !p.voter.lost {
+	if !l.Again {
 		teachers = p.chain[len(p.chain)-2]
-		l.Past = teachers.Epoch
 	}
 	l.Quorum = teachers.Quorum()
 	for _, v := range teachers.Voters {
-		if !p.voter.lost || v.ID != p.self {
+		if v.ID != p.self || !p.forgot {
 			l.From = append(l.From, v.ID)
 		}
 	}
@@ -79,28 +94,45 @@ func (p *Party) onInformed(epoch uint64) {
 	if p.seat < 0 || p.voter.knows || epoch != p.roster.Epoch {
 		return
 	}
-	p.voter.knows, p.voter.lost = true, false
+	p.voter.knows, p.voter.knew, p.forgot = true, true, false
 	p.keepKnowledge()
 }
 
-// onForgot takes notice that this node's disk has lost some of its data: what
-// it kept as a voter may be among it. A majority may have counted on it, so it
-// takes as many others to teach it again. A lone voter has nobody to ask.
+// onForgot takes notice, durably, that this node's disk has lost some of its
+// data. A lone voter has nobody to ask: what is left is all that there is.
 func (p *Party) onForgot() {
-	if p.seat < 0 || len(p.roster.Voters) == 1 {
+	if p.seat >= 0 && len(p.roster.Voters) == 1 {
 		return
 	}
-	p.voter.knows, p.voter.lost = false, true
+	p.voter.knows, p.forgot = false, true
 	p.keepKnowledge()
 }
 
-// knowledge is what a voter keeps of what it knows.
+// knowledge is what a node keeps of what it knows.
 type knowledge struct {
-	Epoch uint64 `json:"e"`
-	Knows bool   `json:"k,omitempty"`
-	Lost  bool   `json:"l,omitempty"`
+	Epoch  uint64 `json:"e"`
+	Knows  bool   `json:"k,omitempty"` // of that epoch's voter
+	Knew   bool   `json:"n,omitempty"` // of that epoch's voter
+	Forgot bool   `json:"f,omitempty"` // whatever the epoch
 }
 
 func (p *Party) keepKnowledge() {
-	p.keep(keyKnows, knowledge{p.roster.Epoch, p.voter.knows, p.voter.lost})
+	p.keep(keyKnows, knowledge{p.roster.Epoch, p.voter.knows, p.voter.knew, p.forgot})
+}
+
+// recall restores what the voter of the present roster knows.
+func (p *Party) recall(k knowledge) {
+	p.forgot = k.Forgot
+	if k.Epoch == p.roster.Epoch {
+		p.voter.knows, p.voter.knew = k.Knows, k.Knew
+		return
+	}
+	p.arrive()
+}
+
+// arrive is what a voter knows when its roster begins.
+func (p *Party) arrive() {
+	p.voter.knows = p.first()
+	p.voter.knew = p.voter.knows
+	p.forgot = p.forgot && !p.voter.knows
 }

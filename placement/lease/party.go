@@ -41,6 +41,7 @@ type Party struct {
 	peers   peers
 	listed  bool // this node was among the admitted
 	evicted bool
+	forgot  bool // its disk has lost some of what it held, and it has not learned that again
 
 	chain  []Roster // newest last
 	roster Roster   // the newest

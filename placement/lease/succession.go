@@ -43,7 +43,7 @@ type drive struct {
 func (p *Party) govern() {
 	p.mature()
 	p.tell()
-	if p.seat < 0 || !p.voter.open || p.evicted {
+	if p.seat < 0 || !p.voter.open || !p.voter.knows || p.evicted {
 		return
 	}
 	d := &p.drive
@@ -134,7 +134,7 @@ func (p *Party) onSeek(from mesh.NodeID, m *seek) {
 
 // electing says whether this node votes on a successor, and from may drive.
 func (p *Party) electing(from mesh.NodeID) bool {
-	return p.seat >= 0 && p.voter.open && p.roster.Seat(from) >= 0
+	return p.seat >= 0 && p.voter.open && p.voter.knows && p.roster.Seat(from) >= 0
 }
 
 // onVow counts a promise. With a quorum of them, what may have been chosen

@@ -37,7 +37,7 @@ type voter struct {
 	openAt time.Duration // leases of the epoch before have run out by then
 	open   bool          // they have, and that is kept
 	knows  bool          // what was decided before this epoch; kept
-	lost   bool          // it knew, and its disk has lost some of it; kept
+	knew   bool          // it has known that, whether or not it does; kept
 }
 
 // holdTime is how long a voter counts a lease: from the receipt of the request,

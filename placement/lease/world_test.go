@@ -198,7 +198,7 @@ func (n *node) lesson(p *Party) {
 	for _, id := range l.From {
 		o := n.w.node(id)
 		reached := o.party != nil && !n.w.net.cut[[2]int{o.at, n.at}] && !n.w.net.cut[[2]int{n.at, o.at}]
-		if reached && o.party.Standing().Past >= l.Past {
+		if reached && l.Counts(o.party.Standing()) {
 			l.Quorum--
 		}
 	}
