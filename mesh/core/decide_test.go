@@ -73,6 +73,23 @@ func TestNodeStartsNothingAgainBeforeItHasComparedData(t *testing.T) {
 	}
 }
 
+func TestNodeStartsAgainWhatItRanOnceItHasComparedData(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	l.after(5 * time.Second)
+	h := l.nodes[1]
+	l.kill(h, true)
+	l.after(labDetect / 2)
+	l.start(h)
+	l.step(h, Tick{})
+	l.meet(h)
+	grace := h.core.cfg.JoinGrace
+	if took, ok := l.until(grace/2, func() bool { return l.running()[h.name] == 2 }); !ok {
+		t.Errorf("%v run %v after the start, want 2 of them on %s\n%s", l.running(), took, h.name, l.events())
+	}
+}
+
 func TestNodeCutOffStopsItsCopiesOfAStoppedJob(t *testing.T) {
 	l := newLab(t, 3)
 	l.after(15 * time.Second)

@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -161,6 +162,20 @@ func TestPushesFitIntoMessages(t *testing.T) {
 	}
 	if limit := crdt.PushBytes + crdt.MaxValue; largest > limit {
 		t.Errorf("the largest message has %d bytes, want at most %d", largest, limit)
+	}
+}
+
+func TestDeletesAreForgottenWhereCopiesAreNeverEqual(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h, other := l.nodes[0], l.nodes[1]
+	h.core.disbelieve(other.self.ID)
+	first := other.core.replica.Request()
+	h.core.put("test/x", "written meanwhile", crdt.Fence{})
+	second := other.core.replica.Apply(h.core.replica.Answer(first), l.clock().Wall).Next
+	l.step(h, Received{From: other.self.ID, Msg: Message{Sync: second}})
+	if reflect.DeepEqual(h.core.peers[other.self.ID].said, crdt.Report{}) {
+		t.Error("a comparison of copies that differ says nothing of what the peer has")
 	}
 }
 

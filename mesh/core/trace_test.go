@@ -48,6 +48,13 @@ func trace(t *testing.T) string {
 	l.step(l.nodes[0], Tick{})
 	l.meet(l.nodes[0])
 	l.after(10 * time.Second)
+	for _, h := range l.nodes { // agents restart, and ask everybody
+		l.kill(h, false)
+		l.start(h)
+		l.step(h, Tick{})
+		l.meet(h)
+		l.after(3 * time.Second)
+	}
 	l.part(2)
 	l.after(time.Minute)
 	l.ask(l.nodes[0], Submit{Stop: "eager"})
