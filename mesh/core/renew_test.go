@@ -136,9 +136,52 @@ func TestCopyRunsOnWhenItsAgentRestarts(t *testing.T) {
 		asked := l.renewals()
 		l.step(runs, Tick{})
 		l.meet(runs)
+		l.mustRunOn(100 * time.Millisecond)
+		if runs.core.tend.asked() != 0 {
+			t.Errorf("peers are in sight again, and nobody has renewed the copy: %v", asked)
+		}
 		l.mustRunOn(2 * time.Minute)
-		if asked[runs.name+" asks "+leads.name] < 20 {
+		if n := asked[runs.name+" asks "+leads.name]; n < 20 {
 			t.Errorf("after %v: %v", down, asked)
+		}
+	}
+}
+
+// asked is how often a copy was asked for in vain.
+func (t *tend) asked() int {
+	n := 0
+	for _, copy := range t.copies {
+		n = max(n, copy.asked)
+	}
+	return n
+}
+
+func TestAgentThatRestartsAsksEverybody(t *testing.T) {
+	l, runs, _ := placed(t, 5)
+	l.mustRunOn(20 * time.Second)
+	l.kill(runs, false)
+	l.start(runs)
+	asked := l.renewals()
+	for _, h := range l.nodes {
+		if h != runs {
+			l.post(runs, 0, Seen{h.self.ID, mesh.Alive})
+		}
+	}
+	l.after(labDelay / 2) // nobody has answered yet
+	if len(asked) != 4 {
+		t.Errorf("%v, want all asked: nobody knows how long ago the copy was renewed, and by whom", asked)
+	}
+}
+
+func TestLateAnswerDoesNotCountForALaterQuestion(t *testing.T) {
+	l, runs, leads := placed(t, 5)
+	l.mustRunOn(21 * time.Second)
+	for id, c := range runs.core.tend.copies {
+		before := c.askAt
+		late := Renewed{Allocs: []mesh.AllocID{id}, Asked: l.now - 10*time.Second}
+		l.step(runs, Received{From: "another", Msg: Message{Renewed: &late}})
+		if c.askAt != before || c.by != leads.self.ID {
+			t.Errorf("asks %s at %v, want %s at %v", c.by, c.askAt, leads.self.ID, before)
 		}
 	}
 }

@@ -78,6 +78,7 @@ func (c *Core) seen(ev Seen) {
 	case mesh.Alive:
 		c.disbelieve(ev.Node) // it may come back with less than it had
 		c.meet(ev.Node)
+		c.askComer(ev.Node)
 	case mesh.Left:
 		kind, text = mesh.NodeLeft, "it said goodbye"
 	default:

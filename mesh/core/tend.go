@@ -313,6 +313,20 @@ func (c *Core) askRenewal() {
 	}
 }
 
+// askComer asks a peer that has come into sight, if we have asked in vain: it may
+// be the one.
+func (c *Core) askComer(id mesh.NodeID) {
+	var ids []mesh.AllocID
+	for _, copy := range slices.Sorted(maps.Keys(c.tend.copies)) {
+		if t := c.tend.copies[copy]; t.asked > 0 && t.askAt < never {
+			ids = append(ids, copy)
+		}
+	}
+	if len(ids) > 0 {
+		c.send(id, Message{Renew: &Renew{Allocs: ids, Asked: c.now.Boot}})
+	}
+}
+
 func (c *Core) renewalDue() bool {
 	for _, t := range c.tend.copies {
 		if t.askAt <= c.now.Boot {
