@@ -33,6 +33,9 @@ func (c *Core) collect() {
 			since = p.since
 		}
 		_, marked := c.records.away[id]
+		if p != nil && !p.saidIn.Equal(c.records.nodes[id].StartedAt) {
+			c.disbelieve(id) // its disk may have lost something since
+		}
 		switch {
 		case id == c.self:
 		case marked:

@@ -120,7 +120,7 @@ func (l *lab) clock() Now { return Now{Boot: l.now, Wall: labEpoch.Add(l.now)} }
 func (l *lab) start(h *host) {
 	h.run++
 	h.boots++
-	h.self.Boot = mesh.BootID(fmt.Sprintf("boot%d", h.boots))
+	h.self.Boot, h.self.StartedAt = mesh.BootID(fmt.Sprintf("boot%d", h.boots)), l.clock().Wall
 	h.kept.Life++
 	h.kept.Secret = []byte("lab")
 	disk := Disk{Replica: h.kept}

@@ -108,7 +108,7 @@ func (c *Core) right(s mesh.Slot) (fence crdt.Fence, granted, ok bool) {
 
 // live are the nodes in sight that may lead, this one included, sorted.
 func (c *Core) live() []mesh.NodeID {
-	ids := append(c.peers.alive(), c.self)
+	ids := append(slices.Clone(c.sync.inSight), c.self)
 	slices.Sort(ids)
 	return slices.DeleteFunc(ids, func(id mesh.NodeID) bool {
 		_, admitted := c.records.members[id]

@@ -26,6 +26,7 @@ type peer struct {
 	liveness mesh.Liveness
 	since    time.Duration // boot time at which it got that liveness
 	said     crdt.Report   // what it said last that it has
+	saidIn   time.Time     // the start of the run in which it said so
 	// fresh says that we have compared data with it since it came into sight.
 	// What we know of it from before may be of another boot.
 	fresh bool
@@ -33,18 +34,6 @@ type peer struct {
 }
 
 type peers map[mesh.NodeID]*peer
-
-// alive are the peers that gossip sees, sorted; self is not among them.
-func (p peers) alive() []mesh.NodeID {
-	var ids []mesh.NodeID
-	for id, peer := range p {
-		if peer.liveness == mesh.Alive {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
 
 // syncer says with whom to compare data next, and when.
 type syncer struct {
@@ -76,7 +65,6 @@ func (c *Core) seen(ev Seen) {
 	kind, text := mesh.NodeJoined, "gossip sees it"
 	switch ev.Liveness {
 	case mesh.Alive:
-		c.disbelieve(ev.Node) // it may come back with less than it had
 		c.meet(ev.Node)
 		c.askComer(ev.Node)
 	case mesh.Left:
@@ -178,15 +166,13 @@ func pick(r *rand.Rand, ids []mesh.NodeID, n int) []mesh.NodeID {
 // believe notes what a peer says that it has: deletes are forgotten by it.
 func (c *Core) believe(id mesh.NodeID, said crdt.Report) {
 	if p := c.peers[id]; p != nil {
-		p.said = said
+		p.said, p.saidIn = said, c.records.nodes[id].StartedAt
 	}
 }
 
 // disbelieve forgets what a peer has said that it has.
 func (c *Core) disbelieve(id mesh.NodeID) {
-	if p := c.peers[id]; p != nil {
-		p.said = crdt.Report{}
-	}
+	c.believe(id, crdt.Report{})
 }
 
 // compare answers a comparison with what the peer lacks.

@@ -195,7 +195,7 @@ func TestLoneNodeForgetsDeletesToo(t *testing.T) {
 	}
 }
 
-func TestWhatAPeerSaidBeforeItWasAwayCountsNoMore(t *testing.T) {
+func TestWhatAPeerSaidBeforeItRestartedCountsNoMore(t *testing.T) {
 	l := newLab(t, 2)
 	l.after(15 * time.Second)
 	h, other := l.nodes[0], l.nodes[1]
@@ -205,14 +205,38 @@ func TestWhatAPeerSaidBeforeItWasAwayCountsNoMore(t *testing.T) {
 	l.after(2 * time.Minute)
 	l.cut = func(a, b mesh.NodeID) bool { return true }
 	l.step(h, Seen{other.self.ID, mesh.Lost})
-	l.step(h, Seen{other.self.ID, mesh.Alive}) // with less than it had, for all we know
+	l.step(h, Seen{other.self.ID, mesh.Alive}) // it was only late
+	l.kill(other, false)
+	l.start(other)
+	l.step(other, Tick{})
+	restarted, _ := other.core.replica.Get(mesh.KeyNode(other.self.ID))
+	l.push(h, other, restarted)
 	l.after(2 * crdt.TombstoneAge)
 	if tombstones(h.core) != 1 {
-		t.Error("a delete is forgotten though a peer may not have seen it")
+		t.Error("a delete is forgotten though a peer may have lost it")
 	}
 	l.cut = func(a, b mesh.NodeID) bool { return false }
+	l.meet(h)
 	l.after(2 * collectEvery)
 	if tombstones(h.core) != 0 {
 		t.Error("a delete is remembered though the peer has said that it has seen it")
+	}
+}
+
+func TestWhatAPeerSaidCountsThoughItWasOutOfSight(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h, other := l.nodes[0], l.nodes[1]
+	h.core.put("test/x", "of a newer release", crdt.Fence{})
+	h.core.drop("test/x", crdt.Fence{})
+	l.step(h, Tick{})
+	l.after(2 * time.Minute)
+	l.cut = func(a, b mesh.NodeID) bool { return true }
+	l.step(h, Seen{other.self.ID, mesh.Lost})
+	l.after(crdt.TombstoneAge / 2)
+	l.step(h, Seen{other.self.ID, mesh.Alive})
+	l.after(crdt.TombstoneAge / 2)
+	if tombstones(h.core) != 0 {
+		t.Error("a delete is remembered though every node had seen it")
 	}
 }

@@ -323,7 +323,7 @@ func (c *Core) askComer(id mesh.NodeID) {
 		}
 	}
 	if len(ids) > 0 {
-		c.send(id, Message{Renew: &Renew{Allocs: ids, Asked: c.now.Boot}})
+		c.send(id, Message{Renew: &Renew{Allocs: ids, Asked: c.now.Boot, Life: c.life}})
 	}
 }
 
