@@ -36,6 +36,13 @@ func (p *Party) Coordinator(now time.Duration, slot mesh.Slot) mesh.NodeID {
 	return ""
 }
 
+// Barred is why this node must join anew, or "".
+func (p *Party) Barred() string { return p.barred }
+
+// Forgot says whether this node's disk has lost something that it has not learned
+// again.
+func (p *Party) Forgot() bool { return p.forgot }
+
 // Roster is the roster that stands. Its epoch is 0 before there is one.
 func (p *Party) Roster() Roster { return p.roster }
 

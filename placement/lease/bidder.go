@@ -228,7 +228,7 @@ func (p *Party) begin() {
 // onPromise counts a voter's promises. The slots that have a quorum of them are
 // proposed at once, together.
 func (p *Party) onPromise(seat int, m *promise) {
-	if m.Run != p.run.Count {
+	if m.Run != p.run.Nonce {
 		return // to an earlier life of this node
 	}
 	bit := uint8(1) << seat
@@ -326,7 +326,7 @@ func (p *Party) await(seat int, ballot uint64, b busy) {
 
 // onAccept counts a voter's grants, each from when its request was sent.
 func (p *Party) onAccept(seat int, m *accept) {
-	if m.Run != p.run.Count || m.Sent > p.now || m.Sent < p.started {
+	if m.Run != p.run.Nonce || m.Sent > p.now || m.Sent < p.started {
 		return // not what this run has asked; the clock of another boot may show any time
 	}
 	p.hear(seat, m.Higher)

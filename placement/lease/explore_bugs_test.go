@@ -135,12 +135,12 @@ func planted() []*model {
 			name: "a ballot is promised to any life of a bidder",
 			step: message(func(p *Party, from mesh.NodeID, m *Message) {
 				if o := &p.voter.owner[slotExplored]; o.ID == from {
-					o.Run = m.Run.Count
+					o.Run = m.Run.Nonce
 				}
 			}),
 			birth: func(p *Party) {
 				if o := &p.voter.owner[slotExplored]; o.ID == p.self {
-					o.Run = p.run.Count
+					o.Run = p.run.Nonce
 				}
 			},
 		}),
@@ -150,10 +150,10 @@ func planted() []*model {
 				switch {
 				case m.Promise != nil:
 					r := *m.Promise
-					r.Run, m.Promise = p.run.Count, &r
+					r.Run, m.Promise = p.run.Nonce, &r
 				case m.Accept != nil:
 					r := *m.Accept
-					r.Run, m.Accept = p.run.Count, &r
+					r.Run, m.Accept = p.run.Nonce, &r
 				}
 			}),
 		}),

@@ -97,12 +97,7 @@ func (w *walk) live(s state, m move) {
 	case crash:
 		w.living[i] = nil
 	case restart, reboot:
-		p, err := New(w.cast[i].id, w.cast[i].key, w.cfg, w.disks.all[w.disk(s, i)].facts,
-			rand.New(chance(i)), w.now[i])
-		if err != nil {
-			panic(err)
-		}
-		w.living[i] = p
+		w.living[i] = w.born(i, w.disk(s, i), w.now[i])
 		w.give(i, w.briefing(i, w.told(s, i)))
 	}
 }
@@ -118,7 +113,7 @@ func (w *walk) at(i int) *Party {
 func (w *walk) give(i int, inputs []Input) {
 	p := w.at(i)
 	for _, in := range inputs {
-		informed(p, w.now[i], p.Step(w.now[i], in))
+		told(p, w.now[i], in)
 	}
 }
 

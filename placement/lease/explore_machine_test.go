@@ -154,6 +154,14 @@ type chance int
 // rest. It is odd, for IntN draws again for some numbers, and would for ever.
 func (c chance) Uint64() uint64 { return uint64(c%2)<<52 | 1 }
 
+// birth is what a party draws when it is made: another number in each life.
+type birth struct {
+	node int
+	life uint64
+}
+
+func (b birth) Uint64() uint64 { return uint64(b.node)<<32 | b.life }
+
 // party thaws a state.
 func (x *machine) party(id uint32) *Party {
 	f := &x.parties.all[id]
@@ -236,7 +244,7 @@ func (x *machine) step(party, input uint32) *result {
 // take gives a party some inputs, one after the other.
 func (x *machine) take(p *Party, inputs []Input) Output {
 	var all Output
-	step := func(in Input) Output { return informed(p, p.now, p.Step(p.now, in)) }
+	step := func(in Input) Output { return told(p, p.now, in) }
 	for _, in := range inputs {
 		var out Output
 		if x.bug.step != nil {
@@ -249,6 +257,27 @@ func (x *machine) take(p *Party, inputs []Input) Output {
 		all.Changes = append(all.Changes, out.Changes...)
 	}
 	return all
+}
+
+// told gives a party an input, and takes back what it counts beside its lives.
+// That tells disks that went back in time, of which there are none here, and
+// would keep apart states that are one.
+func told(p *Party, now time.Duration, in Input) Output {
+	life := p.run.Count
+	out := informed(p, now, p.Step(now, in))
+	if p.run.Count == life {
+		return out
+	}
+	p.run.Count = life
+	for i := range out.Send {
+		out.Send[i].Msg.Run.Count = life
+	}
+	for i := range out.Facts {
+		if out.Facts[i].Key == keyRun {
+			out.Facts[i].Value = encode(p.run)
+		}
+	}
+	return out
 }
 
 // informed lets a voter that a new roster has brought in know at once what was
@@ -344,17 +373,24 @@ func (x *machine) boot(i int, from uint32, told uint32) *result {
 	if r, ok := x.starts[key]; ok {
 		return r
 	}
-	n := x.cast[i]
-	p, err := New(n.id, n.key, x.cfg, x.disks.all[from].facts, rand.New(chance(i)), thawedAt)
-	if err != nil {
-		panic(err)
-	}
+	p := x.born(i, from, thawedAt)
 	if x.bug.birth != nil {
 		x.bug.birth(p)
 	}
 	r := x.came(i, p, x.take(p, x.briefing(i, told)))
 	x.starts[key] = r
 	return r
+}
+
+// born is node i when it starts from a disk.
+func (x *machine) born(i int, from uint32, at time.Duration) *Party {
+	d := &x.disks.all[from]
+	p, err := New(x.cast[i].id, x.cast[i].key, x.cfg, d.facts, rand.New(birth{i, d.run.Count + 1}), at)
+	if err != nil {
+		panic(err)
+	}
+	x.dress(p, i)
+	return p
 }
 
 // keep is a disk after the first n facts of a result.

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"mn/crdt"
-	"mn/mesh"
 )
 
 // A model is a small world that is explored: who is there, what they are told,
@@ -122,16 +121,15 @@ func (x *machine) founding(i int) uint32 {
 	for _, k := range x.voters {
 		r.Voters = append(r.Voters, Voter{x.cast[k].id, x.cast[k].member.Key})
 	}
-	seen := map[mesh.NodeID]run{}
+	facts := map[string][]byte{
+		keyRun: encode(run{Count: 1}), keyOpen: encode(uint64(1)), rosterKey(1): encode(r),
+	}
 	for k, n := range x.cast {
 		if k != i {
-			seen[n.id] = run{2, chance(k).Uint64()}
+			facts[keySeen+string(n.id)] = encode(run{2, birth{k, 2}.Uint64()})
 		}
 	}
-	return x.addDisk(map[string][]byte{
-		keyRun: encode(run{Count: 1}), keySeen: encode(seen),
-		keyOpen: encode(uint64(1)), rosterKey(1): encode(r),
-	})
+	return x.addDisk(facts)
 }
 
 // readDisk finds what is checked of a disk.

@@ -14,7 +14,7 @@ import (
 // The keys of the facts.
 const (
 	keyRun     = "lease/run"     // run: how often this node was started
-	keySeen    = "lease/seen"    // map of node to run: the newest that we heard of
+	keySeen    = "lease/seen/"   // run, by node: the newest that we heard of
 	keyBarred  = "lease/barred"  // string: why this node must join anew
 	keyPromise = "lease/promise" // ledger: the promised ballots of the epoch
 	keyOpen    = "lease/open"    // uint64: the epoch whose waiting time is over
@@ -71,8 +71,10 @@ func (p *Party) load(facts []Fact) error {
 		switch {
 		case f.Key == keyRun:
 			err = crdt.Decode(f.Value, &p.run)
-		case f.Key == keySeen:
-			err = crdt.Decode(f.Value, &p.seen)
+		case strings.HasPrefix(f.Key, keySeen):
+			var r run
+			err = crdt.Decode(f.Value, &r)
+			p.seen[mesh.NodeID(strings.TrimPrefix(f.Key, keySeen))] = r
 		case f.Key == keyBarred:
 			err = crdt.Decode(f.Value, &p.barred)
 		case f.Key == keyPromise:

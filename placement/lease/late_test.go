@@ -69,16 +69,16 @@ func TestAnswersToAnEarlierLifeCountForNothing(t *testing.T) {
 		}
 		p.Step(bidder.local(), Received{voter.id, m})
 	}
-	for _, life := range []uint64{p.run.Count - 1, p.run.Count} {
+	for _, life := range []uint64{p.run.Nonce - 1, p.run.Nonce} {
 		answer(life, Message{Promise: &promise{Ballot: 1, Slots: SlotsOf(3)}})
-		if got, want := p.bidder.claims[3].try.proposed, life == p.run.Count; got != want {
+		if got, want := p.bidder.claims[3].try.proposed, life == p.run.Nonce; got != want {
 			t.Fatalf("proposed after a promise to life %d: %v, want %v", life, got, want)
 		}
 	}
-	for _, life := range []uint64{p.run.Count - 1, p.run.Count} {
+	for _, life := range []uint64{p.run.Nonce - 1, p.run.Nonce} {
 		answer(life, Message{Accept: &accept{Sent: p.now, Groups: []group{{1, SlotsOf(3)}}}})
-		if _, got := p.Held(bidder.local(), 3); got != (life == p.run.Count) {
-			t.Fatalf("held after a grant to life %d: %v, want %v", life, got, life == p.run.Count)
+		if _, got := p.Held(bidder.local(), 3); got != (life == p.run.Nonce) {
+			t.Fatalf("held after a grant to life %d: %v, want %v", life, got, life == p.run.Nonce)
 		}
 	}
 }

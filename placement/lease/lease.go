@@ -73,7 +73,7 @@ type Change struct {
 }
 
 // Input is one thing that happens to a Party: [Tick], [Received], [Members],
-// [Bid], [Informed] or [Forgot].
+// [Bid], [Informed], [Forgot], [Promised] or [Rewound].
 type Input interface{ input() }
 
 // Tick says that time has passed.
@@ -105,9 +105,19 @@ type Informed struct{ Epoch uint64 }
 // Forgot says that this node's disk has lost some of its data.
 type Forgot struct{}
 
+// Promised says that this node is about to tell another that it keeps something
+// which that one counts on.
+type Promised struct{}
+
+// Rewound says that others know what this node has written and does not know
+// itself: its disk has gone back in time.
+type Rewound struct{}
+
 func (Tick) input()     {}
 func (Received) input() {}
 func (Members) input()  {}
 func (Bid) input()      {}
 func (Informed) input() {}
 func (Forgot) input()   {}
+func (Promised) input() {}
+func (Rewound) input()  {}

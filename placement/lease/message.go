@@ -41,8 +41,8 @@ type Message struct {
 	Stale *run   `json:"st,omitempty"` // your run is older than one that I have seen
 }
 
-// run is one life of a party: how often it was started, and a random number
-// that tells a copy of its disk from the original.
+// run is one life of a party: a number of its own, by chance, and a count that
+// grows with each start and with each step in which something is promised.
 type run struct {
 	Count uint64 `json:"c"`
 	Nonce uint64 `json:"n"`
@@ -64,7 +64,7 @@ type busy struct {
 type prepare group
 
 type promise struct {
-	Run    uint64  `json:"r"` // of the bidder that has asked
+	Run    uint64  `json:"r"` // the nonce of the run that has asked
 	Ballot uint64  `json:"b"`
 	Slots  SlotSet `json:"s"`
 	Higher *group  `json:"h,omitempty"` // refused: the highest ballot to beat

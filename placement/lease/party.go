@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -36,6 +37,7 @@ type Party struct {
 	jitter  float64 // of this step; below 0 until it is drawn
 
 	run     run
+	grown   bool // in this step
 	seen    map[mesh.NodeID]run
 	barred  string // why this node must join anew
 	peers   peers
@@ -102,6 +104,10 @@ func (p *Party) Step(now time.Duration, in Input) Output {
 		p.onInformed(in.Epoch)
 	case Forgot:
 		p.onForgot()
+	case Promised:
+		p.grow()
+	case Rewound:
+		p.bar("peers know what this node has written since")
 	}
 	p.due()
 	return p.take()
@@ -112,6 +118,17 @@ func (p *Party) Step(now time.Duration, in Input) Output {
 func (p *Party) begun(now time.Duration) {
 	p.now = max(p.now, now)
 	p.jitter = -1
+	p.grown = false
+}
+
+// grow counts what this node promises in a step, durably, so that a disk which
+// goes back to before it is found out by whoever was promised something (R4).
+func (p *Party) grow() {
+	if !p.grown {
+		p.grown = true
+		p.run.Count++
+		p.keep(keyRun, p.run)
+	}
 }
 
 // due does what is due now, and hears what this node has said to itself.
@@ -229,8 +246,8 @@ func (p *Party) receive(from mesh.NodeID, m Message) {
 		return
 	}
 	if m.Stale != nil {
-		if *m.Stale == p.run {
-			p.bar()
+		if m.Stale.Nonce == p.run.Nonce {
+			p.bar("a peer knows a newer run of this node")
 		}
 		return
 	}
@@ -243,30 +260,43 @@ func (p *Party) receive(from mesh.NodeID, m Message) {
 
 var errStranger = errors.New("sender is neither admitted nor a voter")
 
-// fresh notes the run of a peer, durably. An earlier one, or another one with
-// the same number, speaks for a disk that was restored or copied: what it has
-// promised since is forgotten, so nothing that it says counts (R4).
+// fresh notes the run of a peer, and how much that has promised, durably. Another
+// run with no higher a number is an earlier one, or speaks for a disk that was
+// restored or copied: what that has promised since is forgotten, so nothing that
+// it says counts (R4).
 func (p *Party) fresh(from mesh.NodeID, r run) bool {
-	known := p.seen[from]
-	if r.Count < known.Count || (r.Count == known.Count && r.Nonce != known.Nonce) {
+	known, same := p.seen[from], r.Nonce == p.seen[from].Nonce
+	switch {
+	case !same && r.Count <= known.Count:
 		return false
+	case r.Count <= known.Count:
+		return true // of the same run, and not its newest message
 	}
-	if r.Count == known.Count {
-		return true
+	if len(p.seen) >= membersMax {
+		p.unsee()
 	}
 	p.seen[from] = r
-	for id := range p.seen {
-		if _, admitted := p.peers[id]; !admitted && p.roster.Seat(id) < 0 {
-			delete(p.seen, id)
-		}
-	}
-	p.keep(keySeen, p.seen)
+	p.keep(keySeen+string(from), r)
 	return true
 }
 
-// bar ends this node's part for good: a newer life of it, or a twin, was seen.
-func (p *Party) bar() {
-	p.barred = "a peer knows a newer run of this node: its disk was restored or copied"
+// unsee forgets the runs of those who are no longer part of the mesh.
+func (p *Party) unsee() {
+	for _, id := range slices.Sorted(maps.Keys(p.seen)) {
+		if _, admitted := p.peers[id]; !admitted && p.roster.Seat(id) < 0 {
+			delete(p.seen, id)
+			p.keepBytes(keySeen+string(id), nil)
+		}
+	}
+}
+
+// bar ends this node's part for good: its disk has forgotten what it promised,
+// or it has a twin.
+func (p *Party) bar(why string) {
+	if p.barred != "" {
+		return
+	}
+	p.barred = why + ": its disk was restored or copied"
 	p.keep(keyBarred, p.barred)
 	p.drop(Barred)
 	p.out.Changes[len(p.out.Changes)-1].Text = p.barred
@@ -307,7 +337,7 @@ func (p *Party) after(epoch uint64) []Roster {
 // dispatch hands a message of the present epoch to the part that it is for.
 // Answers count only from voters.
 func (p *Party) dispatch(from mesh.NodeID, seat int, m Message) {
-	by := asker{from, m.Run.Count}
+	by := asker{from, m.Run.Nonce}
 	switch {
 	case m.Prepare != nil:
 		p.onPrepare(by, m.Prepare)

@@ -25,6 +25,13 @@ type ballotBox struct {
 	Entry    *Roster `json:"n,omitempty"` // what it was for
 }
 
+// keepBallot makes the box durable. Like a promise of a slot, what is in it must
+// not be forgotten.
+func (p *Party) keepBallot() {
+	p.grow()
+	p.keep(keyBallot, p.box)
+}
+
 // drive is an attempt of this voter to find a successor.
 type drive struct {
 	ballot uint64 // 0: there is none
@@ -127,7 +134,7 @@ func (p *Party) onSeek(from mesh.NodeID, m *seek) {
 	}
 	if m.Ballot > p.box.Promised {
 		p.box.Epoch, p.box.Promised = p.roster.Epoch, m.Ballot
-		p.keep(keyBallot, p.box)
+		p.keepBallot()
 	}
 	p.send(from, Message{Vow: &vow{Ballot: m.Ballot, Voted: p.box.Voted, Entry: p.box.Entry}})
 }
@@ -175,7 +182,7 @@ func (p *Party) onVow(seat int, m *vow) {
 func (p *Party) outbid(higher uint64) {
 	if higher/VotersMax <= roundMax && higher > p.box.Promised {
 		p.box.Epoch, p.box.Promised = p.roster.Epoch, higher
-		p.keep(keyBallot, p.box)
+		p.keepBallot()
 	}
 	p.giveUp()
 }
@@ -198,7 +205,7 @@ func (p *Party) onElect(from mesh.NodeID, m *elect) {
 		entry := m.Entry
 		entry.Proof = Proof{}
 		p.box = ballotBox{p.roster.Epoch, m.Ballot, m.Ballot, &entry}
-		p.keep(keyBallot, p.box)
+		p.keepBallot()
 	}
 	p.voter.sealed = true
 	if p.drive.ballot == 0 { // whoever drives has the first chance to finish

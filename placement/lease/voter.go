@@ -16,7 +16,7 @@ type grant struct {
 	until  time.Duration // on the voter's clock
 }
 
-// asker is one run of a bidder. A ballot that an earlier run was promised is not
+// asker is one run of a bidder, by its nonce. A ballot that an earlier run was promised is not
 // the present run's: its fence would be granted twice.
 type asker struct {
 	ID  mesh.NodeID `json:"i"`
@@ -75,7 +75,7 @@ func (p *Party) onPrepare(from asker, m *prepare) {
 		case v.taken(p.now, slot, from.ID):
 			g := v.grant[slot]
 			reply.Busy = addBusy(reply.Busy, g.holder, g.until-p.now, slot)
-		case !v.promise(slot, from, m.Ballot):
+		case !p.promise(slot, from, m.Ballot):
 			higher.Ballot = max(higher.Ballot, v.ballot[slot])
 			higher.Slots.Add(slot)
 		default:
@@ -114,7 +114,8 @@ func (v *voter) taken(now time.Duration, slot mesh.Slot, id mesh.NodeID) bool {
 // before, and the same ballot only to the same bidder, so that no two nodes are
 // ever granted the same ballot. One far above all others is refused: nobody
 // shall use up the numbers.
-func (v *voter) promise(slot mesh.Slot, to asker, ballot uint64) bool {
+func (p *Party) promise(slot mesh.Slot, to asker, ballot uint64) bool {
+	v := &p.voter
 	had := v.ballot[slot]
 	if ballot == had && v.owner[slot] == to {
 		return true
@@ -124,6 +125,7 @@ func (v *voter) promise(slot mesh.Slot, to asker, ballot uint64) bool {
 	}
 	v.ballot[slot], v.owner[slot] = ballot, to
 	v.dirty = true
+	p.grow()
 	return true
 }
 
@@ -144,7 +146,7 @@ func (p *Party) onPropose(from asker, m *propose) {
 			case v.taken(p.now, slot, from.ID):
 			case v.owner[slot] == from && g.Ballot < v.ballot[slot]:
 				// It has asked with a higher ballot since: nobody outbid it.
-			case !v.promise(slot, from, g.Ballot):
+			case !p.promise(slot, from, g.Ballot):
 				higher.Ballot = max(higher.Ballot, v.ballot[slot])
 				higher.Slots.Add(slot)
 			default:

@@ -29,6 +29,7 @@ type world struct {
 	nodes  []*node
 	slots  []mesh.Slot // those that are bid for and checked
 	net    network
+	deaf   bool        // no agent informs its voter
 	mutant func(*node) // a planted bug: spoils a party after each of its steps
 
 	fences  map[mesh.Slot]crdt.Fence
@@ -184,7 +185,7 @@ func (n *node) perform(out Output) {
 // learn lets a new voter know what was decided before its epoch, once it reaches
 // a majority of the voters of then.
 func (n *node) learn() {
-	if n.party.Lesson().Epoch > 0 && n.learning != n.party {
+	if n.party.Lesson().Epoch > 0 && n.learning != n.party && !n.w.deaf {
 		n.learning = n.party
 		n.w.plan(2*n.w.net.delay, func() { n.lesson(n.party) })
 	}
