@@ -28,6 +28,10 @@ func (e *MalformedError) Error() string { return e.Reason }
 var errRewound = errors.New("write of this node that it does not know: " +
 	"its data went back in time (a restored backup?), or somebody else has its key")
 
+// IsRewound says whether an entry was refused because it is a write of this node
+// which its own copy does not know.
+func IsRewound(err error) bool { return errors.Is(err, errRewound) }
+
 // Check says whether a key and a value can be written at all.
 func Check(key string, value []byte) error {
 	switch {

@@ -24,10 +24,13 @@ type EventKind string
 
 // The kinds of events.
 const (
-	NodeJoined    EventKind = "node_joined"
-	NodeLost      EventKind = "node_lost"
-	NodeLeft      EventKind = "node_left"
-	NodeAdmitted  EventKind = "node_admitted"
+	NodeJoined   EventKind = "node_joined"
+	NodeLost     EventKind = "node_lost"
+	NodeLeft     EventKind = "node_left"
+	NodeAdmitted EventKind = "node_admitted"
+	NodeEvicted  EventKind = "node_evicted"
+	// NodeOut: the node has learned that it is no longer part of the mesh.
+	NodeOut       EventKind = "node_out"
 	ClockRefused  EventKind = "clock_refused"
 	RecordRefused EventKind = "record_refused"
 	LeaseTaken    EventKind = "lease_taken"

@@ -12,6 +12,7 @@ const (
 	PrefixToken    = "token/"    // Token          people
 	PrefixMember   = "member/"   // Member         the peer that admitted it
 	PrefixAway     = "away/"     // Away           whoever stops waiting for a node
+	PrefixEvicted  = "evicted/"  // Evicted        people
 	PrefixNode     = "node/"     // Node           that node
 	PrefixStatus   = "status/"   // Status         the allocation's node
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
@@ -32,6 +33,9 @@ func KeyMember(id NodeID) string { return PrefixMember + string(id) }
 
 // KeyAway is the key of the mark that a node has been away for too long.
 func KeyAway(id NodeID) string { return PrefixAway + string(id) }
+
+// KeyEvicted is the key of the word that a node was evicted.
+func KeyEvicted(id NodeID) string { return PrefixEvicted + string(id) }
 
 // KeyNode is the key of a node's record of itself.
 func KeyNode(id NodeID) string { return PrefixNode + string(id) }

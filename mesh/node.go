@@ -47,6 +47,15 @@ type Away struct {
 	Since time.Time `json:"since"` // when the mark was set
 }
 
+// Evicted says that the mesh does without a node for good. It stands for ever:
+// that key is never let in again.
+type Evicted struct {
+	Node   NodeID    `json:"node"`
+	Reason string    `json:"reason,omitempty"`
+	By     NodeID    `json:"by"` // the peer that was asked
+	At     time.Time `json:"at"`
+}
+
 // Token is a permission to join. The secret itself is never kept, only its hash.
 type Token struct {
 	ID        string    `json:"id"`

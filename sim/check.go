@@ -62,6 +62,9 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 	w.checkRoster(h)
 	for _, e := range r.Events {
 		w.countEvent(&e)
+		if e.Kind == mesh.NodeOut {
+			w.checkOut(h, r)
+		}
 	}
 }
 
@@ -254,7 +257,7 @@ func (w *world) checkStop(p *process) {
 	t := &w.scenario.Tasks
 	job := w.people.job(p.copy.job)
 	if p.asked != "agent" || !w.people.untouched(p.copy.job) || t.Crash > 0 || t.Fail > 0 ||
-		job.Recovery.Partition() == mesh.Majority {
+		job.Recovery.Partition() == mesh.Majority || p.h.barred || p.h.evicted {
 		return
 	}
 	for _, h := range w.hosts {
@@ -315,7 +318,7 @@ func (w *world) checkPlans(h *host) {
 	c := h.agent.core
 	v := c.View()
 	for i := range v.Jobs {
-		plan, _, _ := c.Outlook(&v.Jobs[i])
+		plan := c.Plan(&v.Jobs[i])
 		if err := reconcile.Check(plan, c.View()); err != nil {
 			w.breach("plans-are-sane", "%s, about job %s: %v\n%v", h.name, v.Jobs[i].ID(), err, &plan)
 		}
@@ -354,8 +357,6 @@ func (w *world) countEvent(e *mesh.Event) {
 		w.counts.add(ClocksRefused)
 	case e.Kind == mesh.RecordRefused && strings.Contains(e.Text, "empties its copy"):
 		w.counts.add(Emptied)
-	case e.Kind == mesh.RosterChanged && strings.Contains(e.Text, "newer run"):
-		w.counts.add(Barred)
 	}
 }
 

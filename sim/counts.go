@@ -21,6 +21,7 @@ const (
 	Rosters        Name = "rosters_changed"
 	NoMajority     Name = "majorities_lost"
 	Barred         Name = "nodes_barred"
+	Evictions      Name = "nodes_evicted"
 	Replaced       Name = "copies_replaced"
 	Refusals       Name = "reservations_refused"
 	SurplusStopped Name = "surplus_stopped"
@@ -56,6 +57,7 @@ func allCounts() []counted {
 		{Rosters, "the voters have changed"},
 		{NoMajority, "a node saw no majority of the voters"},
 		{Barred, "a node that runs on a restored disk was found out"},
+		{Evictions, "a node has learned that it was evicted"},
 		{Replaced, "a copy was placed in the stead of one that was lost, had failed or was changed"},
 		{Refusals, "a node had no room, or no reason to give it"},
 		{SurplusStopped, "a second copy was ended after a split"},

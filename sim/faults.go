@@ -70,6 +70,7 @@ func kinds() []kind {
 		{"disk_spoilt", 100 * ms, 5 * sec, false, diskSpoilt, "its disk has lost records when its agent starts again"},
 		{"leave", 5 * sec, 30 * sec, true, leave, "it says goodbye and is turned off; it comes back"},
 		{"remove", 0, 0, false, remove, "it is turned off for good"},
+		{"evict", 2 * sec, 20 * sec, false, evict, "people evict it; a new machine takes its place"},
 		{"join", 0, 0, true, enter, "a new machine joins"},
 	}
 }

@@ -152,7 +152,7 @@ func (t *Tasks) fails() bool { return t.Crash > 0 || t.Fail > 0 }
 // mayWait says whether a reason to wait is one that lasts: a keep job waits for
 // a machine that is gone for good, until a person vouches for its end.
 func (w *world) mayWait(reason string) bool {
-	lost := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred })
+	lost := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
 	return lost && strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
 		w.scenario.Tasks.fails() && strings.Contains(reason, "moves after")
 }

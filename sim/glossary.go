@@ -50,6 +50,8 @@ func invariants() []Term {
 		{"one-copy", "a task of a majority or keep job never runs twice (each start, after each sleep)"},
 		{"fences-of-tasks", "the MN_FENCE of such a task never goes down (each start)"},
 		{"fits", "no node runs more than it has room for (each start)"},
+		{"out-is-out", "who learns that it is evicted or barred holds nothing, says nothing, stops all (each step)"},
+		{"out-for-cause", "nobody believes so without reason (each step)"},
 		{"not-for-nothing", "no eager or keep task is stopped unless another copy stands in (each stop)"},
 		{"same-seen-same-data", "copies that have seen the same writes are equal (each second)"},
 		{"plans-are-sane", "no plan does what no plan may do (each second)"},

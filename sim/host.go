@@ -45,7 +45,8 @@ type host struct {
 	doomed    bool          // it crashes within the effects of its next step
 	power     bool          // the doom is a power cut
 	wokenAt   time.Duration // from the last sleep
-	barred    bool          // it may not go on under its key
+	barred    bool          // its disk was restored: it may not go on under its key
+	evicted   bool          // people have asked for that
 	spoilt    bool          // its disk has lost records
 	epoch     uint64        // of its roster, when last looked at
 	lastWrite uint64        // the number of its last write

@@ -81,15 +81,7 @@ func wipe(b *blow) func() {
 		}
 		h.w.clocks.fell(h)
 		h.lose()
-		return func() {
-			like := Machine{Role: h.self.Role, Resources: h.self.Capacity, Labels: h.self.Labels}
-			next := h.w.newHost(heir(h.name), like)
-			if by := h.w.running(); len(by) > 0 {
-				h.w.join(next, by[0])
-			} else {
-				next.gone = true // nobody is there to let it in
-			}
-		}
+		return h.replace
 	})
 }
 
@@ -116,7 +108,7 @@ func (w *world) spares(lost *host) bool {
 		}
 		remember := 0
 		for _, v := range roster.Voters {
-			if o := w.byID[v.ID]; o != nil && !o.gone && !o.barred && o != lost {
+			if o := w.byID[v.ID]; o != nil && o != lost && o.remembers(roster.Epoch) {
 				remember++
 			}
 		}
@@ -125,6 +117,18 @@ func (w *world) spares(lost *host) bool {
 		}
 	}
 	return len(w.members()) > 1
+}
+
+// remembers says whether a voter of an epoch can be expected to know what it has
+// promised.
+func (h *host) remembers(epoch uint64) bool {
+	if h.gone || h.barred || h.evicted {
+		return false
+	}
+	if h.spoilt && h.agent != nil && h.agent.core.Standing().Knows == epoch {
+		h.spoilt = false // it has learned again what it had lost
+	}
+	return !h.spoilt
 }
 
 func restore(b *blow) func() {
@@ -314,6 +318,10 @@ func drift(b *blow) func() {
 
 func diskSpoilt(b *blow) func() {
 	return b.each(func(h *host) func() {
+		if !h.w.spares(h) {
+			b.said = "spared, for the voters' sake"
+			return nil
+		}
 		h.w.clocks.fell(h)
 		h.kill()
 		lost := h.disk.spoil(b.dice, million/4)

@@ -95,17 +95,23 @@ func (p *people) submitted(h *host, what string, r core.Reply) {
 		return
 	}
 	v := done.Version
-	a := ack{what: what, key: mesh.KeyJob(mesh.JobID(v.Job.Name), v.Number, v.Hash), at: p.w.now}
+	p.kept(h, fmt.Sprintf("%s: version %d", what, v.Number),
+		mesh.KeyJob(mesh.JobID(v.Job.Name), v.Number, v.Hash), done.Copies)
+}
+
+// kept is a write that a node has told somebody is on so many disks.
+func (p *people) kept(h *host, what, key string, copies int) {
+	a := ack{what: what, key: key, at: p.w.now}
 	for _, o := range p.w.hosts {
 		if !o.gone && o.disk.holds(a.key) {
 			a.on = append(a.on, o)
 		}
 	}
 	p.w.counts.add(Acknowledged)
-	p.w.tell(h, "people", "%s: acknowledged as version %d, on %d disks", what, v.Number, done.Copies)
-	if len(a.on) < done.Copies {
+	p.w.tell(h, "people", "%s: acknowledged, on %d disks", what, copies)
+	if len(a.on) < copies {
 		p.w.breach("acknowledged-is-durable", "%s was told by %s that %q is on %d disks; it is on %d: %s",
-			what, h.name, a.key, done.Copies, len(a.on), who(a.on))
+			what, h.name, a.key, copies, len(a.on), who(a.on))
 	}
 	p.acked = append(p.acked, a)
 }
@@ -120,6 +126,17 @@ func (p *people) admit(h, by *host, done func()) {
 				done()
 			}
 		})
+	})
+}
+
+// evict tells the mesh, by way of a node, to do without another.
+func (p *people) evict(h, by *host) {
+	what := "evict " + h.name
+	p.w.tell(by, "people", "%s", what)
+	p.ask(by, what, core.Evict{Node: h.self.ID, Reason: "in the way"}, func(r core.Reply) {
+		if done, ok := r.Value.(core.Kept); ok && r.Fault == nil {
+			p.kept(by, what, mesh.KeyEvicted(h.self.ID), done.Copies)
+		}
 	})
 }
 

@@ -119,6 +119,10 @@ func (h *host) effect(a *agent, r core.Ready) {
 		return
 	}
 	a.busy = false
+	if a.core.Out() != "" {
+		h.leaves()
+		return
+	}
 	h.wake(a, r.Wake)
 	h.arm()
 }

@@ -264,6 +264,8 @@ func (f *fake) RevokeToken(_ context.Context, id string) error {
 	return nil
 }
 
+func (f *fake) Evict(context.Context, mesh.NodeID, string) (int, error) { return 2, nil }
+
 func (f *fake) Version(context.Context) (api.Version, error) {
 	return api.Version{
 		Release: "1.2", Node: "box-1", NodeID: "aaaa2222bbbb3333", Mesh: "m1", StartedAt: earlier(),

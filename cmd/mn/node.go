@@ -13,7 +13,7 @@ import (
 )
 
 func (c *command) nodeCommand() *cobra.Command {
-	return group("node", "See the machines of the mesh", c.nodeList(), c.nodeStatus())
+	return group("node", "See the machines of the mesh", c.nodeList(), c.nodeStatus(), c.nodeEvict())
 }
 
 func (c *command) nodeList() *cobra.Command {
@@ -62,6 +62,32 @@ func (c *command) nodeStatus() *cobra.Command {
 		}),
 	}
 	watchFlag(cmd, &again)
+	return cmd
+}
+
+func (c *command) nodeEvict() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "evict NAME",
+		Short: "Have the mesh do without a node for good",
+		Long: "Have the mesh do without a node for good: it was stolen, or is to be used for something else.\n" +
+			"Its key is never let in again. It stops what it runs when it hears of it, and its agent ends.\n" +
+			"Its copies move: of eager jobs soon, of majority jobs when they have stopped for sure, of keep\n" +
+			"jobs never.",
+		Example:           "  mn node evict box-3 --reason \"stolen\"",
+		Args:              needs("NAME"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			e, err := client.Evict(cmd.Context(), api.EvictRequest{Node: args[0], Reason: reason})
+			if err != nil {
+				return err
+			}
+			return c.result(e, func() {
+				c.printf("node %s (%s) is evicted; that is on %d disks by now\n", e.Name, e.ID.Short(), e.Copies)
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who look at it later")
 	return cmd
 }
 

@@ -56,6 +56,10 @@ type Backend interface {
 	// RevokeToken ends a token before its time.
 	RevokeToken(ctx context.Context, id string) error
 
+	// Evict has the mesh do without a node for good, and says on how many disks
+	// that is by now.
+	Evict(ctx context.Context, node mesh.NodeID, reason string) (copies int, err error)
+
 	// Version says what runs here.
 	Version(ctx context.Context) (Version, error)
 	// Digest is a short sum of the replicated state: equal on peers that have

@@ -91,6 +91,15 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 				return err
 			}, TokenRequest{TTL: mesh.Duration(DefaultTokenTTL), Uses: 2},
 		},
+		"evict": {
+			func(ctx context.Context, c *Client) error {
+				e, err := c.Evict(ctx, EvictRequest{Node: "n2", Reason: "stolen"})
+				if err == nil && (e.Name != "n2" || e.Copies != 2) {
+					return fmt.Errorf("got %+v", e)
+				}
+				return err
+			}, "bbbb2222 stolen",
+		},
 		"revoke token": {
 			func(ctx context.Context, c *Client) error { return c.RevokeToken(ctx, "t/1") }, "t/1",
 		},

@@ -77,6 +77,11 @@ func (c *Client) WatchNode(ctx context.Context, ref string, each func(NodeDetail
 	return watchCall(ctx, c, callNode, nodeRef{ref}, each)
 }
 
+// Evict has the mesh do without a node for good.
+func (c *Client) Evict(ctx context.Context, r EvictRequest) (Evicted, error) {
+	return do(ctx, c, callEvict, r)
+}
+
 // Allocs lists allocations.
 func (c *Client) Allocs(ctx context.Context, r AllocsRequest) ([]Alloc, error) {
 	return do(ctx, c, callAllocs, r)

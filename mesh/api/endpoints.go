@@ -35,6 +35,7 @@ var (
 
 	callNodes  = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
 	callNode   = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
+	callEvict  = call[EvictRequest, Evicted]{"POST", "/v1/nodes/{node}/evict", "evict a node for good", false}
 	callAllocs = call[AllocsRequest, []Alloc]{"GET", "/v1/allocs", "list allocations", true}
 	callAlloc  = call[allocRef, AllocDetail]{
 		"GET", "/v1/allocs/{alloc}", "show an allocation", true,
@@ -77,6 +78,12 @@ type (
 		ID string `json:"id"`
 	}
 )
+
+// EvictRequest says which node the mesh is to do without, and why.
+type EvictRequest struct {
+	Node   string `json:"node"` // name, id, or the first characters of the id
+	Reason string `json:"reason,omitempty"`
+}
 
 // AllocsRequest says which allocations. Empty fields select everything.
 type AllocsRequest struct {

@@ -191,6 +191,10 @@ func (f *fake) Tokens(context.Context) ([]TokenStatus, error) { return nil, f.fa
 
 func (f *fake) RevokeToken(_ context.Context, id string) error { return f.note(id) }
 
+func (f *fake) Evict(_ context.Context, node mesh.NodeID, reason string) (int, error) {
+	return 2, f.note(string(node) + " " + reason)
+}
+
 func (f *fake) Version(context.Context) (Version, error) {
 	return Version{Release: "1.0", Node: "n1"}, f.fault
 }

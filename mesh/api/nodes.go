@@ -87,6 +87,13 @@ func (p picture) nodeDetail(ref string) (NodeDetail, error) {
 	return d, nil
 }
 
+// Evicted answers an [EvictRequest].
+type Evicted struct {
+	Name   string      `json:"name"`
+	ID     mesh.NodeID `json:"id"`
+	Copies int         `json:"copies"` // nodes on whose disks that is by now
+}
+
 // findNode finds a node by its name, its id, or the beginning of its id.
 func (p picture) findNode(ref string) (*mesh.NodeView, error) {
 	var found []*mesh.NodeView

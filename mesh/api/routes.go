@@ -74,6 +74,18 @@ func (s *Server) routeReads(b Backend) {
 	serve(s, callNode, reads(b, func(p picture, r nodeRef) (NodeDetail, error) {
 		return p.nodeDetail(r.Node)
 	}))
+	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
+		snap, err := b.Snapshot(ctx)
+		if err != nil {
+			return Evicted{}, err
+		}
+		n, err := picture{snap}.findNode(r.Node)
+		if err != nil {
+			return Evicted{}, err
+		}
+		copies, err := b.Evict(ctx, n.ID, r.Reason)
+		return Evicted{n.Name, n.ID, copies}, err
+	})
 	serve(s, callAllocs, reads(b, picture.allocs))
 	serve(s, callAlloc, reads(b, func(p picture, r allocRef) (AllocDetail, error) {
 		return p.allocDetail(r.Alloc)

@@ -26,7 +26,6 @@ type abstention struct {
 	// last had.
 	heard    map[mesh.NodeID]time.Duration
 	answered time.Duration
-	barred   bool // they never will
 }
 
 func newAbstention() abstention {
@@ -87,7 +86,7 @@ func (c *Core) unheard() {
 // in sight that is another question: see degrade.
 func (c *Core) abstain() {
 	a := &c.abstention
-	self := a.barred || c.lead.majorityAt != never && c.silentAt() <= c.now.Boot
+	self := c.out != "" || c.lead.majorityAt != never && c.silentAt() <= c.now.Boot
 	if self == a.self {
 		return
 	}
@@ -122,7 +121,7 @@ func (c *Core) leaders(live []mesh.NodeID) []mesh.NodeID {
 	able := slices.DeleteFunc(slices.Clone(live), func(id mesh.NodeID) bool {
 		return c.abstention.others[id] || id == c.self && c.abstention.self
 	})
-	if c.abstention.barred || len(able) > 0 && !c.lead.degraded {
+	if c.out != "" || len(able) > 0 && !c.lead.degraded {
 		return able
 	}
 	return live

@@ -37,7 +37,7 @@ func (c *Core) collect() {
 			c.disbelieve(id) // its disk may have lost something since
 		}
 		switch {
-		case id == c.self:
+		case id == c.self || !c.admitted(id):
 		case marked:
 			c.disbelieve(id) // when it is back, it is with less
 		case p != nil && p.liveness == mesh.Alive:

@@ -7,6 +7,7 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/placement/lease"
 )
 
 const (
@@ -137,6 +138,7 @@ func (c *Core) keepFor(from mesh.NodeID, m *Confirm) {
 		}
 	}
 	if len(answer.Dots) > 0 {
+		c.take(c.party.Step(c.now.Boot, lease.Promised{}))
 		c.send(from, Message{Confirmed: answer})
 	}
 }

@@ -71,6 +71,8 @@ type Core struct {
 	tend  tend
 	waits waits
 
+	out        string // why this node is out; see out.go
+	damaged    bool   // its disk has lost something, and has said so
 	abstention abstention
 	inform     inform
 	confirms   confirms
@@ -112,6 +114,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		sync:       syncer{next: now.Boot, unread: map[mesh.NodeID]bool{}},
 		lead:       newLead(now.Boot + cfg.JoinGrace),
 		tend:       newTend(disk.Found, now.Boot+cfg.JoinGrace),
+		damaged:    len(disk.Replica.Damage) > 0,
 		abstention: newAbstention(),
 		waits:      waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
 		inform:     newInform(now.Boot),
@@ -183,6 +186,7 @@ func (c *Core) Step(now Now, events ...Event) Ready {
 		for _, m := range work {
 			c.receive(c.self, m)
 		}
+		c.leaveIfOut()
 		tended := c.tendAllocs()
 		led := c.leadSlots()
 		if len(c.loopback) == 0 && !tended && !led {
@@ -210,6 +214,7 @@ func (c *Core) handle(ev Event) {
 
 func (c *Core) receive(from mesh.NodeID, m Message) {
 	switch {
+	case c.refuseEvicted(from, &m):
 	case m.Stale != nil:
 		c.stale(from, m.Stale)
 	case c.refuseStale(from, &m):
@@ -269,6 +274,9 @@ func (c *Core) take(out lease.Output) {
 
 // send queues a message. One to ourselves is handled within this step.
 func (c *Core) send(to mesh.NodeID, m Message) {
+	if c.out != "" {
+		return
+	}
 	if to == c.self {
 		c.loopback = append(c.loopback, m)
 		return
@@ -318,6 +326,9 @@ func (c *Core) touch(t touched) {
 	if t.nodes {
 		c.lead.allDirty = true
 		c.lead.members = true
+	}
+	if p := c.peers[t.evicted]; p != nil {
+		c.seen(Seen{Node: t.evicted, Liveness: p.liveness})
 	}
 }
 

@@ -80,6 +80,13 @@ type Admit struct {
 	Secret []byte // SHA-256 of the token's secret
 }
 
+// Evict has the mesh do without a node for good. The answer is [Kept].
+type Evict struct {
+	Node   mesh.NodeID
+	Reason string
+}
+
 func (Submit) call()   {}
 func (PutToken) call() {}
 func (Admit) call()    {}
+func (Evict) call()    {}

@@ -26,6 +26,7 @@ type lab struct {
 	nodes []*host
 	cut   func(a, b mesh.NodeID) bool  // whether a's messages do not reach b
 	tap   func(from *host, e Envelope) // sees what is sent; nil: nobody
+	lose  func(from *host, e Envelope) bool
 }
 
 // delivery is an event on its way to a host.
@@ -238,6 +239,9 @@ func (l *lab) perform(h *host, r Ready) {
 func (l *lab) deliver(h *host, e Envelope) {
 	if l.tap != nil {
 		l.tap(h, e)
+	}
+	if l.lose != nil && l.lose(h, e) {
+		return
 	}
 	b, err := crdt.Encode(e.Msg)
 	if err != nil {

@@ -82,7 +82,6 @@ func (c *Core) changed(ch lease.Change) {
 		c.lead.members = true
 		c.lost(ch.Slots.All())
 		c.study()
-		c.abstention.barred = c.abstention.barred || ch.Kind == lease.Barred
 	case lease.Refused:
 		e.Kind = mesh.LeaseRefused
 	}
@@ -97,6 +96,9 @@ func (c *Core) changed(ch lease.Change) {
 // whether voters granted it. Without a voter majority in sight the first in
 // rank of those in sight decides, under a degraded fence.
 func (c *Core) right(s mesh.Slot) (fence crdt.Fence, granted, ok bool) {
+	if c.out != "" {
+		return crdt.Fence{}, false, false
+	}
 	if f, ok := c.party.Held(c.now.Boot, s); ok {
 		return f, true, true
 	}
@@ -111,8 +113,7 @@ func (c *Core) live() []mesh.NodeID {
 	ids := append(slices.Clone(c.sync.inSight), c.self)
 	slices.Sort(ids)
 	return slices.DeleteFunc(ids, func(id mesh.NodeID) bool {
-		_, admitted := c.records.members[id]
-		return !admitted
+		return !c.admitted(id)
 	})
 }
 
@@ -143,8 +144,8 @@ func (c *Core) degrade(live []mesh.NodeID) {
 	case c.lead.majorityAt == never:
 		c.lead.majorityAt = c.now.Boot
 	}
-	_, member := c.records.members[c.self] // not known while our copy is empty
-	degraded := !majority && member && c.graceOver()
+	// Not known to be admitted while our copy is empty.
+	degraded := !majority && c.admitted(c.self) && c.graceOver()
 	if degraded == c.lead.degraded {
 		return
 	}
@@ -169,7 +170,7 @@ func (c *Core) graceOver() bool {
 		return false
 	}
 	for id := range c.records.members {
-		if id != c.self && c.peers[id] == nil {
+		if id != c.self && c.admitted(id) && c.peers[id] == nil {
 			return false
 		}
 	}

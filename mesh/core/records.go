@@ -22,6 +22,7 @@ type records struct {
 	members  map[mesh.NodeID]mesh.Member
 	tokens   map[string]mesh.Token
 	away     map[mesh.NodeID]mesh.Away
+	evicted  map[mesh.NodeID]mesh.Evicted
 }
 
 // decision is a granted Alloc with the stamp that a degraded one refers to.
@@ -40,6 +41,7 @@ func newRecords() *records {
 		members:  map[mesh.NodeID]mesh.Member{},
 		tokens:   map[string]mesh.Token{},
 		away:     map[mesh.NodeID]mesh.Away{},
+		evicted:  map[mesh.NodeID]mesh.Evicted{},
 	}
 }
 
@@ -49,6 +51,8 @@ type touched struct {
 	alloc mesh.AllocID
 	spec  bool // a version of the job
 	nodes bool // a member or a node's record
+
+	evicted mesh.NodeID
 }
 
 // apply takes over an entry that has passed valid, or its deletion.
@@ -90,6 +94,9 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.tokens[v.ID] = *v
 	case *mesh.Away:
 		r.away[v.Node] = *v
+	case *mesh.Evicted:
+		r.evicted[v.Node] = *v
+		return touched{nodes: true, evicted: v.Node}
 	}
 	return touched{}
 }
@@ -138,6 +145,8 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Node{}
 	case mesh.PrefixAway:
 		rec = &mesh.Away{}
+	case mesh.PrefixEvicted:
+		rec = &mesh.Evicted{}
 	case mesh.PrefixMember:
 		rec = &mesh.Member{}
 	case mesh.PrefixToken:
@@ -182,6 +191,8 @@ func valid(e crdt.Entry) error {
 		key = mesh.KeyToken(v.ID)
 	case *mesh.Away:
 		key = mesh.KeyAway(v.Node)
+	case *mesh.Evicted:
+		key = mesh.KeyEvicted(v.Node)
 	case nil:
 		return nil
 	}
@@ -200,7 +211,7 @@ func valid(e crdt.Entry) error {
 // that this release does not know are left to those that do.
 func mayDelete(e crdt.Entry) error {
 	switch mesh.Kind(e.Key) {
-	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixNode:
+	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixNode:
 		return fmt.Errorf("delete of record %q, whose kind is never deleted", e.Key)
 	case mesh.PrefixStatus:
 		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {

@@ -17,6 +17,10 @@ func (c *Core) asked(a Asked) {
 		reply = Reply{ID: a.ID}
 		e     crdt.Entry
 	)
+	if c.out != "" {
+		c.reply(Reply{ID: a.ID, Fault: mesh.Faultf(mesh.Denied, "%s", c.out).Hint("ask another node")}, 1)
+		return
+	}
 	switch call := a.Call.(type) {
 	case Submit:
 		reply.Value, e, reply.Fault = c.submit(call)
@@ -24,6 +28,8 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e = Kept{}, c.put(mesh.KeyToken(call.Token.ID), call.Token, crdt.Fence{})
 	case Admit:
 		reply.Value, e, reply.Fault = c.admit(call)
+	case Evict:
+		reply.Value, e, reply.Fault = c.evict(call)
 	}
 	if reply.Fault != nil || e.Key == "" {
 		c.reply(reply, 1)
@@ -93,6 +99,10 @@ func versionHash(number uint64, parent, content string) string {
 func (c *Core) admit(a Admit) (reply any, none crdt.Entry, f *mesh.Fault) {
 	if f := c.checkToken(a); f != nil {
 		return nil, none, f
+	}
+	if _, evicted := c.records.evicted[a.Member.ID]; evicted {
+		return nil, none, mesh.Faultf(mesh.Denied, "the mesh has evicted node %s", a.Member.ID.Short()).
+			Hint("join with a new data directory, and so with a new key")
 	}
 	for id := range c.records.members {
 		if c.name(id) == a.Member.Name && id != a.Member.ID {

@@ -52,6 +52,9 @@ func (c *Core) seen(ev Seen) {
 	if ev.Node == c.self {
 		return
 	}
+	if _, evicted := c.records.evicted[ev.Node]; evicted && ev.Liveness == mesh.Alive {
+		ev.Liveness = mesh.Lost // whatever gossip says
+	}
 	p := c.peers[ev.Node]
 	if p == nil {
 		p = &peer{liveness: mesh.Unseen, asked: c.now.Boot - syncEvery}
@@ -227,6 +230,9 @@ func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
 		kind := mesh.RecordRefused
 		if crdt.IsSkew(r.Err) {
 			kind = mesh.ClockRefused
+		}
+		if crdt.IsRewound(r.Err) {
+			c.rewound()
 		}
 		c.event(mesh.Event{Kind: kind, Peer: from, Text: r.Err.Error()})
 	}

@@ -81,6 +81,10 @@ func (c *Core) mayTend(id mesh.AllocID) {
 }
 
 func (c *Core) tendAlloc(id mesh.AllocID) {
+	if c.out != "" && c.tend.copies[id] == nil {
+		c.sweep(id)
+		return
+	}
 	a, ok := c.records.effective(id)
 	if !ok && !c.settled() {
 		return // what runs goes on: our copy may lack the decision, and a peer have it

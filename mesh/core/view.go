@@ -43,7 +43,7 @@ func (c *Core) nodes(allocs []mesh.AllocView) []mesh.NodeView {
 	}
 	nodes := make([]mesh.NodeView, 0, len(c.records.members))
 	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
-		n := mesh.NodeView{Eligible: true, Used: used[id]}
+		n := mesh.NodeView{Eligible: c.admitted(id), Used: used[id]}
 		n.Node, n.Known = c.records.nodes[id]
 		n.ID = id
 		if n.Name == "" {
@@ -90,7 +90,9 @@ func (c *Core) Tokens() []mesh.Token {
 func (c *Core) Members() []mesh.Member {
 	var members []mesh.Member
 	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
-		members = append(members, c.records.members[id])
+		if c.admitted(id) {
+			members = append(members, c.records.members[id])
+		}
 	}
 	return members
 }
@@ -105,8 +107,10 @@ func (c *Core) Chain() []lease.Roster { return c.party.Chain() }
 // it: the node that ranks first for its slot among those in sight.
 func (c *Core) Outlook(job *mesh.JobView) (plan reconcile.Plan, coordinator mesh.NodeID, fence crdt.Fence) {
 	v := c.View()
-	granted := !c.lead.degraded
-	plan = reconcile.Job(v, job, c.pending(job.ID()), granted)
+	if _, _, leads := c.right(mesh.SlotOf(job.ID())); !leads {
+		v = trusting(v)
+	}
+	plan = reconcile.Job(v, job, c.pending(job.ID()), !c.lead.degraded)
 	coordinator = c.lead.leaders.Of(mesh.SlotOf(job.ID()))
 	for _, a := range v.AllocsOf(job.ID()) {
 		if a.Fence.Compare(fence) > 0 {
@@ -114,6 +118,26 @@ func (c *Core) Outlook(job *mesh.JobView) (plan reconcile.Plan, coordinator mesh
 		}
 	}
 	return plan, coordinator, fence
+}
+
+// Plan is what this node would do about a job, if it were to decide.
+func (c *Core) Plan(job *mesh.JobView) reconcile.Plan {
+	return reconcile.Job(c.View(), job, c.pending(job.ID()), !c.lead.degraded)
+}
+
+// trusting is a view for a job that others decide about. They wait for what a node
+// says that has come back into sight; we, who compare data with it when its turn
+// comes, believe what we have.
+func trusting(v *mesh.View) *mesh.View {
+	if !slices.ContainsFunc(v.Nodes, func(n mesh.NodeView) bool { return n.Unread }) {
+		return v
+	}
+	w := *v
+	w.Nodes = slices.Clone(v.Nodes)
+	for i := range w.Nodes {
+		w.Nodes[i].Unread = false
+	}
+	return &w
 }
 
 // Digest is the keyed digest of this node's copy of the data, the number of
@@ -131,6 +155,9 @@ func (c *Core) Digest() (sum crdt.Digest, entries int, waiting []string) {
 // Held is the fence under which this node holds a slot at now, with voters
 // behind it.
 func (c *Core) Held(now Now, s mesh.Slot) (crdt.Fence, bool) { return c.party.Held(now.Boot, s) }
+
+// Standing is how far this node's word goes on what was decided.
+func (c *Core) Standing() lease.Standing { return c.party.Standing() }
 
 // Copy is which writes this node's copy of the data has seen, and its digest:
 // copies that have seen the same are equal.

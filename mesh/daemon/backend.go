@@ -327,6 +327,16 @@ func (b *backend) RevokeToken(ctx context.Context, id string) error {
 	return mesh.Faultf(mesh.NotFound, "no token %q", id).Hint("mn mesh token ls")
 }
 
+// Evict has the mesh do without a node for good.
+func (b *backend) Evict(ctx context.Context, node mesh.NodeID, reason string) (int, error) {
+	r, err := b.loop.ask(ctx, core.Evict{Node: node, Reason: reason})
+	if err != nil {
+		return 0, err
+	}
+	kept, _ := r.(core.Kept)
+	return kept.Copies, nil
+}
+
 // Version says what runs here.
 func (b *backend) Version(context.Context) (api.Version, error) {
 	return api.Version{

@@ -196,18 +196,25 @@ func (d *daemon) pump(ctx context.Context) {
 }
 
 // watch follows the picture of the mesh: it gossips what is free here and whether
-// this node can lead, and ends the agent if another node had this one's name
-// first.
+// this node can lead, and ends the agent if the node is out, or if another had
+// its name first.
 func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 	for {
 		change := d.loop.change()
 		var view *mesh.View
 		var members []mesh.Member
 		abstains := d.loop.stuck()
+		out := ""
 		err := d.loop.look(ctx, func(c *core.Core) {
 			view, members, abstains = c.View(), c.Members(), abstains || c.Abstains()
+			out = c.Out()
 		})
 		if err != nil {
+			return
+		}
+		if out != "" {
+			fail(mesh.Faultf(mesh.Denied, "this node is out: %s", out).
+				Hint("what it ran has stopped; the machine can join anew with an empty data directory: mn mesh join"))
 			return
 		}
 		if err := nameTaken(view, members, d.self); err != nil {

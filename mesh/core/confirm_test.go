@@ -1,0 +1,107 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+func keepJob(name string, copies int) *mesh.Job {
+	j := service(name, copies)
+	j.Recovery.OnPartition = mesh.Keep
+	return j
+}
+
+func TestExclusiveCopyStartsOnlyOnceAMajorityKeepsItsDecision(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.lose = func(_ *host, e Envelope) bool { return e.Msg.Confirmed != nil }
+	l.ask(l.nodes[0], Submit{Job: keepJob("one", 1)})
+	l.ask(l.nodes[0], Submit{Job: service("many", 1)})
+	l.after(20 * time.Second)
+	for _, h := range l.nodes {
+		for _, o := range h.tasks {
+			if j := h.core.records.granted[o.Alloc].Job; j != "many" {
+				t.Errorf("a copy of %q runs on %s, and no majority has kept its decision", j, h.name)
+			}
+		}
+	}
+	if l.total() != 1 {
+		t.Errorf("%v run: a job that may run twice waits for nothing", l.running())
+	}
+	l.lose = nil
+	l.after(10 * time.Second)
+	if l.total() != 2 {
+		t.Errorf("%v run, want both\n%s", l.running(), l.events())
+	}
+}
+
+// An answer counts only for confirmFor: a voter whose disk loses something waits
+// so long before it learns again what is kept.
+func TestLateConfirmationCountsForNothing(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	c := l.nodes[0].core
+	d := &confirm{began: c.now.Boot - confirmFor - time.Second, epoch: 2, by: map[mesh.NodeID]bool{}}
+	c.confirms.of["a"] = d
+	answer := func(f *confirm, life uint64) *Confirmed {
+		return &Confirmed{Epoch: f.epoch, Sent: f.began, Life: life, Dots: []crdt.Dot{f.dot}}
+	}
+	c.kept(l.nodes[1].self.ID, answer(d, c.life))
+	if len(d.by) != 0 {
+		t.Error("an answer after the time counts")
+	}
+	d.began = c.now.Boot
+	c.kept(l.nodes[1].self.ID, answer(d, c.life+1))
+	if len(d.by) != 0 {
+		t.Error("an answer to an earlier life counts")
+	}
+	c.kept(l.nodes[1].self.ID, answer(d, c.life))
+	if len(d.by) != 1 {
+		t.Error("an answer in time does not count")
+	}
+}
+
+// Whoever takes a slot decides nothing before it has read what a majority of the
+// voters keeps.
+func TestCoordinatorDecidesNothingBeforeItKnowsWhatWasDecided(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: keepJob("one", 1)})
+	l.after(5 * time.Second)
+	slot := mesh.SlotOf("one")
+	var was *host
+	for _, h := range l.nodes {
+		if _, ok := h.core.Held(l.clock(), slot); ok {
+			was = h
+		}
+	}
+	l.lose = func(_ *host, e Envelope) bool { return e.Msg.Answer != nil }
+	l.kill(was, true)
+	var now *host
+	if _, ok := l.until(20*time.Second, func() bool {
+		for _, h := range l.nodes {
+			if h.core == nil {
+				continue
+			}
+			if _, ok := h.core.Held(l.clock(), slot); ok {
+				now = h
+			}
+		}
+		return now != nil
+	}); !ok {
+		t.Fatalf("nobody takes the slot\n%s", l.events())
+	}
+	l.ask(now, Submit{Job: keepJob("one", 3)})
+	l.after(10 * time.Second)
+	if now.core.informed(slot) || len(now.core.View().AllocsOf("one")) != 1 {
+		t.Errorf("it knows all: %v, and has decided about %v", now.core.informed(slot), now.core.View().AllocsOf("one"))
+	}
+	l.lose = nil
+	l.after(10 * time.Second)
+	if !now.core.informed(slot) || len(now.core.View().AllocsOf("one")) != 3 {
+		t.Errorf("it knows all: %v, and has decided about %v", now.core.informed(slot), now.core.View().AllocsOf("one"))
+	}
+}

@@ -1,0 +1,81 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"mn/mesh"
+	"mn/mesh/core"
+)
+
+// evict has a person tell the mesh to do without a node. Another machine takes
+// its place afterwards.
+func evict(b *blow) func() {
+	return b.each(func(h *host) func() {
+		others := slices.DeleteFunc(h.w.running(), func(o *host) bool { return o == h })
+		if !h.w.spares(h) || len(others) == 0 {
+			b.said = "spared, for the voters' sake"
+			return nil
+		}
+		h.evicted = true // or may be: an answer can be lost
+		h.w.clocks.fell(h)
+		h.w.people.evict(h, pick(b.dice, others))
+		return h.replace
+	})
+}
+
+// replace lets another machine join in the stead of one that is gone for good.
+func (h *host) replace() {
+	like := Machine{Role: h.self.Role, Resources: h.self.Capacity, Labels: h.self.Labels}
+	next := h.w.newHost(heir(h.name), like)
+	if by := h.w.running(); len(by) > 0 {
+		h.w.join(next, by[0])
+	} else {
+		next.gone = true // nobody is there to let it in
+	}
+}
+
+// outMax is how long a node that has learned that it is out may take to stop
+// what it runs: its tasks' grace, and a machine that is slow or asleep aside.
+const outMax = mesh.DefaultKillGrace + 5*time.Second
+
+// checkOut looks at a step in which a node has learned that it is out: it holds
+// nothing from that instant, says nothing, and stops all that it runs.
+func (w *world) checkOut(h *host, r *core.Ready) {
+	switch {
+	case !h.barred && !h.evicted:
+		w.breach("out-for-cause", "%s believes that it is out, and nobody has given it a reason", h.name)
+	case len(r.Send) > 0:
+		w.breach("out-is-out", "%s has learned that it is out, and still speaks", h.name)
+	}
+	for s := range h.agent.core.Holdings(h.now()) {
+		w.breach("out-is-out", "%s has learned that it is out, and still holds slot %d", h.name, s)
+	}
+	if h.barred {
+		w.counts.add(Barred)
+	} else {
+		w.counts.add(Evictions)
+	}
+	a := h.agent
+	w.plan(outMax, func() {
+		if h.agent == a && h.up() && h.slow+h.full+h.sluggish == 0 && w.now > h.wokenAt+outMax {
+			w.breach("out-is-out", "%s has learned that it is out, and %d of its tasks run %v later",
+				h.name, len(h.tasks), outMax)
+		}
+	})
+}
+
+// leaves is the end of a node that is out, by its own word: its agent ends, and
+// a person takes the machine away. One whose disk was restored is evicted, too,
+// and begins anew.
+func (h *host) leaves() {
+	h.kill()
+	h.gone = true
+	if len(h.tasks) > 0 {
+		h.w.breach("out-is-out", "the agent of %s ends for good, and leaves tasks behind", h.name)
+	}
+	if by := h.w.running(); h.barred && !h.evicted && len(by) > 0 {
+		h.w.people.evict(h, by[0])
+		h.replace()
+	}
+}
