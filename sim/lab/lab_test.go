@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -193,6 +194,42 @@ func TestKillFindsWhatADeadAgentLeft(t *testing.T) {
 		if _, lives := look(pid, n.Dir); lives {
 			t.Errorf("%s lives", name)
 		}
+	}
+}
+
+// TestAgentThatEndsByItselfHasCrashed, unlike one that was ended, in whatever
+// way, or that never answered.
+func TestAgentThatEndsByItselfHasCrashed(t *testing.T) {
+	l, err := fakeLab(t, Options{Nodes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := l.Nodes()[0]
+	ends := []func() error{
+		n.KillAgent,
+		func() error { return n.Stop(t.Context()) },
+		func() error { _, err := n.Kill(); return err },
+		func() error { n.Doom(); return n.Signal(syscall.SIGKILL) },
+		func() error { return n.Signal(syscall.SIGKILL) },
+	}
+	for i, end := range ends {
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		<-n.exited
+		if got, last := n.Crashes(), i == len(ends)-1; (len(got) == 1) != last {
+			t.Errorf("end %d: got crashes %q", i, got)
+		}
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.KillAgent(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(failVar, "no")
+	if err := n.Start(t.Context()); err == nil || len(n.Crashes()) != 1 {
+		t.Errorf("started: %v; crashes %q", err == nil, n.Crashes())
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +35,10 @@ type Node struct {
 	client *api.Client
 	agent  *exec.Cmd
 	exited chan struct{} // closed when the agent has ended; nil if there was none
+	told   *atomic.Bool  // whoever ends the agent has said so
+
+	mu      sync.Mutex
+	crashes []string
 }
 
 func (n *Node) socket() string { return filepath.Join(n.Dir, "mn.sock") }
@@ -115,12 +121,37 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.site.Start(cmd); err != nil {
 		return fmt.Errorf("start the agent of %s: %w", n.Name, err)
 	}
-	n.agent, n.exited = cmd, make(chan struct{})
-	go func(exited chan<- struct{}) {
-		_ = cmd.Wait() // how it ended is in its log
+	n.agent, n.exited, n.told = cmd, make(chan struct{}), new(atomic.Bool)
+	n.told.Store(true) // one that ends before it has answered is an error of Start
+	go func(exited chan<- struct{}, told *atomic.Bool) {
+		err := cmd.Wait() // why is in its log
+		if !told.Load() {
+			n.mu.Lock()
+			n.crashes = append(n.crashes, fmt.Sprintf("process %d ended: %v", cmd.Process.Pid, err))
+			n.mu.Unlock()
+		}
 		close(exited)
-	}(n.exited)
-	return n.ready(ctx)
+	}(n.exited, n.told)
+	if err := n.ready(ctx); err != nil {
+		return err
+	}
+	n.told.Store(false)
+	return nil
+}
+
+// Crashes are the ends of its agents that had answered, and that nobody has
+// ended.
+func (n *Node) Crashes() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.crashes)
+}
+
+// Doom says that something else than this package is about to end the agent.
+func (n *Node) Doom() {
+	if n.told != nil {
+		n.told.Store(true)
+	}
 }
 
 // ready waits until the agent answers. Its socket appears without notice, so
@@ -162,6 +193,7 @@ func (n *Node) KillAgent() error {
 	if !n.Running() {
 		return nil
 	}
+	n.Doom()
 	if err := n.agent.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill the agent of %s: %w", n.Name, err)
 	}
@@ -197,6 +229,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	if !n.Running() {
 		return nil
 	}
+	n.Doom()
 	if err := n.Signal(syscall.SIGTERM); err != nil && n.Running() {
 		return err
 	}
@@ -218,6 +251,7 @@ func (n *Node) Kill() (cut time.Time, err error) {
 	}
 	cut = time.Now()
 	if n.Running() {
+		n.Doom()
 		// The agent first, so that it cannot report what happens to its tasks.
 		doomed = slices.Insert(doomed, 0, process{pid: n.PID()})
 	}

@@ -111,6 +111,7 @@ func (s *scene) play() {
 			panic(r)
 		}
 	}()
+	defer s.unbroken()
 	s.form()
 	s.c.run(s)
 	s.mend()

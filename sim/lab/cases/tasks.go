@@ -109,6 +109,7 @@ func (s *scene) outOfMemory() {
 	at := watch.Now()
 	group, err = host.LimitMemory(filepath.Base(filepath.Dir(s.dir))+"-agent", 1<<20)
 	s.must(err)
+	victim.Doom()
 	s.must(group.Add(victim.PID()))
 	s.until(startMax, "the agent is killed for want of memory", func() (bool, string) {
 		_, _ = ask(s, victim.Client().Jobs) // takes memory
