@@ -105,6 +105,8 @@ func (c *Core) sendConfirms() {
 	}
 	ids := slices.Sorted(maps.Keys(c.confirms.queued))
 	clear(c.confirms.queued)
+	// Some may not be asked for any more.
+	ids = slices.DeleteFunc(ids, func(id mesh.AllocID) bool { return c.confirms.of[id] == nil })
 	roster := c.party.Roster()
 	for _, v := range roster.Voters {
 		var entries []crdt.Entry

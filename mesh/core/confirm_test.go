@@ -105,3 +105,36 @@ func TestCoordinatorDecidesNothingBeforeItKnowsWhatWasDecided(t *testing.T) {
 		t.Errorf("it knows all: %v, and has decided about %v", now.core.informed(slot), now.core.View().AllocsOf("one"))
 	}
 }
+// TestNobodyIsAskedToKeepWhatNoLongerMatters: within one step a decision may be
+// about to be confirmed, and then be needed no more.
+func TestNobodyIsAskedToKeepWhatNoLongerMatters(t *testing.T) {
+	tests := map[string]func(*Core, mesh.AllocID, *host) Event{
+		"the copy turns out to run": func(c *Core, id mesh.AllocID, runs *host) Event {
+			asks := &Renew{Allocs: []mesh.AllocID{id}, Asked: c.now.Boot}
+			return Received{From: runs.self.ID, Msg: Message{Renew: asks}}
+		},
+		"the copy is forgotten": func(c *Core, id mesh.AllocID, _ *host) Event {
+			e, _ := c.replica.Get(mesh.KeyAlloc(id))
+			c.drop(e.Key, e.Fence)
+			return Tick{}
+		},
+	}
+	for name, event := range tests {
+		l, runs, leads := placed(t, 3)
+		l.after(time.Second) // until its coordinator knows that it runs
+		c := leads.core
+		c.now = l.clock()
+		var id mesh.AllocID
+		for id = range c.records.granted {
+		}
+		delete(c.confirms.of, id) // a coordinator that is new to it
+		if c.confirmed(id) || !c.confirms.queued[id] {
+			t.Fatalf("%s: the voters are not to be asked", name)
+		}
+		for _, e := range c.Step(l.clock(), event(c, id, runs)).Send {
+			if m := e.Msg.Confirm; m != nil {
+				t.Errorf("%s: a voter was asked to keep %d decisions", name, len(m.Entries))
+			}
+		}
+	}
+}
