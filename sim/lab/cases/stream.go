@@ -11,11 +11,8 @@ import (
 	"mn/sim/lab"
 )
 
-// streamJobs is how many services each node's stream edits and stops in turn.
-const streamJobs = 3
-
 // stream is people at work: at every node somebody submits batch jobs, edits
-// services and stops them, about once in a while each. Nobody touches the jobs
+// services of each kind and stops them, about once in a while each. Nobody touches the jobs
 // of another node, so that what was acknowledged last is what must hold. It
 // returns what ends it.
 func (s *scene) stream(every time.Duration) (end func()) {
@@ -33,6 +30,7 @@ func (s *scene) stream(every time.Duration) (end func()) {
 
 // person works at one node.
 func (s *scene) person(ctx context.Context, n *lab.Node, every time.Duration, rng *rand.Rand) {
+	kinds := []mesh.OnPartition{mesh.Eager, mesh.Majority, mesh.Keep}
 	for i := 0; ; i++ {
 		pause := time.NewTimer(every/2 + time.Duration(rng.Int64N(int64(every))))
 		select {
@@ -41,7 +39,8 @@ func (s *scene) person(ctx context.Context, n *lab.Node, every time.Duration, rn
 			return
 		case <-pause.C:
 		}
-		service := fmt.Sprintf("%s-service-%d", n.Name, rng.IntN(streamJobs))
+		kind := kinds[rng.IntN(len(kinds))]
+		service := fmt.Sprintf("%s-%s", n.Name, kind)
 		// What a node does not take now is noted, and no fault: it may be dead.
 		switch {
 		case i%3 == 0:
@@ -49,7 +48,7 @@ func (s *scene) person(ctx context.Context, n *lab.Node, every time.Duration, rn
 		case i%7 == 6:
 			_ = s.end(n, mesh.JobID(service))
 		default:
-			job := s.service(service, mesh.Eager, 1)
+			job := s.service(service, kind, 1)
 			job.Tasks[0].Env["EDIT"] = fmt.Sprint(i)
 			_ = s.submit(n, job)
 		}
