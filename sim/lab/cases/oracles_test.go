@@ -141,12 +141,13 @@ func TestLedgerKnowsWhatWasPromised(t *testing.T) {
 
 func TestReadLogFindsWhatOnlyABugSays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	text := "level=INFO msg=fine\npanic: runtime error\ngoroutine 1 [running]:\nWARNING: DATA RACE\n"
+	text := "level=INFO msg=fine\npanic: runtime error\ngoroutine 1 [running]:\nWARNING: DATA RACE\n" +
+		"level=INFO msg=joined token=mn1.abc.def\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	size, bad, err := readLog(path)
-	if err != nil || size != int64(len(text)) || len(bad) != 2 {
+	if err != nil || size != int64(len(text)) || len(bad) != 3 {
 		t.Errorf("got %d bytes, %q, %v", size, bad, err)
 	}
 	if size, bad, err := readLog(path + "x"); size != 0 || bad != nil || err != nil {
