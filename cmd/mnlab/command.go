@@ -13,8 +13,9 @@ import (
 	"mn/sim/lab/cases"
 )
 
-const usage = `usage: mnlab ls
-       mnlab run [flags] CASE...    also: run --ci, run --all`
+const usage = `usage: mnlab ls                      list the cases
+       mnlab run [flags] CASE...     run some of them; mnlab run -h lists the flags
+       mnlab run --ci | --all        run those for every change, or all of them`
 
 // perCore is how many cases run beside each other for each core: they mostly
 // wait.
@@ -31,6 +32,9 @@ func command(ctx context.Context, args []string) error {
 		return nil
 	case "run":
 		return run(ctx, args[1:])
+	case "help", "-h", "-help", "--help":
+		fmt.Println(usage)
+		return nil
 	}
 	return fmt.Errorf("command %q\n%s", args[0], usage)
 }
@@ -47,12 +51,18 @@ func run(ctx context.Context, args []string) error {
 		keep     = flags.Bool("keep", false, "keep the folders, of cases that passed too")
 		parallel = flags.Int("parallel", perCore*runtime.NumCPU(), "cases at a time")
 	)
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
 		return err
 	}
 	list, err := chosen(flags.Args(), *ci, *all)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(*mn); err != nil {
+		return fmt.Errorf("find the mn binary: %w; make build makes it, --mn says where it is", err)
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -153,3 +153,18 @@ func TestUnknownCommandSaysWhichThereAre(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpIsNoFailure(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"run", "-h"}} {
+		if err := command(t.Context(), args); err != nil {
+			t.Errorf("%q: got %v", args, err)
+		}
+	}
+}
+
+func TestWithoutMnItSaysHowToGetOne(t *testing.T) {
+	args := []string{"run", "--mn", filepath.Join(t.TempDir(), "mn"), "outage"}
+	if err := command(t.Context(), args); err == nil || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("got %v", err)
+	}
+}
