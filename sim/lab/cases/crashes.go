@@ -1,12 +1,14 @@
 package cases
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"mn/mesh"
+	"mn/mesh/api"
 	"mn/sim/lab"
 	"mn/sim/lab/watch"
 )
@@ -245,7 +247,11 @@ func (s *scene) machineLost() {
 	n := len(s.lab.Nodes())
 	s.start(s.service("eager", mesh.Eager, n), s.service("majority", mesh.Majority, n))
 	victim := s.shuffled()[0]
-	at := s.powerOff(victim)
+	s.must(s.submit(victim, s.service("last", mesh.Eager, 1)))
+	at := s.isolate(victim)
+	s.saysItIsAlone(victim)
+	s.powerOff(victim)
+	s.wire.Heal()
 	s.gone[victim.Name] = true
 	s.honest(s.running()[0], victim)
 	s.must(s.lose(victim))
@@ -260,4 +266,15 @@ func (s *scene) machineLost() {
 		})
 	}
 	s.took("all runs again", watch.Now()-at)
+}
+
+// saysItIsAlone submits a job to a node that reaches nobody, whether or not it
+// has noticed. It may take it, but must say that no other has it: what is lost
+// with it then was never promised.
+func (s *scene) saysItIsAlone(n *lab.Node) {
+	job := s.service("alone", mesh.Eager, 1)
+	got, err := ask(s, func(ctx context.Context) (api.Submitted, error) { return n.Client().Run(ctx, job) })
+	if err == nil && len(got.Warnings) == 0 {
+		s.fail("I3 durability", "%s is cut off, and does not say that it alone has what it has taken", n.Name)
+	}
 }
