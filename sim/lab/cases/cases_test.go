@@ -39,7 +39,7 @@ func TestCatalogueIsReadable(t *testing.T) {
 func TestNobodyTakesAwayWhatIsAskedForWithEachChange(t *testing.T) {
 	for _, name := range []string{
 		"coordinator-blocked", "both-die", "split-3-2", "split-2-2", "one-way", "flapping", "agent-stopped",
-		"kill-storm", "outage",
+		"kill-storm", "outage", "power-loss",
 	} {
 		if c, ok := Find(name); !ok || !c.CI {
 			t.Errorf("case %q: found %v, in CI %v", name, ok, c.CI)

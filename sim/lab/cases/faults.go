@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"mn/sim/lab"
@@ -50,6 +51,14 @@ func (s *scene) heal() {
 // powerOff cuts the power of nodes at once.
 func (s *scene) powerOff(nodes ...*lab.Node) time.Duration {
 	at := watch.Now()
+	// The agents at the same instant: to find what else runs takes a moment, in
+	// which one could write for another that is dead.
+	for _, n := range nodes {
+		if n.Running() {
+			n.Doom()
+			s.must(n.Signal(syscall.SIGKILL))
+		}
+	}
 	var all sync.WaitGroup
 	errs := make([]error, len(nodes))
 	for i, n := range nodes {

@@ -9,6 +9,7 @@ import (
 
 	"mn/mesh"
 	"mn/sim/lab"
+	"mn/sim/lab/watch"
 )
 
 // stream is people at work: at every node somebody submits batch jobs, edits
@@ -54,3 +55,29 @@ func (s *scene) person(ctx context.Context, n *lab.Node, every time.Duration, rn
 		}
 	}
 }
+
+// burst has each node take one change after another of a job that never runs,
+// so that there are some at any instant that were acknowledged just now. It
+// returns what ends it.
+func (s *scene) burst() (end func()) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	var all sync.WaitGroup
+	for _, n := range s.lab.Nodes() {
+		all.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				job := s.impossible(string(burstJob(n)))
+				job.Tasks[0].Env["EDIT"] = fmt.Sprint(i, " ", watch.Now())
+				if err := s.submit(n, job); err != nil {
+					return
+				}
+			}
+		})
+	}
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}
+
+// burstJob is what burst changes at a node.
+func burstJob(n *lab.Node) mesh.JobID { return mesh.JobID(n.Name + "-burst") }
