@@ -42,7 +42,7 @@ type syncer struct {
 	turns   []mesh.NodeID // whom to ask in the rounds to come
 	inSight []mesh.NodeID // the peers that gossip sees, sorted
 	settled bool          // we have compared data with a peer since we started, or emptied our copy
-	// unread are peers in sight, not compared with since, that a job of ours waits for.
+	// unread are peers in sight, not compared with since, that somebody waits for.
 	unread  map[mesh.NodeID]bool
 	collect time.Duration // when to look again for deletes to forget
 }
@@ -118,12 +118,27 @@ func (c *Core) syncDue() {
 	if id, ok := c.nextTurn(); ok {
 		c.begin(id)
 	}
+	if len(c.sync.inSight) <= fanOut { // else it would be many, and jobs wait for few
+		c.wantAll()
+	}
 	waits := slices.Sorted(maps.Keys(c.sync.unread))
 	clear(c.sync.unread)
 	for _, id := range pick(c.cfg.Rand, waits, len(waits)) {
 		c.read(id)
 	}
 	c.collect()
+}
+
+// wantAll has every peer read that is in sight and was not compared with since.
+// When it came into sight it was asked, but when a network heals, what is said
+// first is often lost; in its turn it would be asked again after many seconds, in
+// which we say of none of its copies that they run.
+func (c *Core) wantAll() {
+	for _, id := range c.sync.inSight {
+		if p := c.peers[id]; p != nil && !p.fresh {
+			c.sync.unread[id] = true
+		}
+	}
 }
 
 // read compares data soon with a peer in sight that a job of ours waits for,

@@ -58,6 +58,39 @@ func TestNodeThatComesIsAskedByAFewOfMany(t *testing.T) {
 	}
 }
 
+// TestPeersThatCameAreSoonRead, all of them, though what was said first is lost.
+func TestPeersThatCameAreSoonRead(t *testing.T) {
+	l := newLab(t, 9)
+	l.after(30 * time.Second)
+	h, mute := l.nodes[8], false
+	l.cut = func(a, b mesh.NodeID) bool { return mute }
+	for _, o := range l.nodes[:8] {
+		l.post(h, time.Second, Seen{o.self.ID, mesh.Lost})
+		l.post(h, 2*time.Second, Seen{o.self.ID, mesh.Alive})
+	}
+	l.after(2*time.Second - labDelay)
+	mute = true
+	l.after(3 * labDelay)
+	mute = false
+	if n := unread(h); n != 8 {
+		t.Fatalf("%d peers are unread, want all", n)
+	}
+	l.after(2 * syncEvery)
+	if n := unread(h); n > 0 {
+		t.Errorf("after two rounds %d peers are unread", n)
+	}
+}
+
+// unread is how many peers a host has not compared data with since they came.
+func unread(h *host) (n int) {
+	for _, node := range h.core.View().Nodes {
+		if node.Unread {
+			n++
+		}
+	}
+	return n
+}
+
 func TestEachPeerHasItsTurnAndNodesGoInDifferentOrders(t *testing.T) {
 	const peers = 40
 	l := newLab(t, 2)
