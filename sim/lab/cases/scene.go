@@ -23,6 +23,7 @@ const (
 	pollEvery  = 100 * time.Millisecond // between two looks at what nobody tells of
 	formMax    = 60 * time.Second
 	answerMax  = 5 * time.Second // in which every command has ended
+	tellFrom   = 5 * time.Second // a wait for so long is worth a line, with what it was for
 	measureMax = 64
 )
 
@@ -186,12 +187,16 @@ func (s *scene) within(
 	start := watch.Now()
 	look := time.NewTicker(pollEvery)
 	defer look.Stop()
+	var last string // of what was not so
 	for {
 		changed := s.watcher.Changed()
 		ok, soFar := holds()
 		took := watch.Now() - start
 		switch {
 		case ok:
+			if took > tellFrom {
+				s.say("%s: after %.1f s; at last: %s", what, took.Seconds(), last)
+			}
 			return took, true
 		case s.ctx.Err() != nil:
 			s.fail("time", "%s: the case was ended after %.1f s: %s", what, took.Seconds(), soFar)
@@ -205,6 +210,7 @@ func (s *scene) within(
 		case <-look.C:
 		case <-changed:
 		}
+		last = soFar
 	}
 }
 
