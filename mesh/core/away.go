@@ -83,7 +83,8 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 		"this node was away beyond %v: it empties its copy of %d records and takes the mesh's",
 		c.cfg.Horizon, c.replica.Len())})
 	c.replica.Reset()
-	c.records, c.view, c.fresh = newRecords(), nil, nil
+	c.records, c.fresh = newRecords(), nil
+	c.stir()
 	c.beginAnew()
 	c.describe()
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {

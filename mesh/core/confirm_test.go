@@ -105,6 +105,7 @@ func TestCoordinatorDecidesNothingBeforeItKnowsWhatWasDecided(t *testing.T) {
 		t.Errorf("it knows all: %v, and has decided about %v", now.core.informed(slot), now.core.View().AllocsOf("one"))
 	}
 }
+
 // TestNobodyIsAskedToKeepWhatNoLongerMatters: within one step a decision may be
 // about to be confirmed, and then be needed no more.
 func TestNobodyIsAskedToKeepWhatNoLongerMatters(t *testing.T) {

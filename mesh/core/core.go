@@ -78,8 +78,12 @@ type Core struct {
 	confirms   confirms
 	life       uint64 // of this run, to know answers to it
 
-	view     *mesh.View // nil when something has changed since it was built
-	loopback []Message  // to ourselves, not yet handled
+	view      *mesh.View // nil when something has changed since it was built
+	viewedAt  Now
+	nodeViews []mesh.NodeView // as view
+	nodesAt   Now
+
+	loopback []Message // to ourselves, not yet handled
 	fresh    []crdt.Entry
 	ready    Ready
 }
@@ -96,7 +100,6 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open replica of node %s: %w", cfg.Self.ID, err)
 	}
-	replica.Valid = valid
 	party, err := lease.New(cfg.Self.ID, cfg.Key, cfg.Lease, disk.Facts, cfg.Rand, now.Boot)
 	if err != nil {
 		return nil, fmt.Errorf("read the voter's facts of node %s: %w", cfg.Self.ID, err)
@@ -121,8 +124,9 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		confirms:   newConfirms(),
 		life:       cfg.Rand.Uint64(),
 	}
+	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
 	for e := range replica.Scan("") {
-		if err := valid(e); err != nil { // kept by a release that did not know better
+		if err := c.records.valid(e); err != nil { // kept by a release that did not know better
 			c.event(mesh.Event{Kind: mesh.RecordRefused, Text: err.Error()})
 			continue
 		}
@@ -309,7 +313,7 @@ func (c *Core) wrote(e crdt.Entry) {
 
 // touch marks for another look what a changed record was about.
 func (c *Core) touch(t touched) {
-	c.view = nil
+	c.stir()
 	if t.job != "" {
 		c.lead.dirty[t.job] = true
 	}

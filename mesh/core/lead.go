@@ -222,17 +222,16 @@ func (c *Core) leadSlots() bool {
 
 // plan finds what should be done about a job, and does it.
 func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
-	v := c.View()
-	job := v.Job(id)
-	if job == nil {
+	job, ok := c.records.job(id)
+	if !ok {
 		return
 	}
-	for _, a := range v.AllocsOf(id) {
+	for _, a := range c.records.allocsOf(id) {
 		if !a.State().Final() {
 			c.read(a.Node)
 		}
 	}
-	plan := reconcile.Job(v, job, c.pending(id), granted)
+	plan := reconcile.Job(c.scene(&job), &job, c.pending(id), granted)
 	for _, s := range plan.Stop {
 		c.stopAlloc(s, fence, granted)
 	}
@@ -296,14 +295,14 @@ func (c *Core) place(p reconcile.Placement, fence crdt.Fence) {
 		pl.rest = append(pl.rest, cand.Node)
 	}
 	c.lead.placing[p.Alloc.ID] = pl
-	c.view = nil
+	c.stir()
 	c.askNext(pl)
 }
 
 // askNext asks the next candidate; with none left the placement is planned
 // again a little later, against what the refusals have taught.
 func (c *Core) askNext(p *placing) {
-	c.view = nil
+	c.stir()
 	if len(p.rest) == 0 {
 		delete(c.lead.placing, p.alloc.ID)
 		c.lead.wakes[p.alloc.Job] = c.now.Boot + replanAfter
@@ -330,7 +329,7 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 		return
 	}
 	delete(c.lead.placing, r.Alloc)
-	c.view = nil
+	c.stir()
 	fence, granted, ok := c.right(mesh.SlotOf(p.alloc.Job))
 	if !ok || granted != (p.alloc.Fence.Epoch > 0) || granted && fence != p.alloc.Fence {
 		c.send(from, Message{Release: &Release{Job: p.alloc.Job, Alloc: r.Alloc, Fence: p.alloc.Fence}})
@@ -403,20 +402,12 @@ func (c *Core) renew(from mesh.NodeID, r *Renew) {
 
 // replaced says whether another generation follows a, decided or on its way.
 func (c *Core) replaced(a mesh.AllocView) bool {
-	for _, o := range c.View().AllocsOf(a.Job) {
+	for _, o := range c.records.allocsOf(a.Job) {
 		if o.Replaces == a.ID {
 			return true
 		}
 	}
 	return slices.ContainsFunc(c.pending(a.Job), func(p mesh.Alloc) bool { return p.Replaces == a.ID })
-}
-
-// unrenewed is how long nobody can have put off the dead-man's switch of an
-// allocation: since our own last renewal, and since we took its slot, as
-// another may have renewed it until then.
-func (c *Core) unrenewed(a mesh.AllocView) time.Duration {
-	since := max(c.lead.renewed[a.ID], c.lead.heldSince[mesh.SlotOf(a.Job)])
-	return c.now.Boot - since
 }
 
 // name is a node's label: as it says itself, else as it was admitted.

@@ -23,6 +23,8 @@ type records struct {
 	tokens   map[string]mesh.Token
 	away     map[mesh.NodeID]mesh.Away
 	evicted  map[mesh.NodeID]mesh.Evicted
+	picture  picture
+	reads    reads
 }
 
 // decision is a granted Alloc with the stamp that a degraded one refers to.
@@ -42,6 +44,8 @@ func newRecords() *records {
 		tokens:   map[string]mesh.Token{},
 		away:     map[mesh.NodeID]mesh.Away{},
 		evicted:  map[mesh.NodeID]mesh.Evicted{},
+		picture:  newPicture(),
+		reads:    reads{},
 	}
 }
 
@@ -60,9 +64,12 @@ func (r *records) apply(e crdt.Entry) touched {
 	if e.Deleted {
 		return r.remove(e.Key)
 	}
-	rec, err := decode(e)
-	if err != nil {
-		panic(fmt.Sprintf("core: a record that was valid is not: %v", err))
+	rec, known := r.reads.take(&e)
+	if !known {
+		var err error
+		if rec, err = decode(e); err != nil {
+			panic(fmt.Sprintf("core: a record that was valid is not: %v", err))
+		}
 	}
 	switch v := rec.(type) {
 	case *mesh.JobVersion:
@@ -71,11 +78,16 @@ func (r *records) apply(e crdt.Entry) touched {
 			r.versions[id] = map[string]mesh.JobVersion{}
 		}
 		r.versions[id][e.Key] = *v
+		r.picture.versioned(id)
 		return touched{job: id, spec: true}
 	case *mesh.Alloc:
+		r.stir(v.ID)
+		r.picture.decides(v.Job, v.ID)
 		r.granted[v.ID] = decision{*v, e.Stamp}
 		return touched{job: v.Job, alloc: v.ID}
 	case *mesh.DegradedAlloc:
+		r.stir(v.ID)
+		r.picture.decides(v.Job, v.ID)
 		r.degraded[v.ID] = *v
 		return touched{job: v.Job, alloc: v.ID}
 	case *mesh.Status:
@@ -83,12 +95,13 @@ func (r *records) apply(e crdt.Entry) touched {
 			r.statuses[v.Alloc] = map[mesh.NodeID]mesh.Status{}
 		}
 		r.statuses[v.Alloc][v.Node] = *v
+		r.stir(v.Alloc)
 		return touched{job: v.Job}
 	case *mesh.Node:
 		r.nodes[v.ID] = *v
 		return touched{nodes: true}
 	case *mesh.Member:
-		r.members[v.ID] = *v
+		r.members[v.ID], r.picture.nodes = *v, nil
 		return touched{nodes: true}
 	case *mesh.Token:
 		r.tokens[v.ID] = *v
@@ -105,6 +118,8 @@ func (r *records) apply(e crdt.Entry) touched {
 // deleted need no case.
 func (r *records) remove(key string) touched {
 	rest := strings.TrimPrefix(key, mesh.Kind(key)) // of a key without a slash, all
+	id, node, _ := strings.Cut(rest, "/")
+	r.stir(mesh.AllocID(id))
 	switch mesh.Kind(key) {
 	case mesh.PrefixAlloc:
 		t := touched{job: r.granted[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
@@ -117,7 +132,6 @@ func (r *records) remove(key string) touched {
 	case mesh.PrefixAway:
 		delete(r.away, mesh.NodeID(rest))
 	case mesh.PrefixStatus:
-		id, node, _ := strings.Cut(rest, "/")
 		by := r.statuses[mesh.AllocID(id)]
 		t := touched{job: by[mesh.NodeID(node)].Job}
 		delete(by, mesh.NodeID(node))
@@ -160,9 +174,29 @@ func decode(e crdt.Entry) (any, error) {
 	return rec, nil
 }
 
-// valid says whether an entry may be taken over: its record decodes, stands
-// under its own key, and was written by who may write its kind.
-func valid(e crdt.Entry) error {
+// reads are records that were decoded when their entries were looked at, for
+// those that are taken over in the same step.
+type reads map[crdt.Dot]read
+
+// read is the record of an entry with that value.
+type read struct {
+	value []byte
+	rec   any
+}
+
+// take is the record of an entry, if it was read; it is nobody else's then. What
+// it was made from is the same memory, not just another write of that name.
+func (r reads) take(e *crdt.Entry) (rec any, ok bool) {
+	one, ok := r[e.Dot]
+	if !ok || len(one.value) != len(e.Value) || len(e.Value) == 0 || &one.value[0] != &e.Value[0] {
+		return nil, false
+	}
+	delete(r, e.Dot)
+	return one.rec, true
+}
+
+// valid is the function of that name, which remembers what it has read.
+func (r *records) valid(e crdt.Entry) error {
 	if e.Deleted {
 		return mayDelete(e)
 	}
@@ -170,6 +204,20 @@ func valid(e crdt.Entry) error {
 	if err != nil {
 		return err
 	}
+	if err := mayWrite(e, rec); err != nil {
+		return err
+	}
+	r.reads[e.Dot] = read{e.Value, rec}
+	return nil
+}
+
+// valid says whether an entry may be taken over: its record decodes, stands
+// under its own key, and was written by who may write its kind.
+func valid(e crdt.Entry) error { return (&records{reads: reads{}}).valid(e) }
+
+// mayWrite says whether a record stands under its own key, and was written by
+// who may write its kind.
+func mayWrite(e crdt.Entry, rec any) error {
 	key, writer, granted := e.Key, e.Dot.Origin, false
 	switch v := rec.(type) {
 	case *mesh.JobVersion:
@@ -225,45 +273,6 @@ func mayDelete(e crdt.Entry) error {
 	return nil
 }
 
-// jobs are the jobs with their current versions, by name.
-func (r *records) jobs() []mesh.JobView {
-	jobs := make([]mesh.JobView, 0, len(r.versions))
-	for _, id := range slices.Sorted(maps.Keys(r.versions)) {
-		if j, ok := r.job(id); ok {
-			jobs = append(jobs, j)
-		}
-	}
-	return jobs
-}
-
-// job is the current version of a job: of those that no other replaces, the
-// one that wins. The others are conflicts.
-func (r *records) job(id mesh.JobID) (mesh.JobView, bool) {
-	replaced := map[string]bool{}
-	for _, v := range r.versions[id] {
-		replaced[v.Parent] = true
-	}
-	var heads []mesh.JobVersion
-	for _, key := range slices.Sorted(maps.Keys(r.versions[id])) {
-		if v := r.versions[id][key]; !replaced[v.Hash] {
-			heads = append(heads, v)
-		}
-	}
-	if len(heads) == 0 {
-		return mesh.JobView{}, false
-	}
-	slices.SortStableFunc(heads, func(a, b mesh.JobVersion) int {
-		switch {
-		case a.Wins(&b):
-			return -1
-		case b.Wins(&a):
-			return 1
-		}
-		return 0
-	})
-	return mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:]}, true
-}
-
 // history is every version of a job, oldest first.
 func (r *records) history(id mesh.JobID) []mesh.JobVersion {
 	versions := slices.Collect(maps.Values(r.versions[id]))
@@ -285,32 +294,4 @@ func (r *records) effective(id mesh.AllocID) (mesh.AllocView, bool) {
 		return mesh.AllocView{Alloc: g.Alloc}, true
 	}
 	return mesh.AllocView{}, false
-}
-
-// allocs are the effective decisions with their statuses.
-func (r *records) allocs() []mesh.AllocView {
-	allocs := make([]mesh.AllocView, 0, len(r.granted)+len(r.degraded))
-	add := func(id mesh.AllocID) {
-		a, ok := r.effective(id)
-		if !ok {
-			return
-		}
-		if s, ok := r.statuses[id][a.Node]; ok {
-			a.Status = &s
-		}
-		allocs = append(allocs, a)
-	}
-	for id := range r.granted {
-		add(id)
-	}
-	for id := range r.degraded {
-		if _, both := r.granted[id]; !both {
-			add(id)
-		}
-	}
-	slices.SortFunc(allocs, func(a, b mesh.AllocView) int {
-		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Index, b.Index),
-			cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
-	})
-	return allocs
 }

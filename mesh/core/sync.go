@@ -241,6 +241,7 @@ func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
 	for _, e := range m.News {
 		c.touch(c.records.apply(e))
 	}
+	clear(c.records.reads) // of those that had lost
 	for _, r := range m.Refused {
 		kind := mesh.RecordRefused
 		if crdt.IsSkew(r.Err) {

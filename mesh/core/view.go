@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"mn/crdt"
 	"mn/mesh"
@@ -13,47 +14,72 @@ import (
 
 // View is this node's picture of the mesh now. It is shared: nobody may change it.
 func (c *Core) View() *mesh.View {
-	if c.view == nil {
-		c.view = &mesh.View{Self: c.self, Jobs: c.records.jobs(), Allocs: c.records.allocs()}
-	} else if c.view.Now.Equal(c.now.Wall) {
+	if c.view != nil && c.viewedAt == c.now {
 		return c.view
 	}
-	v := *c.view
-	v.Now = c.now.Wall
-	v.Nodes = c.nodes(v.Allocs)
-	v.Allocs = slices.Clone(v.Allocs)
-	for i := range v.Allocs {
-		v.Allocs[i].Unrenewed = c.unrenewed(v.Allocs[i])
+	v := &mesh.View{
+		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: c.records.jobs(), Allocs: c.records.allocs(),
 	}
-	c.view = &v
-	return c.view
+	c.count(v.Allocs)
+	c.view, c.viewedAt = v, c.now
+	return v
+}
+
+// scene is the part of the view that a plan for a job rests on: all nodes, and
+// this job alone.
+func (c *Core) scene(job *mesh.JobView) *mesh.View {
+	v := &mesh.View{
+		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: []mesh.JobView{*job},
+		Allocs: slices.Clone(c.records.allocsOf(job.ID())),
+	}
+	c.count(v.Allocs)
+	return v
+}
+
+// count fills in for how long nobody can have put off the dead-man's switches:
+// since our own last renewal, and since we took the slot, as another may have
+// renewed them until then.
+func (c *Core) count(allocs []mesh.AllocView) {
+	var job mesh.JobID
+	var held time.Duration
+	for i := range allocs {
+		if a := &allocs[i]; i == 0 || a.Job != job {
+			job, held = a.Job, c.lead.heldSince[mesh.SlotOf(a.Job)]
+		}
+		allocs[i].Unrenewed = c.now.Boot - max(c.lead.renewed[allocs[i].ID], held)
+	}
 }
 
 // nodes are the admitted nodes, with what is in use on them: by allocations
 // that want to run or still run there, and by reservations on their way.
-func (c *Core) nodes(allocs []mesh.AllocView) []mesh.NodeView {
-	used := map[mesh.NodeID]mesh.Resources{}
-	for i := range allocs {
-		if a := &allocs[i]; !a.State().Final() {
-			used[a.Node] = used[a.Node].Add(a.Resources)
+func (c *Core) nodes() []mesh.NodeView {
+	if c.nodeViews != nil && c.nodesAt == c.now {
+		return c.nodeViews
+	}
+	used := c.records.used()
+	if len(c.lead.placing) > 0 {
+		used = maps.Clone(used)
+		for _, p := range c.lead.placing {
+			used[p.alloc.Node] = used[p.alloc.Node].Add(p.alloc.Resources)
 		}
 	}
-	for _, p := range c.lead.placing {
-		used[p.alloc.Node] = used[p.alloc.Node].Add(p.alloc.Resources)
-	}
-	nodes := make([]mesh.NodeView, 0, len(c.records.members))
-	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
-		n := mesh.NodeView{Eligible: c.admitted(id), Used: used[id]}
+	nodes := make([]mesh.NodeView, len(c.records.members))
+	for i, id := range c.records.memberIDs() {
+		n := &nodes[i]
+		n.Eligible, n.Used = c.admitted(id), used[id]
 		n.Node, n.Known = c.records.nodes[id]
 		n.ID = id
 		if n.Name == "" {
 			n.Name = c.records.members[id].Name
 		}
-		c.liveness(&n)
-		nodes = append(nodes, n)
+		c.liveness(n)
 	}
+	c.nodeViews, c.nodesAt = nodes, c.now
 	return nodes
 }
+
+// stir has views made anew: something that they show has changed.
+func (c *Core) stir() { c.view, c.nodeViews = nil, nil }
 
 // liveness fills in what gossip says of a node, and for how long. A peer not
 // seen since our start counts as lost only when the grace for joining is over.
@@ -89,7 +115,7 @@ func (c *Core) Tokens() []mesh.Token {
 // Members are the admitted nodes, by id.
 func (c *Core) Members() []mesh.Member {
 	var members []mesh.Member
-	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
+	for _, id := range c.records.memberIDs() {
 		if c.admitted(id) {
 			members = append(members, c.records.members[id])
 		}
@@ -106,13 +132,13 @@ func (c *Core) Chain() []lease.Roster { return c.party.Chain() }
 // Outlook is what becomes of a job as this node sees it, and who decides about
 // it: the node that ranks first for its slot among those in sight.
 func (c *Core) Outlook(job *mesh.JobView) (plan reconcile.Plan, coordinator mesh.NodeID, fence crdt.Fence) {
-	v := c.View()
+	v := c.scene(job)
 	if _, _, leads := c.right(mesh.SlotOf(job.ID())); !leads {
 		v = trusting(v)
 	}
 	plan = reconcile.Job(v, job, c.pending(job.ID()), !c.lead.degraded)
 	coordinator = c.lead.leaders.Of(mesh.SlotOf(job.ID()))
-	for _, a := range v.AllocsOf(job.ID()) {
+	for _, a := range c.records.allocsOf(job.ID()) {
 		if a.Fence.Compare(fence) > 0 {
 			fence = a.Fence
 		}

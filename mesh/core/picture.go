@@ -1,0 +1,203 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"mn/mesh"
+)
+
+// picture is the records put together as views show them, job by job. What is
+// about a job is put together anew only when somebody looks at it after a record
+// of it has changed. Lists handed out are never changed.
+type picture struct {
+	heads  map[mesh.JobID]*mesh.JobView             // nil: it has no version that stands
+	jobs   []mesh.JobView                           // by name; nil: to be made
+	ids    map[mesh.JobID]map[mesh.AllocID]struct{} // decisions, by the jobs that they name
+	allocs map[mesh.JobID][]mesh.AllocView          // by group, index, generation, id
+	stale  map[mesh.JobID]struct{}                  // jobs whose allocs are to be made
+	used   map[mesh.NodeID]mesh.Resources           // by all that is in allocs and has not ended
+	nodes  []mesh.NodeID                            // the members, by id; nil: to be made
+}
+
+func newPicture() picture {
+	return picture{
+		heads:  map[mesh.JobID]*mesh.JobView{},
+		ids:    map[mesh.JobID]map[mesh.AllocID]struct{}{},
+		allocs: map[mesh.JobID][]mesh.AllocView{},
+		stale:  map[mesh.JobID]struct{}{},
+		used:   map[mesh.NodeID]mesh.Resources{},
+	}
+}
+
+// decides notes that a decision about a job is about to be there, or to change.
+func (p *picture) decides(job mesh.JobID, id mesh.AllocID) {
+	if p.ids[job] == nil {
+		p.ids[job] = map[mesh.AllocID]struct{}{}
+	}
+	p.ids[job][id] = struct{}{}
+	p.stale[job] = struct{}{}
+}
+
+// versioned notes that the versions of a job have changed.
+func (p *picture) versioned(id mesh.JobID) {
+	delete(p.heads, id)
+	p.jobs = nil
+}
+
+// stir marks the jobs that the decisions about an allocation name.
+func (r *records) stir(id mesh.AllocID) {
+	if g, ok := r.granted[id]; ok {
+		r.picture.stale[g.Job] = struct{}{}
+	}
+	if d, ok := r.degraded[id]; ok {
+		r.picture.stale[d.Job] = struct{}{}
+	}
+}
+
+// jobs are the jobs with their current versions, by name.
+func (r *records) jobs() []mesh.JobView {
+	if r.picture.jobs != nil {
+		return r.picture.jobs
+	}
+	jobs := make([]mesh.JobView, 0, len(r.versions))
+	for _, id := range slices.Sorted(maps.Keys(r.versions)) {
+		if j, ok := r.job(id); ok {
+			jobs = append(jobs, j)
+		}
+	}
+	r.picture.jobs = jobs
+	return jobs
+}
+
+// job is the current version of a job: of those that no other replaces, the
+// one that wins. The others are conflicts.
+func (r *records) job(id mesh.JobID) (mesh.JobView, bool) {
+	head, known := r.picture.heads[id]
+	if !known {
+		head = r.head(id)
+		if r.versions[id] != nil {
+			r.picture.heads[id] = head
+		}
+	}
+	if head == nil {
+		return mesh.JobView{}, false
+	}
+	return *head, true
+}
+
+// head finds the current version of a job.
+func (r *records) head(id mesh.JobID) *mesh.JobView {
+	replaced := map[string]bool{}
+	for _, v := range r.versions[id] {
+		replaced[v.Parent] = true
+	}
+	var heads []mesh.JobVersion
+	for _, key := range slices.Sorted(maps.Keys(r.versions[id])) {
+		if v := r.versions[id][key]; !replaced[v.Hash] {
+			heads = append(heads, v)
+		}
+	}
+	if len(heads) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(heads, func(a, b mesh.JobVersion) int {
+		switch {
+		case a.Wins(&b):
+			return -1
+		case b.Wins(&a):
+			return 1
+		}
+		return 0
+	})
+	return &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:]}
+}
+
+// allocs are the effective decisions with their statuses: by job, group, index,
+// generation and id.
+func (r *records) allocs() []mesh.AllocView {
+	r.refresh()
+	n := 0
+	for _, list := range r.picture.allocs {
+		n += len(list)
+	}
+	all := make([]mesh.AllocView, 0, n)
+	for _, job := range slices.Sorted(maps.Keys(r.picture.allocs)) {
+		all = append(all, r.picture.allocs[job]...)
+	}
+	return all
+}
+
+// allocsOf are those of one job.
+func (r *records) allocsOf(job mesh.JobID) []mesh.AllocView {
+	if _, stale := r.picture.stale[job]; stale {
+		r.redraw(job)
+	}
+	return r.picture.allocs[job]
+}
+
+// used is what the allocations use of each node that have not ended.
+func (r *records) used() map[mesh.NodeID]mesh.Resources {
+	r.refresh()
+	return r.picture.used
+}
+
+func (r *records) refresh() {
+	for job := range r.picture.stale {
+		r.redraw(job)
+	}
+}
+
+// redraw puts together the allocations of a job.
+func (r *records) redraw(job mesh.JobID) {
+	p := &r.picture
+	for i := range p.allocs[job] {
+		p.use(&p.allocs[job][i], mesh.Resources.Sub)
+	}
+	ids := p.ids[job]
+	list := make([]mesh.AllocView, 0, len(ids))
+	for id := range ids {
+		a, ok := r.effective(id)
+		if ok && a.Job == job {
+			if s, ok := r.statuses[id][a.Node]; ok {
+				a.Status = &s
+			}
+			list = append(list, a)
+		} else if r.granted[id].Job != job && r.degraded[id].Job != job {
+			delete(ids, id) // it was forgotten
+		}
+	}
+	slices.SortFunc(list, func(a, b mesh.AllocView) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Index, b.Index),
+			cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
+	})
+	for i := range list {
+		p.use(&list[i], mesh.Resources.Add)
+	}
+	p.allocs[job] = list
+	if len(ids) == 0 {
+		delete(p.ids, job)
+		delete(p.allocs, job)
+	}
+	delete(p.stale, job)
+}
+
+// use counts what an allocation uses, or takes it out of the count.
+func (p *picture) use(a *mesh.AllocView, op func(mesh.Resources, mesh.Resources) mesh.Resources) {
+	if a.State().Final() {
+		return
+	}
+	p.used[a.Node] = op(p.used[a.Node], a.Resources)
+	if p.used[a.Node] == (mesh.Resources{}) {
+		delete(p.used, a.Node)
+	}
+}
+
+// memberIDs are the ids of the members, sorted.
+func (r *records) memberIDs() []mesh.NodeID {
+	if r.picture.nodes == nil {
+		r.picture.nodes = slices.Sorted(maps.Keys(r.members))
+	}
+	return r.picture.nodes
+}

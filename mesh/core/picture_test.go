@@ -1,0 +1,91 @@
+package core
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+
+	"pgregory.net/rapid"
+)
+
+// drawRecords draws what a few nodes write about two jobs: decisions, some of
+// which name another job than the one before, statuses, and deletes of all these.
+func drawRecords(t *rapid.T) []crdt.Entry {
+	w := &writes{}
+	bases := []crdt.Stamp{{}}
+	for i := range rapid.IntRange(1, 40).Draw(t, "records") {
+		id := rapid.SampledFrom([]mesh.AllocID{"a", "b", "c"}).Draw(t, "alloc")
+		job := rapid.SampledFrom([]mesh.JobID{"db", "web"}).Draw(t, "job")
+		by := rapid.SampledFrom(writers).Draw(t, "by")
+		fence := crdt.Fence{Epoch: 1, Ballot: uint64(i + 1)}
+		wall := dawn.Add(time.Duration(i) * time.Second)
+		a := mesh.Alloc{
+			ID: id, Job: job, Index: rapid.IntRange(0, 1).Draw(t, "index"), Want: mesh.WantRun, Fence: fence,
+			Node: rapid.SampledFrom(writers).Draw(t, "node"), Coordinator: by,
+			Resources: mesh.Resources{Memory: mesh.Bytes(rapid.IntRange(0, 2).Draw(t, "memory"))},
+		}
+		gone := rapid.IntRange(0, 3).Draw(t, "gone") == 0
+		pick := func(rec any) any {
+			if gone {
+				return nil
+			}
+			return rec
+		}
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		case 0:
+			bases = append(bases, w.add(by, mesh.KeyAlloc(id), fence, wall, pick(a)).Stamp)
+		case 1:
+			base := rapid.SampledFrom(bases).Draw(t, "base")
+			w.add(by, mesh.KeyDegraded(id), crdt.Fence{}, wall, pick(mesh.DegradedAlloc{Alloc: a, Base: base}))
+		case 2:
+			state := rapid.SampledFrom([]mesh.AllocState{mesh.Running, mesh.Stopped}).Draw(t, "state")
+			w.add(by, mesh.KeyStatus(id, by), crdt.Fence{}, wall, pick(mesh.Status{Alloc: id, Job: job, Node: by, State: state}))
+		case 3:
+			v := mesh.JobVersion{Job: mesh.Job{Name: string(job)}, Number: uint64(i), Hash: wall.String(), At: wall}
+			w.add(by, mesh.KeyJob(job, v.Number, v.Hash), crdt.Fence{}, wall, v)
+		}
+	}
+	return w.entries
+}
+
+// The picture that is kept up to date is the one that is drawn from nothing,
+// whenever somebody has looked at it.
+func TestPictureIsTheSameWheneverItIsLookedAt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kept := newRecords()
+		live := map[string]crdt.Entry{}
+		for _, e := range drawRecords(t) {
+			kept.apply(e)
+			if live[e.Key] = e; e.Deleted {
+				delete(live, e.Key)
+			}
+			if rapid.Bool().Draw(t, "skips") {
+				continue
+			}
+			anew := newRecords()
+			for _, key := range slices.Sorted(maps.Keys(live)) {
+				anew.apply(live[key])
+			}
+			if got, want := kept.jobs(), anew.jobs(); !reflect.DeepEqual(got, want) {
+				t.Fatalf("jobs: got %+v, want %+v", got, want)
+			}
+			if rapid.Bool().Draw(t, "one") {
+				if got, want := kept.allocsOf("web"), anew.allocsOf("web"); len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
+					t.Fatalf("copies of a job: got %+v, want %+v", got, want)
+				}
+				continue
+			}
+			if got, want := kept.allocs(), anew.allocs(); !reflect.DeepEqual(got, want) {
+				t.Fatalf("copies: got %+v, want %+v", got, want)
+			}
+			if got, want := kept.used(), anew.used(); !reflect.DeepEqual(got, want) {
+				t.Fatalf("in use: got %v, want %v", got, want)
+			}
+		}
+	})
+}
