@@ -32,6 +32,15 @@ type holding struct {
 	fence crdt.Fence
 }
 
+// holds says whether it still does, of a slot.
+func (l *holding) holds(s mesh.Slot) bool {
+	if l.h == nil || l.h.agent != l.agent {
+		return false
+	}
+	_, held := l.agent.core.Held(l.h.now(), s)
+	return held
+}
+
 // ran is when some copy was last known to run, and where.
 type ran struct {
 	h  *host

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mn/mesh"
+	"mn/mesh/core"
 	"mn/placement/reconcile"
 )
 
@@ -17,6 +18,7 @@ import (
 //	each slot has one coordinator, the one that ranks first
 //	each job runs exactly the copies that are wanted, or there is a reason
 func (w *world) pending() string {
+	w.doubt = nil
 	members := w.members()
 	for _, check := range []func([]*host) string{
 		w.everyoneIsUp, w.everyoneSeesEveryone, w.sameRoster, w.oneCoordinator, w.sameData, w.wantedCopies,
@@ -26,6 +28,15 @@ func (w *world) pending() string {
 		}
 	}
 	return ""
+}
+
+// well says whether pending has nothing to say, for those who ask after each
+// event: it looks first at what was in the way last.
+func (w *world) well() bool {
+	if w.doubt != nil && w.doubt() {
+		return false
+	}
+	return w.pending() == ""
 }
 
 func (w *world) everyoneIsUp(members []*host) string {
@@ -41,15 +52,35 @@ func (w *world) everyoneIsUp(members []*host) string {
 }
 
 func (w *world) everyoneSeesEveryone(members []*host) string {
-	for _, h := range members {
-		v := h.agent.core.View()
-		for _, o := range members {
-			if n := v.Node(o.self.ID); n == nil || n.Liveness != mesh.Alive {
+	for i, h := range members {
+		for j, o := range members {
+			if !h.agent.core.Sees(o.self.ID) {
+				w.doubt = blind(members, i, j)
 				return fmt.Sprintf("%s does not see %s", h.name, o.name)
 			}
 		}
 	}
 	return ""
+}
+
+// blind says whether some member, from one pair on, does not see another. It goes
+// on where it was, so that a mesh that forms is not gone through again and again.
+func blind(members []*host, i, j int) func() bool {
+	return func() bool {
+		for ; i < len(members); i, j = i+1, 0 {
+			for h := members[i]; j < len(members); j++ {
+				if h.agent == nil || !h.agent.core.Sees(members[j].self.ID) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// differ says whether two members alone still fail a check.
+func (w *world) differ(a, b *host, check func([]*host) string) func() bool {
+	return func() bool { return a.agent == nil || b.agent == nil || check([]*host{a, b}) != "" }
 }
 
 func (w *world) sameRoster(members []*host) string {
@@ -65,6 +96,7 @@ func (w *world) sameRoster(members []*host) string {
 	}
 	for _, h := range members[1:] {
 		if r := h.agent.core.Roster(); !h.barred && (r.Epoch != first.Epoch || voters(r) != voters(first)) {
+			w.doubt = w.differ(members[0], h, w.sameRoster)
 			return fmt.Sprintf("%s has roster epoch %d, %s has %d", h.name, r.Epoch, members[0].name, first.Epoch)
 		}
 	}
@@ -83,6 +115,7 @@ func (w *world) oneCoordinator(members []*host) string {
 	}
 	for s, h := range holders {
 		if h == nil {
+			w.doubt = func() bool { return !w.checker.holders[s].holds(mesh.Slot(s)) }
 			return fmt.Sprintf("slot %d has no coordinator", s)
 		}
 	}
@@ -94,6 +127,7 @@ func (w *world) sameData(members []*host) string {
 	for _, h := range members {
 		sum, _, waiting := h.agent.core.Digest()
 		if sum != first {
+			w.doubt = w.differ(members[0], h, w.sameData)
 			return fmt.Sprintf("%s and %s differ in their data", members[0].name, h.name)
 		}
 		if len(waiting) > 0 {
@@ -105,7 +139,16 @@ func (w *world) sameData(members []*host) string {
 
 // wantedCopies compares what one node thinks that runs with what runs.
 func (w *world) wantedCopies(members []*host) string {
-	c := members[0].agent.core
+	a := members[0].agent
+	why := w.wantedBy(a.core)
+	if steps, changes := a.steps, w.changes; why != "" {
+		w.doubt = func() bool { return members[0].agent == a && a.steps == steps && w.changes == changes }
+	}
+	return why
+}
+
+// wantedBy is wantedCopies as one core sees it.
+func (w *world) wantedBy(c *core.Core) string {
 	v := c.View()
 	for i := range v.Jobs {
 		job := &v.Jobs[i]

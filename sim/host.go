@@ -61,7 +61,8 @@ type agent struct {
 	lost  int  // messages that found no room
 	due   bool // a turn is planned
 	busy  bool // its last effects are not all done
-	wakes int  // numbers the planned wake-ups: only the last one counts
+	steps int
+	wakes int // numbers the planned wake-ups: only the last one counts
 	calls map[uint64]func(core.Reply)
 }
 
@@ -247,6 +248,7 @@ func (h *host) turn() {
 func (h *host) do(a *agent, step func() core.Ready) {
 	ready := step()
 	h.w.steps++
+	a.steps++
 	h.w.checkStep(h, &ready)
 	h.gossip.abstain(a.core.Abstains())
 	h.keep(a, ready)

@@ -29,9 +29,9 @@ type gossip struct {
 	abstains    bool       // the node says that it cannot lead
 	peers       []sighting // by place
 	ring        []int      // whom to probe next
-	news        []news     // still to be told
-	telling     bool       // a round of gossip is planned
-	alive       int        // peers thought to be alive or suspected
+	news        rumours
+	telling     bool // a round of gossip is planned
+	alive       int  // peers thought to be alive or suspected
 	acks        map[uint64]bool
 	probe       uint64
 	missing     map[int]call // who is looked for
@@ -67,6 +67,7 @@ type news struct {
 	incarnation uint32
 	abstains    bool
 	times       int
+	number      int // among a node's rumours
 }
 
 // The timing of memberlist as the profile "lab" of mesh/membership has it.
@@ -100,7 +101,7 @@ func newGossip(h *host) *gossip {
 func (g *gossip) start() {
 	g.run++
 	g.incarnation, g.abstains = 1, false
-	g.peers, g.ring, g.news, g.telling, g.alive = nil, nil, nil, false, 0
+	g.peers, g.ring, g.news, g.telling, g.alive = nil, nil, rumours{}, false, 0
 	g.acks, g.missing = map[uint64]bool{}, map[int]call{}
 	g.every(probeEvery, g.dice.upTo(probeEvery), g.probeNext)
 	g.every(exchangeEvery, g.dice.upTo(exchangeEvery), func() {
@@ -166,7 +167,7 @@ func (g *gossip) some(n int, but []int) []*host {
 // send sends something to another node's gossip, with the news that there is
 // room for.
 func (g *gossip) send(to *host, size int, arrive func(*gossip)) {
-	carried := g.take(newsMax)
+	carried := g.news.take(newsMax)
 	from := g.h
 	g.h.w.network.send(from, to, classGossip, size+len(carried)*sizeNews, func() {
 		if !to.listens() {
@@ -181,29 +182,10 @@ func (g *gossip) send(to *host, size int, arrive func(*gossip)) {
 	})
 }
 
-// take is the news to tell with a message: what was told least comes first.
-func (g *gossip) take(most int) []news {
-	if len(g.news) == 0 {
-		return nil
-	}
-	n := min(most, len(g.news))
-	told := slices.Clone(g.news[:n])
-	rest := g.news[n:]
-	var again []news
-	for _, t := range told {
-		if t.times--; t.times > 0 {
-			again = append(again, t)
-		}
-	}
-	g.news = append(slices.Clone(rest), again...)
-	return told
-}
-
 // tell makes sure that an opinion gets about.
 func (g *gossip) tell(place int, s sighting) {
-	g.news = slices.DeleteFunc(g.news, func(n news) bool { return n.place == place })
 	times := retransmit * order(g.alive+1)
-	g.news = append([]news{{place, s.state, s.incarnation, s.abstains, times}}, g.news...)
+	g.news.add(news{place: place, state: s.state, incarnation: s.incarnation, abstains: s.abstains, times: times})
 	g.round()
 }
 
@@ -218,7 +200,7 @@ func order(n int) int {
 
 // round plans a round of gossip while there is news.
 func (g *gossip) round() {
-	if g.telling || len(g.news) == 0 {
+	if g.telling || g.news.none() {
 		return
 	}
 	g.telling = true

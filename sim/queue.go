@@ -1,10 +1,6 @@
 package sim
 
-import (
-	"cmp"
-	"container/heap"
-	"time"
-)
+import "time"
 
 // event is something that will happen at an instant.
 type event struct {
@@ -13,42 +9,67 @@ type event struct {
 	do  func()
 }
 
-// queue is the future, ordered by time, then by when it was planned.
+// before says whether e happens before o: by time, then by when it was planned.
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
+
+// queue is the future: a heap in which each event has up to four after it. It is
+// written out, for it is what a run of many nodes does most.
 type queue struct {
-	events eventHeap
+	events []event
 	last   uint64
 }
 
+const branches = 4
+
 func (q *queue) plan(at time.Duration, do func()) {
 	q.last++
-	heap.Push(&q.events, &event{at, q.last, do})
+	e := event{at, q.last, do}
+	q.events = append(q.events, e)
+	i := len(q.events) - 1
+	for i > 0 {
+		parent := (i - 1) / branches
+		if !e.before(&q.events[parent]) {
+			break
+		}
+		q.events[i] = q.events[parent]
+		i = parent
+	}
+	q.events[i] = e
 }
 
 // next takes the next event if it is not after end.
-func (q *queue) next(end time.Duration) (*event, bool) {
+func (q *queue) next(end time.Duration) (e event, ok bool) {
 	if len(q.events) == 0 || q.events[0].at > end {
-		return nil, false
+		return event{}, false
 	}
-	return heap.Pop(&q.events).(*event), true
+	first, last := q.events[0], len(q.events)-1
+	e = q.events[last]
+	q.events[last] = event{}
+	q.events = q.events[:last]
+	if last > 0 {
+		q.sink(e)
+	}
+	return first, true
 }
 
-type eventHeap []*event
-
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].at, h[j].at), cmp.Compare(h[i].seq, h[j].seq)) < 0
-}
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-
-// Push is for container/heap.
-func (h *eventHeap) Push(x any) { *h = append(*h, x.(*event)) }
-
-// Pop is for container/heap.
-func (h *eventHeap) Pop() any {
-	old := *h
-	last := len(old) - 1
-	e := old[last]
-	old[last] = nil
-	*h = old[:last]
-	return e
+// sink puts e in from the top.
+func (q *queue) sink(e event) {
+	i := 0
+	for {
+		least := i*branches + 1
+		if least >= len(q.events) {
+			break
+		}
+		for c := least + 1; c < min(i*branches+branches+1, len(q.events)); c++ {
+			if q.events[c].before(&q.events[least]) {
+				least = c
+			}
+		}
+		if !q.events[least].before(&e) {
+			break
+		}
+		q.events[i] = q.events[least]
+		i = least
+	}
+	q.events[i] = e
 }

@@ -103,6 +103,7 @@ func (h *host) fork(key string, s runner.Spec) {
 		copy: copyOf(s), fence: fenceOf(s),
 	}
 	h.tasks[key] = p
+	h.w.changes++
 	h.w.checkStart(p)
 	h.observe(h.sighting(r, runner.Started), think)
 	p.work()
@@ -216,6 +217,7 @@ func (p *process) expire() {
 func (p *process) exit(code, signal int) {
 	h := p.h
 	delete(h.tasks, p.key)
+	h.w.changes++
 	r := h.disk.runs[p.key]
 	r.ended, r.code, r.signal, r.expired, r.at = true, code, signal, p.expired, h.now().Wall
 	h.disk.runs[p.key] = r
@@ -228,6 +230,7 @@ func (h *host) killTasks() {
 	for _, key := range slices.Sorted(maps.Keys(h.tasks)) {
 		p := h.tasks[key]
 		delete(h.tasks, key)
+		h.w.changes++
 		h.w.noteLoss(p)
 	}
 	h.forks = nil

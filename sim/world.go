@@ -31,6 +31,9 @@ type world struct {
 	pids     int
 	restored bool // a disk went back in time: copies may differ until that is repaired
 	calls    uint64
+	came     int         // hosts that have joined, from the first on
+	changes  int         // of tasks that run
+	doubt    func() bool // whether what was in the way of calm last still is: see well
 
 	from   time.Duration // when things began to go wrong
 	calm   time.Duration // from the end of faults to everything being well
@@ -109,20 +112,18 @@ func (w *world) form() {
 	for i := range w.scenario.Jobs {
 		w.people.submit(&w.scenario.Jobs[i], w.hosts[i%len(w.hosts)])
 	}
-	w.until(w.now+formMax, func() bool { return w.formed() && w.pending() == "" })
+	w.until(w.now+formMax, func() bool { return w.formed() && w.well() })
 	if why := w.pending(); why != "" && !w.ended() {
 		w.breach("forms", "after %v: %s", formMax, why)
 	}
 }
 
-// formed says whether all nodes have joined.
+// formed says whether all nodes have joined. Who has joined once has for good.
 func (w *world) formed() bool {
-	for _, h := range w.hosts {
-		if !h.joined {
-			return false
-		}
+	for w.came < len(w.hosts) && w.hosts[w.came].joined {
+		w.came++
 	}
-	return true
+	return w.came == len(w.hosts)
 }
 
 // grown says whether there are as many voters as a mesh of this size has.
@@ -219,7 +220,7 @@ func (w *world) rest() {
 	}
 	w.until(w.now+stays, nil)
 	// A task may just have ended, and its end be on its way.
-	w.until(w.now+stays, func() bool { return w.pending() == "" })
+	w.until(w.now+stays, w.well)
 	if why := w.pending(); why != "" && !w.ended() {
 		w.breach("settles", "everything was well, and is so no longer: %s", why)
 	}

@@ -100,6 +100,15 @@ func (c *Core) liveness(n *mesh.NodeView) {
 	}
 }
 
+// Sees says whether a node is a member in sight, as the view has it.
+func (c *Core) Sees(id mesh.NodeID) bool {
+	if _, member := c.records.members[id]; !member || id == c.self {
+		return member
+	}
+	p := c.peers[id]
+	return p != nil && p.liveness == mesh.Alive
+}
+
 // History is every version of a job, oldest first.
 func (c *Core) History(id mesh.JobID) []mesh.JobVersion { return c.records.history(id) }
 
