@@ -65,14 +65,22 @@ func (l *Leaders) Set(nodes []mesh.NodeID) {
 			l.contest(mesh.Slot(s), nodes)
 		}
 	}
-	for _, id := range nodes {
-		if contains(before, id) {
+	for i, id := range nodes {
+		for len(before) > 0 && before[0] < id {
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0] == id {
 			continue
 		}
 		for s := range l.first {
-			l.contest(mesh.Slot(s), []mesh.NodeID{id})
+			l.contest(mesh.Slot(s), nodes[i:i+1])
 		}
 	}
+}
+
+// With is the node that would rank first for a slot if id were there too.
+func (l *Leaders) With(s mesh.Slot, id mesh.NodeID) mesh.NodeID {
+	return l.first[s].best(slotKey(s), []mesh.NodeID{id}).id
 }
 
 func contains(sorted []mesh.NodeID, id mesh.NodeID) bool {
@@ -82,17 +90,29 @@ func contains(sorted []mesh.NodeID, id mesh.NodeID) bool {
 
 // contest lets nodes compete with the one that is first for a slot.
 func (l *Leaders) contest(s mesh.Slot, nodes []mesh.NodeID) {
-	first, key := &l.first[s], slotKey(s)
+	l.first[s] = l.first[s].best(slotKey(s), nodes)
+}
+
+// best is the first in rank for a key: the one that was, or one of these.
+func (first leader) best(key string, nodes []mesh.NodeID) leader {
 	for _, id := range nodes {
 		w := weight(key, id)
 		if first.id == "" || w > first.weight || w == first.weight && id < first.id {
-			*first = leader{id, w}
+			first = leader{id, w}
 		}
 	}
+	return first
 }
 
-// slotKey is the name under which nodes are ranked for a slot.
-func slotKey(s mesh.Slot) string { return "slot/" + strconv.Itoa(int(s)) }
+// slotKeys are the names under which nodes are ranked for the slots.
+var slotKeys = func() (keys [mesh.Slots]string) {
+	for s := range keys {
+		keys[s] = "slot/" + strconv.Itoa(s)
+	}
+	return keys
+}()
+
+func slotKey(s mesh.Slot) string { return slotKeys[s] }
 
 // weight is a node's claim to a key. It must be the same on every machine and
 // in every release: changing it moves all leases at once.

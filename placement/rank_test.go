@@ -95,6 +95,7 @@ func TestLeadersAreFirstInRank(t *testing.T) {
 			some := rapid.SliceOfDistinct(rapid.SampledFrom(all), rapid.ID).Draw(t, "nodes")
 			slices.Sort(some)
 			l.Set(some)
+			more := rapid.SampledFrom(all).Draw(t, "more")
 			for s := range mesh.Slots {
 				var want mesh.NodeID
 				if len(some) > 0 {
@@ -102,6 +103,10 @@ func TestLeadersAreFirstInRank(t *testing.T) {
 				}
 				if got := l.Of(mesh.Slot(s)); got != want {
 					t.Fatalf("slot %d of %v: got %q, want %q", s, some, got, want)
+				}
+				want = RankSlot(mesh.Slot(s), append(slices.Clone(some), more))[0]
+				if got := l.With(mesh.Slot(s), more); got != want {
+					t.Fatalf("slot %d of %v and %s: got %q, want %q", s, some, more, got, want)
 				}
 			}
 		}

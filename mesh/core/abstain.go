@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"mn/mesh"
-	"mn/placement"
 	"mn/placement/lease"
 )
 
@@ -118,9 +117,12 @@ func (c *Core) abstainWake() time.Duration {
 // leaders are those of the nodes in sight that can lead; all of them if that
 // is nobody, or where no majority of the voters is in sight anyway.
 func (c *Core) leaders(live []mesh.NodeID) []mesh.NodeID {
-	able := slices.DeleteFunc(slices.Clone(live), func(id mesh.NodeID) bool {
-		return c.abstention.others[id] || id == c.self && c.abstention.self
-	})
+	able := live
+	if c.abstention.self || len(c.abstention.others) > 0 {
+		able = slices.DeleteFunc(slices.Clone(live), func(id mesh.NodeID) bool {
+			return c.abstention.others[id] || id == c.self && c.abstention.self
+		})
+	}
 	if c.out != "" || len(able) > 0 && !c.lead.degraded {
 		return able
 	}
@@ -129,15 +131,12 @@ func (c *Core) leaders(live []mesh.NodeID) []mesh.NodeID {
 
 // wanted are the slots to ask for: those in which this node ranks first, and if
 // it abstains those in which it would.
-func (c *Core) wanted(able []mesh.NodeID) lease.SlotSet {
-	if c.abstention.self {
-		able = append(slices.Clone(able), c.self)
-	}
+func (c *Core) wanted() lease.SlotSet {
 	var slots lease.SlotSet
 	for s := range mesh.Slots {
 		first := c.lead.leaders.Of(mesh.Slot(s))
 		if c.abstention.self {
-			first = placement.RankSlot(mesh.Slot(s), able)[0]
+			first = c.lead.leaders.With(mesh.Slot(s), c.self)
 		}
 		if first == c.self {
 			slots.Add(mesh.Slot(s))

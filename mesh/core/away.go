@@ -26,7 +26,7 @@ func (c *Core) collect() {
 	c.sync.collect = c.now.Boot + collectEvery
 	var said []crdt.Report
 	complete := true
-	for _, id := range slices.Sorted(maps.Keys(c.records.members)) {
+	for _, id := range c.records.memberIDs() {
 		p := c.peers[id]
 		since := c.started
 		if p != nil {

@@ -110,8 +110,8 @@ func (c *Core) right(s mesh.Slot) (fence crdt.Fence, granted, ok bool) {
 
 // live are the nodes in sight that may lead, this one included, sorted.
 func (c *Core) live() []mesh.NodeID {
-	ids := append(slices.Clone(c.sync.inSight), c.self)
-	slices.Sort(ids)
+	at, _ := slices.BinarySearch(c.sync.inSight, c.self)
+	ids := slices.Insert(slices.Clone(c.sync.inSight), at, c.self)
 	return slices.DeleteFunc(ids, func(id mesh.NodeID) bool {
 		return !c.admitted(id)
 	})
@@ -121,23 +121,25 @@ func (c *Core) live() []mesh.NodeID {
 func (c *Core) bid() {
 	c.lead.members = false
 	live := c.live()
-	var witnesses []mesh.NodeID
-	for _, id := range slices.Sorted(maps.Keys(c.records.nodes)) {
-		if c.records.nodes[id].Role == mesh.Witness {
-			witnesses = append(witnesses, id)
-		}
-	}
-	c.take(c.party.Step(c.now.Boot, lease.Members{Admitted: c.Members(), Witnesses: witnesses, Alive: live}))
+	c.take(c.party.Step(c.now.Boot, lease.Members{
+		Admitted: c.records.admitted(), Witnesses: c.records.witnesses(), Alive: live,
+	}))
 	c.degrade(live)
 	able := c.leaders(live)
 	c.lead.leaders.Set(able)
-	c.take(c.party.Step(c.now.Boot, lease.Bid{Slots: c.wanted(able)}))
+	c.take(c.party.Step(c.now.Boot, lease.Bid{Slots: c.wanted()}))
+}
+
+// sorted says whether a node is among some, which are sorted.
+func sorted(ids []mesh.NodeID, id mesh.NodeID) bool {
+	_, found := slices.BinarySearch(ids, id)
+	return found
 }
 
 // degrade finds out whether a voter majority is in sight. Without one the
 // others may only be late, until the grace for joining is over.
 func (c *Core) degrade(live []mesh.NodeID) {
-	majority := c.party.Majority(func(id mesh.NodeID) bool { return slices.Contains(live, id) })
+	majority := c.party.Majority(func(id mesh.NodeID) bool { return sorted(live, id) })
 	switch {
 	case !majority:
 		c.lead.majorityAt = never

@@ -18,7 +18,11 @@ type picture struct {
 	allocs map[mesh.JobID][]mesh.AllocView          // by group, index, generation, id
 	stale  map[mesh.JobID]struct{}                  // jobs whose allocs are to be made
 	used   map[mesh.NodeID]mesh.Resources           // by all that is in allocs and has not ended
-	nodes  []mesh.NodeID                            // the members, by id; nil: to be made
+	nodes  []mesh.NodeID                            // of the members, sorted; nil: to be made
+	// members are those of them that were not evicted, in that order; nil: to be made.
+	members []mesh.Member
+	// witnesses are the nodes of that role, sorted; nil: to be made.
+	witnesses []mesh.NodeID
 }
 
 func newPicture() picture {
@@ -200,4 +204,30 @@ func (r *records) memberIDs() []mesh.NodeID {
 		r.picture.nodes = slices.Sorted(maps.Keys(r.members))
 	}
 	return r.picture.nodes
+}
+
+// admitted are the members that were not evicted, by id.
+func (r *records) admitted() []mesh.Member {
+	if r.picture.members == nil {
+		for _, id := range r.memberIDs() {
+			if _, evicted := r.evicted[id]; !evicted {
+				r.picture.members = append(r.picture.members, r.members[id])
+			}
+		}
+	}
+	return r.picture.members
+}
+
+// witnesses are the nodes that say that they are, sorted.
+func (r *records) witnesses() []mesh.NodeID {
+	if r.picture.witnesses == nil {
+		r.picture.witnesses = []mesh.NodeID{}
+		for id, n := range r.nodes {
+			if n.Role == mesh.Witness {
+				r.picture.witnesses = append(r.picture.witnesses, id)
+			}
+		}
+		slices.Sort(r.picture.witnesses)
+	}
+	return r.picture.witnesses
 }

@@ -98,17 +98,21 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.stir(v.Alloc)
 		return touched{job: v.Job}
 	case *mesh.Node:
+		if v.Role == mesh.Witness || r.nodes[v.ID].Role == mesh.Witness {
+			r.picture.witnesses = nil
+		}
 		r.nodes[v.ID] = *v
 		return touched{nodes: true}
 	case *mesh.Member:
-		r.members[v.ID], r.picture.nodes = *v, nil
+		r.members[v.ID] = *v
+		r.picture.nodes, r.picture.members = nil, nil
 		return touched{nodes: true}
 	case *mesh.Token:
 		r.tokens[v.ID] = *v
 	case *mesh.Away:
 		r.away[v.Node] = *v
 	case *mesh.Evicted:
-		r.evicted[v.Node] = *v
+		r.evicted[v.Node], r.picture.members = *v, nil
 		return touched{nodes: true, evicted: v.Node}
 	}
 	return touched{}

@@ -122,15 +122,7 @@ func (c *Core) Tokens() []mesh.Token {
 }
 
 // Members are the admitted nodes, by id.
-func (c *Core) Members() []mesh.Member {
-	var members []mesh.Member
-	for _, id := range c.records.memberIDs() {
-		if c.admitted(id) {
-			members = append(members, c.records.members[id])
-		}
-	}
-	return members
-}
+func (c *Core) Members() []mesh.Member { return slices.Clone(c.records.admitted()) }
 
 // Roster is the voters as this node knows them.
 func (c *Core) Roster() lease.Roster { return c.party.Roster() }

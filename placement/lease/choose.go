@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/ed25519"
 	"slices"
@@ -26,37 +27,64 @@ type peers map[mesh.NodeID]peer
 // update takes a new list of members at now. It returns who has come to life.
 func (ps peers) update(m Members, self mesh.NodeID, now time.Duration) []mesh.NodeID {
 	var back []mesh.NodeID
-	admitted, alive, witness := map[mesh.NodeID]bool{}, setOf(m.Alive), setOf(m.Witnesses)
-	alive[self] = true
+	alive, witness := setOf(m.Alive), setOf(m.Witnesses)
+	admitted := 0
 	for _, member := range m.Admitted[:min(len(m.Admitted), membersMax)] {
 		id := member.ID
-		if len(member.Key) != ed25519.PublicKeySize || mesh.NodeIDOf(member.Key) != id {
+		old, known := ps[id]
+		if (!known || !bytes.Equal(old.key, member.Key)) && !owns(id, member.Key) {
+			delete(ps, id)
 			continue // its record is not its own: it cannot be a voter
 		}
-		admitted[id] = true
-		old, known := ps[id]
-		if !known || old.alive != alive[id] {
-			old.since = now
-			if alive[id] && id != self {
+		admitted++
+		is := peer{member.Key, witness.has(id), id == self || alive.has(id), old.since}
+		if !known || old.alive != is.alive {
+			is.since = now
+			if is.alive && id != self {
 				back = append(back, id)
 			}
+		} else if old.witness == is.witness {
+			continue
 		}
-		ps[id] = peer{member.Key, witness[id], alive[id], old.since}
+		ps[id] = is
 	}
-	for id := range ps {
-		if !admitted[id] {
-			delete(ps, id)
-		}
+	if admitted < len(ps) {
+		ps.retain(m.Admitted)
 	}
 	return back
 }
 
-func setOf(ids []mesh.NodeID) map[mesh.NodeID]bool {
-	set := make(map[mesh.NodeID]bool, len(ids))
-	for _, id := range ids {
-		set[id] = true
+// owns says whether a key is that of a node.
+func owns(id mesh.NodeID, key []byte) bool {
+	return len(key) == ed25519.PublicKeySize && mesh.NodeIDOf(key) == id
+}
+
+// retain forgets all but these.
+func (ps peers) retain(admitted []mesh.Member) {
+	is := make(map[mesh.NodeID]bool, len(admitted))
+	for _, member := range admitted[:min(len(admitted), membersMax)] {
+		is[member.ID] = true
 	}
-	return set
+	for id := range ps {
+		if !is[id] {
+			delete(ps, id)
+		}
+	}
+}
+
+// nodeSet is a set of nodes: sorted, as lists of them mostly come.
+type nodeSet []mesh.NodeID
+
+func setOf(ids []mesh.NodeID) nodeSet {
+	if !slices.IsSorted(ids) {
+		ids = slices.Sorted(slices.Values(ids))
+	}
+	return ids
+}
+
+func (s nodeSet) has(id mesh.NodeID) bool {
+	_, found := slices.BinarySearch(s, id)
+	return found
 }
 
 // alive is who seems to be alive beside self, by id.

@@ -21,6 +21,10 @@ const loopMax = 256
 // first bid after a restart learns the ballot to beat.
 const rebidMax = 3
 
+// greetMax is about how many nodes tell one that comes to life which roster they
+// know.
+const greetMax = 16
+
 // toldMax bounds the peers whose last refusal is remembered.
 const toldMax = 256
 
@@ -214,7 +218,9 @@ func (p *Party) refuse(from mesh.NodeID, err error) {
 
 // onMembers takes the list of members. A node that was admitted and is no
 // longer stops at once, before it says another word (R9). Whoever has come to
-// life is told which roster this node knows, so that the older one is replaced.
+// life is told which roster this node knows, so that the older one is replaced;
+// in a large mesh by some, by lot: else all would tell one node that comes, and
+// it would tell all.
 func (p *Party) onMembers(m Members) {
 	back := p.peers.update(m, p.self, p.now)
 	_, admitted := p.peers[p.self]
@@ -227,7 +233,9 @@ func (p *Party) onMembers(m Members) {
 		return
 	}
 	for _, id := range back {
-		p.send(id, Message{})
+		if n := len(p.peers); n <= greetMax || p.rng.IntN(n) < greetMax {
+			p.send(id, Message{})
+		}
 	}
 }
 

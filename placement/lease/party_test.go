@@ -141,6 +141,25 @@ func TestLateMessageOfAnEarlierRunBarsNobody(t *testing.T) {
 	}
 }
 
+// TestFewGreetWhoComes: of a large mesh that comes into sight, each node is told
+// the roster by a few, and tells a few.
+func TestFewGreetWhoComes(t *testing.T) {
+	w := newWorld(7, 400)
+	first := w.nodes[0]
+	first.start(t)
+	if _, err := first.party.Bootstrap(first.local()); err != nil {
+		t.Fatal(err)
+	}
+	var m Members
+	for _, n := range w.nodes {
+		m.Admitted, m.Alive = append(m.Admitted, n.member), append(m.Alive, n.id)
+	}
+	slices.Sort(m.Alive)
+	if got := len(first.party.Step(first.local(), m).Send); got < greetMax/4 || got > 3*greetMax {
+		t.Errorf("%d nodes are told the roster, want about %d", got, greetMax)
+	}
+}
+
 func TestStrangersAreRefusedOnce(t *testing.T) {
 	w := trio(t)
 	refused := 0
