@@ -15,7 +15,7 @@ RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membersh
            ./health/... ./sim/lab/... ./cmd/mn ./cmd/mnlab
 BEGAN   := $(shell date +%s)
 
-.PHONY: help build demo test check lint race lab fuzz explore bench golangci clean
+.PHONY: help build demo test check lint race lab fuzz explore mutants bench golangci clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -58,6 +58,9 @@ fuzz: ## fuzz every parser in turn, each for T=30s
 explore: ## every interleaving of small lease worlds, as deep as MINUTES=10 allow
 	@go test -count=1 -timeout 0 -run '^TestExploration$$' -v ./placement/lease \
 		-minutes $(MINUTES) -states 1000000000
+
+mutants: ## break the code in each way of sim/mutants, and see the simulator find it (ten minutes)
+	@go build -o bin/mnmutants ./cmd/mnmutants && bin/mnmutants $(M)
 
 bench: bin/mn bin/mnbench ## benchmarks, and how fast real agents are (about ten minutes)
 	go test -run '^$$' -bench . -benchmem ./...

@@ -25,13 +25,18 @@ type kill struct {
 	Seed      uint64 `json:"seed"`
 	Invariant string `json:"invariant"`
 	Text      string `json:"text"`
-	Runs      int64  `json:"runs"` // that it took
+	Runs      int64  `json:"runs"`   // that it took
+	Number    int64  `json:"number"` // of the run that found it, from 0 on
+
+	Own []string `json:"-"` // what broke on the way, and breaks without the fault too
 }
 
-// hunt runs scenarios in turn, with seeds from 1 on, until a promise is broken.
+// hunt runs scenarios in turn, with seeds from 1 on, until a promise is broken:
+// run n is of scenario n modulo their number.
 func hunt(args []string) error {
 	flags := flag.NewFlagSet("hunt", flag.ContinueOnError)
 	names := flags.String("scenarios", "", "names, with commas between; all if empty")
+	from := flags.Int64("from", 0, "number of the first run")
 	runs := flags.Int64("runs", 1000, "give up after so many runs")
 	lasts := flags.Duration("for", time.Minute, "give up after so long")
 	if err := flags.Parse(args); err != nil {
@@ -41,7 +46,7 @@ func hunt(args []string) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(search(scenarios, *runs, time.Now().Add(*lasts)))
+	return json.NewEncoder(os.Stdout).Encode(search(scenarios, *from, *from+*runs, time.Now().Add(*lasts)))
 }
 
 func readScenarios(names string) ([]sim.Scenario, error) {
@@ -74,8 +79,9 @@ func readScenarios(names string) ([]sim.Scenario, error) {
 
 // search tries one seed after the other in each scenario, as many at once as
 // there are processors.
-func search(scenarios []sim.Scenario, most int64, until time.Time) kill {
+func search(scenarios []sim.Scenario, from, to int64, until time.Time) kill {
 	var next, made atomic.Int64
+	next.Store(from)
 	var mu sync.Mutex
 	var found kill
 	var workers sync.WaitGroup
@@ -86,7 +92,7 @@ func search(scenarios []sim.Scenario, most int64, until time.Time) kill {
 				mu.Lock()
 				over := found.Found
 				mu.Unlock()
-				if over || n >= most || time.Now().After(until) {
+				if over || n >= to || time.Now().After(until) {
 					return
 				}
 				s, seed := &scenarios[int(n)%len(scenarios)], uint64(n)/uint64(len(scenarios))+1
@@ -95,7 +101,10 @@ func search(scenarios []sim.Scenario, most int64, until time.Time) kill {
 				if v := r.Violation; v != nil {
 					mu.Lock()
 					if !found.Found {
-						found = kill{true, s.Name, seed, v.Invariant, v.Text, runs}
+						found = kill{
+							Found: true, Scenario: s.Name, Seed: seed,
+							Invariant: v.Invariant, Text: v.Text, Runs: runs, Number: n,
+						}
 					}
 					mu.Unlock()
 				}

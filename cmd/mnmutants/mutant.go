@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mn/configs"
@@ -15,24 +16,51 @@ import (
 // folder has the mutants, a file each.
 const folder = "sim/mutants"
 
-// mutant is a deliberate fault: a piece of a source file, and what stands there
-// instead.
+// mutant is a deliberate fault: pieces of source files, and what stands there
+// instead. One piece can stand at the top of the file, without a list.
 type mutant struct {
 	Name      string   `toml:"-"`
 	About     string   `toml:"about"`     // what is broken, in a sentence
-	File      string   `toml:"file"`      // from the root of the module
-	Old       string   `toml:"old"`       // must be there once
-	New       string   `toml:"new"`       //
 	Scenarios []string `toml:"scenarios"` // to look in, in turn; all if empty
+	File      string   `toml:"file"`      // as in edit
+	Old       string   `toml:"old"`
+	New       string   `toml:"new"`
+	Edits     []edit   `toml:"edit"` // where it takes more than one
+}
+
+// edit is a piece of a source file, and what stands there instead.
+type edit struct {
+	File string `toml:"file"` // from the root of the module
+	Old  string `toml:"old"`  // must be there once
+	New  string `toml:"new"`
+}
+
+// edits are all of a mutant's, in order.
+func (m *mutant) edits() []edit {
+	top := edit{m.File, m.Old, m.New}
+	if top == (edit{}) {
+		return m.Edits
+	}
+	return append([]edit{top}, m.Edits...)
 }
 
 // Validate says what is wrong with the file of a mutant.
 func (m *mutant) Validate() []mesh.FieldFault {
 	var faults []mesh.FieldFault
-	for _, f := range []struct{ key, value string }{{"about", m.About}, {"file", m.File}, {"old", m.Old}} {
-		if f.value == "" {
-			faults = append(faults, mesh.FieldFault{Path: []string{f.key}, Text: f.key + " is missing"})
+	missing := func(value string, path ...string) {
+		if value == "" {
+			key := path[len(path)-1]
+			faults = append(faults, mesh.FieldFault{Path: path, Text: key + " is missing"})
 		}
+	}
+	missing(m.About, "about")
+	if len(m.edits()) != len(m.Edits) || len(m.Edits) == 0 {
+		missing(m.File, "file")
+		missing(m.Old, "old")
+	}
+	for i, e := range m.Edits {
+		missing(e.File, "edit", strconv.Itoa(i), "file")
+		missing(e.Old, "edit", strconv.Itoa(i), "old")
 	}
 	return faults
 }
@@ -60,39 +88,49 @@ func readMutants(root string, names []string) ([]mutant, error) {
 	return list, nil
 }
 
-// mutate is the file with the fault in it.
-func (m *mutant) mutate(root string) ([]byte, error) {
-	path := filepath.Join(root, m.File)
-	source, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("mutant %q: %w", m.Name, err)
+// mutate is the files with the fault in them, by path from the root.
+func (m *mutant) mutate(root string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, e := range m.edits() {
+		text, read := files[e.File]
+		if !read {
+			source, err := os.ReadFile(filepath.Join(root, e.File))
+			if err != nil {
+				return nil, fmt.Errorf("mutant %q: %w", m.Name, err)
+			}
+			text = string(source)
+		}
+		if n := strings.Count(text, e.Old); n != 1 {
+			return nil, fmt.Errorf("mutant %q: what it replaces is %d times in %q, want once: "+
+				"the code has changed, so must the mutant", m.Name, n, e.File)
+		}
+		files[e.File] = strings.Replace(text, e.Old, e.New, 1)
 	}
-	if n := strings.Count(string(source), m.Old); n != 1 {
-		return nil, fmt.Errorf("mutant %q: what it replaces is %d times in %q, want once: "+
-			"the code has changed, so must the mutant", m.Name, n, m.File)
-	}
-	return []byte(strings.Replace(string(source), m.Old, m.New, 1)), nil
+	return files, nil
 }
 
-// overlay writes the mutated file into dir, with the list by which the go
-// command takes it for the real one.
+// overlay writes the mutated files into dir, with the list by which the go
+// command takes them for the real ones.
 func (m *mutant) overlay(root, dir string) (path string, err error) {
 	mutated, err := m.mutate(root)
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, filepath.Base(m.File))
-	list, err := json.Marshal(map[string]map[string]string{
-		"Replace": {filepath.Join(root, m.File): file},
-	})
+	instead := map[string]string{}
+	for file, text := range mutated {
+		to := filepath.Join(dir, strconv.Itoa(len(instead))+".go")
+		instead[filepath.Join(root, file)] = to
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			return "", fmt.Errorf("mutant %q: %w", m.Name, err)
+		}
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": instead})
 	if err != nil {
 		return "", fmt.Errorf("mutant %q: %w", m.Name, err)
 	}
 	path = filepath.Join(dir, "overlay.json")
-	for name, content := range map[string][]byte{file: mutated, path: list} {
-		if err := os.WriteFile(name, content, 0o600); err != nil {
-			return "", fmt.Errorf("mutant %q: %w", m.Name, err)
-		}
+	if err := os.WriteFile(path, list, 0o600); err != nil {
+		return "", fmt.Errorf("mutant %q: %w", m.Name, err)
 	}
 	return path, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mn/sim"
 )
 
 // mutants hunts each mutant in turn, and prints how it was found. It fails if
@@ -34,47 +37,98 @@ func mutants(args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-28s %5s  %-22s %-26s %s\n", "MUTANT", "RUNS", "BROKEN", "IN", "WHAT IS WRONG")
+	return report(os.Stdout, list, func(m *mutant) (kill, error) {
+		return m.hunt(ctx, root, *runs, *lasts)
+	})
+}
+
+// report hunts mutants and writes a line about each: the beginning of it before
+// the hunt, so that it is seen what is going on.
+func report(out io.Writer, list []mutant, hunt func(*mutant) (kill, error)) error {
+	began := time.Now()
+	fmt.Fprintf(out, "%7s  %-28s %5s %6s  %-23s %-30s %s\n",
+		"", "MUTANT", "RUNS", "TIME", "BROKEN", "IN", "WHAT IS WRONG")
 	var alive []string
 	for i := range list {
-		m := &list[i]
-		k, err := m.hunt(ctx, root, *runs, *lasts)
+		m, since := &list[i], time.Now()
+		fmt.Fprintf(out, "%3d/%-3d  %-28s ", i+1, len(list), m.Name)
+		k, err := hunt(m)
 		if err != nil {
+			fmt.Fprintln(out)
 			return err
 		}
 		broken, where := k.Invariant, fmt.Sprintf("%s, seed %d", k.Scenario, k.Seed)
 		if !k.Found {
-			broken, where = "SURVIVED", ""
+			broken, where = "SURVIVED", strings.Join(m.Scenarios, ", ")
 			alive = append(alive, m.Name)
 		}
-		fmt.Printf("%-28s %5d  %-22s %-26s %s\n", m.Name, k.Runs, broken, where, m.About)
+		fmt.Fprintf(out, "%5d %5.0fs  %-23s %-30s %s\n", k.Runs, time.Since(since).Seconds(), broken, where, m.About)
+		for _, own := range k.Own {
+			fmt.Fprintf(out, "%7s  no part of it: %s\n", "", own)
+		}
 	}
 	if len(alive) > 0 {
-		return fmt.Errorf("%d of %d mutants survive: %s", len(alive), len(list), strings.Join(alive, " "))
+		return fmt.Errorf("%d of %d mutants survive, so the simulator has holes: %s",
+			len(alive), len(list), strings.Join(alive, " "))
 	}
-	fmt.Printf("all %d found\n", len(list))
+	fmt.Fprintf(out, "all %d found, in %v\n", len(list), time.Since(began).Round(time.Second))
 	return nil
 }
 
-// hunt builds this program with the fault in it, and has it look for itself.
+// ownMax bounds the failures of the code as it is that a hunt goes on after.
+const ownMax = 5
+
+// hunt builds this program with the fault in it, and has it look for itself. It
+// counts only where the code without the fault keeps its promises.
 func (m *mutant) hunt(ctx context.Context, root string, runs int64, lasts time.Duration) (k kill, err error) {
 	dir, err := os.MkdirTemp("", "mn-mutant-")
 	if err != nil {
 		return k, fmt.Errorf("make a folder for mutant %q: %w", m.Name, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	overlay, err := m.overlay(root, dir)
+	program, err := m.build(ctx, root, dir)
 	if err != nil {
 		return k, err
 	}
-	program := filepath.Join(dir, "mutant")
+	var own []string
+	made, until := int64(0), time.Now().Add(lasts)
+	for from := int64(0); ; from = k.Number + 1 {
+		k, err = m.look(ctx, program, from, runs-made, time.Until(until))
+		made += k.Runs
+		k.Runs, k.Own = made, own
+		if err != nil || !k.Found {
+			return k, err
+		}
+		why, err := innocent(k)
+		if err != nil || why == "" {
+			return k, err
+		}
+		if own = append(own, why); len(own) > ownMax {
+			return k, fmt.Errorf("hunt mutant %q: the code without it breaks too often:\n%s",
+				m.Name, strings.Join(own, "\n"))
+		}
+	}
+}
+
+// build makes the program that has the fault in it.
+func (m *mutant) build(ctx context.Context, root, dir string) (program string, err error) {
+	overlay, err := m.overlay(root, dir)
+	if err != nil {
+		return "", err
+	}
+	program = filepath.Join(dir, "mutant")
 	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, "./cmd/mnmutants")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		return k, fmt.Errorf("build mutant %q: %w\n%s", m.Name, err, out)
+		return "", fmt.Errorf("build mutant %q: %w\n%s", m.Name, err, out)
 	}
-	hunter := exec.CommandContext(ctx, program, "hunt",
-		"-scenarios", strings.Join(m.Scenarios, ","), "-runs", fmt.Sprint(runs), "-for", lasts.String())
+	return program, nil
+}
+
+// look has the program look for its fault.
+func (m *mutant) look(ctx context.Context, program string, from, runs int64, lasts time.Duration) (k kill, err error) {
+	hunter := exec.CommandContext(ctx, program, "hunt", "-scenarios", strings.Join(m.Scenarios, ","),
+		"-from", fmt.Sprint(from), "-runs", fmt.Sprint(runs), "-for", lasts.String())
 	hunter.Stderr = os.Stderr
 	out, err := hunter.Output()
 	if err != nil {
@@ -84,4 +138,17 @@ func (m *mutant) hunt(ctx context.Context, root string, runs int64, lasts time.D
 		return k, fmt.Errorf("read how mutant %q was found: %w", m.Name, err)
 	}
 	return k, nil
+}
+
+// innocent runs what a mutant was found by with the code as it is. If a promise
+// is broken then too, it says so: the mutant has nothing to do with it.
+func innocent(k kill) (why string, err error) {
+	scenarios, err := readScenarios(k.Scenario)
+	if err != nil {
+		return "", err
+	}
+	if r := sim.Run(scenarios[0], sim.Options{Seed: k.Seed}); r.Violation != nil {
+		return fmt.Sprintf("%s, seed %d: %v", k.Scenario, k.Seed, r.Violation), nil
+	}
+	return "", nil
 }
