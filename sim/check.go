@@ -16,6 +16,7 @@ import (
 // checker remembers what the invariants need; glossary.go says what they are.
 type checker struct {
 	holders [mesh.Slots]holding
+	before  [mesh.Slots]crdt.Fence // what the node held that takes a step, before it
 	rosters map[uint64]string
 	decided map[mesh.JobID]crdt.Fence
 	buried  map[string]crdt.Entry // the highest tombstone of each key
@@ -52,6 +53,15 @@ func newChecker() *checker {
 		rosters: map[uint64]string{}, decided: map[mesh.JobID]crdt.Fence{},
 		buried: map[string]crdt.Entry{}, fences: map[copyID]uint64{}, lastRan: map[copyID]ran{},
 		digests: map[string]crdt.Digest{},
+	}
+}
+
+// lookBefore notes what a node holds before a step: the step may decide, and then
+// take the slot anew or give it back.
+func (w *world) lookBefore(h *host) {
+	clear(w.checker.before[:])
+	for s, fence := range h.agent.core.Holdings(h.now()) {
+		w.checker.before[s] = fence
 	}
 }
 
@@ -162,9 +172,8 @@ func (w *world) checkDecision(h *host, e *crdt.Entry) {
 		return
 	}
 	slot := mesh.SlotOf(a.Job)
-	before := w.checker.holders[slot] // a step may decide, and then take the slot anew
 	fence, held := h.agent.core.Held(h.now(), slot)
-	if !held || fence != a.Fence && (before.agent != h.agent || before.fence != a.Fence) {
+	if (!held || fence != a.Fence) && w.checker.before[slot] != a.Fence {
 		w.breach("decided-by-holder", "%s decides about %s under %v, and holds slot %d under %v: %v",
 			h.name, a.ID, a.Fence, slot, fence, held)
 	}

@@ -246,6 +246,7 @@ func (h *host) turn() {
 
 // do runs a step of the core, checks what it did, and performs it.
 func (h *host) do(a *agent, step func() core.Ready) {
+	h.w.lookBefore(h)
 	ready := step()
 	h.w.steps++
 	a.steps++
