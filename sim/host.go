@@ -27,7 +27,8 @@ type host struct {
 	backedUp time.Duration
 	restores []span // what restored disks have forgotten
 	tasks    map[string]*process
-	forks    []func() // starts that fell into a sleep
+	forks    []func()                    // starts that fell into a sleep
+	early    map[string][]func(*process) // what the agent has told supervisors that were about to fork
 	gossip   *gossip
 	agent    *agent   // nil while it does not run
 	parked   []func() // what an agent that is stopped, or asleep, will do when it goes on
@@ -84,6 +85,7 @@ func (w *world) newHost(name string, m Machine) *host {
 	key := keyOf(w.options.Seed, place)
 	h := &host{
 		w: w, place: place, name: name, key: key, disk: newDisk(), tasks: map[string]*process{},
+		early:     map[string][]func(*process){},
 		diskDice:  chanceOf(w.options.Seed, "disk", uint64(place)),
 		crashDice: chanceOf(w.options.Seed, "crash", uint64(place)),
 	}
@@ -190,6 +192,7 @@ func (h *host) kill() {
 		h.w.people.died(id)
 	}
 	h.agent, h.parked, h.doomed = nil, nil, false
+	clear(h.early)
 	h.w.spans.begin(h.w.now, h, Down, "")
 	h.gossip.stop()
 }

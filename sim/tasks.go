@@ -52,13 +52,9 @@ func (h *host) order(o runner.Order) {
 	case runner.DoStart:
 		h.startTask(key, *o.Spec)
 	case runner.DoStop:
-		if p := h.tasks[key]; p != nil {
-			p.stop(o.Grace, "agent")
-		}
+		h.command(key, func(p *process) { p.stop(o.Grace, "agent") })
 	case runner.DoRenew:
-		if p := h.tasks[key]; p != nil {
-			p.renew(o.Until)
-		}
+		h.command(key, func(p *process) { p.renew(o.Until) })
 	case runner.DoRetire:
 	case runner.DoRemove:
 		for key, r := range h.disk.runs {
@@ -66,6 +62,16 @@ func (h *host) order(o runner.Order) {
 				delete(h.disk.runs, key)
 			}
 		}
+	}
+}
+
+// command tells a task's supervisor something. One that is about to fork its task
+// is told then, if the agent still runs.
+func (h *host) command(key string, tell func(*process)) {
+	if p := h.tasks[key]; p != nil {
+		tell(p)
+	} else if r, ok := h.disk.runs[key]; ok && !r.ended && r.started.IsZero() {
+		h.early[key] = append(h.early[key], tell)
 	}
 }
 
@@ -80,6 +86,7 @@ func (h *host) startTask(key string, s runner.Spec) {
 		}
 		return
 	}
+	delete(h.early, key)
 	h.disk.runs[key] = run{alloc: s.Alloc, task: s.Task, attempt: s.Attempt, boot: h.self.Boot}
 	h.w.plan(h.w.tasks.upTo(h.w.scenario.Tasks.Start.Std())+h.lag(), func() { h.fork(key, s) })
 }
@@ -108,6 +115,10 @@ func (h *host) fork(key string, s runner.Spec) {
 	h.observe(h.sighting(r, runner.Started), think)
 	p.work()
 	p.watch()
+	for _, tell := range h.early[key] {
+		tell(p)
+	}
+	delete(h.early, key)
 }
 
 // copyOf reads from a task's environment which copy it is.
