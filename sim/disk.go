@@ -103,6 +103,16 @@ func (d *disk) spoil(dice chance, share Share) int {
 	return lost
 }
 
+// forgot says whether a disk has lost records, and what a voter has to know is
+// not learned again: what the others teach it. See lease.Lesson.
+func (d *disk) forgot() bool {
+	var k struct {
+		Forgot bool `json:"f"`
+	}
+	err := crdt.Decode(d.facts["lease/knows"], &k)
+	return len(d.damage) > 0 || err == nil && k.Forgot
+}
+
 // holds says whether a version of a job is on the disk.
 func (d *disk) holds(key string) bool {
 	_, ok := d.entries[key]

@@ -108,7 +108,7 @@ func (w *world) spares(lost *host) bool {
 		}
 		remember := 0
 		for _, v := range roster.Voters {
-			if o := w.byID[v.ID]; o != nil && o != lost && o.remembers(roster.Epoch) {
+			if o := w.byID[v.ID]; o != nil && o != lost && o.remembers() {
 				remember++
 			}
 		}
@@ -119,17 +119,8 @@ func (w *world) spares(lost *host) bool {
 	return len(w.members()) > 1
 }
 
-// remembers says whether a voter of an epoch can be expected to know what it has
-// promised.
-func (h *host) remembers(epoch uint64) bool {
-	if h.gone || h.barred || h.evicted {
-		return false
-	}
-	if h.spoilt && h.agent != nil && h.agent.core.Standing().Knows == epoch {
-		h.spoilt = false // it has learned again what it had lost
-	}
-	return !h.spoilt
-}
+// remembers says whether a voter can be expected to know what it has promised.
+func (h *host) remembers() bool { return !h.gone && !h.barred && !h.evicted && !h.disk.forgot() }
 
 func restore(b *blow) func() {
 	return b.each(func(h *host) func() {
