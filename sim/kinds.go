@@ -333,6 +333,17 @@ func leave(b *blow) func() {
 	})
 }
 
+func quit(b *blow) func() {
+	return b.each(func(h *host) func() {
+		if h.up() {
+			h.gossip.leave()
+		}
+		h.w.clocks.fell(h)
+		h.kill()
+		return h.restart
+	})
+}
+
 func remove(b *blow) func() {
 	b.each(func(h *host) func() {
 		if !h.w.spares(h) {
