@@ -69,6 +69,7 @@ func (w *world) lookBefore(h *host) {
 func (w *world) checkStep(h *host, r *core.Ready) {
 	for i := range r.Keep.Put {
 		e := &r.Keep.Put[i]
+		w.checkStamp(h, e)
 		if e.Dot.Origin != string(h.self.ID) || e.Dot.Seq <= h.lastWrite {
 			continue // another's, or given back to a disk that had lost it
 		}
@@ -84,6 +85,16 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 		if e.Kind == mesh.NodeOut {
 			w.checkOut(h, r)
 		}
+	}
+}
+
+// checkStamp: what somebody else wrote by a clock far ahead of a node's own is not
+// taken over, unless it goes by its fence.
+func (w *world) checkStamp(h *host, e *crdt.Entry) {
+	latest := h.now().Wall.Add(crdt.MaxAhead).UnixMilli()
+	if e.Dot.Origin != string(h.self.ID) && e.Fence.IsZero() && e.Stamp.Wall > latest {
+		w.breach("no-clock-owns-the-future", "%s takes over %q of %s, which is %v ahead of its clock",
+			h.name, e.Key, e.Dot.Origin, time.Duration(e.Stamp.Wall-h.now().Wall.UnixMilli())*time.Millisecond)
 	}
 }
 
