@@ -8,6 +8,7 @@ import (
 	"mn/crdt"
 	"mn/mesh"
 	"mn/placement/lease"
+	"mn/placement/reconcile"
 )
 
 const (
@@ -171,6 +172,9 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 		delete(c.confirms.of, id)
 		return true
 	}
+	if c.rival(id) {
+		return false // it will be stopped; or else its node asks again
+	}
 	if c.confirmed(id) {
 		return true
 	}
@@ -180,6 +184,16 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 		f.waits = &waiting{from, one}
 	}
 	return false
+}
+
+// rival says whether another copy in the place of one may run.
+func (c *Core) rival(id mesh.AllocID) bool {
+	a, ok := c.records.effective(id)
+	if !ok {
+		return true
+	}
+	job, ok := c.records.job(a.Job)
+	return !ok || reconcile.Rival(c.scene(&job), &job, &a.Alloc) != ""
 }
 
 // begun says whether some task of a copy has ever been ordered to start.

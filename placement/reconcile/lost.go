@@ -65,6 +65,22 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 	return p.fateAfter(n, p.job.Job.Recovery.Lost(), "")
 }
 
+// Rival is why a copy that has not run yet must not start now, or "": another of
+// its index may run. Whoever decided about it did not know of that one, or has
+// been overtaken.
+func Rival(v *mesh.View, job *mesh.JobView, a *mesh.Alloc) string {
+	p := newPlanner(v, job, nil, true)
+	for _, o := range p.copies[seatOf(a)] {
+		if o.ID == a.ID {
+			continue
+		}
+		if f := p.fate(o); f.is == here || f.is == away {
+			return fmt.Sprintf("the copy %s on %s may run", o.ID, p.nodeName(o.Node))
+		}
+	}
+	return ""
+}
+
 // fateMajority waits until the copy's dead-man's switch has stopped it for
 // sure: the time it may run unrenewed, by a slow clock, the grace for stopping,
 // and the watchdog's period. Gossip may err about the node, and another
