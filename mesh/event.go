@@ -30,8 +30,10 @@ const (
 	NodeAdmitted EventKind = "node_admitted"
 	NodeEvicted  EventKind = "node_evicted"
 	// NodeOut: the node has learned that it is no longer part of the mesh.
-	NodeOut       EventKind = "node_out"
-	ClockRefused  EventKind = "clock_refused"
+	NodeOut      EventKind = "node_out"
+	ClockRefused EventKind = "clock_refused"
+	// ClockCompared: a voter's clock goes too fast or too slow, or no longer does.
+	ClockCompared EventKind = "clock_compared"
 	RecordRefused EventKind = "record_refused"
 	LeaseTaken    EventKind = "lease_taken"
 	LeaseLost     EventKind = "lease_lost"

@@ -382,6 +382,8 @@ func (w *world) countEvent(e *mesh.Event) {
 		w.counts.add(Refusals)
 	case e.Kind == mesh.TaskAdopted:
 		w.counts.add(Adopted)
+	case e.Kind == mesh.ClockCompared:
+		w.counts.add(ClocksCompared)
 	case e.Kind == mesh.ClockRefused:
 		w.counts.add(ClocksRefused)
 	case e.Kind == mesh.RecordRefused && strings.Contains(e.Text, "empties its copy"):

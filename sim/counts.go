@@ -36,6 +36,7 @@ const (
 	Dropped        Name = "messages_dropped"
 	Repeated       Name = "messages_repeated"
 	ClocksRefused  Name = "clocks_refused"
+	ClocksCompared Name = "clocks_compared"
 	Emptied        Name = "copies_emptied"
 	Joins          Name = "nodes_joined"
 	Overlaps       Name = "frozen_overlaps"
@@ -72,6 +73,7 @@ func allCounts() []counted {
 		{Dropped, "a message did not arrive"},
 		{Repeated, "a message arrived twice"},
 		{ClocksRefused, "a write from a clock too far ahead was put aside"},
+		{ClocksCompared, "a voter's clock was found to be too fast or too slow, or good again"},
 		{Emptied, "a node back from beyond the horizon began anew"},
 		{Joins, "a node joined the mesh"},
 		{Overlaps, "a task of a machine that woke ran beside its replacement for a moment"},

@@ -85,14 +85,14 @@ func (c *Core) unheard() {
 // in sight that is another question: see degrade.
 func (c *Core) abstain() {
 	a := &c.abstention
-	self := c.out != "" || c.lead.majorityAt != never && c.silentAt() <= c.now.Boot
+	self := c.out != "" || c.party.Outpaced() || c.lead.majorityAt != never && c.silentAt() <= c.now.Boot
 	if self == a.self {
 		return
 	}
 	a.self, c.lead.members = self, true
 	text := "a majority of the voters answers this node again: it leads"
 	if self {
-		text = "no majority of the voters answers this node: others lead in its place"
+		text = "no majority of the voters answers this node, or counts for it: others lead in its place"
 	}
 	c.event(mesh.Event{Kind: mesh.LeadChanged, Text: text})
 }

@@ -84,11 +84,13 @@ func (c *Core) changed(ch lease.Change) {
 		c.study()
 	case lease.Refused:
 		e.Kind = mesh.LeaseRefused
+	case lease.Paced:
+		e.Kind = mesh.ClockCompared
 	}
 	if !ch.Slots.Empty() {
 		e.Text = strings.TrimSpace(fmt.Sprintf("%d slots %s", ch.Slots.Len(), e.Text))
 	}
-	c.lead.allDirty = c.lead.allDirty || ch.Kind != lease.Refused
+	c.lead.allDirty = c.lead.allDirty || ch.Kind != lease.Refused && ch.Kind != lease.Paced
 	c.event(e)
 }
 

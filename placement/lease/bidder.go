@@ -228,8 +228,8 @@ func (p *Party) begin() {
 // onPromise counts a voter's promises. The slots that have a quorum of them are
 // proposed at once, together.
 func (p *Party) onPromise(seat int, m *promise) {
-	if m.Run != p.run.Nonce {
-		return // to an earlier life of this node
+	if m.Run != p.run.Nonce || p.paces[seat].is == fast {
+		return // to an earlier life of this node, or by a clock that forgets too early
 	}
 	bit := uint8(1) << seat
 	if m.Higher != nil && p.asking(m.Ballot, m.Higher.Slots) {
@@ -330,6 +330,9 @@ func (p *Party) onAccept(seat int, m *accept) {
 		return // not what this run has asked; the clock of another boot may show any time
 	}
 	p.hear(seat, m.Higher)
+	if p.paces[seat].is == fast {
+		return
+	}
 	for _, g := range m.Groups {
 		fence := crdt.Fence{Epoch: p.roster.Epoch, Ballot: g.Ballot}
 		for slot := range g.Slots.All() {
@@ -377,4 +380,5 @@ func (p *Party) rebid() {
 		c.next, c.busy = p.now, [VotersMax]time.Duration{}
 	}
 	p.bidder.pending = false
+	p.paces = [VotersMax]pace{}
 }

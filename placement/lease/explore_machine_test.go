@@ -313,7 +313,7 @@ func (x *machine) send(from, to int, m Message, now time.Duration) uint32 {
 		m.Propose = &p
 	case m.Accept != nil:
 		a := *m.Accept
-		f.clock, f.age, a.Sent = to, ageOf(a.Sent, now), 0
+		f.clock, f.age, a.Sent, a.Clock = to, ageOf(a.Sent, now), 0, 0 // clocks are good here
 		m.Accept = &a
 	}
 	f.msg = &m

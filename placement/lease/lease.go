@@ -59,6 +59,7 @@ const (
 	Retired ChangeKind = "retired" // Roster stands now, and this node is no longer a voter
 	Evicted ChangeKind = "evicted" // this node is no longer admitted: it holds nothing
 	Barred  ChangeKind = "barred"  // this node's memory is not its own: it must join anew
+	Paced   ChangeKind = "paced"   // the clock of Peer, a voter, goes otherwise than was thought: see Text
 	Refused ChangeKind = "refused" // something from Peer was refused, for the reason in Text
 )
 

@@ -58,6 +58,7 @@ type Party struct {
 
 	voter  voter
 	bidder bidder
+	paces  [VotersMax]pace // by seat
 	box    ballotBox
 	drive  drive
 	spread spread
@@ -361,6 +362,7 @@ func (p *Party) dispatch(from mesh.NodeID, seat int, m Message) {
 	case m.Promise != nil:
 		p.onPromise(seat, m.Promise)
 	case m.Accept != nil:
+		p.measure(seat, m.Run.Nonce, m.Accept)
 		p.onAccept(seat, m.Accept)
 	case m.Vow != nil:
 		p.onVow(seat, m.Vow)

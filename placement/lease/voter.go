@@ -68,6 +68,8 @@ func (p *Party) onPrepare(from asker, m *prepare) {
 	var higher group
 	for slot := range m.Slots.All() {
 		switch {
+		case p.hasty():
+			reply.Busy = addBusy(reply.Busy, "", p.renewTime(), slot)
 		case !v.knows:
 			reply.Busy = addBusy(reply.Busy, "", max(v.blank-p.now, p.cfg.Retry/lessonPart), slot)
 		case v.blank > p.now:
@@ -133,10 +135,10 @@ func (p *Party) promise(slot mesh.Slot, to asker, ballot uint64) bool {
 // promise makes it now. A renewal of the promised ballot writes nothing.
 func (p *Party) onPropose(from asker, m *propose) {
 	v := &p.voter
-	if p.seat < 0 || v.sealed || v.blank > p.now || !v.knows {
+	if p.seat < 0 || v.sealed || v.blank > p.now || !v.knows || p.hasty() {
 		return
 	}
-	reply := accept{Run: from.Run, Sent: m.Sent}
+	reply := accept{Run: from.Run, Sent: m.Sent, Clock: p.now}
 	var higher group
 	until := p.now + p.holdTime(p.roster.Length)
 	for _, g := range m.Groups {

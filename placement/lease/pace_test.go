@@ -1,0 +1,110 @@
+package lease
+
+import (
+	"testing"
+	"time"
+
+	"mn/mesh"
+)
+
+// drifting is a trio in which some clocks run faster or slower than true time.
+func drifting(t *testing.T, skews ...float64) *world {
+	t.Helper()
+	w := trio(t)
+	for i, skew := range skews {
+		n := w.nodes[i]
+		n.offset += time.Duration(float64(w.now) * (n.skew - skew)) // it shows the same now
+		n.skew = skew
+		if n.party != nil {
+			n.step(Tick{})
+		}
+	}
+	for i := range w.nodes {
+		w.bid(i, mesh.Slot(i))
+	}
+	w.run(30 * time.Second)
+	return w
+}
+
+// gaits is what node i thinks of the others' clocks.
+func (w *world) gaits(i int) (list []gait) {
+	for _, c := range w.nodes[i].party.paces[:3] {
+		list = append(list, c.is)
+	}
+	return list
+}
+
+func TestClocksWithinTheBoundAreFair(t *testing.T) {
+	w := drifting(t, 0.000999, -0.000999, 0)
+	for i, n := range w.nodes {
+		for seat, g := range w.gaits(i) {
+			if g != fair {
+				t.Errorf("%s takes the clock of seat %d for %d", n.member.Name, seat, g)
+			}
+		}
+		if w.holder(mesh.Slot(i)) != n {
+			t.Errorf("%s does not hold its slot", n.member.Name)
+		}
+	}
+}
+
+func TestVoterWithAFastClockIsNotCountedAndGrantsNothing(t *testing.T) {
+	w := drifting(t, 0.01, 0, 0)
+	for i := 1; i < 3; i++ {
+		if got := w.nodes[i].party.paces[0].is; got != fast {
+			t.Errorf("node %d takes the fast clock for %d", i, got)
+		}
+		if w.holder(mesh.Slot(i)) != w.nodes[i] {
+			t.Errorf("node %d does not hold its slot, with two good voters", i)
+		}
+	}
+	if !w.nodes[0].party.hasty() {
+		t.Error("the voter does not find out that it is fast")
+	}
+	w.nodes[2].stop() // now only the fast voter could make a majority
+	w.members()
+	w.run(10 * time.Second)
+	if h := w.holder(1); h != nil {
+		t.Errorf("%s holds a slot with a voter whose clock is too fast", h.member.Name)
+	}
+}
+
+func TestHolderWithASlowClockHoldsNothing(t *testing.T) {
+	w := drifting(t, -0.01, 0, 0)
+	if h := w.holder(0); h == w.nodes[0] {
+		t.Error("a node whose clock is too slow holds a slot for too long")
+	}
+	for i := 1; i < 3; i++ {
+		if w.holder(mesh.Slot(i)) != w.nodes[i] || w.nodes[i].party.hasty() {
+			t.Errorf("node %d holds nothing, though its clock is good", i)
+		}
+	}
+}
+
+// Answers that come late say less, and never something wrong.
+func TestLateAnswersAccuseNobody(t *testing.T) {
+	w := trio(t)
+	w.net.delay = 300 * time.Millisecond
+	for i := range w.nodes {
+		w.bid(i, mesh.Slot(i))
+	}
+	w.run(2 * time.Minute)
+	for i, n := range w.nodes {
+		for seat, g := range w.gaits(i) {
+			if g != fair {
+				t.Errorf("%s takes the clock of seat %d for %d", n.member.Name, seat, g)
+			}
+		}
+	}
+}
+
+func TestClockThatIsMendedCountsAgain(t *testing.T) {
+	w := drifting(t, 0.01, 0, 0)
+	n := w.nodes[0]
+	n.offset += time.Duration(float64(w.now) * n.skew)
+	n.skew = 0
+	w.run(2 * paceSpan)
+	if got := w.nodes[1].party.paces[0].is; got != fair || w.holder(0) != n {
+		t.Errorf("a clock that is good again is taken for %d", got)
+	}
+}
