@@ -18,6 +18,9 @@ const (
 	taskMemory = 8 * mesh.MiB
 	taskLease  = 6 * time.Second
 	killGrace  = time.Second
+	// leadFor is for how long a coordinator may renew copies after it has lost its
+	// majority: until its own lease ends.
+	leadFor = 3 * time.Second
 )
 
 // What is promised, with the time that a busy machine may take on top.

@@ -87,9 +87,10 @@ func (s *scene) eachSideHas(job string, at time.Duration, sides [][]*lab.Node) {
 }
 
 // minorityStops waits until the copies of a majority job are gone from a side
-// that has no majority, and holds it against them if they outlive their lease.
+// that has no majority, and holds it against them if they outlive their lease,
+// which a coordinator on that side may have renewed while it still could.
 func (s *scene) minorityStops(job string, at time.Duration, side []*lab.Node) {
-	limit := at + taskLease + killGrace + slackMax
+	limit := at + leadFor + taskLease + killGrace + slackMax
 	s.until(limit-watch.Now(), "the minority stops its copies", func() (bool, string) {
 		live := s.live(job, names(side)...)
 		return len(live) == 0, describe(live)
