@@ -32,6 +32,7 @@ type lead struct {
 	blocked  map[mesh.AllocID]string // reasons already told
 	graceAt  time.Duration           // when peers that we have not seen begin to count as lost
 	degraded bool                    // no voter majority is in sight
+	calmAt   time.Duration           // when to decide again without one; never if now
 	// majorityAt is since when a voter majority is in sight; never if none is.
 	majorityAt time.Duration
 	// heldSince is when we took each slot that we hold, renewed when we last put
@@ -56,6 +57,7 @@ func newLead(graceAt time.Duration) lead {
 		placing: map[mesh.AllocID]*placing{},
 		blocked: map[mesh.AllocID]string{},
 		members: true,
+		calmAt:  never,
 
 		majorityAt: never,
 
@@ -104,10 +106,22 @@ func (c *Core) right(s mesh.Slot) (fence crdt.Fence, granted, ok bool) {
 	if f, ok := c.party.Held(c.now.Boot, s); ok {
 		return f, true, true
 	}
-	if c.lead.degraded && c.lead.leaders.Of(s) == c.self {
+	if c.lead.degraded && c.lead.calmAt == never && c.lead.leaders.Of(s) == c.self {
 		return crdt.Fence{Ballot: uint64(max(c.now.Wall.Unix(), 1))}, false, true
 	}
 	return crdt.Fence{}, false, false
+}
+
+// healing is for how long nobody decides without a majority after a peer has come
+// into sight: a network that heals shows one after the other, and what is said of
+// one's own copies comes by the first.
+const healing = time.Second
+
+// calm puts off what is decided without a majority, if there is none.
+func (c *Core) calm() {
+	if c.lead.degraded {
+		c.lead.calmAt = c.now.Boot + healing
+	}
 }
 
 // live are the nodes in sight that may lead, this one included, sorted.
@@ -185,6 +199,9 @@ func (c *Core) graceOver() bool {
 func (c *Core) leadDue() {
 	if c.lead.graceAt <= c.now.Boot {
 		c.lead.graceAt, c.lead.members, c.lead.allDirty = never, true, true
+	}
+	if c.lead.calmAt <= c.now.Boot {
+		c.lead.calmAt, c.lead.allDirty = never, true
 	}
 	for id, at := range c.lead.wakes {
 		if at <= c.now.Boot {
@@ -427,7 +444,7 @@ func (c *Core) name(id mesh.NodeID) string {
 
 // wake is when leadDue has something to do.
 func (l *lead) wake() time.Duration {
-	at := l.graceAt
+	at := min(l.graceAt, l.calmAt)
 	for _, w := range l.wakes {
 		at = min(at, w)
 	}

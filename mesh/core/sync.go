@@ -70,6 +70,7 @@ func (c *Core) seen(ev Seen) {
 	case mesh.Alive:
 		c.meet(ev.Node)
 		c.askComer(ev.Node)
+		c.calm()
 	case mesh.Left:
 		kind, text = mesh.NodeLeft, "it said goodbye"
 	default:
