@@ -132,9 +132,17 @@ func describe(m *core.Message) string {
 	case m.Confirmed != nil:
 		return fmt.Sprintf("confirmed %v", m.Confirmed.Dots)
 	case m.Renew != nil:
-		return fmt.Sprintf("renew %v?", m.Renew.Allocs)
+		return fmt.Sprintf("renew %v?%s", m.Renew.Allocs, onBehalf(m.Renew.For))
 	case m.Renewed != nil:
-		return fmt.Sprintf("renewed %v", m.Renewed.Allocs)
+		return fmt.Sprintf("renewed %v%s", m.Renewed.Allocs, onBehalf(m.Renewed.For))
 	}
 	return "stale"
+}
+
+// onBehalf says for whom a message is, if not for who sends or gets it.
+func onBehalf(id mesh.NodeID) string {
+	if id == "" {
+		return ""
+	}
+	return " for " + string(id)
 }

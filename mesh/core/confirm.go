@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -48,7 +49,7 @@ type confirm struct {
 	waits *waiting
 }
 
-// waiting is a node that wants to run the copy.
+// waiting is a node that wants to run the copy, or asks for another.
 type waiting struct {
 	node mesh.NodeID
 	asks Renew
@@ -168,7 +169,7 @@ func (c *Core) kept(from mesh.NodeID, m *Confirmed) {
 // mayStart says whether a copy that wants to run may. If it has run before, its
 // decision was kept then; else its node is told once a majority keeps it.
 func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
-	if s, ok := c.records.statuses[id][from]; ok && begun(&s) {
+	if s, ok := c.records.statuses[id][cmp.Or(asked.For, from)]; ok && begun(&s) {
 		delete(c.confirms.of, id)
 		return true
 	}

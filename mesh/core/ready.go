@@ -87,8 +87,11 @@ type Release struct {
 // run on.
 type Renew struct {
 	Allocs []mesh.AllocID `json:"allocs"`
-	Asked  time.Duration  `json:"asked"` // on the asker's boot clock
-	Life   uint64         `json:"life"`  // of the asker: another boot shows the same times again
+	Asked  time.Duration  `json:"asked"` // on the boot clock of the node that runs them
+	Life   uint64         `json:"life"`  // of that node: another boot shows the same times again
+	// Vain says that another was asked and has not answered: pass it on.
+	Vain bool        `json:"vain,omitempty"`
+	For  mesh.NodeID `json:"for,omitempty"` // who runs them, if another has passed it on
 }
 
 // Renewed answers Renew.
@@ -96,6 +99,7 @@ type Renewed struct {
 	Allocs []mesh.AllocID `json:"allocs"`
 	Asked  time.Duration  `json:"asked"`
 	Life   uint64         `json:"life"`
+	For    mesh.NodeID    `json:"for,omitempty"` // as in Renew
 }
 
 // Stale tells a node that it has been away beyond the horizon: it must empty

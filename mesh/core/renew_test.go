@@ -110,6 +110,20 @@ func TestCopyRunsOnThoughSomeAnswersAreLost(t *testing.T) {
 	l.mustRunOn(time.Minute)
 }
 
+// TestCopyRunsOnThoughItsNodeDoesNotReachItsCoordinator, in either direction, as
+// long as both reach others.
+func TestCopyRunsOnThoughItsNodeDoesNotReachItsCoordinator(t *testing.T) {
+	for _, test := range []struct{ asks, answers bool }{{true, false}, {false, true}, {true, true}} {
+		l, runs, leads := placed(t, 3)
+		l.mustRunOn(20 * time.Second)
+		l.cut = func(a, b mesh.NodeID) bool {
+			return test.asks && a == runs.self.ID && b == leads.self.ID ||
+				test.answers && a == leads.self.ID && b == runs.self.ID
+		}
+		l.mustRunOn(time.Minute)
+	}
+}
+
 func TestCopyRunsOnWhenItsCoordinatorIsLostAndComesBack(t *testing.T) {
 	l, runs, leads := placed(t, 5)
 	l.mustRunOn(20 * time.Second)

@@ -300,6 +300,7 @@ func (c *Core) askRenewal() {
 		return
 	}
 	ask := map[mesh.NodeID][]mesh.AllocID{}
+	vain := false
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		t := c.tend.copies[id]
 		again := t.again()
@@ -310,10 +311,11 @@ func (c *Core) askRenewal() {
 		for _, peer := range c.renewers(t) {
 			ask[peer] = append(ask[peer], id)
 		}
+		vain = vain || t.asked > 0
 		t.asked, t.askAt = t.asked+1, c.now.Boot+again
 	}
 	for _, peer := range slices.Sorted(maps.Keys(ask)) {
-		c.send(peer, Message{Renew: &Renew{Allocs: ask[peer], Asked: c.now.Boot, Life: c.life}})
+		c.send(peer, Message{Renew: &Renew{Allocs: ask[peer], Asked: c.now.Boot, Life: c.life, Vain: vain}})
 	}
 }
 
@@ -361,6 +363,10 @@ func (c *Core) renewers(t *tended) []mesh.NodeID {
 // asked: a late answer gives less. An answer to an earlier life counts for
 // nothing, whose clock showed the same times.
 func (c *Core) renewed(from mesh.NodeID, r *Renewed) {
+	if r.For != "" && r.For != c.self {
+		c.send(r.For, Message{Renewed: r})
+		return
+	}
 	if r.Life != c.life {
 		return
 	}
@@ -379,7 +385,10 @@ func (c *Core) renewed(from mesh.NodeID, r *Renewed) {
 			continue
 		}
 		if next := r.Asked + t.lease/renewPart; next >= t.askAt { // else an answer of old
-			t.by, t.asked, t.askAt = from, 0, next
+			t.asked, t.askAt = 0, next
+			if r.For == "" {
+				t.by = from
+			}
 		}
 		c.step(id, runner.Renew{Lease: r.Asked + t.lease - c.now.Boot})
 	}
