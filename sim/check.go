@@ -392,7 +392,7 @@ func (w *world) countEvent(e *mesh.Event) {
 }
 
 // noteMessage counts what messages say.
-func (w *world) noteMessage(_, _ *host, m *core.Message) {
+func (w *world) noteMessage(m *core.Message) {
 	if m.Reserved != nil && strings.HasPrefix(m.Reserved.Refusal, "fence ") {
 		w.counts.add(StaleRefused)
 	}

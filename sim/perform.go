@@ -89,11 +89,12 @@ func (h *host) effect(a *agent, r core.Ready) {
 		budget = h.crashDice.IntN(budget)
 	}
 	spend := func() bool { budget--; return budget >= 0 }
-	for _, e := range r.Send {
+	var m mail
+	for i := range r.Send {
 		if !spend() {
 			break
 		}
-		h.send(e)
+		h.send(&r.Send[i], &m)
 	}
 	for _, o := range r.Orders {
 		if !spend() {
@@ -138,32 +139,45 @@ func (h *host) crash() {
 	h.kill()
 }
 
-// send puts a core's message on the network, as bytes.
-func (h *host) send(e core.Envelope) {
+// mail is a message as bytes. As in the daemon, the same one to many is encoded
+// once.
+type mail struct {
+	msg core.Message
+	raw []byte
+}
+
+// send puts a core's message on the network, as bytes. last is what was sent
+// before it.
+func (h *host) send(e *core.Envelope, last *mail) {
 	to := h.w.byID[e.To]
 	if to == nil {
 		return // a node that this mesh has never had: nothing to send it to
 	}
-	raw, err := crdt.Encode(e.Msg)
-	if err != nil {
-		h.w.breach("encodes", "%s cannot encode a message: %v", h.name, err)
-		return
+	if last.raw == nil || last.msg != e.Msg {
+		raw, err := crdt.Encode(e.Msg)
+		if err != nil {
+			h.w.breach("encodes", "%s cannot encode a message: %v", h.name, err)
+			return
+		}
+		last.msg, last.raw = e.Msg, raw
 	}
+	raw := last.raw
 	h.w.trace.bytes(raw)
-	h.w.noteMessage(h, to, &e.Msg)
+	h.w.noteMessage(&e.Msg)
 	h.w.network.send(h, to, classOf(&e.Msg), len(raw), func() {
 		if !to.listens() {
 			return
 		}
-		var m core.Message
-		if err := crdt.Decode(raw, &m); err != nil {
+		ev := core.Received{From: h.self.ID}
+		if err := crdt.Decode(raw, &ev.Msg); err != nil {
 			h.w.breach("decodes", "%s cannot decode a message of %s: %v", to.name, h.name, err)
 			return
 		}
+		h.w.values.intern(&ev.Msg)
 		if h.w.trace.messages {
-			h.w.story(to, "message", "from %s: %s", h.name, describe(&m))
+			h.w.story(to, "message", "from %s: %s", h.name, describe(&ev.Msg))
 		}
-		to.tell(core.Received{From: h.self.ID, Msg: m})
+		to.tell(ev)
 	})
 }
 

@@ -268,8 +268,12 @@ func (c *Core) tick() {
 // take performs what the agreement machine asks for.
 func (c *Core) take(out lease.Output) {
 	c.ready.Facts = append(c.ready.Facts, out.Facts...)
+	var last Message
 	for _, e := range out.Send {
-		c.send(e.To, Message{Lease: &e.Msg})
+		if last.Lease == nil || *last.Lease != e.Msg {
+			last.Lease = &e.Msg
+		}
+		c.send(e.To, last) // the same message to all voters, to be encoded once
 	}
 	for _, ch := range out.Changes {
 		c.changed(ch)

@@ -129,8 +129,12 @@ func (c *Core) calm() {
 func (c *Core) live() []mesh.NodeID {
 	at, _ := slices.BinarySearch(c.sync.inSight, c.self)
 	ids := slices.Insert(slices.Clone(c.sync.inSight), at, c.self)
+	admitted := c.records.admitted() // sorted, too
 	return slices.DeleteFunc(ids, func(id mesh.NodeID) bool {
-		return !c.admitted(id)
+		for len(admitted) > 0 && admitted[0].ID < id {
+			admitted = admitted[1:]
+		}
+		return len(admitted) == 0 || admitted[0].ID != id
 	})
 }
 

@@ -40,7 +40,7 @@ type syncer struct {
 	next    time.Duration
 	begun   int           // comparisons, since the last round
 	turns   []mesh.NodeID // whom to ask in the rounds to come
-	inSight []mesh.NodeID // the peers that gossip sees, sorted
+	inSight []mesh.NodeID // the peers that gossip sees, sorted; changed in place
 	settled bool          // we have compared data with a peer since we started, or emptied our copy
 	// unread are peers in sight, not compared with since, that somebody waits for.
 	unread  map[mesh.NodeID]bool
@@ -80,14 +80,14 @@ func (c *Core) seen(ev Seen) {
 	c.touch(touched{nodes: true})
 }
 
-// sight notes whether a peer is in sight. The list that was is left as it is.
+// sight notes whether a peer is in sight.
 func (s *syncer) sight(id mesh.NodeID, alive bool) {
 	i, found := slices.BinarySearch(s.inSight, id)
 	switch {
 	case alive && !found:
-		s.inSight = slices.Insert(slices.Clone(s.inSight), i, id)
+		s.inSight = slices.Insert(s.inSight, i, id)
 	case !alive && found:
-		s.inSight = slices.Delete(slices.Clone(s.inSight), i, i+1)
+		s.inSight = slices.Delete(s.inSight, i, i+1)
 	}
 }
 

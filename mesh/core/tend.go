@@ -262,10 +262,15 @@ func (c *Core) putStatus(s mesh.Status) {
 // tendDue wakes the copies whose time has come, and asks for those that need
 // it to start or to run on.
 func (c *Core) tendDue() {
-	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
-		if c.tend.copies[id].Wake() <= c.now.Boot {
-			c.step(id, runner.Tick{})
+	var due []mesh.AllocID
+	for id, t := range c.tend.copies {
+		if t.Wake() <= c.now.Boot {
+			due = append(due, id)
 		}
+	}
+	slices.Sort(due)
+	for _, id := range due {
+		c.step(id, runner.Tick{})
 	}
 	c.askRenewal()
 	if c.tend.settleAt <= c.now.Boot {

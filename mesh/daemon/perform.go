@@ -42,16 +42,16 @@ func (p *performer) keep(r core.Ready) error {
 
 // send puts messages on their way. A message to many peers is encoded once.
 func (p *performer) send(out []core.Envelope) {
-	var last *core.Push
+	var last core.Message
 	var encoded []byte
 	for _, e := range out {
-		if e.Msg.Push == nil || e.Msg.Push != last {
+		if encoded == nil || e.Msg != last {
 			b, err := crdt.Encode(e.Msg)
 			if err != nil {
 				p.log.Error("encode message", "to", e.To, "err", err)
 				continue
 			}
-			encoded, last = b, e.Msg.Push
+			encoded, last = b, e.Msg
 		}
 		p.net.Send(e.To, encoded)
 	}

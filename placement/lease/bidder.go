@@ -33,8 +33,8 @@ func noAcks() acks {
 // since is the latest time such that a quorum granted requests sent then or
 // later: each of them keeps its grant for a lease's length after that.
 func (a *acks) since(quorum int) time.Duration {
-	sorted := slices.Clone(a[:])
-	slices.Sort(sorted)
+	sorted := *a
+	slices.Sort(sorted[:])
 	return sorted[VotersMax-quorum]
 }
 
