@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -104,11 +105,7 @@ func (g *gossip) start() {
 	g.peers, g.ring, g.news, g.telling, g.alive = nil, nil, rumours{}, false, 0
 	g.acks, g.missing = map[uint64]bool{}, map[int]call{}
 	g.every(probeEvery, g.dice.upTo(probeEvery), g.probeNext)
-	g.every(exchangeEvery, g.dice.upTo(exchangeEvery), func() {
-		if to := g.some(1, nil); len(to) > 0 {
-			g.exchange(to[0])
-		}
-	})
+	g.later(g.dice.upTo(exchangeEvery), g.exchangeNext)
 	for _, o := range g.h.w.hosts {
 		if o != g.h && o.joined && !o.gone {
 			g.missing[o.place] = call{at: g.h.w.now, pause: callFirst}
@@ -359,6 +356,17 @@ func (g *gossip) next() *host {
 		}
 	}
 	return nil
+}
+
+// exchangeNext swaps lists with some node, and again after a while that grows with
+// the mesh: memberlist adds a period for each doubling above 32 nodes.
+func (g *gossip) exchangeNext() {
+	if to := g.some(1, nil); len(to) > 0 {
+		g.exchange(to[0])
+	}
+	const often = 5 // bits of a number of nodes that changes nothing
+	periods := max(1, bits.Len(uint(g.alive))-often+1)
+	g.later(time.Duration(periods)*exchangeEvery, g.exchangeNext)
 }
 
 // exchange swaps the whole lists with another node.

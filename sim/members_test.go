@@ -109,7 +109,7 @@ func TestMessagesFareAsTheNetworkIs(t *testing.T) {
 	if got := count(10); got != 10 {
 		t.Errorf("%d of 10 arrive over a link that was mended", got)
 	}
-	if u := usage(w.network.traffic, 1000); u[len(u)-1].Class != classAll {
+	if u := usage(w.network.total(), 1000); u[len(u)-1].Class != classAll {
 		t.Errorf("traffic is %+v", u)
 	}
 }

@@ -17,7 +17,7 @@ type network struct {
 	cut     map[link]int // how many faults have cut it
 	worse   []*Network   // what faults add
 	parted  bool         // some link is cut
-	traffic map[class]Traffic
+	traffic map[class]*Traffic
 }
 
 // link is one direction between two hosts, by their places.
@@ -32,7 +32,7 @@ type Traffic struct {
 func newNetwork(w *world, base Network) *network {
 	return &network{
 		w: w, dice: chanceOf(w.options.Seed, "network"), base: base,
-		cut: map[link]int{}, traffic: map[class]Traffic{},
+		cut: map[link]int{}, traffic: map[class]*Traffic{},
 	}
 }
 
@@ -45,9 +45,12 @@ func (n *network) reaches(from, to *host) bool {
 // there, by arrive.
 func (n *network) send(from, to *host, c class, size int, arrive func()) {
 	t := n.traffic[c]
+	if t == nil {
+		t = &Traffic{}
+		n.traffic[c] = t
+	}
 	t.Messages++
 	t.Bytes += int64(size)
-	n.traffic[c] = t
 	copies := 1
 	if n.dice.hits(n.sum(func(c *Network) Share { return c.Duplicate })) {
 		copies = 2
@@ -136,4 +139,13 @@ func between(groups [][]*host) []link {
 		}
 	}
 	return links
+}
+
+// total is what was sent so far.
+func (n *network) total() map[class]Traffic {
+	all := map[class]Traffic{}
+	for c, t := range n.traffic {
+		all[c] = *t
+	}
+	return all
 }

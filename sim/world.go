@@ -31,6 +31,7 @@ type world struct {
 	pids     int
 	restored bool // a disk went back in time: copies may differ until that is repaired
 	calls    uint64
+	values   values
 	came     int         // hosts that have joined, from the first on
 	changes  int         // of tasks that run
 	doubt    func() bool // whether what was in the way of calm last still is: see well
@@ -48,6 +49,7 @@ func newWorld(s Scenario, o Options) *world {
 		options: o, byID: map[mesh.NodeID]*host{}, trace: newTrace(o), counts: counts{},
 		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), spans: newSpans(o.Timeline),
 	}
+	w.values = values{w, map[string][]byte{}}
 	w.scenario = climate(s, o)
 	w.network = newNetwork(w, w.scenario.Network)
 	w.people = newPeople(w)
@@ -274,6 +276,7 @@ func (w *world) running() []*host {
 // result sums up.
 func (w *world) result() Result {
 	span := int64(len(w.members())) * int64(w.now/time.Millisecond)
+	traffic := w.network.total()
 	return Result{
 		Scenario: w.scenario.Name, Seed: w.options.Seed, Nodes: w.scenario.Nodes,
 		Virtual: mesh.Duration(w.now), Steps: w.steps, Trace: w.trace.digest(),
@@ -281,10 +284,10 @@ func (w *world) result() Result {
 		Figures: Figures{
 			Failover: spreadOf(w.clocks.failovers), Takeover: spreadOf(w.clocks.takeovers),
 			Calm: mesh.Duration(w.calm), Moves: w.counts[Replaced],
-			Traffic: usage(w.network.traffic, span),
+			Traffic: usage(traffic, span),
 		},
 		Timeline: w.trace.lines, Spans: w.spans.all(w.now),
 		failovers: w.clocks.failovers, takeovers: w.clocks.takeovers,
-		traffic: w.network.traffic, span: span,
+		traffic: traffic, span: span,
 	}
 }
