@@ -70,6 +70,7 @@ ask the live one) and --jobs (your own job files).`,
 			if err != nil {
 				return err
 			}
+			tuneMemory(max(s.Nodes, f.nodes))
 			if f.runs > 1 {
 				return c.simulateMany(cmd.Context(), s, &f)
 			}
