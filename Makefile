@@ -6,6 +6,7 @@ export CGO_ENABLED ?= 0
 
 T       ?= 30s
 MINUTES ?= 10
+SIM     ?= 3m
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FLAGS   := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 TOOLS   := bin/tools
@@ -15,11 +16,11 @@ RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membersh
            ./health/... ./sim/lab/... ./cmd/mn ./cmd/mnlab
 BEGAN   := $(shell date +%s)
 
-.PHONY: help build demo test check lint race lab fuzz explore mutants bench golangci clean
+.PHONY: help build demo test check lint race lab fuzz fuzz-sim explore mutants bench golangci clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
 
 build: bin/mn ## build bin/mn, one static binary
 
@@ -30,6 +31,7 @@ test: lint race $(TOOLS) bin/mn bin/mnlab ## every test; as root, none skipped, 
 	@$(TOOLS)/gotestsum --format pkgname --jsonfile bin/test.json -- -count=1 -timeout 5m ./...
 	@test $$(id -u) -ne 0 || ! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
 	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise
+	bin/mn sim fuzz --for $(SIM)
 	@if test $$(id -u) -eq 0; then bin/mnlab run --ci -mn bin/mn; \
 		else echo "the lab was not run: its machines are network namespaces, which take root" >&2; fi
 	@echo "all tests took $$(($$(date +%s) - $(BEGAN))) s"
@@ -54,6 +56,9 @@ lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root
 
 fuzz: ## fuzz every parser in turn, each for T=30s
 	@.ci/fuzz $(T)
+
+fuzz-sim: bin/mn ## simulate with seeds that nobody has tried, for MINUTES=10
+	@bin/mn sim fuzz --for $(MINUTES)m
 
 explore: ## every interleaving of small lease worlds, as deep as MINUTES=10 allow
 	@go test -count=1 -timeout 0 -run '^TestExploration$$' -v ./placement/lease \
