@@ -204,6 +204,7 @@ func (c *Core) handle(ev Event) {
 	switch ev := ev.(type) {
 	case Tick:
 	case Received:
+		c.heard(ev.From)
 		c.receive(ev.From, ev.Msg)
 	case Seen:
 		c.seen(ev)

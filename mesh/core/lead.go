@@ -34,6 +34,7 @@ type lead struct {
 	graceAt  time.Duration           // when peers that we have not seen begin to count as lost
 	degraded bool                    // no voter majority is in sight
 	calmAt   time.Duration           // when to decide again without one; never if now
+	heardAt  time.Duration           // when a peer out of sight was heard, if that counted
 	// majorityAt is since when a voter majority is in sight; never if none is.
 	majorityAt time.Duration
 	// heldSince is when we took each slot that we hold, renewed when we last put
@@ -59,6 +60,7 @@ func newLead(graceAt time.Duration) lead {
 		blocked: map[mesh.AllocID]string{},
 		members: true,
 		calmAt:  never,
+		heardAt: -heardEvery,
 
 		majorityAt: never,
 
@@ -113,15 +115,29 @@ func (c *Core) right(s mesh.Slot) (fence crdt.Fence, granted, ok bool) {
 	return crdt.Fence{}, false, false
 }
 
-// healing is for how long nobody decides without a majority after a peer has come
-// into sight: a network that heals shows one after the other, and what is said of
-// one's own copies comes by the first.
-const healing = time.Second
+const (
+	// healing is for how long nobody decides without a majority after a peer has
+	// come into sight, or was heard: a network that heals shows one after the other,
+	// and what is said of one's own copies comes by the first.
+	healing = time.Second
+	// heardEvery is how often it counts that a peer is heard that is out of sight: a
+	// link may stay that way.
+	heardEvery = 10 * time.Second
+)
 
 // calm puts off what is decided without a majority, if there is none.
 func (c *Core) calm() {
 	if c.lead.degraded {
 		c.lead.calmAt = c.now.Boot + healing
+	}
+}
+
+// heard is calm for a peer that gossip does not show yet.
+func (c *Core) heard(from mesh.NodeID) {
+	p := c.peers[from]
+	if c.lead.degraded && p != nil && p.liveness != mesh.Alive && c.lead.heardAt+heardEvery <= c.now.Boot {
+		c.lead.heardAt = c.now.Boot
+		c.calm()
 	}
 }
 
