@@ -43,6 +43,7 @@ func hunt(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	debug.SetGCPercent(400) // worlds are small, and made by the thousand
 	scenarios, err := readScenarios(*names)
 	if err != nil {
 		return err
