@@ -300,8 +300,18 @@ func (w *world) checkStop(p *process) {
 	if last, ok := w.checker.lastRan[p.copy]; ok && last.h != p.h && w.now-last.at < standIn {
 		return
 	}
+	if job.Recovery.Partition() == mesh.Eager && w.movedFrom(p) {
+		return
+	}
 	w.breach("not-for-nothing", "%s[%d] is stopped on %s though no other copy of it runs",
 		p.copy.job, p.copy.index, p.h.name)
+}
+
+// movedFrom says whether a copy that is stopped was placed elsewhere by who leads
+// with voters behind it, and did not know that it runs: it starts there.
+func (w *world) movedFrom(p *process) bool {
+	a, ok := p.h.agent.core.Alloc(p.spec.Alloc)
+	return ok && a.Node != p.h.self.ID && a.Want == mesh.WantRun && !a.Degraded
 }
 
 // checkSecond makes the checks that are too costly for every step.

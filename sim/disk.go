@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -111,6 +112,18 @@ func (d *disk) forgot() bool {
 	}
 	err := crdt.Decode(d.facts["lease/knows"], &k)
 	return len(d.damage) > 0 || err == nil && k.Forgot
+}
+
+// beyond says whether a later state of a disk has promised or voted something that
+// an earlier one does not know. (A write that it does not know may go unnoticed: the
+// next one has its number. See crdt/DESIGN.md.)
+func (d *disk) beyond(earlier *disk) bool {
+	for _, fact := range []string{"lease/promise", "lease/ballot"} {
+		if d != nil && !bytes.Equal(d.facts[fact], earlier.facts[fact]) {
+			return true
+		}
+	}
+	return false
 }
 
 // holds says whether a version of a job is on the disk.

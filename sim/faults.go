@@ -146,10 +146,17 @@ func (f *faults) begin() {
 		if fault.Do == "restore" {
 			age := chanceOf(f.w.options.Seed, "backup", uint64(i)).upTo(backupMax)
 			f.w.plan(fault.At.Std()-age, f.w.backUp)
+			if age > heardAfter {
+				f.w.plan(fault.At.Std()-heardAfter, f.w.lookAhead)
+			}
 		}
 		f.w.plan(fault.At.Std(), func() { f.strike(i) })
 	}
 }
+
+// heardAfter is after what time others have heard what a node has promised and
+// written, if it is up and reaches them.
+const heardAfter = 4 * time.Second
 
 // backupMax is how old a backup is that comes back.
 const backupMax = 20 * time.Second

@@ -21,7 +21,8 @@ func (w *world) pending() string {
 	w.doubt = nil
 	members := w.members()
 	for _, check := range []func([]*host) string{
-		w.everyoneIsUp, w.everyoneSeesEveryone, w.sameRoster, w.oneCoordinator, w.sameData, w.wantedCopies,
+		w.everyoneIsUp, restoredAreOut, w.everyoneSeesEveryone, w.sameRoster, w.oneCoordinator,
+		w.sameData, w.wantedCopies,
 	} {
 		if why := check(members); why != "" {
 			return why
@@ -47,6 +48,16 @@ func (w *world) everyoneIsUp(members []*host) string {
 	}
 	if len(members) == 0 {
 		return "there is no member"
+	}
+	return ""
+}
+
+// restoredAreOut: nobody goes on with a disk that has forgotten what others know.
+func restoredAreOut(members []*host) string {
+	for _, h := range members {
+		if h.exposed && h.barred {
+			return h.name + " runs on a disk that went back in time, and nobody has noticed"
+		}
 	}
 	return ""
 }

@@ -25,6 +25,8 @@ type host struct {
 	disk     *disk
 	backup   *disk // an earlier state, for a restore
 	backedUp time.Duration
+	known    *disk  // a later one, of which others have heard
+	exposed  bool   // they must have found out that it was restored
 	restores []span // what restored disks have forgotten
 	tasks    map[string]*process
 	forks    []func()                    // starts that fell into a sleep

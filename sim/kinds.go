@@ -130,11 +130,20 @@ func restore(b *blow) func() {
 		}
 		h.w.clocks.fell(h)
 		h.cutPower()
+		h.exposed = h.known.beyond(h.backup)
 		h.disk = h.backup.clone()
 		h.restores = append(h.restores, span{h.backedUp, h.w.now})
 		h.barred, h.w.restored = true, true
 		return h.restart
 	})
+}
+
+// lookAhead notes what each disk holds, and others have heard of by the time of a
+// restore that is to come.
+func (w *world) lookAhead() {
+	for _, h := range w.members() {
+		h.known = h.disk.clone()
+	}
 }
 
 // span is the time that a disk has forgotten: from its backup to its return.
@@ -143,7 +152,7 @@ type span struct{ from, to time.Duration }
 // backUp keeps a copy of each disk, as it is now.
 func (w *world) backUp() {
 	for _, h := range w.members() {
-		h.backup, h.backedUp = h.disk.clone(), w.now
+		h.backup, h.backedUp, h.known = h.disk.clone(), w.now, nil
 	}
 }
 

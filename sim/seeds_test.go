@@ -13,7 +13,7 @@ import (
 type regressions struct {
 	Seeds []struct {
 		Scenario string `toml:"scenario"`
-		Seed     uint64 `toml:"seed"`
+		Seed     int    `toml:"seed"`
 		Shows    string `toml:"shows"`
 	} `toml:"seed"`
 }
@@ -34,7 +34,7 @@ func TestSeedsThatOnceBroke(t *testing.T) {
 	for _, s := range list.Seeds {
 		t.Run(fmt.Sprintf("%s-%d", s.Scenario, s.Seed), func(t *testing.T) {
 			t.Parallel()
-			if r := Run(shipped(t, s.Scenario), Options{Seed: s.Seed}); r.Violation != nil {
+			if r := Run(shipped(t, s.Scenario), Options{Seed: uint64(s.Seed)}); r.Violation != nil {
 				t.Errorf("%s: %v", s.Shows, r.Violation)
 			}
 		})

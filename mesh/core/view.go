@@ -112,6 +112,9 @@ func (c *Core) Sees(id mesh.NodeID) bool {
 // History is every version of a job, oldest first.
 func (c *Core) History(id mesh.JobID) []mesh.JobVersion { return c.records.history(id) }
 
+// Alloc is the decision that stands for an allocation.
+func (c *Core) Alloc(id mesh.AllocID) (mesh.AllocView, bool) { return c.records.effective(id) }
+
 // Tokens are the join tokens, by id.
 func (c *Core) Tokens() []mesh.Token {
 	var tokens []mesh.Token

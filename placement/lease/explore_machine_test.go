@@ -263,14 +263,14 @@ func (x *machine) take(p *Party, inputs []Input) Output {
 // That tells disks that went back in time, of which there are none here, and
 // would keep apart states that are one.
 func told(p *Party, now time.Duration, in Input) Output {
-	life := p.run.Count
+	made := p.run.Made
 	out := informed(p, now, p.Step(now, in))
-	if p.run.Count == life {
+	if p.run.Made == made {
 		return out
 	}
-	p.run.Count = life
+	p.run.Made = made
 	for i := range out.Send {
-		out.Send[i].Msg.Run.Count = life
+		out.Send[i].Msg.Run.Made = made
 	}
 	for i := range out.Facts {
 		if out.Facts[i].Key == keyRun {

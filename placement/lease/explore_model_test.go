@@ -126,7 +126,7 @@ func (x *machine) founding(i int) uint32 {
 	}
 	for k, n := range x.cast {
 		if k != i {
-			facts[keySeen+string(n.id)] = encode(run{2, birth{k, 2}.Uint64()})
+			facts[keySeen+string(n.id)] = encode(run{Count: 2, Nonce: birth{k, 2}.Uint64()})
 		}
 	}
 	return x.addDisk(facts)

@@ -150,15 +150,35 @@ func TestDiskRestoredToBeforeAPromiseIsBarred(t *testing.T) {
 	}
 }
 
+// It does not matter how much it promises until it is heard.
+func TestRunFollowsOnlyOneWhosePromisesItKnows(t *testing.T) {
+	known := run{Count: 3, Nonce: 30, Made: 7}
+	for _, c := range []struct {
+		r    run
+		want bool
+	}{
+		{run{Count: 4, Nonce: 40, WasNonce: 30, WasMade: 7}, true},
+		{run{Count: 4, Nonce: 40, WasNonce: 30, WasMade: 9}, true},            // not all of it was heard
+		{run{Count: 4, Nonce: 41, WasNonce: 30, WasMade: 6, Made: 99}, false}, // a backup of that run
+		{run{Count: 3, Nonce: 31, WasNonce: 20, WasMade: 5}, false},           // of the one before it
+		{run{Count: 2, Nonce: 20}, false},                                     // a late message of that
+		{run{Count: 6, Nonce: 60, WasNonce: 50, WasMade: 1}, true},            // others were not heard of
+	} {
+		if got := c.r.follows(known); got != c.want {
+			t.Errorf("%+v follows %+v: %v, want %v", c.r, known, got, c.want)
+		}
+	}
+}
+
 func TestWhatAVoterKeepsCountsLikeAPromise(t *testing.T) {
 	w := trio(t)
 	p := w.nodes[1].party
-	count := p.run.Count
+	count := p.run.Made
 	for range 2 {
 		out := p.Step(p.now, Promised{})
 		count++
-		if p.run.Count != count || len(out.Facts) != 1 || out.Facts[0].Key != keyRun {
-			t.Errorf("the count is %d with facts %v, want %d and kept", p.run.Count, out.Facts, count)
+		if p.run.Made != count || len(out.Facts) != 1 || out.Facts[0].Key != keyRun {
+			t.Errorf("the count is %d with facts %v, want %d and kept", p.run.Made, out.Facts, count)
 		}
 	}
 }

@@ -41,11 +41,21 @@ type Message struct {
 	Stale *run   `json:"st,omitempty"` // your run is older than one that I have seen
 }
 
-// run is one life of a party: a number of its own, by chance, and a count that
-// grows with each start and with each step in which something is promised.
+// run is one life of a party, and what its disk knew of the one before: enough to
+// tell a disk that has forgotten something from one that has only been started.
 type run struct {
-	Count uint64 `json:"c"`
-	Nonce uint64 `json:"n"`
+	Count uint64 `json:"c"`           // of starts
+	Nonce uint64 `json:"n"`           // of its own, by chance
+	Made  uint64 `json:"m,omitempty"` // steps in which it has promised something
+
+	WasNonce uint64 `json:"b,omitempty"` // of the run before
+	WasMade  uint64 `json:"d,omitempty"`
+}
+
+// follows says whether r can come after a run of the same node, as far as that was
+// heard of: no earlier one can, and none that does not know all its promises.
+func (r run) follows(o run) bool {
+	return r.Count > o.Count && (r.WasNonce != o.Nonce || r.WasMade >= o.Made)
 }
 
 // group is slots that share a ballot.

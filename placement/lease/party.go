@@ -89,7 +89,9 @@ func New(self mesh.NodeID, key ed25519.PrivateKey, cfg Config, facts []Fact,
 		return nil, err
 	}
 	p.voting = p.seat >= 0
-	p.run = run{p.run.Count + 1, rng.Uint64()}
+	p.run = run{
+		Count: p.run.Count + 1, Nonce: rng.Uint64(), WasNonce: p.run.Nonce, WasMade: p.run.Made,
+	}
 	p.keep(keyRun, p.run)
 	return p, nil
 }
@@ -131,7 +133,7 @@ func (p *Party) begun(now time.Duration) {
 func (p *Party) grow() {
 	if !p.grown {
 		p.grown = true
-		p.run.Count++
+		p.run.Made++
 		p.keep(keyRun, p.run)
 	}
 }
@@ -269,17 +271,17 @@ func (p *Party) receive(from mesh.NodeID, m Message) {
 
 var errStranger = errors.New("sender is neither admitted nor a voter")
 
-// fresh notes the run of a peer, and how much that has promised, durably. Another
-// run with no higher a number is an earlier one, or speaks for a disk that was
-// restored or copied: what that has promised since is forgotten, so nothing that
-// it says counts (R4).
+// fresh notes the run of a peer, and how much that has promised, durably. One that
+// does not follow what was heard of is an earlier one, or speaks for a disk that
+// was restored or copied: what that has promised since is forgotten, so nothing
+// that it says counts (R4).
 func (p *Party) fresh(from mesh.NodeID, r run) bool {
-	known, same := p.seen[from], r.Nonce == p.seen[from].Nonce
+	known := p.seen[from]
 	switch {
-	case !same && r.Count <= known.Count:
+	case r.Nonce == known.Nonce && r.Made <= known.Made:
+		return true
+	case r.Nonce != known.Nonce && !r.follows(known):
 		return false
-	case r.Count <= known.Count:
-		return true // of the same run, and not its newest message
 	}
 	if len(p.seen) >= membersMax {
 		p.unsee()
