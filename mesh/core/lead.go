@@ -20,6 +20,11 @@ const (
 	reserveTimeout = time.Second // for a node to answer a reservation
 	blockedMax     = 1024        // reasons already told
 	replanAfter    = time.Second // before a placement that failed is planned again
+	// In a mesh of more than bidMany members the next change of members is taken
+	// notice of bidPause after the last: what one costs grows with their number,
+	// and many come at once. Gossip takes longer to find out.
+	bidMany  = 64
+	bidPause = 100 * time.Millisecond
 )
 
 // lead is what this node knows as a coordinator.
@@ -27,6 +32,7 @@ type lead struct {
 	dirty    map[mesh.JobID]bool          // to be planned again
 	allDirty bool                         // all of them
 	members  bool                         // the members have changed since the last bid
+	bidAt    time.Duration                // no bid before
 	leaders  placement.Leaders            // of those in sight, who ranks first
 	wakes    map[mesh.JobID]time.Duration // when to plan a job again
 	placing  map[mesh.AllocID]*placing
@@ -157,6 +163,9 @@ func (c *Core) live() []mesh.NodeID {
 // bid tells the agreement machine who is here and which slots are ours by rank.
 func (c *Core) bid() {
 	c.lead.members = false
+	if len(c.records.members) > bidMany {
+		c.lead.bidAt = c.now.Boot + bidPause
+	}
 	live := c.live()
 	c.take(c.party.Step(c.now.Boot, lease.Members{
 		Admitted: c.records.admitted(), Witnesses: c.records.witnesses(), Alive: live,
@@ -240,7 +249,7 @@ func (c *Core) leadDue() {
 
 // leadSlots plans the jobs that want it and that we may decide about.
 func (c *Core) leadSlots() bool {
-	if c.lead.members {
+	if c.lead.members && c.lead.bidAt <= c.now.Boot {
 		c.bid()
 	}
 	if c.lead.allDirty {
@@ -485,6 +494,9 @@ func (c *Core) name(id mesh.NodeID) string {
 // wake is when leadDue has something to do.
 func (l *lead) wake() time.Duration {
 	at := min(l.graceAt, l.calmAt)
+	if l.members && l.bidAt > 0 {
+		at = min(at, l.bidAt)
+	}
 	for _, w := range l.wakes {
 		at = min(at, w)
 	}

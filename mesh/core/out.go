@@ -32,7 +32,7 @@ func (c *Core) leaveIfOut() {
 	}
 	c.event(mesh.Event{Kind: mesh.NodeOut, Peer: c.self, Text: c.out})
 	c.ready.Send, c.loopback = nil, nil
-	c.lead.members, c.tend.retry = true, true
+	c.lead.members, c.lead.bidAt, c.tend.retry = true, 0, true
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		c.step(id, runner.Stop{Reason: c.out})
 	}

@@ -17,6 +17,7 @@ const (
 	syncEvery  = 2 * time.Second // between rounds of anti-entropy
 	compareMax = 12              // comparisons begun from one round to the next
 	fanOut     = 12              // peers that one push goes to, at most
+	meetFew    = 3               // of more peers than that, about how many compare data with one that comes
 	pushMax    = 128             // entries in one push; see also crdt.PushBytes
 	ackTimeout = 2 * time.Second // for a peer to say that a write is durable there too
 )
@@ -92,11 +93,12 @@ func (s *syncer) sight(id mesh.NodeID, alive bool) {
 }
 
 // meet compares data at once with a peer that has come into sight. In a large
-// mesh only some do, by lot: else all would ask one node that comes, and a node
-// that starts would ask all. The others follow in their turn.
+// mesh only a few do, by lot: else all would ask one node that comes, and a node
+// that starts would ask all. It gets from each what it has not got from another
+// yet, which is everything where it is new. The others follow in their turn.
 func (c *Core) meet(id mesh.NodeID) {
 	n := len(c.sync.inSight)
-	if c.sync.begun < compareMax && (n <= fanOut || c.cfg.Rand.IntN(n) < fanOut) {
+	if c.sync.begun < compareMax && (n <= fanOut || c.cfg.Rand.IntN(n) < meetFew) {
 		c.begin(id)
 	}
 }

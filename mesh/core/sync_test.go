@@ -53,8 +53,34 @@ func TestNodeThatComesIsAskedByAFewOfMany(t *testing.T) {
 		got += len(asked(l.come(h, 1000+i, 1)))
 		h.core.Step(l.clock(), Seen{mesh.NodeID(fmt.Sprintf("peer%04d", 1000+i)), mesh.Lost})
 	}
-	if got < fanOut/2 || got > 2*fanOut {
-		t.Errorf("of %d nodes, %d ask one that comes, want about %d", comers, got, fanOut)
+	if got < 1 || got > 3*meetFew {
+		t.Errorf("of %d nodes, %d ask one that comes, want about %d", comers, got, meetFew)
+	}
+}
+
+// TestLargeMeshTakesManyChangesOfMembersAtOnce: and a small one each by itself.
+func TestLargeMeshTakesManyChangesOfMembersAtOnce(t *testing.T) {
+	for members, want := range map[int]bool{2: true, bidMany + 10: false} {
+		l := newLab(t, 1)
+		h := l.nodes[0]
+		l.after(syncEvery)
+		for i := range members {
+			id := mesh.NodeID(fmt.Sprintf("peer%04d", i))
+			h.core.records.members[id] = mesh.Member{ID: id}
+		}
+		h.core.records.picture.nodes = nil
+		l.come(h, 0, members)
+		l.now += bidPause / 2
+		ready := l.come(h, members, 1)
+		if got := !h.core.lead.members; got != want {
+			t.Errorf("a change soon after one of %d members: taken notice of %v, want %v", members, got, want)
+		}
+		if l.now += bidPause; want == (ready.Wake <= h.core.lead.bidAt && h.core.lead.bidAt > 0) {
+			t.Errorf("of %d members: the core wakes at %v, to bid at %v", members, ready.Wake, h.core.lead.bidAt)
+		}
+		if h.core.Step(l.clock(), Tick{}); h.core.lead.members {
+			t.Errorf("of %d members: the change is never taken notice of", members)
+		}
 	}
 }
 
