@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +24,7 @@ type checker struct {
 	buried  map[string]crdt.Entry // the highest tombstone of each key
 	fences  map[copyID]uint64
 	lastRan map[copyID]ran
-	digests map[string]crdt.Digest // by what was seen
+	digests map[summary]crdt.Digest // by what was seen
 	dice    chance
 }
 
@@ -52,7 +54,7 @@ func newChecker() *checker {
 	return &checker{
 		rosters: map[uint64]string{}, decided: map[mesh.JobID]crdt.Fence{},
 		buried: map[string]crdt.Entry{}, fences: map[copyID]uint64{}, lastRan: map[copyID]ran{},
-		digests: map[string]crdt.Digest{},
+		digests: map[summary]crdt.Digest{},
 	}
 }
 
@@ -343,12 +345,28 @@ func (w *world) checkCopy(h *host) {
 	if h.agent.busy || len(waiting) > 0 || h.spoilt || w.restored {
 		return // not durable yet; or what waits aside has beaten what was seen before it
 	}
-	key := seen.String()
+	key := summaryOf(seen)
 	was, known := w.checker.digests[key]
 	if known && was != digest {
-		w.breach("same-seen-same-data", "%s has seen %s, and differs from a node that had seen the same", h.name, key)
+		w.breach("same-seen-same-data", "%s has seen %s, and differs from a node that had seen the same", h.name, seen)
 	}
 	w.checker.digests[key] = digest
+}
+
+// summary is the hash of what was seen.
+type summary [sha256.Size]byte
+
+func summaryOf(seen crdt.Seen) summary {
+	var b []byte
+	for _, origin := range seen.Origins() {
+		k := seen[origin]
+		b = append(append(b, origin...), 0)
+		b = binary.AppendUvarint(binary.AppendUvarint(b, k.Head), uint64(len(k.Gaps)))
+		for _, g := range k.Gaps {
+			b = binary.AppendUvarint(binary.AppendUvarint(b, g.From), g.To)
+		}
+	}
+	return sha256.Sum256(b)
 }
 
 // checkPlans: what a node would do about each job is nothing that no plan may

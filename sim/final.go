@@ -17,14 +17,22 @@ import (
 //	all have the same data, and the same roster, most of whose voters are up
 //	each slot has one coordinator, the one that ranks first
 //	each job runs exactly the copies that are wanted, or there is a reason
-func (w *world) pending() string {
+func (w *world) pending() string { return w.pendingFrom(0) }
+
+// pendingFrom makes the checks from one on, and notes which one failed.
+func (w *world) pendingFrom(first int) string {
 	w.doubt = nil
 	members := w.members()
-	for _, check := range []func([]*host) string{
+	checks := []func([]*host) string{
 		w.everyoneIsUp, restoredAreOut, w.everyoneSeesEveryone, w.sameRoster, w.oneCoordinator,
 		w.sameData, w.wantedCopies,
-	} {
+	}
+	for i, check := range checks {
+		if i > 0 && i < first { // the first is what the others rest on
+			continue
+		}
 		if why := check(members); why != "" {
+			w.failed = i
 			return why
 		}
 	}
@@ -32,12 +40,13 @@ func (w *world) pending() string {
 }
 
 // well says whether pending has nothing to say, for those who ask after each
-// event: it looks first at what was in the way last.
+// event: it looks first at what was in the way last, and goes on from there. Only
+// if nothing is in the way any more it looks at all.
 func (w *world) well() bool {
 	if w.doubt != nil && w.doubt() {
 		return false
 	}
-	return w.pending() == ""
+	return w.pendingFrom(w.failed) == "" && w.pending() == ""
 }
 
 func (w *world) everyoneIsUp(members []*host) string {

@@ -34,6 +34,7 @@ type world struct {
 	values   values
 	came     int         // hosts that have joined, from the first on
 	changes  int         // of tasks that run
+	failed   int         // the check of pending that failed last
 	doubt    func() bool // whether what was in the way of calm last still is: see well
 
 	from   time.Duration // when things began to go wrong
