@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"mn/crdt"
 	"mn/mesh"
+	"mn/mesh/core"
 )
 
 // BenchmarkMesh measures what a mesh costs each of its nodes: at rest, and with
@@ -49,11 +51,64 @@ func benchmarkMesh(b *testing.B, nodes int) {
 	}
 }
 
-// settled is a mesh that has formed, and had time to calm down.
+// settled is a mesh that has had time to calm down. All its nodes begin with what
+// they would know of each other, as a mesh of a thousand takes minutes to form.
 func settled(b *testing.B, nodes int) *world {
-	w := formed(b, nodes)
+	s := Scenario{Name: "bench", Nodes: nodes}
+	s.Defaults()
+	w := newWorld(s, Options{Seed: 1})
+	for i := range nodes {
+		w.newHost(w.machine(i))
+	}
+	entries, seen := acquainted(b, w)
+	for _, h := range w.hosts {
+		h.disk.seen, h.joined = seen.Clone(), true
+		for _, e := range entries {
+			h.disk.entries[e.Key] = e
+		}
+	}
+	w.founding(w.hosts[0])
+	for _, h := range w.hosts[1:] {
+		h.start()
+		a := h.agent
+		h.do(a, func() core.Ready {
+			ready, err := a.core.Adopt(h.now(), w.hosts[0].agent.core.Chain())
+			if err != nil {
+				b.Fatal(err)
+			}
+			return ready
+		})
+	}
+	w.until(time.Minute, func() bool { return w.grown() && w.well() })
+	if why := w.pending(); why != "" {
+		b.Fatal(why)
+	}
 	w.until(w.now+15*time.Second, nil)
 	return w
+}
+
+// acquainted is what all nodes have written of themselves, and the first of all.
+func acquainted(b *testing.B, w *world) ([]crdt.Entry, crdt.Seen) {
+	var entries []crdt.Entry
+	seen := crdt.Seen{}
+	first := string(w.hosts[0].self.ID)
+	write := func(origin, key string, record any) {
+		value, err := crdt.Encode(record)
+		if err != nil {
+			b.Fatal(err)
+		}
+		seq := seen[origin].Head + 1
+		seen[origin] = crdt.Known{Head: seq}
+		entries = append(entries, crdt.Entry{
+			Key: key, Value: value, Dot: crdt.Dot{Origin: origin, Seq: seq},
+			Stamp: crdt.Stamp{Wall: epoch.UnixMilli(), Logical: uint32(seq), Node: origin},
+		})
+	}
+	for _, h := range w.hosts {
+		write(first, mesh.KeyMember(h.self.ID), h.member())
+		write(string(h.self.ID), mesh.KeyNode(h.self.ID), h.self)
+	}
+	return entries, seen
 }
 
 // version is a job that changes with i and runs nowhere: a write, and no more.

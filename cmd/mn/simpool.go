@@ -23,10 +23,12 @@ const tellEvery = 2 * time.Second
 
 // tuneMemory trades memory for time where there is little of it in use: a run of a
 // few nodes holds some megabytes, and is done before it would be worth while to
-// look for what can go.
+// look for what can go. One of a thousand holds gigabytes.
 func tuneMemory(nodes int) {
 	if nodes <= many {
 		debug.SetGCPercent(800)
+	} else {
+		debug.SetGCPercent(40)
 	}
 }
 
