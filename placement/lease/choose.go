@@ -54,6 +54,39 @@ func (ps peers) update(m Members, self mesh.NodeID, now time.Duration) []mesh.No
 	return back
 }
 
+// wake takes a new list of who is alive, where nothing else has changed. Both are
+// sorted. It returns who has come to life.
+func (ps peers) wake(before, alive nodeSet, self mesh.NodeID, now time.Duration) []mesh.NodeID {
+	var back []mesh.NodeID
+	turn := func(id mesh.NodeID, is bool) {
+		p, known := ps[id]
+		if !known || id == self || p.alive == is {
+			return
+		}
+		p.alive, p.since = is, now
+		ps[id] = p
+		if is {
+			back = append(back, id)
+		}
+	}
+	for len(before)+len(alive) > 0 {
+		switch {
+		case len(alive) == 0 || len(before) > 0 && before[0] < alive[0]:
+			turn(before[0], false)
+			before = before[1:]
+		case len(before) == 0 || alive[0] < before[0]:
+			turn(alive[0], true)
+			alive = alive[1:]
+		default:
+			before, alive = before[1:], alive[1:]
+		}
+	}
+	return back
+}
+
+// same says whether two lists are one.
+func same[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
 // owns says whether a key is that of a node.
 func owns(id mesh.NodeID, key []byte) bool {
 	return len(key) == ed25519.PublicKeySize && mesh.NodeIDOf(key) == id
@@ -77,7 +110,7 @@ type nodeSet []mesh.NodeID
 
 func setOf(ids []mesh.NodeID) nodeSet {
 	if !slices.IsSorted(ids) {
-		ids = slices.Sorted(slices.Values(ids))
+		ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	}
 	return ids
 }

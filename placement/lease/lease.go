@@ -87,7 +87,8 @@ type Received struct {
 }
 
 // Members says who is in the mesh. Admitted is authority; Alive is a hint and
-// moves nothing but the choice of voters. Self counts as alive.
+// moves nothing but the choice of voters. Self counts as alive. The lists are not
+// changed later: of Admitted and Witnesses, the same memory is the same list.
 type Members struct {
 	Admitted  []mesh.Member
 	Witnesses []mesh.NodeID

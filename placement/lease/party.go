@@ -45,7 +45,8 @@ type Party struct {
 	seen    map[mesh.NodeID]run
 	barred  string // why this node must join anew
 	peers   peers
-	listed  bool // this node was among the admitted
+	members Members // as last told
+	listed  bool    // this node was among the admitted
 	evicted bool
 	forgot  bool // its disk has lost some of what it held, and it has not learned that again
 
@@ -225,7 +226,14 @@ func (p *Party) refuse(from mesh.NodeID, err error) {
 // in a large mesh by some, by lot: else all would tell one node that comes, and
 // it would tell all.
 func (p *Party) onMembers(m Members) {
-	back := p.peers.update(m, p.self, p.now)
+	var back []mesh.NodeID
+	m.Alive = setOf(m.Alive)
+	if same(m.Admitted, p.members.Admitted) && same(m.Witnesses, p.members.Witnesses) {
+		back = p.peers.wake(p.members.Alive, m.Alive, p.self, p.now)
+	} else {
+		back = p.peers.update(m, p.self, p.now)
+	}
+	p.members = m
 	_, admitted := p.peers[p.self]
 	if p.listed && !admitted && !p.evicted {
 		p.drop(Evicted)

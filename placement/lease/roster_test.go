@@ -2,6 +2,9 @@ package lease
 
 import (
 	"crypto/ed25519"
+	"math/rand/v2"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,5 +166,33 @@ func TestChoose(t *testing.T) {
 				t.Errorf("chosen are %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestWhoIsAliveIsTheSameWhicheverListsAreNew: a party that is told the same list of
+// members again looks only at who has come and gone.
+func TestWhoIsAliveIsTheSameWhicheverListsAreNew(t *testing.T) {
+	w := newWorld(3, 6)
+	self := w.nodes[0].id
+	var admitted []mesh.Member
+	for _, n := range w.nodes {
+		admitted = append(admitted, n.member)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	whole, part, before := peers{}, peers{}, nodeSet(nil)
+	part.update(Members{Admitted: admitted}, self, 0)
+	whole.update(Members{Admitted: admitted}, self, 0)
+	for now := range time.Duration(200) {
+		var alive []mesh.NodeID
+		for _, n := range w.nodes {
+			if rng.IntN(2) == 0 {
+				alive = append(alive, n.id)
+			}
+		}
+		want := whole.update(Members{Admitted: admitted, Alive: alive}, self, now)
+		got := part.wake(before, alive, self, now)
+		if before = alive; !slices.Equal(got, want) || !reflect.DeepEqual(part, whole) {
+			t.Fatalf("of %v alive: got %v of %v, want %v of %v", alive, got, part, want, whole)
+		}
 	}
 }
