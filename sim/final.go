@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"mn/mesh"
-	"mn/mesh/core"
 	"mn/placement/reconcile"
 )
 
@@ -157,30 +156,50 @@ func (w *world) sameData(members []*host) string {
 	return ""
 }
 
-// wantedCopies compares what one node thinks that runs with what runs.
+// judgeAll is up to how many hosts any of them can judge what is left to do: it has
+// compared data with all others soon. In a larger mesh only who decides about a job
+// sees to it that it has, with those on whom the job's copies are.
+const judgeAll = 64
+
+// judge is the agent whose word on a job counts.
+func (w *world) judge(job *mesh.JobView) *agent {
+	if len(w.hosts) > judgeAll {
+		if h := w.checker.holders[mesh.SlotOf(job.ID())]; h.holds(mesh.SlotOf(job.ID())) {
+			return h.agent
+		}
+	}
+	return w.members()[0].agent
+}
+
+// wantedCopies compares what is thought that runs with what runs.
 func (w *world) wantedCopies(members []*host) string {
-	a := members[0].agent
-	why := w.wantedBy(a.core)
-	if steps, changes := a.steps, w.changes; why != "" {
-		w.doubt = func() bool { return members[0].agent == a && a.steps == steps && w.changes == changes }
+	v := members[0].agent.core.View()
+	for i := range v.Jobs {
+		job := &v.Jobs[i]
+		by := w.judge(job)
+		plan, _, _ := by.core.Outlook(job)
+		why := w.planIsDone(job, &plan)
+		if why == "" {
+			why = w.viewIsTrue(v, job)
+		}
+		if why != "" {
+			w.doubt = w.unmoved(members[0], by)
+			return fmt.Sprintf("job %s: %s", job.ID(), why)
+		}
+	}
+	why := w.noStrays(v)
+	if why != "" {
+		w.doubt = w.unmoved(members[0], members[0].agent)
 	}
 	return why
 }
 
-// wantedBy is wantedCopies as one core sees it.
-func (w *world) wantedBy(c *core.Core) string {
-	v := c.View()
-	for i := range v.Jobs {
-		job := &v.Jobs[i]
-		plan, _, _ := c.Outlook(job)
-		if why := w.planIsDone(job, &plan); why != "" {
-			return fmt.Sprintf("job %s: %s", job.ID(), why)
-		}
-		if why := w.viewIsTrue(v, job); why != "" {
-			return fmt.Sprintf("job %s: %s", job.ID(), why)
-		}
-	}
-	return w.noStrays(v)
+// unmoved says whether nothing has happened since that could change what one host
+// sees and what an agent makes of it.
+func (w *world) unmoved(first *host, by *agent) func() bool {
+	a, changes := first.agent, w.changes
+	steps, others := a.steps, by.steps
+	return func() bool { return first.agent == a && a.steps == steps && by.steps == others && w.changes == changes }
 }
 
 // planIsDone says what is left to do about a job. That it waits, or fits
