@@ -82,6 +82,7 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 	h.lastWrite = max(h.lastWrite, r.Keep.NextSeq-1)
 	w.checkHolders(h)
 	w.checkRoster(h)
+	w.checkSealed(h, r)
 	for _, e := range r.Events {
 		w.countEvent(&e)
 		if e.Kind == mesh.NodeOut {

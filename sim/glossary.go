@@ -55,6 +55,7 @@ func invariants() []Term {
 		{"not-for-nothing", "no eager or keep task is stopped unless another copy stands in (each stop)"},
 		{"same-seen-same-data", "copies that have seen the same writes are equal (each second)"},
 		{"plans-are-sane", "no plan does what no plan may do (each second)"},
+		{"sealed-is-sealed", "who has voted for the next roster grants and keeps nothing under its own (each step)"},
 		{"no-clock-owns-the-future", "nothing is taken over from a clock too far ahead, but decisions (each step)"},
 		{"settles", "soon after the last fault there are one roster, one coordinator a slot, equal data, " +
 			"and exactly the wanted copies, and it stays so (the end)"},
