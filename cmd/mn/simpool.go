@@ -25,9 +25,10 @@ const tellEvery = 2 * time.Second
 // few nodes holds some megabytes, and is done before it would be worth while to
 // look for what can go. One of a thousand holds gigabytes.
 func tuneMemory(nodes int) {
-	if nodes <= many {
+	switch {
+	case nodes < many:
 		debug.SetGCPercent(800)
-	} else {
+	case nodes > 5*many:
 		debug.SetGCPercent(40)
 	}
 }
