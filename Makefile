@@ -31,6 +31,7 @@ test: lint race $(TOOLS) bin/mn bin/mnlab ## every test; as root, none skipped, 
 	@$(TOOLS)/gotestsum --format pkgname --jsonfile bin/test.json -- -count=1 -timeout 5m ./...
 	@test $$(id -u) -ne 0 || ! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
 	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise
+	.ci/traces bin/mn
 	bin/mn sim fuzz --for $(SIM)
 	@if test $$(id -u) -eq 0; then bin/mnlab run --ci -mn bin/mn; \
 		else echo "the lab was not run: its machines are network namespaces, which take root" >&2; fi

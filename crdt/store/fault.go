@@ -73,7 +73,7 @@ func checkSpace(dir string) error {
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	if free := int64(fs.Bavail) * fs.Bsize; free < reserveBytes {
+	if free := int64(fs.Bavail) * int64(fs.Bsize); free < reserveBytes {
 		return &SpaceError{Dir: dir, Free: free}
 	}
 	return nil

@@ -158,7 +158,7 @@ func (m *Message) check() error {
 
 func checkBallot(b uint64) error {
 	if b == 0 || b > ballotMax {
-		return fmt.Errorf("ballot %d is not within 1 and %d", b, ballotMax)
+		return fmt.Errorf("ballot %d is not within 1 and %d", b, uint64(ballotMax))
 	}
 	return nil
 }
