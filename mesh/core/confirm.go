@@ -173,6 +173,9 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 		delete(c.confirms.of, id)
 		return true
 	}
+	if c.overtaken(id) {
+		return false // another follows, under a fence of now
+	}
 	if c.rival(id) {
 		return false // it will be stopped; or else its node asks again
 	}
@@ -185,6 +188,22 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 		f.waits = &waiting{from, one}
 	}
 	return false
+}
+
+// overtaken stops a copy if another of its index was decided later: that one has
+// perhaps run, and no fence may be lower than one before it.
+func (c *Core) overtaken(id mesh.AllocID) bool {
+	a, ok := c.records.effective(id)
+	if !ok {
+		return true
+	}
+	later := slices.ContainsFunc(c.records.allocsOf(a.Job), func(o mesh.AllocView) bool {
+		return o.Group == a.Group && o.Index == a.Index && o.Fence.Compare(a.Fence) > 0
+	})
+	if fence, granted, ok := c.right(mesh.SlotOf(a.Job)); later && ok && granted {
+		c.stopAlloc(reconcile.Stop{Alloc: id, Reason: "another copy was decided later"}, fence, granted)
+	}
+	return later
 }
 
 // rival says whether another copy in the place of one may run.

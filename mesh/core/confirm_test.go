@@ -139,3 +139,34 @@ func TestNobodyIsAskedToKeepWhatNoLongerMatters(t *testing.T) {
 		}
 	}
 }
+
+// A copy of an old decision never starts after one of a later: not beside it, and
+// not in its place, for its fence is lower.
+func TestCopyThatWasOvertakenDoesNotStart(t *testing.T) {
+	l, runs, leads := placed(t, 3)
+	l.after(time.Second)
+	c := leads.core
+	c.now = l.clock()
+	var a mesh.Alloc
+	for _, d := range c.records.granted {
+		a = d.Alloc
+	}
+	for _, test := range []struct {
+		id    mesh.AllocID
+		fence crdt.Fence
+		stops bool
+	}{
+		{"older", crdt.Fence{Epoch: 1, Ballot: a.Fence.Ballot}, true},
+		{"newer", crdt.Fence{Epoch: a.Fence.Epoch + 1, Ballot: 1}, false},
+	} {
+		o := a
+		o.ID, o.Fence, o.Coordinator = test.id, test.fence, c.self
+		c.put(mesh.KeyAlloc(o.ID), o, test.fence)
+		if c.mayStart(o.ID, runs.self.ID, &Renew{Allocs: []mesh.AllocID{o.ID}}) {
+			t.Errorf("%s: it starts beside the copy that runs", o.ID)
+		}
+		if got := c.records.granted[o.ID].Want == mesh.WantStop; got != test.stops {
+			t.Errorf("%s: stopped %v, want %v", o.ID, got, test.stops)
+		}
+	}
+}
