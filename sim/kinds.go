@@ -282,8 +282,12 @@ func delay(b *blow) func() {
 	if by == 0 {
 		by = b.dice.about(100 * time.Millisecond)
 	}
+	late := b.f.Share
+	if late == 0 {
+		late = million / 50
+	}
 	b.hosts, b.said = nil, "up to "+by.Round(time.Millisecond).String()
-	return b.w.network.worsen(Network{Jitter: mesh.Duration(by), Late: million / 50})
+	return b.w.network.worsen(Network{Jitter: mesh.Duration(by), Late: late})
 }
 
 func skew(b *blow) func() {
