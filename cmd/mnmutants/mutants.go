@@ -46,7 +46,7 @@ func mutants(args []string) error {
 // the hunt, so that it is seen what is going on.
 func report(out io.Writer, list []mutant, hunt func(*mutant) (kill, error)) error {
 	began := time.Now()
-	fmt.Fprintf(out, "%7s  %-28s %5s %6s  %-23s %-30s %s\n",
+	fmt.Fprintf(out, "%7s  %-28s %5s %6s  %-24s %-32s %s\n",
 		"", "MUTANT", "RUNS", "TIME", "BROKEN", "IN", "WHAT IS WRONG")
 	var alive []string
 	for i := range list {
@@ -62,7 +62,7 @@ func report(out io.Writer, list []mutant, hunt func(*mutant) (kill, error)) erro
 			broken, where = "SURVIVED", strings.Join(m.Scenarios, ", ")
 			alive = append(alive, m.Name)
 		}
-		fmt.Fprintf(out, "%5d %5.0fs  %-23s %-30s %s\n", k.Runs, time.Since(since).Seconds(), broken, where, m.About)
+		fmt.Fprintf(out, "%5d %5.0fs  %-24s %-32s %s\n", k.Runs, time.Since(since).Seconds(), broken, where, m.About)
 		for _, own := range k.Own {
 			fmt.Fprintf(out, "%7s  no part of it: %s\n", "", own)
 		}
