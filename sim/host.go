@@ -214,9 +214,10 @@ func (h *host) tell(ev core.Event) {
 	if a == nil || h.asleep > 0 {
 		return
 	}
-	if len(a.inbox) >= inboxMax {
+	if _, message := ev.(core.Received); message && len(a.inbox) >= inboxMax { // all else waits its turn
 		a.lost++
 		h.w.counts.add(Dropped)
+		h.arm() // it may have been stopped while the others came
 		return
 	}
 	a.inbox = append(a.inbox, ev)

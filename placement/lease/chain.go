@@ -153,7 +153,7 @@ func (p *Party) enthrone(carried *carry) {
 	wasVoter := p.voting
 	p.voting = p.seat >= 0
 	wait := p.now + p.holdTime(p.longest())
-	p.voter = voter{blank: wait, openAt: wait}
+	p.voter = voter{since: p.now, blank: wait, openAt: wait}
 	p.arrive()
 	p.box, p.drive = ballotBox{}, drive{next: p.now + p.cfg.Retry}
 	p.carryIn(carried)

@@ -41,6 +41,7 @@ var spans = map[string]bool{"Roster.Length": true}
 var instants = map[string]func(*Party) time.Duration{
 	"Party.started":  theLease,
 	"peer.since":     func(p *Party) time.Duration { return max(p.cfg.Replace, p.cfg.Settle) },
+	"voter.since":    notAtAll, // here a voter is informed at once
 	"voter.blank":    notAtAll,
 	"voter.openAt":   notAtAll,
 	"grant.until":    notAtAll,

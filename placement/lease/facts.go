@@ -113,7 +113,7 @@ func (p *Party) load(facts []Fact) error {
 // leases are the exception: they ended with the process that held them.
 func (p *Party) remember(kept ledger, openEpoch uint64) error {
 	v := &p.voter
-	v.open = openEpoch == p.roster.Epoch
+	v.since, v.open = p.now, openEpoch == p.roster.Epoch
 	if !v.open {
 		v.blank = p.now + p.holdTime(p.longest())
 		v.openAt = v.blank

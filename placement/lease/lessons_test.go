@@ -182,3 +182,20 @@ func TestWhatAVoterKeepsCountsLikeAPromise(t *testing.T) {
 		}
 	}
 }
+
+// Whoever asks a voter that learns nothing asks soon at first, and not for ever so.
+func TestVoterThatCannotLearnIsAskedSeldom(t *testing.T) {
+	w, old, newer := young(t)
+	w.bid(old.at, 3)
+	w.run(time.Second)
+	soon := newer.party.lessonWait()
+	w.run(20 * time.Second)
+	w.seen = counters{}
+	w.run(10 * time.Second)
+	if late := newer.party.lessonWait(); late < soon || late != newer.party.renewTime() {
+		t.Errorf("wait for %v, and %v later: want it to grow to %v", soon, late, newer.party.renewTime())
+	}
+	if perSecond := w.seen.messages / 10; perSecond > 12 {
+		t.Errorf("%d messages a second about one slot that nobody gets", perSecond)
+	}
+}

@@ -36,6 +36,7 @@ type voter struct {
 	blank  time.Duration // grants nothing before
 	openAt time.Duration // leases of the epoch before have run out by then
 	open   bool          // they have, and that is kept
+	since  time.Duration // it votes in this epoch, in this life
 	knows  bool          // what was decided before this epoch; kept
 	knew   bool          // it has known that, whether or not it does; kept
 }
@@ -71,7 +72,7 @@ func (p *Party) onPrepare(from asker, m *prepare) {
 		case p.hasty():
 			reply.Busy = addBusy(reply.Busy, "", p.renewTime(), slot)
 		case !v.knows:
-			reply.Busy = addBusy(reply.Busy, "", max(v.blank-p.now, p.cfg.Retry/lessonPart), slot)
+			reply.Busy = addBusy(reply.Busy, "", max(v.blank-p.now, p.lessonWait()), slot)
 		case v.blank > p.now:
 			reply.Busy = addBusy(reply.Busy, "", v.blank-p.now, slot)
 		case v.taken(p.now, slot, from.ID):
@@ -179,9 +180,12 @@ func (p *Party) onRelease(from mesh.NodeID, m *release) {
 	}
 }
 
-// lessonPart: whoever asks a voter that is not informed yet asks again after this
-// part of a retry, for that is what a lesson takes on a good network.
-const lessonPart = 8
+// lessonWait is after what time to ask a voter again that is not informed yet: soon
+// at first, for a lesson takes a few round trips on a good network, and then ever
+// later, for it may be that those who could teach it are out of reach.
+func (p *Party) lessonWait() time.Duration {
+	return min(max(p.cfg.Retry/8, (p.now-p.voter.since)/4), p.renewTime())
+}
 
 // carry is what a voter that seals its epoch knows about leases that may still
 // run: slot by slot 1 + the position of the holder in Holders, 0 if there is
