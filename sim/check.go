@@ -23,8 +23,8 @@ type checker struct {
 	decided map[mesh.JobID]crdt.Fence
 	buried  map[string]crdt.Entry // the highest tombstone of each key
 	fences  map[copyID]uint64
-	lastRan map[copyID]ran
-	digests map[summary]crdt.Digest // by what was seen
+	lastRan map[copyID]map[int]time.Duration // when some copy was last known to run, by host
+	digests map[summary]crdt.Digest          // by what was seen
 	dice    chance
 }
 
@@ -44,16 +44,10 @@ func (l *holding) holds(s mesh.Slot) bool {
 	return held
 }
 
-// ran is when some copy was last known to run, and where.
-type ran struct {
-	h  *host
-	at time.Duration
-}
-
 func newChecker() *checker {
 	return &checker{
 		rosters: map[uint64]string{}, decided: map[mesh.JobID]crdt.Fence{},
-		buried: map[string]crdt.Entry{}, fences: map[copyID]uint64{}, lastRan: map[copyID]ran{},
+		buried: map[string]crdt.Entry{}, fences: map[copyID]uint64{}, lastRan: map[copyID]map[int]time.Duration{},
 		digests: map[summary]crdt.Digest{},
 	}
 }
@@ -300,8 +294,10 @@ func (w *world) checkStop(p *process) {
 			}
 		}
 	}
-	if last, ok := w.checker.lastRan[p.copy]; ok && last.h != p.h && w.now-last.at < standIn {
-		return
+	for place, at := range w.checker.lastRan[p.copy] {
+		if place != p.h.place && w.now-at < standIn {
+			return
+		}
 	}
 	if job.Recovery.Partition() == mesh.Eager && w.movedFrom(p) {
 		return
@@ -310,11 +306,11 @@ func (w *world) checkStop(p *process) {
 		p.copy.job, p.copy.index, p.h.name)
 }
 
-// movedFrom says whether a copy that is stopped was placed elsewhere by who leads
-// with voters behind it, and did not know that it runs: it starts there.
+// movedFrom says whether a copy that is stopped was placed elsewhere by a later
+// decision, of somebody who did not know that it runs: it starts there.
 func (w *world) movedFrom(p *process) bool {
 	a, ok := p.h.agent.core.Alloc(p.spec.Alloc)
-	return ok && a.Node != p.h.self.ID && a.Want == mesh.WantRun && !a.Degraded
+	return ok && a.Node != p.h.self.ID && a.Want == mesh.WantRun
 }
 
 // checkSecond makes the checks that are too costly for every step.
@@ -455,7 +451,10 @@ func (w *world) noteLoss(p *process) {
 
 // ran notes the end of a task.
 func (w *world) ran(p *process) {
-	w.checker.lastRan[p.copy] = ran{p.h, w.now}
+	if w.checker.lastRan[p.copy] == nil {
+		w.checker.lastRan[p.copy] = map[int]time.Duration{}
+	}
+	w.checker.lastRan[p.copy][p.h.place] = w.now
 	w.spans.end(w.now, p.h, Runs, "%s[%d]", p.copy.job, p.copy.index)
 }
 

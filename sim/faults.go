@@ -128,7 +128,7 @@ func (w *world) drawFaults() []Fault {
 		}
 	}
 	var list []Fault
-	at := dice.about(c.Every.Std())
+	at := c.After.Std() + dice.about(c.Every.Std())
 	for at < w.scenario.For.Std() && len(list) < faultsMax {
 		list = append(list, Fault{At: mesh.Duration(at), Do: pick(dice, names)})
 		at += dice.about(c.Every.Std())

@@ -92,6 +92,7 @@ type Tasks struct {
 // Chaos is what the seed adds to the faults of the file.
 type Chaos struct {
 	Every   mesh.Duration `toml:"every"`   // mean time between two faults
+	After   mesh.Duration `toml:"after"`   // nothing goes wrong before
 	Faults  []string      `toml:"faults"`  // kinds; all that are harmless to what people have asked for if empty
 	Climate bool          `toml:"climate"` // network, disks, tasks and clocks are drawn too
 }
@@ -175,6 +176,7 @@ func (s *Scenario) Validate() []mesh.FieldFault {
 		v.known(kind, names(Glossary().Faults), "fault").at("chaos", "faults", fmt.Sprint(i))
 	}
 	v.lasts(s.Chaos.Every, "chaos", "every")
+	v.lasts(s.Chaos.After, "chaos", "after")
 	for i, kind := range s.People.Do {
 		v.known(kind, names(requests()), "request").at("people", "do", fmt.Sprint(i))
 	}

@@ -380,5 +380,11 @@ func (p *Party) rebid() {
 		c.next, c.busy = p.now, [VotersMax]time.Duration{}
 	}
 	p.bidder.pending = false
+	before, paces := p.chain[max(len(p.chain)-2, 0)], p.paces
 	p.paces = [VotersMax]pace{}
+	for seat, v := range p.roster.Voters {
+		if was := before.Seat(v.ID); was >= 0 {
+			p.paces[seat] = paces[was]
+		}
+	}
 }
