@@ -396,3 +396,25 @@ func TestLateReleaseLeavesWhatALaterCoordinatorReserved(t *testing.T) {
 		t.Errorf("%v is held after the release, want nothing", used)
 	}
 }
+
+func TestNodeThatLostRecordsIsNotSettledByOnePeer(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	h := l.nodes[1]
+	for _, damage := range [][]string{nil, {"a table"}} {
+		l.kill(h, false)
+		h.kept.Damage = damage
+		l.start(h)
+		h.kept.Damage = nil
+		l.step(h, Tick{})
+		l.meet(h)
+		l.after(2 * time.Second)
+		if got := h.core.settled(); got != (damage == nil) {
+			t.Errorf("with damage %v it is settled after two seconds: %v", damage, got)
+		}
+		l.after(8 * time.Second)
+		if !h.core.settled() {
+			t.Errorf("with damage %v it is never settled", damage)
+		}
+	}
+}

@@ -218,7 +218,8 @@ func (c *Core) answered(from mesh.NodeID, m *Message) {
 	if out.Whole {
 		c.compared(from, m.Began)
 	}
-	if out.Over && !c.sync.settled {
+	// A disk that lost something may lack what one peer lacks, too: it hears several.
+	if out.Over && !c.sync.settled && !c.damaged {
 		c.sync.settled = true
 		c.tend.retry = true
 	}

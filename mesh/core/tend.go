@@ -171,7 +171,7 @@ func (c *Core) adopt(a mesh.AllocView) {
 // before its restart, and to stop what it has no decision for.
 func (c *Core) settled() bool {
 	_, member := c.records.members[c.self]
-	alone := member && len(c.records.members) == 1
+	alone := member && len(c.records.members) == 1 && !c.damaged // it may have lost the others
 	return c.sync.settled || alone || c.waited()
 }
 
