@@ -162,7 +162,7 @@ func (c *command) simFuzz() *cobra.Command {
 		Long: `Run the scenarios that come with mn and have less than 100 nodes, or those that are
 named, with seeds that nobody has tried, in turn and as many at once as there are
 processors. The first promise that is broken ends it, with the command that shows it again.`,
-		Example: "  mn sim fuzz --for 10m\n  mn sim fuzz swarm partition-majority --for 1h",
+		Example: "  mn sim fuzz --for 10m\n  mn sim fuzz swarm partition-3-2 --for 1h",
 		Args:    cobra.ArbitraryArgs, // each a scenario
 		ValidArgsFunction: func(cmd *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
 			return scenarioNames(cmd, nil, text)

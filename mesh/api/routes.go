@@ -25,6 +25,7 @@ func (s *Server) routes() {
 	})
 	s.routeJobs(b)
 	s.routeReads(b)
+	s.routeNodes(b)
 	s.routeTokens(b)
 	serveStream(s, streamLogs, b.Logs)
 	serveStream(s, streamEvents, b.Events)
@@ -74,6 +75,13 @@ func (s *Server) routeReads(b Backend) {
 	serve(s, callNode, reads(b, func(p picture, r nodeRef) (NodeDetail, error) {
 		return p.nodeDetail(r.Node)
 	}))
+	serve(s, callAllocs, reads(b, picture.allocs))
+	serve(s, callAlloc, reads(b, func(p picture, r allocRef) (AllocDetail, error) {
+		return p.allocDetail(r.Alloc)
+	}))
+}
+
+func (s *Server) routeNodes(b Backend) {
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
 		snap, err := b.Snapshot(ctx)
 		if err != nil {
@@ -86,10 +94,6 @@ func (s *Server) routeReads(b Backend) {
 		copies, err := b.Evict(ctx, n.ID, r.Reason)
 		return Evicted{n.Name, n.ID, copies}, err
 	})
-	serve(s, callAllocs, reads(b, picture.allocs))
-	serve(s, callAlloc, reads(b, func(p picture, r allocRef) (AllocDetail, error) {
-		return p.allocDetail(r.Alloc)
-	}))
 }
 
 func (s *Server) routeTokens(b Backend) {

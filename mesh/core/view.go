@@ -186,9 +186,6 @@ func (c *Core) Digest() (sum crdt.Digest, entries int, waiting []string) {
 // behind it.
 func (c *Core) Held(now Now, s mesh.Slot) (crdt.Fence, bool) { return c.party.Held(now.Boot, s) }
 
-// Standing is how far this node's word goes on what was decided.
-func (c *Core) Standing() lease.Standing { return c.party.Standing() }
-
 // Copy is which writes this node's copy of the data has seen, and its digest:
 // copies that have seen the same are equal.
 func (c *Core) Copy() (crdt.Seen, crdt.Digest) { return c.replica.Seen(), c.replica.Digest() }

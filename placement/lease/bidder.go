@@ -325,10 +325,11 @@ func (p *Party) await(seat int, ballot uint64, b busy) {
 }
 
 // onAccept counts a voter's grants, each from when its request was sent.
-func (p *Party) onAccept(seat int, m *accept) {
+func (p *Party) onAccept(seat int, run uint64, m *accept) {
 	if m.Run != p.run.Nonce || m.Sent > p.now || m.Sent < p.started {
 		return // not what this run has asked; the clock of another boot may show any time
 	}
+	p.measure(seat, run, m)
 	p.hear(seat, m.Higher)
 	if p.paces[seat].is == fast {
 		return

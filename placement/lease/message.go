@@ -87,7 +87,7 @@ type propose struct {
 }
 
 type accept struct {
-	Run    uint64        `json:"r"` // of the bidder that has asked
+	Run    uint64        `json:"r"` // as in promise
 	Sent   time.Duration `json:"t"` // of the proposal
 	Clock  time.Duration `json:"k"` // the voter's own, at the answer
 	Groups []group       `json:"g,omitempty"`

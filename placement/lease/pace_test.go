@@ -108,3 +108,16 @@ func TestClockThatIsMendedCountsAgain(t *testing.T) {
 		t.Errorf("a clock that is good again is taken for %d", got)
 	}
 }
+
+// What a bidder asked before its machine started again has times of another clock:
+// an answer to it accuses nobody.
+func TestAnswersToAnEarlierLifeMeasureNoClock(t *testing.T) {
+	w := trio(t)
+	p := w.nodes[0].party
+	p.paces = [VotersMax]pace{}
+	p.onAccept(1, 7, &accept{Run: p.run.Nonce + 1, Sent: p.now + time.Hour, Clock: time.Hour})
+	p.onAccept(1, 7, &accept{Run: p.run.Nonce, Sent: p.now + time.Hour, Clock: time.Hour})
+	if got := p.paces[1]; got != (pace{}) {
+		t.Errorf("measured %+v", got)
+	}
+}

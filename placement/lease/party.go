@@ -372,8 +372,7 @@ func (p *Party) dispatch(from mesh.NodeID, seat int, m Message) {
 	case m.Promise != nil:
 		p.onPromise(seat, m.Promise)
 	case m.Accept != nil:
-		p.measure(seat, m.Run.Nonce, m.Accept)
-		p.onAccept(seat, m.Accept)
+		p.onAccept(seat, m.Run.Nonce, m.Accept)
 	case m.Vow != nil:
 		p.onVow(seat, m.Vow)
 	case m.Vote != nil:
