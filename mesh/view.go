@@ -23,7 +23,8 @@ type NodeView struct {
 	Liveness Liveness      // from gossip
 	LostFor  time.Duration // for Lost, Left and Unseen: how long it has been so, as far as we know
 	// Unread says of a node that is Alive that we have not compared data with it
-	// since it came into sight: what we know of its copies may be of another boot.
+	// since it came into sight, or that we cannot take what it writes, for its clock
+	// is too far ahead: what we know of its copies may be of another boot.
 	Unread   bool
 	Eligible bool      // new work may be placed on it, liveness aside
 	Used     Resources // by allocations that want to run, or still run, on it

@@ -69,6 +69,9 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 		if e.Dot.Origin != string(h.self.ID) || e.Dot.Seq <= h.lastWrite {
 			continue // another's, or given back to a disk that had lost it
 		}
+		if kind := mesh.Kind(e.Key); !e.Deleted && (kind == mesh.PrefixAlloc || kind == mesh.PrefixDegraded) {
+			w.checkSurplus(h, e)
+		}
 		if mesh.Kind(e.Key) == mesh.PrefixAlloc && !e.Deleted && !w.restored {
 			w.checkDecision(h, e)
 		}

@@ -45,7 +45,8 @@ type syncer struct {
 	settled bool          // we have compared data with a peer since we started, or emptied our copy
 	// unread are peers in sight, not compared with since, that somebody waits for.
 	unread  map[mesh.NodeID]bool
-	collect time.Duration // when to look again for deletes to forget
+	ahead   map[mesh.NodeID]bool // nodes whose records wait aside: their clocks are too far ahead of ours
+	collect time.Duration        // when to look again for deletes to forget
 }
 
 // seen takes gossip's news of a peer.
@@ -246,6 +247,7 @@ func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
 		c.touch(c.records.apply(e))
 	}
 	clear(c.records.reads) // of those that had lost
+	c.waitAside()
 	for _, r := range m.Refused {
 		kind := mesh.RecordRefused
 		if crdt.IsSkew(r.Err) {
@@ -255,6 +257,19 @@ func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
 			c.rewound()
 		}
 		c.event(mesh.Event{Kind: kind, Peer: from, Text: r.Err.Error()})
+	}
+}
+
+// waitAside notes of which nodes records wait until our clock lets them in: what
+// we know of their copies is not the latest, whoever we have compared data with.
+func (c *Core) waitAside() {
+	ahead := map[mesh.NodeID]bool{}
+	for _, r := range c.replica.Aside() {
+		ahead[mesh.NodeID(r.Entry.Dot.Origin)] = true
+	}
+	if !maps.Equal(ahead, c.sync.ahead) {
+		c.sync.ahead = ahead
+		c.touch(touched{nodes: true})
 	}
 }
 

@@ -107,6 +107,36 @@ func TestPeersThatCameAreSoonRead(t *testing.T) {
 	}
 }
 
+// TestNodeWhoseRecordsWaitAsideIsUnread until our clock lets them in: a comparison
+// with it is whole without what it wrote last. Found by the simulator, swarm 50024:
+// a copy gave way to one that had ended with a machine, which had said so in vain.
+func TestNodeWhoseRecordsWaitAsideIsUnread(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(30 * time.Second)
+	h, other := l.nodes[0], l.nodes[1].self.ID
+	if n := unread(h); n != 0 {
+		t.Fatalf("%d peers are unread after half a minute", n)
+	}
+	const late = 5 * time.Second
+	value, err := crdt.Encode(mesh.Status{Alloc: "a", Job: "j", Node: other, State: mesh.Failed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := crdt.Entry{
+		Key: mesh.KeyStatus("a", other), Value: value, Dot: crdt.Dot{Origin: string(other), Seq: 1 << 30},
+		Stamp: crdt.Stamp{Wall: l.clock().Wall.Add(crdt.MaxAhead + late).UnixMilli(), Node: string(other)},
+	}
+	l.post(h, 0, Received{other, Message{Push: &Push{Entries: []crdt.Entry{e}}}})
+	l.after(late - time.Second)
+	if n := unread(h); n != 1 {
+		t.Errorf("%d peers are unread, want the one whose clock is ahead", n)
+	}
+	l.after(time.Second + syncEvery)
+	if n := unread(h); n != 0 {
+		t.Errorf("%d peers are unread when the record was let in", n)
+	}
+}
+
 // unread is how many peers a host has not compared data with since they came.
 func unread(h *host) (n int) {
 	for _, node := range h.core.View().Nodes {

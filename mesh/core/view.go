@@ -93,7 +93,7 @@ func (c *Core) liveness(n *mesh.NodeView) {
 		n.LostFor = max(0, c.now.Boot-c.started-c.cfg.JoinGrace)
 	default:
 		n.Liveness = p.liveness
-		n.Unread = n.Liveness == mesh.Alive && !p.fresh
+		n.Unread = n.Liveness == mesh.Alive && (!p.fresh || c.sync.ahead[n.ID])
 		if n.Liveness != mesh.Alive {
 			n.LostFor = c.now.Boot - p.since
 		}

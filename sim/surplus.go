@@ -1,0 +1,48 @@
+package sim
+
+import (
+	"strings"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// staleMax is how old a coordinator's picture of what runs may be: that a copy has
+// ended is on its way, or its node is slow to say so.
+const staleMax = 20 * time.Second
+
+// checkSurplus looks at a decision that a copy is one too many: another of its
+// index must run, or have run a moment ago.
+func (w *world) checkSurplus(h *host, e *crdt.Entry) {
+	var d mesh.DegradedAlloc // an Alloc is the beginning of one
+	if err := crdt.Decode(e.Value, &d); err != nil || d.Want != mesh.WantStop {
+		return
+	}
+	t := &w.scenario.Tasks
+	if !strings.HasPrefix(d.Reason, "one copy is enough") || !w.people.untouched(d.Job) || t.fails() {
+		return
+	}
+	copy := copyID{d.Job, d.Group, d.Index}
+	runs := false
+	for _, o := range w.hosts {
+		for _, p := range o.tasks {
+			if p.copy != copy {
+				continue
+			}
+			if p.spec.Alloc != d.ID || o.self.ID != d.Node {
+				return // the other one
+			}
+			runs = true
+		}
+	}
+	for place, at := range w.checker.lastRan[copy] {
+		if w.hosts[place].self.ID != d.Node && w.now-at < staleMax {
+			return
+		}
+	}
+	if runs {
+		w.breach("not-for-nothing", "%s stops %s[%d] on %s as one too many, and no other has run for %v",
+			h.name, d.Job, d.Index, w.byID[d.Node].name, staleMax)
+	}
+}
