@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"cmp"
+	"strconv"
 	"time"
 
 	"mn/crdt"
@@ -15,6 +17,27 @@ const (
 	WantStop Want = "stop"
 )
 
+// Seat is one of the copies that a job should have: an index of a group, or for
+// jobs with a copy on each node (see [JobType.PerNode]) a group and its node.
+type Seat struct {
+	Group  string
+	Index  int
+	Target NodeID
+}
+
+// Compare orders seats by group, index and node.
+func (s Seat) Compare(o Seat) int {
+	return cmp.Or(cmp.Compare(s.Group, o.Group), cmp.Compare(s.Index, o.Index), cmp.Compare(s.Target, o.Target))
+}
+
+// String is "web[2]", or "web@" and the beginning of its node's id.
+func (s Seat) String() string {
+	if s.Target != "" {
+		return s.Group + "@" + s.Target.Short()
+	}
+	return s.Group + "[" + strconv.Itoa(s.Index) + "]"
+}
+
 // Alloc is a decision: one copy of a group, of one version of a job, on one
 // node. Only the coordinator of the job's slot writes it, under its fence. A
 // copy that replaces another is the next generation of the same index.
@@ -26,6 +49,7 @@ type Alloc struct {
 	Content     string     `json:"content"` // what the copy runs: see HashGroup
 	Group       string     `json:"group"`
 	Index       int        `json:"index"`
+	Target      NodeID     `json:"target,omitempty"` // the node that it is for, of a job with a copy on each
 	Generation  int        `json:"generation"`
 	Replaces    AllocID    `json:"replaces,omitempty"`
 	Node        NodeID     `json:"node"`
@@ -83,6 +107,9 @@ type Status struct {
 	Fence crdt.Fence   `json:"fence"` // of the decision it acts on
 	At    time.Time    `json:"at"`
 }
+
+// Seat is the seat that the allocation fills.
+func (a *Alloc) Seat() Seat { return Seat{Group: a.Group, Index: a.Index, Target: a.Target} }
 
 // DegradedAlloc is a decision taken without a voter majority. It stands only as
 // long as the granted decision of the same allocation is the one that it was

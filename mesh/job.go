@@ -13,21 +13,30 @@ const (
 	SysBatch JobType = "sysbatch" // one copy on every eligible node, to completion
 )
 
+// PerNode says whether the type's work runs once on each node that can run it.
+func (t JobType) PerNode() bool { return t == System || t == SysBatch }
+
 // Long says whether the type's work is meant to run until it is stopped.
 func (t JobType) Long() bool { return t == Service || t == System }
 
 // Job is what a person wants to run: one TOML file.
 type Job struct {
-	Name       string            `json:"name" toml:"name"`
-	Type       JobType           `json:"type" toml:"type"`
-	Strategy   Strategy          `json:"strategy,omitempty" toml:"strategy"`
-	Priority   int               `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
-	Meta       map[string]string `json:"meta,omitempty" toml:"meta"`
-	Recovery   Recovery          `json:"recovery" toml:"recovery"`
-	Restart    *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
-	Reschedule *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
-	Tasks      []Task            `json:"task" toml:"task"`
+	Name     string            `json:"name" toml:"name"`
+	Type     JobType           `json:"type" toml:"type"`
+	Strategy Strategy          `json:"strategy,omitempty" toml:"strategy"`
+	Priority int               `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
+	Meta     map[string]string `json:"meta,omitempty" toml:"meta"`
+	// IncludeLate: a sysbatch job also runs on nodes admitted after it was submitted;
+	// true if unset.
+	IncludeLate *bool             `json:"include_late,omitempty" toml:"include_late"`
+	Recovery    Recovery          `json:"recovery" toml:"recovery"`
+	Restart     *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
+	Reschedule  *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
+	Tasks       []Task            `json:"task" toml:"task"`
 }
+
+// Late is the effective IncludeLate.
+func (j *Job) Late() bool { return j.IncludeLate == nil || *j.IncludeLate }
 
 // Strategy says which of the nodes that fit is the best.
 type Strategy string

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-func (v *validator) tasks(tasks []Task) {
+func (v *validator) tasks(j *Job) {
+	tasks := j.Tasks
 	switch {
 	case len(tasks) == 0:
 		v.fault("a job needs at least one [[task]]").at("task")
@@ -26,7 +27,7 @@ func (v *validator) tasks(tasks []Task) {
 		seen[t.Name] = true
 		v.oneTask(t)
 	}
-	v.counts(tasks)
+	v.counts(tasks, j.Type)
 	v.prefix, v.task = nil, ""
 }
 
@@ -48,8 +49,8 @@ func (v *validator) oneTask(t *Task) {
 }
 
 // counts checks that tasks placed together come in equal numbers, and that the
-// copies are not too many.
-func (v *validator) counts(tasks []Task) {
+// copies are not too many. The nodes say how many copies a job has that runs on each.
+func (v *validator) counts(tasks []Task, of JobType) {
 	first := map[string]*Task{} // of each group
 	copies := 0
 	for i := range tasks {
@@ -60,6 +61,8 @@ func (v *validator) counts(tasks []Task) {
 			group = t.Name
 		}
 		switch f := first[group]; {
+		case of.PerNode() && count > 1:
+			v.fault("is %d, and a job of type %q has one copy on each node: leave it out", t.Count, of).at("count")
 		case t.Count < 0 || t.Count > CopiesMax:
 			v.fault("must be from 1 to %d, not %d", CopiesMax, t.Count).at("count")
 		case f == nil:

@@ -100,7 +100,8 @@ func (p *progress) follow(looks <-chan api.Job, gone <-chan struct{}) (over bool
 // runs names the runs of a service's tasks, so that a restart shows even if
 // nobody saw the task down; nil unless all of its copies run.
 func (p *progress) runs(j api.Job) []string {
-	if !p.long || j.Version != p.version || j.Status != mesh.JobRunning || j.Running < j.Count {
+	if !p.long || j.Version != p.version || j.Status != mesh.JobRunning ||
+		j.Running < j.Count && !j.Type.PerNode() { // nobody waits for nodes that are away
 		return nil
 	}
 	runs := []string{}

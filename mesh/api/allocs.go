@@ -82,26 +82,22 @@ func (p picture) status(a *mesh.AllocView, s mesh.AllocState) string {
 // current are the allocations of a job that matter now: those that run or
 // should, and the last of each index that the job still has.
 func (p picture) current(j *mesh.JobView) []mesh.AllocView {
-	type place struct {
-		group string
-		index int
-	}
 	all := p.View.AllocsOf(j.ID())
-	last := map[place]mesh.AllocView{}
+	last := map[mesh.Seat]mesh.AllocView{}
 	for _, a := range all {
-		at := place{a.Group, a.Index}
-		if l, ok := last[at]; !ok || a.Version > l.Version ||
+		if l, ok := last[a.Seat()]; !ok || a.Version > l.Version ||
 			a.Version == l.Version && a.Generation > l.Generation {
-			last[at] = a
+			last[a.Seat()] = a
 		}
 	}
 	count := map[string]int{}
 	for _, g := range j.Job.Groups() {
 		count[g.Name] = g.Count
 	}
+	perNode := j.Job.Type.PerNode()
 	var out []mesh.AllocView
 	for _, a := range all {
-		latest := a.Index < count[a.Group] && last[place{a.Group, a.Index}].ID == a.ID
+		latest := a.Index < count[a.Group] && perNode == (a.Target != "") && last[a.Seat()].ID == a.ID
 		if latest || !a.State().Final() {
 			out = append(out, a)
 		}

@@ -199,7 +199,7 @@ func (c *Core) overtaken(id mesh.AllocID) bool {
 		return true
 	}
 	later := slices.ContainsFunc(c.records.allocsOf(a.Job), func(o mesh.AllocView) bool {
-		return o.Group == a.Group && o.Index == a.Index && c.records.granted[o.ID].Fence.Compare(a.Fence) > 0
+		return o.Seat() == a.Seat() && c.records.granted[o.ID].Fence.Compare(a.Fence) > 0
 	})
 	if fence, granted, ok := c.right(mesh.SlotOf(a.Job)); later && ok && granted {
 		c.stopAlloc(reconcile.Stop{Alloc: id, Reason: "another copy was decided later"}, fence, granted)

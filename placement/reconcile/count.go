@@ -1,27 +1,20 @@
 package reconcile
 
-import (
-	"cmp"
-
-	"mn/mesh"
-)
+import "mn/mesh"
 
 // stopSurplus stops what the job does not want at all any more: everything if
 // it is stopped, else indexes beyond the count and groups that are no more.
 // Copies out of sight are told too: their nodes learn of it when they are back.
 func (p *planner) stopSurplus() {
-	counts := map[string]int{}
-	if !p.job.Stopped {
-		for _, g := range p.job.Job.Groups() {
-			counts[g.Name] = g.Count
-		}
-	}
 	for i := range p.allocs {
 		a := &p.allocs[i]
-		count, wanted := counts[a.Group]
-		if a.State().Final() || a.Index < count {
+		if a.State().Final() || p.wanted[a.Seat()] {
 			continue
 		}
+		if a.Target != "" && p.view.Node(a.Target) == nil && !p.job.Stopped {
+			continue // its node is no member any more, and stops it by itself
+		}
+		g, wanted := p.job.Job.Group(a.Group)
 		p.tally.surplus(p, a)
 		if a.Want == mesh.WantStop {
 			continue
@@ -30,14 +23,12 @@ func (p *planner) stopSurplus() {
 		switch {
 		case p.job.Stopped:
 			p.stop(one, "version %d stops the job", p.job.Number)
+		case wanted && p.job.Job.Type.PerNode():
+			p.stop(one, "version %d wants one of group %q on each node that can run it", p.job.Number, a.Group)
 		case wanted:
-			p.stop(one, "version %d wants %d of group %q", p.job.Number, count, a.Group)
+			p.stop(one, "version %d wants %d of group %q", p.job.Number, g.Count, a.Group)
 		default:
 			p.stop(one, "version %d has no group %q", p.job.Number, a.Group)
 		}
 	}
-}
-
-func compareSeats(a, b seatID) int {
-	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.index, b.index))
 }

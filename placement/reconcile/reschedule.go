@@ -69,38 +69,51 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 // now: a job that has failed for good must not revive when time has passed.
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	moves := p.moves(s, failed.Status.At)
-	if why := p.exhausted(moves); why != "" {
+	if why := p.exhausted(s, moves); why != "" {
 		p.tally.failed++
-		p.tally.because(fmt.Sprintf("%s[%d] failed on %s: %s; %s",
-			s.seatID.group, s.index, p.nodeName(failed.Node), cause(failed), why))
+		p.tally.because(fmt.Sprintf("%s failed on %s: %s; %s",
+			s.short(), p.nodeName(failed.Node), cause(failed), why))
 		return
 	}
 	// The failure has its node's wall time. Should the clocks disagree, we wait
 	// no longer than the delay.
 	delay := p.policy.Delays.After(moves + 1)
 	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
-		p.wait(s, fmt.Sprintf("failed on %s: %s; moves after %v",
-			p.nodeName(failed.Node), cause(failed), mesh.Duration(delay)))
+		p.wait(s, fmt.Sprintf("failed on %s: %s; %s after %v",
+			p.nodeName(failed.Node), cause(failed), s.pick("moves", "is tried again"), mesh.Duration(delay)))
 		p.wakeIn(left)
 		return
 	}
-	reason := fmt.Sprintf("failed on %s: %s; move %d", p.nodeName(failed.Node), cause(failed), moves+1)
+	reason := fmt.Sprintf("failed on %s: %s; %s %d",
+		p.nodeName(failed.Node), cause(failed), s.pick("move", "further try"), moves+1)
 	if !p.policy.Unlimited {
 		reason += fmt.Sprintf(" of %d in %v", p.policy.Attempts, mesh.Duration(p.policy.Interval))
 	}
 	p.place(s, failed, reason, p.failedNodes(s))
 }
 
+// pick is one text for seats that may go to any node, another for those that are
+// bound to one.
+func (s *seat) pick(free, bound string) string {
+	if s.Target != "" {
+		return bound
+	}
+	return free
+}
+
+// short is the name of a seat, without the node that it is bound to.
+func (s *seat) short() string { return s.pick(s.Seat.String(), s.Group) }
+
 // exhausted is why the policy allows no further move, or "".
-func (p *planner) exhausted(moves int) string {
+func (p *planner) exhausted(s *seat, moves int) string {
 	switch {
 	case !p.job.Job.Recovery.Mode.Moves():
 		return fmt.Sprintf("recovery mode %q never moves work", p.job.Job.Recovery.Mode)
 	case !p.policy.Enabled:
 		return "reschedule is not enabled"
 	case !p.policy.Unlimited && moves >= p.policy.Attempts:
-		return fmt.Sprintf("%d of %d moves in %v are used up",
-			moves, p.policy.Attempts, mesh.Duration(p.policy.Interval))
+		return fmt.Sprintf("%d of %d %s in %v are used up",
+			moves, p.policy.Attempts, s.pick("moves", "further tries"), mesh.Duration(p.policy.Interval))
 	}
 	return ""
 }

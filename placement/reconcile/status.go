@@ -14,6 +14,7 @@ type tally struct {
 	starting int // placed or about to be, not running
 	done     int // completed, of a batch job
 	waiting  int
+	awaited  int // bound to nodes that are out of sight
 	blocked  int
 	failed   int // for good
 	stopping int // not wanted any more, and not ended yet
@@ -55,9 +56,13 @@ func (p *planner) conclude() {
 		return
 	case t.failed > 0:
 		p.plan.Status = mesh.JobFailed
+	case t.wanted == 0:
+		p.plan.Status, p.plan.Text = mesh.JobPending, "no node can run it"
+		return
 	case t.done == t.wanted:
 		p.plan.Status = mesh.JobCompleted
-	case t.running+t.done == t.wanted:
+	case t.running > 0 && t.running+t.awaited == t.wanted && p.job.Job.Type == mesh.System,
+		t.running+t.done == t.wanted:
 		p.plan.Status = mesh.JobRunning
 	default:
 		p.plan.Status = mesh.JobPending
@@ -76,6 +81,7 @@ func (t *tally) text() string {
 		{t.starting, "starting"},
 		{t.done, "completed"},
 		{t.waiting, "waiting"},
+		{t.awaited, "waiting for their nodes"},
 		{t.blocked, "blocked"},
 		{t.failed, "failed"},
 	} {

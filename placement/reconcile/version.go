@@ -11,5 +11,5 @@ package reconcile
 
 // retire stops the copies of a seat whose content is not wanted any more.
 func (p *planner) retire(s *seat) {
-	p.stop(s.stale, "version %d changes group %q", p.job.Number, s.seatID.group)
+	p.stop(s.stale, "version %d changes group %q", p.job.Number, s.Group)
 }
