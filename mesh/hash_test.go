@@ -52,6 +52,7 @@ func TestHashGroupIsOfWhatANodeActsOn(t *testing.T) {
 		{"command", func(j *Job) { j.Tasks[1].Command = []string{"new"} }, true},
 		{"env", func(j *Job) { j.Tasks[1].Env = map[string]string{"A": "1"} }, true},
 		{"resources", func(j *Job) { j.Tasks[1].Resources.Memory = GiB }, true},
+		{"exit codes", func(j *Job) { j.Tasks[1].SuccessExitCodes = []int{3} }, true},
 		{"one task more", func(j *Job) { j.Tasks = append(j.Tasks, Task{Name: "new", Group: "g"}) }, true},
 	}
 	before := HashGroup(good(), "g")

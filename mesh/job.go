@@ -1,6 +1,9 @@
 package mesh
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // JobType says how long a job's work lasts and where its copies go.
 type JobType string
@@ -60,6 +63,17 @@ type Task struct {
 	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
 	Resources Resources         `json:"resources" toml:"resources"`
 	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
+	// SuccessExitCodes are those that count as completion; 0 alone if unset.
+	SuccessExitCodes []int `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
+}
+
+// Succeeds says whether a run to completion that ends with this exit code has
+// done its work.
+func (t *Task) Succeeds(code int) bool {
+	if len(t.SuccessExitCodes) == 0 {
+		return code == 0
+	}
+	return slices.Contains(t.SuccessExitCodes, code)
 }
 
 // DefaultDriver starts the tasks that name no driver.

@@ -24,6 +24,8 @@ const (
 	envMax    = 1024
 	metaMax   = 256
 	userMax   = 32
+	codesMax  = 64
+	codeMax   = 255
 	memoryMin = 4 * MiB // if any is asked for: less starts no program
 
 	priorityUnset = 50

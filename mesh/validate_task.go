@@ -46,6 +46,22 @@ func (v *validator) oneTask(t *Task) {
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
 	v.resources(t.Resources)
 	v.restart(t.Restart, "restart")
+	v.exitCodes(t.SuccessExitCodes)
+}
+
+func (v *validator) exitCodes(codes []int) {
+	if len(codes) > codesMax {
+		v.fault("has %d entries, more than %d", len(codes), codesMax).at("success_exit_codes")
+		return
+	}
+	for i, code := range codes {
+		switch {
+		case code < 0 || code > codeMax:
+			v.fault("must be from 0 to %d, not %d", codeMax, code).at("success_exit_codes")
+		case slices.Contains(codes[:i], code):
+			v.fault("has %d twice", code).at("success_exit_codes")
+		}
+	}
 }
 
 // counts checks that tasks placed together come in equal numbers, and that the

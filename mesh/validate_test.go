@@ -93,6 +93,16 @@ func TestValidateFindsEachFault(t *testing.T) {
 				`$${ stands for ${`,
 		},
 		{"kill_grace", func(j *Job) { j.Tasks[0].KillGrace = Duration(2 * time.Hour) }, `task "web": kill_grace: must be at most 1h, not 2h`},
+		{
+			"exit codes", func(j *Job) { j.Tasks[0].SuccessExitCodes = []int{-1, 3, 256, 3} },
+			`task "web": success_exit_codes: must be from 0 to 255, not -1` + "\n" +
+				`task "web": success_exit_codes: must be from 0 to 255, not 256` + "\n" +
+				`task "web": success_exit_codes: has 3 twice`,
+		},
+		{
+			"too many exit codes", func(j *Job) { j.Tasks[0].SuccessExitCodes = make([]int, codesMax+1) },
+			`task "web": success_exit_codes: has 65 entries, more than 64`,
+		},
 		{"memory", func(j *Job) { j.Tasks[0].Resources.Memory = MiB }, `task "web": resources.memory: 1 MiB is less than the 4 MiB minimum`},
 		{
 			"negative", func(j *Job) { j.Tasks[0].Resources = Resources{-Core, -1, -2} },

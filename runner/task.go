@@ -105,7 +105,7 @@ func (c *Copy) ended(t *task, o Observation) {
 	case o.Expired:
 		// Not the task's fault, so not counted against it.
 		t.status.State, t.status.Reason = mesh.Pending, "its lease ran out; waiting for a renewal"
-	case o.Kind == Exited && o.ExitCode == 0 && !c.job.Type.Long():
+	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && !c.job.Type.Long():
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:
 		c.recover(t, cause)
