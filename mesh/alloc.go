@@ -64,7 +64,7 @@ type Alloc struct {
 // AllocState is the actual state of an allocation, or of one of its tasks.
 type AllocState string
 
-// The states, in the order in which a copy goes through them. The last three
+// The states, in the order in which a copy goes through them. The last four
 // are final.
 const (
 	Pending  AllocState = "pending"  // decided, not started
@@ -75,10 +75,13 @@ const (
 	Complete AllocState = "complete" // ended as it should
 	Failed   AllocState = "failed"   // ended otherwise, restarts used up
 	Stopped  AllocState = "stopped"  // ended because it was told to
+	TimedOut AllocState = "timed_out"
 )
 
 // Final says whether nothing more happens in this state by itself.
-func (s AllocState) Final() bool { return s == Complete || s == Failed || s == Stopped }
+func (s AllocState) Final() bool {
+	return s == Complete || s == Failed || s == Stopped || s == TimedOut
+}
 
 // TaskStatus is the actual state of one task of an allocation.
 type TaskStatus struct {
@@ -93,7 +96,11 @@ type TaskStatus struct {
 	// RestartedAt are the restarts that the policy still counts, oldest first:
 	// an agent that restarts does not forget them.
 	RestartedAt []time.Time `json:"restarted_at,omitempty"`
-	Reason      string      `json:"reason,omitempty"`
+	// FirstStart is when the first attempt was ordered, and FirstUptime the same as
+	// time since the boot that the status names: what its timeout counts from.
+	FirstStart  time.Time     `json:"first_start,omitzero"`
+	FirstUptime time.Duration `json:"first_uptime,omitempty"`
+	Reason      string        `json:"reason,omitempty"`
 }
 
 // Status is the actual state of an allocation. Only its node writes it.
@@ -106,6 +113,10 @@ type Status struct {
 	Tasks []TaskStatus `json:"tasks"`
 	Fence crdt.Fence   `json:"fence"` // of the decision it acts on
 	At    time.Time    `json:"at"`
+	// Outcome is the final state that the copy comes to when its tasks have ended,
+	// and Reason why: unset as long as it is to run.
+	Outcome AllocState `json:"outcome,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
 }
 
 // Seat is the seat that the allocation fills.

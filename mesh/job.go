@@ -28,6 +28,7 @@ type Job struct {
 	Type     JobType           `json:"type" toml:"type"`
 	Strategy Strategy          `json:"strategy,omitempty" toml:"strategy"`
 	Priority int               `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
+	Timeout  Duration          `json:"timeout,omitempty" toml:"timeout"`   // of a copy; 0 for none
 	Meta     map[string]string `json:"meta,omitempty" toml:"meta"`
 	// IncludeLate: a sysbatch job also runs on nodes admitted after it was submitted;
 	// true if unset.
@@ -61,6 +62,7 @@ type Task struct {
 	User      string            `json:"user,omitempty" toml:"user"`
 	Env       map[string]string `json:"env,omitempty" toml:"env"`
 	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
+	Timeout   Duration          `json:"timeout,omitempty" toml:"timeout"`       // 0 for none
 	Resources Resources         `json:"resources" toml:"resources"`
 	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
 	// SuccessExitCodes are those that count as completion; 0 alone if unset.

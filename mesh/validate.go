@@ -32,6 +32,7 @@ const (
 	priorityMax   = 100
 
 	policyMax    = 30 * 24 * time.Hour // any duration of a policy
+	timeoutMax   = 365 * 24 * time.Hour
 	killGraceMax = time.Hour
 	lostAfterMax = 24 * time.Hour
 	taskLeaseMin = time.Second
@@ -98,6 +99,7 @@ func (j *Job) Validate() []FieldFault {
 	if j.Priority < 0 || j.Priority > priorityMax {
 		v.fault("must be from 1 to %d, not %d", priorityMax, j.Priority).at("priority")
 	}
+	v.duration(j.Timeout, 0, timeoutMax, "timeout")
 	v.meta(j.Meta)
 	v.recovery(j)
 	v.restart(j.Restart, "restart")

@@ -44,6 +44,7 @@ func (v *validator) oneTask(t *Task) {
 	v.env(t.Env)
 	v.variables(t)
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
+	v.duration(t.Timeout, 0, timeoutMax, "timeout")
 	v.resources(t.Resources)
 	v.restart(t.Restart, "restart")
 	v.exitCodes(t.SuccessExitCodes)

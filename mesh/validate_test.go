@@ -94,6 +94,10 @@ func TestValidateFindsEachFault(t *testing.T) {
 		},
 		{"kill_grace", func(j *Job) { j.Tasks[0].KillGrace = Duration(2 * time.Hour) }, `task "web": kill_grace: must be at most 1h, not 2h`},
 		{
+			"timeout", func(j *Job) { j.Timeout = -1; j.Tasks[0].Timeout = Duration(366 * 24 * time.Hour) },
+			"timeout: must not be negative, as -1ns is\n" + `task "web": timeout: must be at most 8760h, not 8784h`,
+		},
+		{
 			"exit codes", func(j *Job) { j.Tasks[0].SuccessExitCodes = []int{-1, 3, 256, 3} },
 			`task "web": success_exit_codes: must be from 0 to 255, not -1` + "\n" +
 				`task "web": success_exit_codes: must be from 0 to 255, not 256` + "\n" +

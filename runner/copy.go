@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -62,8 +63,8 @@ type Output struct {
 }
 
 // Copy is the state machine of one allocation on its node: all tasks of the
-// group. The tasks share one fate: when one has failed for good the others are
-// stopped and the copy has failed.
+// group. The tasks share one fate: when one has failed for good, or its time is
+// over, the others are stopped and so has the copy.
 type Copy struct {
 	alloc mesh.Alloc
 	job   *mesh.Job
@@ -72,7 +73,7 @@ type Copy struct {
 
 	fence   crdt.Fence
 	run     bool          // told to run
-	stop    string        // why it is to end; "" if it is not
+	end     end           // how it is to end, once that is decided
 	leased  bool          // a majority job: runs only until
 	until   time.Duration // since boot; 0 before the first renewal
 	retired bool          // the driver may have the room
@@ -95,7 +96,7 @@ func NewCopy(a mesh.Alloc, g mesh.Group, job *mesh.Job, f Facts) *Copy {
 
 // Step takes what happened at time now.
 func (c *Copy) Step(now Now, in Input) Output {
-	before := c.statuses()
+	before, endBefore := c.statuses(), c.end
 	c.now, c.out = now, Output{}
 	switch in := in.(type) {
 	case Resume:
@@ -103,12 +104,7 @@ func (c *Copy) Step(now Now, in Input) Output {
 	case Run:
 		c.run, c.fence = true, in.Fence
 	case Stop:
-		if c.stop == "" {
-			c.stop = in.Reason
-			if c.stop == "" {
-				c.stop = "told to stop"
-			}
-		}
+		c.conclude(mesh.Stopped, cmp.Or(in.Reason, "told to stop"))
 	case Renew:
 		c.renew(in.Lease)
 	case Observed:
@@ -116,7 +112,7 @@ func (c *Copy) Step(now Now, in Input) Output {
 	case Tick:
 	}
 	c.advance()
-	c.out.Changed = !c.reported || !slices.EqualFunc(before, c.statuses(), sameStatus)
+	c.out.Changed = !c.reported || c.end != endBefore || !slices.EqualFunc(before, c.statuses(), sameStatus)
 	if c.out.Changed {
 		c.reported, c.at = true, now.Wall
 	}
@@ -126,22 +122,25 @@ func (c *Copy) Step(now Now, in Input) Output {
 // Status is the actual state.
 func (c *Copy) Status() mesh.Status {
 	return mesh.Status{
-		Alloc: c.alloc.ID,
-		Job:   c.alloc.Job,
-		Node:  c.facts.Node,
-		Boot:  c.facts.Boot,
-		State: c.state(),
-		Tasks: c.statuses(),
-		Fence: c.fence,
-		At:    c.at,
+		Alloc:   c.alloc.ID,
+		Job:     c.alloc.Job,
+		Node:    c.facts.Node,
+		Boot:    c.facts.Boot,
+		State:   c.state(),
+		Tasks:   c.statuses(),
+		Fence:   c.fence,
+		At:      c.at,
+		Outcome: c.end.state,
+		Reason:  c.end.reason,
 	}
 }
 
 // Wake is the instant by which the copy wants a Tick; [Never] if it waits for
 // nothing.
 func (c *Copy) Wake() time.Duration {
-	at := Never
+	at := c.deadline()
 	for _, t := range c.tasks {
+		at = min(at, c.deadlineOf(t))
 		switch {
 		case t.status.State == mesh.Stopping:
 			at = min(at, t.tellAgain)
@@ -154,7 +153,7 @@ func (c *Copy) Wake() time.Duration {
 
 // mayStartAt says whether tasks may be started at an instant.
 func (c *Copy) mayStartAt(at time.Duration) bool {
-	return c.run && c.stop == "" && (!c.leased || at < c.until)
+	return c.run && !c.ending() && (!c.leased || at < c.until)
 }
 
 // statuses are the tasks' statuses, in the order of the job file.
@@ -185,13 +184,8 @@ func (c *Copy) state() mesh.AllocState {
 	}
 	switch {
 	case final == len(c.tasks):
-		for _, s := range []mesh.AllocState{mesh.Failed, mesh.Stopped} {
-			if count[s] > 0 {
-				return s
-			}
-		}
-		return mesh.Complete
-	case c.stop != "":
+		return c.end.state
+	case c.ending():
 		return mesh.Stopping
 	}
 	for _, s := range []mesh.AllocState{mesh.Backoff, mesh.Pending, mesh.Starting} {
@@ -218,13 +212,13 @@ func (c *Copy) renew(lease time.Duration) {
 
 // advance orders what is due by now.
 func (c *Copy) advance() {
+	c.timeOut()
 	for _, t := range c.tasks {
-		if c.stop == "" {
-			c.startDue(t)
-		}
+		c.startDue(t)
 	}
-	for _, t := range c.tasks {
-		if c.stop != "" {
+	c.complete()
+	if c.ending() {
+		for _, t := range c.tasks {
 			c.stopDue(t)
 		}
 	}
@@ -250,6 +244,7 @@ func (c *Copy) startDue(t *task) {
 		return
 	}
 	t.attempt, t.live = spec.Attempt, true
+	t.begin(c.now)
 	t.status.State, t.status.Restarts = mesh.Starting, t.attempt-1
 	t.status.NextStart, t.status.Reason = time.Time{}, ""
 	c.order(Order{Verb: DoStart, Task: t.def.Name, Spec: &spec})
@@ -261,9 +256,9 @@ func (c *Copy) stopDue(t *task) {
 	switch {
 	case t.status.State.Final():
 	case !t.live:
-		t.status.State, t.status.Reason, t.status.NextStart = mesh.Stopped, c.stop, time.Time{}
+		c.stopped(t)
 	case t.status.State != mesh.Stopping || t.tellAgain <= c.now.Boot:
-		t.status.State, t.status.Reason = mesh.Stopping, c.stop
+		t.status.State, t.status.Reason = mesh.Stopping, c.why(t)
 		t.tellAgain = c.now.Boot + t.grace() + tellAgain
 		c.order(Order{Verb: DoStop, Task: t.def.Name, Grace: t.grace()})
 	}
@@ -275,8 +270,11 @@ func (c *Copy) order(o Order) {
 }
 
 func (c *Copy) event(kind mesh.EventKind, t *task, text string) {
+	c.tell(kind, fmt.Sprintf("task %q: %s", t.def.Name, text))
+}
+
+func (c *Copy) tell(kind mesh.EventKind, text string) {
 	c.out.Events = append(c.out.Events, mesh.Event{
-		Kind: kind, Job: c.alloc.Job, Alloc: c.alloc.ID, Fence: c.fence,
-		Text: fmt.Sprintf("task %q: %s", t.def.Name, text),
+		Kind: kind, Job: c.alloc.Job, Alloc: c.alloc.ID, Fence: c.fence, Text: text,
 	})
 }

@@ -64,15 +64,20 @@ type story struct {
 	job  mesh.Job
 	copy *Copy
 	now  time.Duration
+	boot mesh.BootID   // of the machine
+	on   time.Duration // when it was switched on
+	skew time.Duration // of the clock on the wall
 }
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func (s *story) instant() Now { return Now{Boot: time.Hour + s.now, Wall: epoch.Add(s.now)} }
+func (s *story) instant() Now {
+	return Now{Boot: time.Hour + s.now - s.on, Wall: epoch.Add(s.now + s.skew)}
+}
 
 func (s *story) newCopy() {
 	a := mesh.Alloc{ID: "a1", Job: mesh.JobID(s.job.Name), Fence: crdt.Fence{Epoch: 1, Ballot: 1}}
-	s.copy = NewCopy(a, s.job.Groups()[0], &s.job, Facts{Root: "/allocs", Name: "n1"})
+	s.copy = NewCopy(a, s.job.Groups()[0], &s.job, Facts{Root: "/allocs", Name: "n1", Boot: s.boot})
 }
 
 // do plays one line:
@@ -81,6 +86,8 @@ func (s *story) newCopy() {
 //	run | tick                 at this time
 //	after 5s                   a tick so much later
 //	stop REASON | renew 15s
+//	wall -1h                   the clock on the wall is moved
+//	reboot                     the machine was switched off, and is on for a minute
 //	KIND TASK ATTEMPT [...]    an observation, see observation
 //	agent restarts [with KIND TASK ATTEMPT [...] ; ...]
 //	                           a new copy resumes, then is told to run
@@ -101,6 +108,12 @@ func (s *story) do(line string) string {
 	case "after":
 		s.now += s.duration(rest)
 		return s.step(Tick{})
+	case "wall":
+		s.skew += s.duration(rest)
+		return ""
+	case "reboot":
+		s.boot, s.on = s.boot+"+", time.Hour+s.now-time.Minute
+		return ""
 	case "stop":
 		return s.step(Stop{Reason: rest})
 	case "renew":
@@ -185,7 +198,7 @@ func (s *story) step(in Input) string {
 		b.WriteString(draw(after))
 	}
 	if wake := s.copy.Wake(); wake != Never {
-		fmt.Fprintf(&b, "wake in %v\n", wake-time.Hour-s.now)
+		fmt.Fprintf(&b, "wake in %v\n", wake-s.instant().Boot)
 	}
 	return b.String()
 }
@@ -193,7 +206,11 @@ func (s *story) step(in Input) string {
 // draw is a picture of a status.
 func draw(s mesh.Status) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "copy %s\n", s.State)
+	fmt.Fprintf(&b, "copy %s", s.State)
+	if s.Outcome != "" && s.Outcome != s.State {
+		fmt.Fprintf(&b, ", to be %s", s.Outcome)
+	}
+	b.WriteString("\n")
 	for _, t := range s.Tasks {
 		fmt.Fprintf(&b, "  %s %s", t.Name, t.State)
 		if t.PID != 0 {

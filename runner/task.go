@@ -22,6 +22,7 @@ type task struct {
 	next      time.Duration // in Backoff: when to start again
 	charge    bool          // the restart at next is yet to be counted
 	tellAgain time.Duration // in Stopping: when to order the stop again
+	overdue   bool          // it ends because its time is over
 }
 
 func newTask(job *mesh.Job, def *mesh.Task) *task {
@@ -100,15 +101,17 @@ func (c *Copy) ended(t *task, o Observation) {
 	cause := cause(o)
 	c.event(mesh.TaskExited, t, cause)
 	switch {
-	case c.stop != "":
-		t.status.State, t.status.Reason = mesh.Stopped, c.stop
+	case c.ending():
+		c.stopped(t)
 	case o.Expired:
 		// Not the task's fault, so not counted against it.
 		t.status.State, t.status.Reason = mesh.Pending, "its lease ran out; waiting for a renewal"
 	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && !c.job.Type.Long():
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:
-		c.recover(t, cause)
+		if c.timeOut(); !c.ending() {
+			c.recover(t, cause)
+		}
 	}
 }
 
@@ -175,20 +178,21 @@ func (c *Copy) fail(t *task, reason string) {
 
 // shareFate ends the copy because of a task that has failed.
 func (c *Copy) shareFate(t *task) {
-	if c.stop == "" {
-		c.stop = fmt.Sprintf("task %q failed", t.def.Name)
-	}
+	c.conclude(mesh.Failed, fmt.Sprintf("task %q failed", t.def.Name))
 }
 
 // resume takes up the copy where the agent before left it.
 func (c *Copy) resume(in Resume) {
 	if in.Status != nil {
 		c.fence = in.Status.Fence
+		c.end = end{in.Status.Outcome, in.Status.Reason}
 		for _, s := range in.Status.Tasks {
 			if t := c.task(s.Name); t != nil {
 				t.restore(s, c.now)
+				c.recount(t, in.Status)
+				t.overdue = s.State == mesh.Stopping && s.Reason == after(t.def.Timeout)
 				if s.State == mesh.Failed {
-					c.shareFate(t)
+					c.shareFate(t) // an older release does not say what the copy comes to
 				}
 			}
 		}
@@ -214,7 +218,7 @@ func (t *task) restore(s mesh.TaskStatus, now Now) {
 	switch s.State {
 	case mesh.Starting, mesh.Pending:
 		t.attempt = s.Restarts
-	case mesh.Running, mesh.Stopping, mesh.Backoff, mesh.Complete, mesh.Failed, mesh.Stopped:
+	case mesh.Running, mesh.Stopping, mesh.Backoff, mesh.Complete, mesh.Failed, mesh.Stopped, mesh.TimedOut:
 		t.attempt = s.Restarts + 1
 	}
 	if s.State == mesh.Backoff {
@@ -233,6 +237,7 @@ func (c *Copy) reconcile(t *task, o Observation, found bool) {
 		t.attempt, t.live = o.Attempt, true
 		t.status.Restarts, t.status.State, t.status.NextStart = o.Attempt-1, mesh.Running, time.Time{}
 		t.charge = false
+		t.begin(c.now)
 		c.observed(o)
 	case ran:
 		t.live = true

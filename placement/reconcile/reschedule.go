@@ -45,7 +45,11 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 	if a.Want != mesh.WantRun || !p.speaks(a, s) {
 		return false
 	}
-	return a.State() == mesh.Failed || a.State() == mesh.Complete && p.job.Job.Type.Long()
+	switch a.State() {
+	case mesh.Failed, mesh.TimedOut:
+		return true
+	}
+	return a.State() == mesh.Complete && p.job.Job.Type.Long()
 }
 
 // unanswered is the last failed copy of a seat that no other has replaced.
@@ -69,7 +73,7 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 // now: a job that has failed for good must not revive when time has passed.
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	moves := p.moves(s, failed.Status.At)
-	if why := p.exhausted(s, moves); why != "" {
+	if why := p.exhausted(s, failed, moves); why != "" {
 		p.tally.failed++
 		p.tally.because(fmt.Sprintf("%s failed on %s: %s; %s",
 			s.short(), p.nodeName(failed.Node), cause(failed), why))
@@ -104,9 +108,11 @@ func (s *seat) pick(free, bound string) string {
 // short is the name of a seat, without the node that it is bound to.
 func (s *seat) short() string { return s.pick(s.Seat.String(), s.Group) }
 
-// exhausted is why the policy allows no further move, or "".
-func (p *planner) exhausted(s *seat, moves int) string {
+// exhausted is why a failed copy may not be followed by another, or "".
+func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
 	switch {
+	case failed.State() == mesh.TimedOut:
+		return "a copy that has timed out is not moved"
 	case !p.job.Job.Recovery.Mode.Moves():
 		return fmt.Sprintf("recovery mode %q never moves work", p.job.Job.Recovery.Mode)
 	case !p.policy.Enabled:
@@ -147,9 +153,12 @@ func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
 // cause is why a copy failed, as its node tells it.
 func cause(a *mesh.AllocView) string {
 	for _, t := range a.Status.Tasks {
-		if t.State == mesh.Failed && t.Reason != "" {
+		if (t.State == mesh.Failed || t.State == mesh.TimedOut) && t.Reason != "" {
 			return t.Reason
 		}
+	}
+	if a.Status.Reason != "" {
+		return a.Status.Reason
 	}
 	return string(a.State())
 }

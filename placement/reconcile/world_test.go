@@ -130,7 +130,10 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 		Alloc: c.view.ID, Job: c.view.Job, Node: c.view.Node,
 		Boot: w.nodes[c.view.Node].view.Boot, State: state, At: w.now,
 	}
-	if state == mesh.Failed {
+	switch state {
+	case mesh.TimedOut: // by the job's timeout, so none of its tasks has
+		c.view.Status.Outcome, c.view.Status.Reason = state, "timed out after 10m"
+	case mesh.Failed:
 		c.view.Status.Tasks = []mesh.TaskStatus{{State: state, Reason: "exit code 1"}}
 	}
 }
