@@ -86,6 +86,7 @@ func (s AllocState) Final() bool {
 // TaskStatus is the actual state of one task of an allocation.
 type TaskStatus struct {
 	Name       string     `json:"name"`
+	Lifecycle  Lifecycle  `json:"lifecycle,omitempty"`
 	State      AllocState `json:"state"`
 	PID        int        `json:"pid,omitempty"`
 	StartedAt  time.Time  `json:"started_at,omitzero"`

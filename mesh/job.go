@@ -51,11 +51,23 @@ const (
 	Spread  Strategy = "spread"  // even out the copies and the load
 )
 
+// Lifecycle says when a task runs within its copy. A main task, which does the
+// copy's work, has none.
+type Lifecycle string
+
+// The lifecycles.
+const (
+	Prestart Lifecycle = "prestart" // to completion, before the main tasks start
+	Sidecar  Lifecycle = "sidecar"  // for as long as a main task runs
+	Poststop Lifecycle = "poststop" // to completion, when all others have ended
+)
+
 // Task is one program of a job. Tasks with the same group are placed together.
 type Task struct {
 	Name      string            `json:"name" toml:"name"`
 	Group     string            `json:"group,omitempty" toml:"group"` // its own name if unset
 	Count     int               `json:"count,omitempty" toml:"count"` // 1 if unset; equal within a group
+	Lifecycle Lifecycle         `json:"lifecycle,omitempty" toml:"lifecycle"`
 	Driver    string            `json:"driver,omitempty" toml:"driver"`
 	Command   []string          `json:"command" toml:"command"`
 	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset

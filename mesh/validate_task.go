@@ -28,6 +28,7 @@ func (v *validator) tasks(j *Job) {
 		v.oneTask(t)
 	}
 	v.counts(tasks, j.Type)
+	v.mains(tasks)
 	v.prefix, v.task = nil, ""
 }
 
@@ -35,6 +36,7 @@ func (v *validator) oneTask(t *Task) {
 	if t.Group != "" {
 		v.name("the group's name", t.Group, "group")
 	}
+	oneOf(v, t.Lifecycle, []Lifecycle{Prestart, Sidecar, Poststop}, "lifecycle")
 	if t.Driver != "" && t.Driver != DefaultDriver {
 		v.fault("has unsupported value %q; supported: %q", clip(t.Driver), DefaultDriver).at("driver")
 	}
@@ -92,6 +94,19 @@ func (v *validator) counts(tasks []Task, of JobType) {
 			v.fault("is %d, and %d in task %q of the same group %q", count, max(f.Count, 1),
 				clip(f.Name), clip(group)).at("count")
 		}
+	}
+}
+
+// mains checks that each group has a task that does its work.
+func (v *validator) mains(tasks []Task) {
+	for _, g := range (&Job{Tasks: tasks}).Groups() {
+		if slices.ContainsFunc(g.Tasks, func(t Task) bool { return t.Lifecycle == "" }) {
+			continue
+		}
+		i := slices.IndexFunc(tasks, func(t Task) bool { return t.Name == g.Tasks[0].Name })
+		v.prefix, v.task = []string{"task", strconv.Itoa(i)}, clip(tasks[i].Name)
+		v.fault("group %q has no main task: leave lifecycle out of the task that does its work",
+			clip(g.Name)).at("lifecycle")
 	}
 }
 

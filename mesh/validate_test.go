@@ -93,6 +93,16 @@ func TestValidateFindsEachFault(t *testing.T) {
 				`$${ stands for ${`,
 		},
 		{"kill_grace", func(j *Job) { j.Tasks[0].KillGrace = Duration(2 * time.Hour) }, `task "web": kill_grace: must be at most 1h, not 2h`},
+		{"lifecycle", func(j *Job) { j.Tasks[1].Lifecycle = "main" }, `task "side": lifecycle: has unsupported value "main"; supported: "prestart", "sidecar", "poststop"`},
+		{"one with a main task", func(j *Job) { j.Tasks[0].Lifecycle = Prestart }, ""},
+		{
+			"no main task", func(j *Job) { j.Tasks[0].Lifecycle, j.Tasks[1].Lifecycle = Prestart, Sidecar },
+			`task "web": lifecycle: group "g" has no main task: leave lifecycle out of the task that does its work`,
+		},
+		{
+			"no main task of its own", func(j *Job) { j.Tasks[1].Group, j.Tasks[1].Lifecycle = "", Poststop },
+			`task "side": lifecycle: group "side" has no main task: leave lifecycle out of the task that does its work`,
+		},
 		{
 			"timeout", func(j *Job) { j.Timeout = -1; j.Tasks[0].Timeout = Duration(366 * 24 * time.Hour) },
 			"timeout: must not be negative, as -1ns is\n" + `task "web": timeout: must be at most 8760h, not 8784h`,

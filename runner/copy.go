@@ -36,8 +36,13 @@ type Resume struct {
 // the decision may be old.
 type Run struct{ Fence crdt.Fence }
 
-// Stop is the decision to stop, and why.
-type Stop struct{ Reason string }
+// Stop is the decision to stop, and why. Poststop tasks still run after it,
+// unless it is AtOnce: then the copy is not this node's any more, and nothing is
+// started. What has been said may be said again.
+type Stop struct {
+	Reason string
+	AtOnce bool
+}
 
 // Renew puts off the dead-man's switch of a majority job to Lease from now.
 type Renew struct{ Lease time.Duration }
@@ -63,8 +68,10 @@ type Output struct {
 }
 
 // Copy is the state machine of one allocation on its node: all tasks of the
-// group. The tasks share one fate: when one has failed for good, or its time is
-// over, the others are stopped and so has the copy.
+// group, each in its turn (see [mesh.Lifecycle]). They share one fate: when one
+// has failed for good, or its time is over, the others are stopped, and the copy
+// has failed or timed out. What it comes to is decided once, and is part of its
+// status before its tasks have ended.
 type Copy struct {
 	alloc mesh.Alloc
 	job   *mesh.Job
@@ -73,6 +80,8 @@ type Copy struct {
 
 	fence   crdt.Fence
 	run     bool          // told to run
+	halt    bool          // told to stop
+	bar     string        // why no poststop task may run, if none may
 	end     end           // how it is to end, once that is decided
 	leased  bool          // a majority job: runs only until
 	until   time.Duration // since boot; 0 before the first renewal
@@ -104,7 +113,12 @@ func (c *Copy) Step(now Now, in Input) Output {
 	case Run:
 		c.run, c.fence = true, in.Fence
 	case Stop:
-		c.conclude(mesh.Stopped, cmp.Or(in.Reason, "told to stop"))
+		c.halt = true
+		reason := cmp.Or(in.Reason, "told to stop")
+		if in.AtOnce {
+			c.bar = reason
+		}
+		c.conclude(mesh.Stopped, reason)
 	case Renew:
 		c.renew(in.Lease)
 	case Observed:
@@ -172,14 +186,17 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 		a.NextStart.Equal(b.NextStart)
 }
 
-// state is that of the copy as a whole.
+// state is that of the copy as a whole. While it is to run, that is the state of
+// the tasks whose turn it is.
 func (c *Copy) state() mesh.AllocState {
 	count := map[mesh.AllocState]int{}
-	final := 0
+	final, prepared := 0, c.prepared()
 	for _, t := range c.tasks {
-		count[t.status.State]++
 		if t.status.State.Final() {
 			final++
+		}
+		if t.is(mesh.Prestart) || prepared && !t.is(mesh.Poststop) {
+			count[t.status.State]++
 		}
 	}
 	switch {
@@ -192,6 +209,9 @@ func (c *Copy) state() mesh.AllocState {
 		if count[s] > 0 {
 			return s
 		}
+	}
+	if !prepared {
+		return mesh.Starting
 	}
 	return mesh.Running
 }
@@ -213,14 +233,16 @@ func (c *Copy) renew(lease time.Duration) {
 // advance orders what is due by now.
 func (c *Copy) advance() {
 	c.timeOut()
+	prepared := c.prepared()
 	for _, t := range c.tasks {
-		c.startDue(t)
+		turn := t.is(mesh.Prestart) || prepared && !t.is(mesh.Poststop)
+		if turn && c.mayStartAt(c.now.Boot) {
+			c.startDue(t)
+		}
 	}
 	c.complete()
-	if c.ending() {
-		for _, t := range c.tasks {
-			c.stopDue(t)
-		}
+	if c.ending() && c.halted() {
+		c.cleanUp()
 	}
 	if !c.retired && c.state().Final() {
 		c.retired = true
@@ -231,7 +253,7 @@ func (c *Copy) advance() {
 // startDue starts a task whose time has come.
 func (c *Copy) startDue(t *task) {
 	due := t.status.State == mesh.Pending || t.status.State == mesh.Backoff && t.next <= c.now.Boot
-	if !due || !c.mayStartAt(c.now.Boot) {
+	if !due {
 		return
 	}
 	if t.charge {

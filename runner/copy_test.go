@@ -85,12 +85,12 @@ func (s *story) newCopy() {
 //	job JSON                   a new copy of the job's first group
 //	run | tick                 at this time
 //	after 5s                   a tick so much later
-//	stop REASON | renew 15s
+//	stop [at once, ]REASON | renew 15s
 //	wall -1h                   the clock on the wall is moved
 //	reboot                     the machine was switched off, and is on for a minute
 //	KIND TASK ATTEMPT [...]    an observation, see observation
-//	agent restarts [with KIND TASK ATTEMPT [...] ; ...]
-//	                           a new copy resumes, then is told to run
+//	agent restarts [and stops] [with KIND TASK ATTEMPT [...] ; ...]
+//	                           a new copy resumes, then is told to run, or to stop
 func (s *story) do(line string) string {
 	verb, rest, _ := strings.Cut(line, " ")
 	switch verb {
@@ -115,11 +115,13 @@ func (s *story) do(line string) string {
 		s.boot, s.on = s.boot+"+", time.Hour+s.now-time.Minute
 		return ""
 	case "stop":
-		return s.step(Stop{Reason: rest})
+		reason, atOnce := strings.CutPrefix(rest, "at once, ")
+		return s.step(Stop{Reason: reason, AtOnce: atOnce})
 	case "renew":
 		return s.step(Renew{Lease: s.duration(rest)})
 	case "agent":
-		return s.restart(strings.TrimPrefix(strings.TrimPrefix(rest, "restarts"), " with "))
+		rest, stops := strings.CutPrefix(strings.TrimPrefix(rest, "restarts"), " and stops")
+		return s.restart(strings.TrimPrefix(rest, " with "), stops)
 	}
 	return s.step(Observed{s.observation(line)})
 }
@@ -132,7 +134,7 @@ func (s *story) duration(text string) time.Duration {
 	return d
 }
 
-func (s *story) restart(found string) string {
+func (s *story) restart(found string, stops bool) string {
 	status := s.copy.Status()
 	in := Resume{Status: &status}
 	for line := range strings.SplitSeq(found, ";") {
@@ -141,6 +143,9 @@ func (s *story) restart(found string) string {
 		}
 	}
 	s.newCopy()
+	if stops {
+		return s.step(in) + "-- stop\n" + s.step(Stop{Reason: "not wanted"})
+	}
 	return s.step(in) + "-- run\n" + s.step(Run{})
 }
 

@@ -23,13 +23,14 @@ func (c *Copy) conclude(state mesh.AllocState, reason string) {
 // ending says whether it is decided that the copy ends, and how.
 func (c *Copy) ending() bool { return c.end.state != "" }
 
-// complete concludes a copy whose tasks have all ended by themselves. That one
-// of them has not completed its work was said by an older release only, which
+// complete concludes a copy whose main tasks have all ended by themselves. That
+// one of them has not completed its work was said by an older release only, which
 // had it stopped.
 func (c *Copy) complete() {
-	outcome, reason := mesh.Complete, "all tasks have completed"
+	outcome, reason := mesh.Complete, "the main tasks have completed"
 	for _, t := range c.tasks {
 		switch {
+		case !t.is(""):
 		case !t.status.State.Final():
 			return
 		case t.status.State != mesh.Complete:
@@ -41,8 +42,11 @@ func (c *Copy) complete() {
 
 // why is why a task is stopped.
 func (c *Copy) why(t *task) string {
-	if t.overdue {
-		return after(t.def.Timeout)
+	switch {
+	case t.overdue:
+		return after(t.timeout())
+	case t.is(mesh.Poststop):
+		return c.bar
 	}
 	return c.end.reason
 }
@@ -95,13 +99,23 @@ func (c *Copy) deadline() time.Duration {
 // deadlineOf is when the time of a task is over; Never if it has no limit, has
 // not begun, or is ending.
 func (c *Copy) deadlineOf(t *task) time.Duration {
-	if t.def.Timeout == 0 || t.status.FirstStart.IsZero() || t.status.State.Final() || c.ending() {
+	ending := t.overdue || t.status.State.Final() || c.ending() && !t.is(mesh.Poststop)
+	if ending || t.timeout() == 0 || t.status.FirstStart.IsZero() {
 		return Never
 	}
-	return t.status.FirstUptime + t.def.Timeout.Std()
+	return t.status.FirstUptime + t.timeout().Std()
 }
 
-// timeOut ends the copy if its time is over, or that of one of its tasks.
+// timeout is how long a task may run, or 0.
+func (t *task) timeout() mesh.Duration {
+	if t.def.Timeout == 0 && t.is(mesh.Poststop) {
+		return mesh.Duration(mesh.DefaultPoststop)
+	}
+	return t.def.Timeout
+}
+
+// timeOut ends the copy if its time is over, or that of one of its tasks. Those
+// that come after its end have no say in it.
 func (c *Copy) timeOut() {
 	if c.deadline() <= c.now.Boot {
 		text := after(c.job.Timeout)
@@ -111,8 +125,8 @@ func (c *Copy) timeOut() {
 	for _, t := range c.tasks {
 		if c.deadlineOf(t) <= c.now.Boot {
 			t.overdue = true
-			c.event(mesh.TaskTimedOut, t, after(t.def.Timeout))
-			c.conclude(mesh.TimedOut, fmt.Sprintf("task %q %s", t.def.Name, after(t.def.Timeout)))
+			c.event(mesh.TaskTimedOut, t, after(t.timeout()))
+			c.conclude(mesh.TimedOut, fmt.Sprintf("task %q %s", t.def.Name, after(t.timeout())))
 		}
 	}
 }

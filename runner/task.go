@@ -29,7 +29,7 @@ func newTask(job *mesh.Job, def *mesh.Task) *task {
 	t := &task{def: def, policy: mesh.RestartFor(job, def)}
 	t.policy.Attempts = min(t.policy.Attempts, mesh.WindowMax)
 	t.window.Interval = t.policy.Interval
-	t.status = mesh.TaskStatus{Name: def.Name, State: mesh.Pending}
+	t.status = mesh.TaskStatus{Name: def.Name, Lifecycle: def.Lifecycle, State: mesh.Pending}
 	return t
 }
 
@@ -101,12 +101,14 @@ func (c *Copy) ended(t *task, o Observation) {
 	cause := cause(o)
 	c.event(mesh.TaskExited, t, cause)
 	switch {
+	case t.is(mesh.Poststop):
+		c.cleaned(t, o, cause)
 	case c.ending():
 		c.stopped(t)
 	case o.Expired:
 		// Not the task's fault, so not counted against it.
-		t.status.State, t.status.Reason = mesh.Pending, "its lease ran out; waiting for a renewal"
-	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && !c.job.Type.Long():
+		t.status.State, t.status.Reason = mesh.Pending, leaseOver+"; waiting for a renewal"
+	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && c.completes(t):
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:
 		if c.timeOut(); !c.ending() {
@@ -176,8 +178,12 @@ func (c *Copy) fail(t *task, reason string) {
 	c.shareFate(t)
 }
 
-// shareFate ends the copy because of a task that has failed.
+// shareFate ends the copy because of a task that has failed, unless that one
+// comes after its end.
 func (c *Copy) shareFate(t *task) {
+	if t.is(mesh.Poststop) {
+		return
+	}
 	c.conclude(mesh.Failed, fmt.Sprintf("task %q failed", t.def.Name))
 }
 
@@ -190,7 +196,7 @@ func (c *Copy) resume(in Resume) {
 			if t := c.task(s.Name); t != nil {
 				t.restore(s, c.now)
 				c.recount(t, in.Status)
-				t.overdue = s.State == mesh.Stopping && s.Reason == after(t.def.Timeout)
+				t.overdue = s.State == mesh.Stopping && s.Reason == after(t.timeout())
 				if s.State == mesh.Failed {
 					c.shareFate(t) // an older release does not say what the copy comes to
 				}
@@ -201,6 +207,11 @@ func (c *Copy) resume(in Resume) {
 	for _, o := range in.Found {
 		if o.Alloc == c.alloc.ID && o.Attempt >= last[o.Task].Attempt {
 			last[o.Task] = o
+		}
+	}
+	for _, t := range c.tasks {
+		if _, found := last[t.def.Name]; found && t.is(mesh.Poststop) {
+			c.conclude(mesh.Stopped, "its poststop tasks had been started") // if the status is lost
 		}
 	}
 	for _, t := range c.tasks {

@@ -151,6 +151,9 @@ func stoppedMeanwhile(j api.Job) error {
 // one.
 func (p *progress) failure(j api.Job) error {
 	for _, a := range j.Allocations {
+		if a.Lifecycle == mesh.Poststop {
+			continue // it does not decide
+		}
 		if a.Status == string(mesh.Failed) && a.ExitCode != nil && *a.ExitCode != 0 {
 			p.say("job %q failed: %s: %s", j.ID, copyName(a.Task, a.Index, a.Node), a.Reason)
 			return exitCode(*a.ExitCode)

@@ -153,7 +153,8 @@ func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
 // cause is why a copy failed, as its node tells it.
 func cause(a *mesh.AllocView) string {
 	for _, t := range a.Status.Tasks {
-		if (t.State == mesh.Failed || t.State == mesh.TimedOut) && t.Reason != "" {
+		told := t.State == mesh.Failed || t.State == mesh.TimedOut
+		if told && t.Lifecycle != mesh.Poststop && t.Reason != "" {
 			return t.Reason
 		}
 	}

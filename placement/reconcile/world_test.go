@@ -134,7 +134,10 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 	case mesh.TimedOut: // by the job's timeout, so none of its tasks has
 		c.view.Status.Outcome, c.view.Status.Reason = state, "timed out after 10m"
 	case mesh.Failed:
-		c.view.Status.Tasks = []mesh.TaskStatus{{State: state, Reason: "exit code 1"}}
+		c.view.Status.Tasks = []mesh.TaskStatus{
+			{State: state, Lifecycle: mesh.Poststop, Reason: "could not clean up"}, // decides nothing
+			{State: state, Reason: "exit code 1"},
+		}
 	}
 }
 
