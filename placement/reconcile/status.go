@@ -12,6 +12,7 @@ type tally struct {
 	wanted   int
 	running  int
 	starting int // placed or about to be, not running
+	ending   int // by themselves, tasks that clean up included
 	done     int // completed, of a batch job
 	waiting  int
 	awaited  int // bound to nodes that are out of sight
@@ -24,9 +25,12 @@ type tally struct {
 
 // live counts a copy that stays.
 func (t *tally) live(p *planner, a *mesh.AllocView) {
-	if p.running(a) {
+	switch {
+	case p.running(a):
 		t.running++
-	} else {
+	case a.State() == mesh.Stopping:
+		t.ending++
+	default:
 		t.starting++
 	}
 }
@@ -62,7 +66,7 @@ func (p *planner) conclude() {
 	case t.done == t.wanted:
 		p.plan.Status = mesh.JobCompleted
 	case t.running > 0 && t.running+t.awaited == t.wanted && p.job.Job.Type == mesh.System,
-		t.running+t.done == t.wanted:
+		t.running+t.ending+t.done == t.wanted:
 		p.plan.Status = mesh.JobRunning
 	default:
 		p.plan.Status = mesh.JobPending
@@ -79,6 +83,7 @@ func (t *tally) text() string {
 	}{
 		{t.running, "running"},
 		{t.starting, "starting"},
+		{t.ending, "ending"},
 		{t.done, "completed"},
 		{t.waiting, "waiting"},
 		{t.awaited, "waiting for their nodes"},
