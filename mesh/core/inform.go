@@ -131,7 +131,11 @@ func (c *Core) learn() {
 				l.Quorum--
 			}
 		}
-		if l.Quorum <= 0 {
+		fellow := slices.ContainsFunc(l.Fellows, func(id mesh.NodeID) bool {
+			r, ok := c.inform.read[id]
+			return ok && r.began >= c.inform.learned && r.standing.Knows == l.Epoch
+		})
+		if l.Quorum <= 0 || fellow {
 			c.take(c.party.Step(c.now.Boot, lease.Informed{Epoch: l.Epoch}))
 		}
 	}
@@ -168,7 +172,8 @@ func (c *Core) informDue() {
 	}
 	c.learn()
 	ask := map[mesh.NodeID]bool{}
-	for _, id := range c.party.Lesson().From {
+	l := c.party.Lesson()
+	for _, id := range slices.Concat(l.From, l.Fellows) {
 		ask[id] = true
 	}
 	for s := range c.inform.taken {

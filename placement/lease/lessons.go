@@ -7,7 +7,8 @@ import "mn/mesh"
 // the voters, for what must not be missed was kept by a majority before it took
 // effect (mesh/core). The voters that a new roster brings in have kept nothing
 // yet. So before they are part of any majority they learn: from a majority of
-// the voters before them, all sealed by then, which keep nothing more.
+// the voters before them, all sealed by then, which keep nothing more; or from one
+// voter beside them that has.
 
 // A disk may lose some of what it held, and notice. What it kept as a voter may be
 // among that, and a majority may have counted on it: it takes as many other
@@ -49,6 +50,9 @@ type Lesson struct {
 	Epoch  uint64 // of the voter's roster; 0 if there is nothing to learn
 	From   []mesh.NodeID
 	Quorum int
+	// Fellows are the others that a new roster has: one of them that knows, by its
+	// Standing, teaches it all. Those of the roster before may be gone.
+	Fellows []mesh.NodeID
 	// Again says that the voter knew, and has forgotten: the others of its own
 	// roster teach it. Else those of the roster before do.
 	Again bool
@@ -76,6 +80,11 @@ func (p *Party) Lesson() Lesson {
 	for _, v := range teachers.Voters {
 		if v.ID != p.self || !p.forgot {
 			l.From = append(l.From, v.ID)
+		}
+	}
+	for _, v := range p.roster.Voters {
+		if v.ID != p.self && !l.Again {
+			l.Fellows = append(l.Fellows, v.ID)
 		}
 	}
 	return l

@@ -65,6 +65,31 @@ func TestVoterGrantsNothingBeforeItKnowsWhatWasDecided(t *testing.T) {
 	}
 }
 
+// TestVoterLearnsFromOneBesideIt where those before are gone for good. Found by the
+// simulator, every-node 70269: two of three were evicted while a new one was cut off,
+// and it has never been of use again.
+func TestVoterLearnsFromOneBesideIt(t *testing.T) {
+	w, old, newer := young(t)
+	var last *node
+	for _, n := range w.nodes {
+		if n != old && n != newer {
+			last = n
+		}
+	}
+	old.stop()
+	w.deaf = false
+	last.learn()
+	w.run(5 * time.Second)
+	if last.party.voter.knows {
+		t.Fatal("it knows, and nobody could teach it")
+	}
+	newer.step(Informed{2})
+	w.run(5 * time.Second)
+	if !last.party.voter.knows {
+		t.Errorf("it has learned nothing from one that knows; its lesson is %+v", last.party.Lesson())
+	}
+}
+
 // A voter that has sealed its epoch keeps no decision of it: whoever votes in the
 // next has perhaps read it already.
 func TestSealedVoterKeepsNothing(t *testing.T) {

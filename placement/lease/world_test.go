@@ -183,7 +183,7 @@ func (n *node) perform(out Output) {
 }
 
 // learn lets a new voter know what was decided before its epoch, once it reaches
-// a majority of the voters of then.
+// a majority of the voters of then, or one of now that knows.
 func (n *node) learn() {
 	if n.party.Lesson().Epoch > 0 && n.learning != n.party && !n.w.deaf {
 		n.learning = n.party
@@ -196,11 +196,17 @@ func (n *node) lesson(p *Party) {
 		return // it has stopped meanwhile
 	}
 	l := p.Lesson()
+	reached := func(o *node) bool {
+		return o.party != nil && !n.w.net.cut[[2]int{o.at, n.at}] && !n.w.net.cut[[2]int{n.at, o.at}]
+	}
 	for _, id := range l.From {
-		o := n.w.node(id)
-		reached := o.party != nil && !n.w.net.cut[[2]int{o.at, n.at}] && !n.w.net.cut[[2]int{n.at, o.at}]
-		if reached && l.Counts(o.party.Standing()) {
+		if o := n.w.node(id); reached(o) && l.Counts(o.party.Standing()) {
 			l.Quorum--
+		}
+	}
+	for _, id := range l.Fellows {
+		if o := n.w.node(id); reached(o) && o.party.Standing().Knows == l.Epoch {
+			l.Quorum = 0
 		}
 	}
 	if l.Quorum > 0 {
