@@ -289,7 +289,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 		c.place(p, fence)
 	}
 	for _, b := range plan.Blocked {
-		c.block(id, b)
+		c.block(id, b, fence, plan.Wake)
 	}
 	delete(c.lead.wakes, id)
 	if plan.Wake > 0 {
@@ -358,7 +358,8 @@ func (c *Core) askNext(p *placing) {
 		c.lead.wakes[p.alloc.Job] = c.now.Boot + replanAfter
 		c.event(mesh.Event{
 			Kind: mesh.AllocBlocked, Job: p.alloc.Job, Alloc: p.alloc.ID, Fence: p.alloc.Fence,
-			Text: fmt.Sprintf("every candidate refused %v: %v", p.alloc.Seat(), p.refusals),
+			Text: fmt.Sprintf("every candidate refused %v: %s; tried again in %v",
+				p.alloc.Seat(), strings.Join(p.refusals, "; "), replanAfter),
 		})
 		return
 	}
@@ -399,6 +400,9 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 func (c *Core) refused(id mesh.AllocID, reason string) {
 	p := c.lead.placing[id]
 	p.refusals = append(p.refusals, fmt.Sprintf("%s: %s", c.name(p.alloc.Node), reason))
+	if len(p.rest) > 0 {
+		reason += "; asking " + c.name(p.rest[0])
+	}
 	c.event(mesh.Event{
 		Kind: mesh.AllocRefused, Job: p.alloc.Job, Alloc: id, Peer: p.alloc.Node, Fence: p.alloc.Fence, Text: reason,
 	})
@@ -406,7 +410,7 @@ func (c *Core) refused(id mesh.AllocID, reason string) {
 }
 
 // block tells once that a copy fits nowhere, and again when the reason changes.
-func (c *Core) block(job mesh.JobID, b reconcile.Blocked) {
+func (c *Core) block(job mesh.JobID, b reconcile.Blocked, fence crdt.Fence, wake time.Duration) {
 	text := b.Choice.Summary()
 	if c.lead.blocked[b.Alloc] == text {
 		return
@@ -415,7 +419,8 @@ func (c *Core) block(job mesh.JobID, b reconcile.Blocked) {
 		clear(c.lead.blocked)
 	}
 	c.lead.blocked[b.Alloc] = text
-	c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Text: text})
+	text += fmt.Sprintf("; tried again at any change, and in %v at the latest", mesh.Duration(wake))
+	c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Fence: fence, Text: text})
 }
 
 // forget removes the record of an allocation that ended long ago. Its node

@@ -76,7 +76,8 @@ func (c *Core) seen(ev Seen) {
 	case mesh.Left:
 		kind, text = mesh.NodeLeft, "it said goodbye"
 	default:
-		kind, text = mesh.NodeLost, "gossip lost sight of it; it may be dead or cut off"
+		kind = mesh.NodeLost
+		text = "gossip lost sight of it, dead or cut off; each job's lost_after and on_partition say what follows"
 	}
 	c.event(mesh.Event{Kind: kind, Peer: ev.Node, Text: text})
 	c.touch(touched{nodes: true})
