@@ -57,3 +57,11 @@ const (
 	TaskFailed     EventKind = "task_failed"
 	TaskTimedOut   EventKind = "task_timed_out"
 )
+
+// EventKinds are all kinds of events, in the order above.
+var EventKinds = []EventKind{
+	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeOut, ClockRefused, ClockCompared,
+	RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged, MajorityChanged, LeadChanged,
+	JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut,
+	TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+}

@@ -3,12 +3,11 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"mn/mesh"
 	"mn/mesh/api"
 )
 
 func (c *command) debugCommand() *cobra.Command {
-	cmd := group("debug", "Look inside an agent", c.debugDigest(), c.debugEvents(), c.debugAPI())
+	cmd := group("debug", "Look inside an agent", c.debugDigest(), c.debugAPI())
 	cmd.Hidden = true
 	return cmd
 }
@@ -34,34 +33,6 @@ func (c *command) debugDigest() *cobra.Command {
 			})
 		}),
 	}
-}
-
-func (c *command) debugEvents() *cobra.Command {
-	var job string
-	cmd := &cobra.Command{
-		Use:   "events",
-		Short: "Follow what the agent sees and decides",
-		Args:  needs(),
-		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
-			r := api.EventsRequest{Job: mesh.JobID(job)}
-			return client.Events(cmd.Context(), r, func(e mesh.Event) error {
-				if c.asJSON {
-					return c.json(e, true)
-				}
-				about := string(e.Alloc)
-				if about == "" {
-					about = string(e.Job)
-				}
-				if about == "" {
-					about = e.Peer.Short()
-				}
-				c.printf("%s  %-16s %-14s %s\n", e.At.Local().Format("15:04:05.000"), e.Kind, about, e.Text)
-				return nil
-			})
-		}),
-	}
-	cmd.Flags().StringVar(&job, "job", "", "only of this job")
-	return cmd
 }
 
 func (c *command) debugAPI() *cobra.Command {

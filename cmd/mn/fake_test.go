@@ -247,11 +247,39 @@ func (f *fake) Logs(_ context.Context, r api.LogsRequest, send func(api.LogLine)
 	return nil
 }
 
-func (f *fake) Events(ctx context.Context, _ api.EventsRequest, send func(mesh.Event) error) error {
-	if err := send(mesh.Event{Kind: mesh.NodeLost, Peer: "eeee6666ffff7777", Text: "box-3"}); err != nil {
-		return err
+// Events has what two nodes saw, and notices if it does not go on.
+func (f *fake) Events(ctx context.Context, r api.EventsRequest, send func(api.EventLine) error) error {
+	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	lines := []api.EventLine{
+		{Kind: api.EventUnasked, Node: "box-3", Text: "it is lost: what it saw cannot be read now"},
+		{
+			At: at, Kind: mesh.NodeLost, Node: "box-1", NodeID: "aaaa2222bbbb3333", Peer: "box-3",
+			PeerID: "eeee6666ffff7777", Text: "it may be dead or cut off", Cursor: "0~aaaa2222bbbb3333.a.1",
+		},
+		{
+			At: at.Add(time.Second), Kind: mesh.AllocReplaced, Node: "box-1", NodeID: "aaaa2222bbbb3333",
+			Job: "hello", Alloc: "abce0001", Peer: "box-2", PeerID: "cccc4444dddd5555", Fence: fenced.String(),
+			Text: "box-3 is lost", Cursor: "0~aaaa2222bbbb3333.a.2",
+		},
+		{Kind: api.EventGap, Node: "box-2", Text: "events are missing here", Cursor: "0~aaaa2222bbbb3333.a.2"},
+		{
+			At: at.Add(2 * time.Second), Kind: mesh.TaskStarted, Node: "box-2", NodeID: "cccc4444dddd5555",
+			Job: "hello", Alloc: "abce0001", Text: "started with pid 4101 (attempt 1)",
+			Cursor: "0~aaaa2222bbbb3333.a.2~cccc4444dddd5555.b.9",
+		},
 	}
-	<-ctx.Done()
+	for _, l := range lines {
+		e := mesh.Event{Kind: l.Kind, Node: l.NodeID, Job: l.Job, Peer: l.PeerID}
+		if l.Notice() && r.Follow || !l.Notice() && (!r.Selects(&e) || r.Tail == 0 && r.After.IsZero()) {
+			continue
+		}
+		if err := send(l); err != nil {
+			return err
+		}
+	}
+	if r.Follow {
+		<-ctx.Done()
+	}
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 func (c *command) jobCommand() *cobra.Command {
 	return group("job", "Run jobs and see what becomes of them",
 		c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobHistory(),
-		c.jobValidate())
+		c.jobEvents(), c.jobValidate())
 }
 
 func (c *command) jobRun() *cobra.Command {

@@ -3,8 +3,6 @@ package main
 import (
 	"bufio"
 	"errors"
-	"hash/fnv"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -87,10 +85,7 @@ func (p *printer) line(l api.LogLine, now bool) error {
 	}
 	n := utf8.RuneCountInString(who)
 	p.width = max(p.width, n)
-	h := fnv.New32a()
-	_, _ = io.WriteString(h, who)
-	tint := tints[h.Sum32()%uint32(len(tints))]
-	_, err := p.out.WriteString(p.paint(tint, who+strings.Repeat(" ", p.width-n)+" |") + " " + l.Line + "\n")
+	_, err := p.out.WriteString(p.paint(tintOf(who), who+strings.Repeat(" ", p.width-n)+" |") + " " + l.Line + "\n")
 	if now && err == nil {
 		err = p.out.Flush()
 	}

@@ -130,7 +130,7 @@ func TestAWatchGoesOnUntilInterrupted(t *testing.T) {
 	for _, args := range [][]string{
 		{"job", "status", "hello", "--watch"},
 		{"node", "ls", "-w", "--json"},
-		{"debug", "events"},
+		{"events", "-f", "-n", "9"},
 	} {
 		ctx, interrupt := context.WithCancel(t.Context())
 		var complaint bytes.Buffer

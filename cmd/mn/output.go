@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"strconv"
@@ -126,6 +127,13 @@ const (
 
 // tints are the colours that tell copies apart, none of which says a state.
 var tints = []colour{"36", "35", "34", "96", "95", "94"}
+
+// tintOf is the colour of what is of someone: always the same.
+func tintOf(who string) colour {
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, who)
+	return tints[h.Sum32()%uint32(len(tints))]
+}
 
 func (t *terminal) paint(c colour, s string) string {
 	if !t.colour || c == plain || s == "" {

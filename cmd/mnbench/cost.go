@@ -143,7 +143,8 @@ func (r *runner) soak(ctx context.Context, length time.Duration) error {
 		since := time.Now()
 		for _, n := range l.Nodes() {
 			all.Go(func() {
-				_ = n.Client().Events(ctx, api.EventsRequest{}, func(e mesh.Event) error {
+				own := api.EventsRequest{Local: true, Follow: true}
+				_ = n.Client().Events(ctx, own, func(e api.EventLine) error {
 					if alarming[e.Kind] && e.At.After(since) {
 						alarms.Add(1)
 						fmt.Printf("%6.1f s  %s: %s: %s\n", e.At.Sub(since).Seconds(), n.Name, e.Kind, e.Text)

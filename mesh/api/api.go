@@ -45,9 +45,12 @@ type Backend interface {
 	// Logs sends the lines of all tasks that the request names, wherever they
 	// ran, until the end, or if it follows, until ctx is done or send fails.
 	Logs(ctx context.Context, r LogsRequest, send func(LogLine) error) error
-	// Events sends the events of this node that it still has, then new ones
-	// until ctx is done or send fails.
-	Events(ctx context.Context, r EventsRequest, send func(mesh.Event) error) error
+	// Events sends what the nodes in sight have seen, merged by time, and if it
+	// follows, what they see until ctx is done or send fails, in the order in which
+	// it comes here. Of a request the node is an id. With r.Local it is what this
+	// node has seen, with a line of [EventCaughtUp] between what it had and what is
+	// new, and names are left out.
+	Events(ctx context.Context, r EventsRequest, send func(EventLine) error) error
 
 	// CreateToken makes a join token; its secret is in this one answer only.
 	CreateToken(ctx context.Context, r TokenRequest) (NewToken, error)
@@ -194,11 +197,6 @@ type LogLine struct {
 	NodeID mesh.NodeID  `json:"node_id"`
 	Stream string       `json:"stream"` // "stdout", "stderr"; "mn" for a notice about the log itself
 	Line   string       `json:"line"`   // without its newline
-}
-
-// EventsRequest says which events.
-type EventsRequest struct {
-	Job mesh.JobID `json:"job,omitempty"` // all if empty
 }
 
 // TokenRequest asks for a join token.

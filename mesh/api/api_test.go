@@ -56,6 +56,11 @@ func TestJSONNamesAreKept(t *testing.T) {
 
 func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 	job := mesh.Job{Name: "a", Tasks: []mesh.Task{{Name: "a", Command: []string{"true"}}}}
+	events := EventsRequest{
+		Job: "web", Node: "bbbb2222", Kinds: Kinds{"task", "node_lost"}, Since: monday,
+		After: Cursor{Floor: monday, Nodes: map[mesh.NodeID]Position{"aaaa1111": {Run: 7, Number: 9}}},
+		Tail:  -1, Follow: true,
+	}
 	lines := LogsRequest{Job: "a/b c", Task: "t?&", Alloc: "x", Tail: -1, Follow: true, Local: true}
 	for name, test := range map[string]struct {
 		call func(context.Context, *Client) error
@@ -82,8 +87,8 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 		},
 		"events": {
 			func(ctx context.Context, c *Client) error {
-				return c.Events(ctx, EventsRequest{Job: "a"}, func(mesh.Event) error { return nil })
-			}, EventsRequest{Job: "a"},
+				return c.Events(ctx, events, func(EventLine) error { return nil })
+			}, events,
 		},
 		"create token": {
 			func(ctx context.Context, c *Client) error {

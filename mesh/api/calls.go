@@ -108,8 +108,8 @@ func (c *Client) Logs(ctx context.Context, r LogsRequest, each func(LogLine) err
 	return read(ctx, c, streamLogs, r, each)
 }
 
-// Events calls each with the events that r asks for.
-func (c *Client) Events(ctx context.Context, r EventsRequest, each func(mesh.Event) error) error {
+// Events calls each with the events that r asks for, and notices between them.
+func (c *Client) Events(ctx context.Context, r EventsRequest, each func(EventLine) error) error {
 	return read(ctx, c, streamEvents, r, each)
 }
 

@@ -48,7 +48,7 @@ var (
 	}
 
 	streamLogs   = stream[LogsRequest, LogLine]{"/v1/jobs/{job}/logs", "read the logs of a job"}
-	streamEvents = stream[EventsRequest, mesh.Event]{"/v1/events", "follow what happens"}
+	streamEvents = stream[EventsRequest, EventLine]{"/v1/events", "read what happened in the mesh, and follow it"}
 )
 
 // Endpoint describes an endpoint to people with curl.

@@ -103,7 +103,6 @@ type fake struct {
 	submit func(context.Context) error
 	logs   func(context.Context, LogsRequest, func(LogLine) error) error
 	asked  []any
-	events []mesh.Event
 }
 
 func newFake() *fake { return &fake{snap: world(), changed: make(chan struct{})} }
@@ -174,12 +173,7 @@ func (f *fake) Logs(ctx context.Context, r LogsRequest, send func(LogLine) error
 	return f.logs(ctx, r, send)
 }
 
-func (f *fake) Events(_ context.Context, r EventsRequest, send func(mesh.Event) error) error {
-	for _, e := range f.events {
-		if err := send(e); err != nil {
-			return err
-		}
-	}
+func (f *fake) Events(_ context.Context, r EventsRequest, _ func(EventLine) error) error {
 	return f.note(r)
 }
 

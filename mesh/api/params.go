@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -9,7 +10,8 @@ import (
 )
 
 // Requests without a body travel in the path and the query. Their fields are
-// text, numbers and truth values, named by their json tags.
+// text, numbers and truth values, or have a form as text; named by their json
+// tags.
 
 // fillPath puts the fields of req into the wildcards of path, and returns the
 // others, where they are set, as a query.
@@ -46,6 +48,9 @@ func readParams(req any, get func(name string) string) error {
 }
 
 func setField(f reflect.Value, text string) error {
+	if t, ok := f.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return t.UnmarshalText([]byte(text))
+	}
 	switch f.Kind() {
 	case reflect.String:
 		f.SetString(text)
@@ -70,6 +75,13 @@ func setField(f reflect.Value, text string) error {
 }
 
 func fieldText(f reflect.Value) string {
+	if t, ok := f.Interface().(encoding.TextMarshaler); ok {
+		text, err := t.MarshalText()
+		if err != nil {
+			panic("api: a request's field has no text: " + err.Error())
+		}
+		return string(text)
+	}
 	switch f.Kind() {
 	case reflect.String:
 		return f.String()

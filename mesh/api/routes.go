@@ -28,7 +28,7 @@ func (s *Server) routes() {
 	s.routeNodes(b)
 	s.routeTokens(b)
 	serveStream(s, streamLogs, b.Logs)
-	serveStream(s, streamEvents, b.Events)
+	s.routeEvents(b)
 }
 
 func (s *Server) routeJobs(b Backend) {

@@ -257,16 +257,6 @@ func (b *backend) History(ctx context.Context, id mesh.JobID) ([]mesh.JobVersion
 	return versions, nil
 }
 
-// Events are this node's events, the kept ones and those to come.
-func (b *backend) Events(ctx context.Context, r api.EventsRequest, send func(mesh.Event) error) error {
-	return b.history.follow(ctx, func(e mesh.Event) error {
-		if r.Job != "" && e.Job != r.Job {
-			return nil
-		}
-		return send(e)
-	})
-}
-
 // CreateToken makes a join token; the mesh keeps only the hash of its secret.
 func (b *backend) CreateToken(ctx context.Context, r api.TokenRequest) (api.NewToken, error) {
 	token, err := identity.NewToken(b.id.Fingerprint())

@@ -108,7 +108,7 @@ func Run(ctx context.Context, cfg configs.Daemon, opts Options) error {
 
 // run runs the node until ctx ends or something does not let it go on.
 func run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
-	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, history: newHistory(), up: make(chan struct{})}
+	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, up: make(chan struct{})}
 	if d.id, err = identity.Load(cfg.Data, clock.Wall()); err != nil {
 		if errors.Is(err, identity.ErrNotAdmitted) {
 			return mesh.Faultf(mesh.NotFound, "%q belongs to no mesh yet", cfg.Data).
@@ -146,6 +146,8 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 		return nil, err
 	}
 	closers.add(d.store.Close)
+	d.history = openHistory(d.cfg.Data, defaultHistory(), clock.Wall(), d.log)
+	closers.add(d.history.close)
 	if d.driver, err = exec.Open(exec.Config{Root: d.allocs(), Log: d.log}); err != nil {
 		return nil, err
 	}

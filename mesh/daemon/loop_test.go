@@ -65,7 +65,7 @@ func TestFullDiskRefusesCallsAndRecovers(t *testing.T) {
 		c := loneCore(t)
 		disk := &fullDisk{}
 		l := newLoop(c, bubbleClock, &performer{
-			store: disk, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(),
+			store: disk, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(defaultHistory(), clocks().Wall),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		go l.run(ctx)
@@ -118,7 +118,7 @@ func TestFullDiskRefusesACallThatWouldWaitForAPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := &fullDisk{}
 		l := newLoop(loneCore(t), bubbleClock, &performer{
-			store: disk, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(),
+			store: disk, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(defaultHistory(), clocks().Wall),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		go l.run(ctx)
@@ -152,7 +152,7 @@ func TestWhoJoinsWhileTheAgentStartsIsToldSo(t *testing.T) {
 func TestLogOfAForgottenCopyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(loneCore(t), bubbleClock, &performer{
-			store: &fullDisk{}, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(),
+			store: &fullDisk{}, net: noNet{}, log: slog.New(slog.DiscardHandler), events: newHistory(defaultHistory(), clocks().Wall),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		go l.run(ctx)

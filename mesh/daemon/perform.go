@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"log/slog"
-	"sync"
 
 	"mn/crdt"
 	"mn/crdt/store"
@@ -90,58 +89,4 @@ func storeFacts(facts []lease.Fact) []store.Fact {
 		out[i] = store.Fact{Key: f.Key, Value: f.Value}
 	}
 	return out
-}
-
-// historyMax is how many events a node keeps for those who ask later.
-const historyMax = 1024
-
-// history is the last events of this node, and who follows them.
-type history struct {
-	mu   sync.Mutex
-	ring []mesh.Event
-	next int           // number of the next event since the start
-	more chan struct{} // closed when one comes
-}
-
-func newHistory() *history { return &history{more: make(chan struct{})} }
-
-func (h *history) add(events []mesh.Event) {
-	if len(events) == 0 {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ring = append(h.ring, events...)
-	h.ring = h.ring[max(0, len(h.ring)-historyMax):]
-	h.next += len(events)
-	close(h.more)
-	h.more = make(chan struct{})
-}
-
-// since are the events from number n on that are still kept, the number after
-// them, and a channel that is closed when there are more.
-func (h *history) since(n int) ([]mesh.Event, int, <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	from := max(n-(h.next-len(h.ring)), 0)
-	return append([]mesh.Event(nil), h.ring[min(from, len(h.ring)):]...), h.next, h.more
-}
-
-// follow sends the kept events, then new ones until ctx ends.
-func (h *history) follow(ctx context.Context, send func(mesh.Event) error) error {
-	n := 0
-	for {
-		events, next, more := h.since(n)
-		n = next
-		for _, e := range events {
-			if err := send(e); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }

@@ -34,7 +34,7 @@ func TestNothingIsSaidOrDoneBeforeItIsDurable(t *testing.T) {
 	replies := make(chan core.Reply, 1)
 	d := &diary{answered: func() bool { return len(replies) > 0 }}
 	l := newLoop(nil, clocks, &performer{
-		store: d, net: d, driver: d, log: slog.New(slog.DiscardHandler), events: newHistory(),
+		store: d, net: d, driver: d, log: slog.New(slog.DiscardHandler), events: newHistory(defaultHistory(), clocks().Wall),
 	})
 	l.calls[1] = replies
 	ok := l.do(t.Context(), core.Ready{
