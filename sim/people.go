@@ -85,7 +85,7 @@ func (p *people) stop(id mesh.JobID, h *host) {
 	p.edits[id]++
 	what := fmt.Sprintf("stop %s", id)
 	p.w.tell(h, "people", "%s", what)
-	p.ask(h, what, core.Submit{Stop: id}, func(r core.Reply) { p.submitted(h, what, r) })
+	p.ask(h, what, core.Act{Job: id, Verb: mesh.VerbStop}, func(r core.Reply) { p.submitted(h, what, r) })
 }
 
 // submitted takes an answer: from now on the write must never be lost.

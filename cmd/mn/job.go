@@ -188,16 +188,13 @@ func (c *command) jobHistory() *cobra.Command {
 				return err
 			}
 			return c.result(versions, func() {
-				b := newTable("VERSION", "HASH", "SUBMITTED", "AT", "WANTS", "CURRENT")
+				b := newTable("VERSION", "HASH", "SUBMITTED", "AT", "DID", "REASON", "CURRENT")
 				for _, v := range versions {
-					wants, current := "run", ""
-					if v.Stopped {
-						wants = "stop"
-					}
+					current := ""
 					if v.Current {
 						current = "yes"
 					}
-					b.add(v.Number, v.Hash, ago(&v.At), v.Node, wants, current)
+					b.add(v.Number, v.Hash, ago(&v.At), v.Node, v.Verb, v.Reason, current)
 				}
 				c.table(b)
 			})

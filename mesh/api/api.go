@@ -32,9 +32,9 @@ type Backend interface {
 
 	// Submit takes a job. It returns when the new version is durable here and,
 	// if another peer is there, on one more.
-	Submit(ctx context.Context, job mesh.Job) (Submitted, error)
-	// Stop writes a version of the job that should not run.
-	Stop(ctx context.Context, id mesh.JobID) (Submitted, error)
+	Submit(ctx context.Context, r RunRequest) (Submitted, error)
+	// Act writes a version of the job by a verb that leaves its content as it is.
+	Act(ctx context.Context, verb mesh.Verb, r ActRequest) (Submitted, error)
 	// Plan says what Submit would lead to, and changes nothing.
 	Plan(ctx context.Context, job mesh.Job) (Plan, error)
 	// Why explains the placement of a job, node by node.

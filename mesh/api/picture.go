@@ -121,7 +121,7 @@ func (p picture) groups(j *mesh.JobView) []GroupRow {
 	rows := []GroupRow{}
 	for _, g := range j.Job.Groups() {
 		row := GroupRow{Group: g.Name, Count: g.Count}
-		if j.Stopped {
+		if j.Stopped || j.Paused {
 			row.Count = 0
 		}
 		for _, t := range g.Tasks {
@@ -141,6 +141,7 @@ func (p picture) history(id mesh.JobID, versions []mesh.JobVersion) []JobVersion
 	rows := make([]JobVersion, 0, len(versions))
 	current := p.View.Job(id)
 	for _, v := range versions {
+		v.Verb = v.Did() // an earlier release did not keep it
 		rows = append(rows, JobVersion{
 			JobVersion: v,
 			Node:       p.nodeName(v.By),

@@ -151,7 +151,8 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 }
 
 // oneStays: of copies of the wanted content that live in sight, one is not
-// stopped, unless the seat is done or not wanted.
+// stopped, unless the seat is done or not wanted. One that waits for its restart
+// may give way to a retry.
 func (c *checker) oneStays() error {
 	stays, stopped, done := map[seatID]int{}, map[seatID]int{}, map[seatID]bool{}
 	content := map[string]string{} // wanted, by group
@@ -169,6 +170,7 @@ func (c *checker) oneStays() error {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
 		case a.Content != content[a.Group]:
+		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
 		case c.stops[a.ID]:
 			stopped[id]++
 		default:
@@ -215,5 +217,5 @@ func (c *checker) alloc(id mesh.AllocID) *mesh.AllocView {
 // wants says whether the job wants a copy for the seat.
 func (c *checker) wants(id seatID) bool {
 	g, ok := c.job.Job.Group(id.group)
-	return ok && !c.job.Stopped && id.index < g.Count
+	return ok && !c.job.Stopped && !c.job.Paused && id.index < g.Count
 }

@@ -2,16 +2,17 @@ package reconcile
 
 import (
 	"cmp"
+	"fmt"
 
 	"mn/mesh"
 )
 
 // stopSurplus stops what the job does not want at all any more: everything if
-// it is stopped, else indexes beyond the count and groups that are no more.
+// it is stopped or paused, else indexes beyond the count and groups that are no more.
 // Copies out of sight are told too: their nodes learn of it when they are back.
 func (p *planner) stopSurplus() {
 	counts := map[string]int{}
-	if !p.job.Stopped {
+	if !p.job.Stopped && !p.job.Paused {
 		for _, g := range p.job.Job.Groups() {
 			counts[g.Name] = g.Count
 		}
@@ -28,14 +29,25 @@ func (p *planner) stopSurplus() {
 		}
 		one := []*mesh.AllocView{a}
 		switch {
-		case p.job.Stopped:
-			p.stop(one, "version %d stops the job", p.job.Number)
+		case p.job.Stopped, p.job.Paused:
+			p.stop(one, "%s", p.endReason())
 		case wanted:
 			p.stop(one, "version %d wants %d of group %q", p.job.Number, count, a.Group)
 		default:
 			p.stop(one, "version %d has no group %q", p.job.Number, a.Group)
 		}
 	}
+}
+
+// endReason is why nothing of the job should run: "version 3 pauses the job", with
+// what the person said.
+func (p *planner) endReason() string {
+	does := map[mesh.Verb]string{mesh.VerbPause: "pauses", mesh.VerbCancel: "cancels"}[p.job.Verb]
+	text := fmt.Sprintf("version %d %s the job", p.job.Number, cmp.Or(does, "stops"))
+	if p.job.Reason != "" {
+		text += ": " + p.job.Reason
+	}
+	return text
 }
 
 func compareSeats(a, b seatID) int {

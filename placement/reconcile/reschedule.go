@@ -20,32 +20,49 @@ func (p *planner) refill(s *seat) {
 		return
 	}
 	var before *mesh.AllocView
-	reason := fmt.Sprintf("version %d wants it", p.job.Number)
+	does := "wants"
 	if n := len(s.copies); n > 0 {
 		before = s.copies[n-1]
-		if before.Content != s.content {
-			reason = fmt.Sprintf("version %d changes it", p.job.Number)
+		switch {
+		case before.Content != s.content:
+			does = "changes"
+		case p.job.Verb == mesh.VerbResume:
+			does = "resumes"
+		case p.job.Verb == mesh.VerbRetry:
+			does = "retries"
 		}
 	}
+	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
 	p.place(s, before, reason, p.failedNodes(s))
 }
 
-// speaks says whether what became of a copy is an outcome of the job's current
-// version: it was placed for it, or has the same content and ended after the
-// version was submitted.
-func (p *planner) speaks(a *mesh.AllocView, s *seat) bool {
-	if a.Version == p.job.Number && a.Hash == p.job.Hash {
+// speaks says whether what became of a copy is an outcome of the job's versions
+// from one of its line on: it was placed for one of them, or has the same content
+// and ended after that one was submitted.
+func (p *planner) speaks(a *mesh.AllocView, s *seat, from mesh.Ancestor) bool {
+	if a.Version >= from.Number && p.job.CameFrom(a.Version, a.Hash) {
 		return true
 	}
-	return a.Content == s.content && a.Status != nil && a.Status.At.After(p.job.At)
+	return a.Content == s.content && a.Status != nil && a.Status.At.After(from.At)
+}
+
+// completed says whether a copy has done the work of its seat.
+func (p *planner) completed(a *mesh.AllocView, s *seat) bool {
+	return a.State() == mesh.Complete && !p.job.Job.Type.Long() && p.speaks(a, s, p.since)
 }
 
 // failed says whether a copy ended other than it should, for good on its node.
 func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
-	if a.Want != mesh.WantRun || !p.speaks(a, s) {
+	if a.Want != mesh.WantRun || !p.speaks(a, s, p.anew) {
 		return false
 	}
 	return a.State() == mesh.Failed || a.State() == mesh.Complete && p.job.Job.Type.Long()
+}
+
+// worn says whether a copy waits for its next restart since before a person said
+// to try again: another takes its place, which has used up nothing.
+func (p *planner) worn(a *mesh.AllocView) bool {
+	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff
 }
 
 // unanswered is the last failed copy of a seat that no other has replaced.

@@ -50,8 +50,20 @@ func (t *tally) because(text string) {
 func (p *planner) conclude() {
 	t := &p.tally
 	switch {
+	case p.job.Stopped && p.job.Verb == mesh.VerbCancel:
+		p.plan.Status, p.plan.Text = mesh.JobCancelled, p.endReason()+"; "+t.endText()
+		return
 	case p.job.Stopped:
 		p.plan.Status, p.plan.Text = mesh.JobStopped, t.endText()
+		if p.job.Reason != "" {
+			p.plan.Text = p.endReason() + "; " + p.plan.Text
+		}
+		return
+	case p.job.Paused && (t.done < t.wanted || t.wanted == 0):
+		p.plan.Status, p.plan.Text = mesh.JobPaused, p.endReason()+"; "+t.endText()
+		if t.stopping+t.unseen > 0 {
+			p.plan.Status = mesh.JobPausing
+		}
 		return
 	case t.failed > 0:
 		p.plan.Status = mesh.JobFailed
@@ -94,17 +106,20 @@ func (t *tally) text() string {
 	return text
 }
 
-// endText is what is left of a stopped job, in words.
+// endText is what is left of a stopped or paused job, in words.
 func (t *tally) endText() string {
 	var parts []string
+	if t.done > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d completed", t.done, t.wanted))
+	}
 	if t.stopping > 0 {
 		parts = append(parts, fmt.Sprintf("%d stopping", t.stopping))
 	}
 	if t.unseen > 0 {
 		parts = append(parts, fmt.Sprintf("%d out of sight, may still run", t.unseen))
 	}
-	if len(parts) == 0 {
-		return "nothing runs"
+	if t.stopping+t.unseen == 0 {
+		parts = append(parts, "nothing runs")
 	}
 	return strings.Join(parts, ", ")
 }
