@@ -15,7 +15,8 @@ import (
 func (c *command) jobCommand() *cobra.Command {
 	return group("job", "Run jobs and see what becomes of them",
 		c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobCancel(),
-		c.jobPause(), c.jobResume(), c.jobRetry(), c.jobRevert(), c.jobHistory(), c.jobValidate())
+		c.jobPause(), c.jobResume(), c.jobRetry(), c.jobRevert(), c.jobHistory(), c.jobDiff(),
+		c.jobShow(), c.jobValidate())
 }
 
 func (c *command) jobRun() *cobra.Command {
@@ -153,33 +154,6 @@ func (c *command) showJob(j api.Job) {
 	if len(j.Allocations) > 0 {
 		c.printf("\n")
 		c.table(c.allocTable(j.Allocations, false))
-	}
-}
-
-func (c *command) jobHistory() *cobra.Command {
-	return &cobra.Command{
-		Use:               "history JOB",
-		Short:             "List the versions of a job",
-		Example:           "  mn job history hello\n  mn job history hello --json | jq '.[-1].job'",
-		Args:              needs("JOB"),
-		ValidArgsFunction: c.complete(jobNames),
-		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
-			versions, err := client.History(cmd.Context(), mesh.JobID(args[0]))
-			if err != nil {
-				return err
-			}
-			return c.result(versions, func() {
-				b := newTable("VERSION", "HASH", "SUBMITTED", "AT", "DID", "REASON", "CURRENT")
-				for _, v := range versions {
-					current := ""
-					if v.Current {
-						current = "yes"
-					}
-					b.add(v.Number, v.Hash, ago(&v.At), v.Node, v.Verb, v.Reason, current)
-				}
-				c.table(b)
-			})
-		}),
 	}
 }
 
