@@ -87,7 +87,12 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	moves := p.moves(s, failed.Status.At)
 	if why := p.exhausted(moves); why != "" {
-		p.tally.failed++
+		if mesh.ReviewFor(&p.job.Job) {
+			p.tally.review++
+			why += "; mn job retry " + string(p.job.ID()) + " runs it again"
+		} else {
+			p.tally.failed++
+		}
 		p.tally.because(fmt.Sprintf("%s[%d] failed on %s: %s; %s",
 			s.seatID.group, s.index, p.nodeName(failed.Node), cause(failed), why))
 		return
@@ -148,10 +153,10 @@ func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
 	return avoid
 }
 
-// cause is why a copy failed, as its node tells it.
+// cause is why a copy failed or is to be restarted, as its node tells it.
 func cause(a *mesh.AllocView) string {
 	for _, t := range a.Status.Tasks {
-		if t.State == mesh.Failed && t.Reason != "" {
+		if (t.State == mesh.Failed || t.State == mesh.Backoff) && t.Reason != "" {
 			return t.Reason
 		}
 	}

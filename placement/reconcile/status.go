@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -12,20 +13,28 @@ type tally struct {
 	wanted   int
 	running  int
 	starting int // placed or about to be, not running
+	backoff  int // ended, and to be restarted after a delay
 	done     int // completed, of a batch job
 	waiting  int
 	blocked  int
 	failed   int // for good
+	review   int // failed, and waiting for a person
 	stopping int // not wanted any more, and not ended yet
 	unseen   int // of these, out of sight: they may run
 	cause    string
+	restarts string // why the first of those in backoff is
 }
 
 // live counts a copy that stays.
 func (t *tally) live(p *planner, a *mesh.AllocView) {
-	if p.running(a) {
+	switch {
+	case p.running(a):
 		t.running++
-	} else {
+	case a.State() == mesh.Backoff:
+		t.backoff++
+		t.restarts = cmp.Or(t.restarts,
+			fmt.Sprintf("%s[%d] on %s: %s", a.Group, a.Index, p.nodeName(a.Node), cause(a)))
+	default:
 		t.starting++
 	}
 }
@@ -67,6 +76,8 @@ func (p *planner) conclude() {
 		return
 	case t.failed > 0:
 		p.plan.Status = mesh.JobFailed
+	case t.review > 0:
+		p.plan.Status = mesh.JobPaused
 	case t.done == t.wanted:
 		p.plan.Status = mesh.JobCompleted
 	case t.running+t.done == t.wanted:
@@ -86,10 +97,12 @@ func (t *tally) text() string {
 	}{
 		{t.running, "running"},
 		{t.starting, "starting"},
+		{t.backoff, "restarting"},
 		{t.done, "completed"},
 		{t.waiting, "waiting"},
 		{t.blocked, "blocked"},
 		{t.failed, "failed"},
+		{t.review, "waiting for a person"},
 	} {
 		switch {
 		case c.n == 0:
@@ -100,8 +113,8 @@ func (t *tally) text() string {
 		}
 	}
 	text := strings.Join(parts, ", ")
-	if t.cause != "" {
-		text += "; " + t.cause
+	if why := cmp.Or(t.cause, t.restarts); why != "" {
+		text += "; " + why
 	}
 	return text
 }
