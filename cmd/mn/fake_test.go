@@ -238,6 +238,19 @@ func (f *fake) Why(_ context.Context, id mesh.JobID) (api.Why, error) {
 	}}}, nil
 }
 
+func (f *fake) Explain(_ context.Context, id mesh.JobID) (api.Explanation, error) {
+	if id != "hello" {
+		return api.Explanation{}, mesh.Faultf(mesh.NotFound, "no job %q", id)
+	}
+	job := helloJob(2)
+	return api.Explanation{Forecast: mesh.ForecastOf(&job), Version: 3, Copies: []api.CopyCount{{
+		ID: "abcd0000", Task: "hello", Index: 0, Node: "box-1", Status: mesh.Running,
+		Restarts: api.Used{Used: 2, Allowed: 3, Interval: mesh.Duration(10 * time.Minute)},
+		Moves:    api.Used{Used: 1, Unlimited: true, Interval: mesh.Duration(time.Hour)},
+		Next:     "restarts here after 4s",
+	}}}, nil
+}
+
 func (f *fake) History(context.Context, mesh.JobID) ([]mesh.JobVersion, error) {
 	return []mesh.JobVersion{
 		{

@@ -16,7 +16,7 @@ func (c *command) jobCommand() *cobra.Command {
 	return group("job", "Run jobs and see what becomes of them",
 		c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobCancel(),
 		c.jobPause(), c.jobResume(), c.jobRetry(), c.jobRevert(), c.jobHistory(), c.jobDiff(),
-		c.jobShow(), c.jobValidate())
+		c.jobShow(), c.jobExplain(), c.jobValidate())
 }
 
 func (c *command) jobRun() *cobra.Command {

@@ -94,6 +94,15 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 			func(ctx context.Context, c *Client) error { _, err := c.Why(ctx, "100%"); return err },
 			mesh.JobID("100%"),
 		},
+		"explain": {
+			func(ctx context.Context, c *Client) error {
+				e, err := c.Explain(ctx, "web")
+				if err == nil && (e.Version != 2 || e.Copies == nil) {
+					return fmt.Errorf("got %+v", e)
+				}
+				return err
+			}, mesh.JobID("web"),
+		},
 		"logs": {
 			func(ctx context.Context, c *Client) error {
 				return c.Logs(ctx, lines, func(LogLine) error { return nil })

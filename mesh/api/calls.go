@@ -82,6 +82,11 @@ func (c *Client) Why(ctx context.Context, id mesh.JobID) (Why, error) {
 	return do(ctx, c, callWhy, jobRef{id})
 }
 
+// Explain says what follows when something of a job goes wrong.
+func (c *Client) Explain(ctx context.Context, id mesh.JobID) (Explanation, error) {
+	return do(ctx, c, callExplain, jobRef{id})
+}
+
 // Nodes lists the nodes.
 func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	return do(ctx, c, callNodes, none{})

@@ -38,7 +38,10 @@ var (
 	callHistory = call[jobRef, []JobVersion]{
 		"GET", "/v1/jobs/{job}/history", "list the versions of a job", false,
 	}
-	callWhy = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
+	callWhy     = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
+	callExplain = call[jobRef, Explanation]{
+		"GET", "/v1/jobs/{job}/explain", "say what follows a failure", false,
+	}
 
 	callNodes  = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
 	callNode   = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}

@@ -167,6 +167,10 @@ func (f *fake) Why(_ context.Context, id mesh.JobID) (Why, error) {
 	return Why{ID: id, Status: mesh.JobPending}, f.note(id)
 }
 
+func (f *fake) Explain(_ context.Context, id mesh.JobID) (Explanation, error) {
+	return Explanation{Version: 2}, f.note(id)
+}
+
 func (f *fake) History(_ context.Context, id mesh.JobID) ([]mesh.JobVersion, error) {
 	return []mesh.JobVersion{
 		{Number: 1, Hash: "h-first", By: "bbbc3333", Job: f.snap.View.Jobs[1].Job},

@@ -48,6 +48,11 @@ func (s *Server) routeJobs(b Backend) {
 	serve(s, callWhy, func(ctx context.Context, r jobRef) (Why, error) {
 		return b.Why(ctx, r.Job)
 	})
+	serve(s, callExplain, func(ctx context.Context, r jobRef) (Explanation, error) {
+		e, err := b.Explain(ctx, r.Job)
+		e.Copies = listed(e.Copies)
+		return e, err
+	})
 	serve(s, callHistory, func(ctx context.Context, r jobRef) ([]JobVersion, error) {
 		versions, err := b.History(ctx, r.Job)
 		if err != nil {

@@ -141,6 +141,26 @@ func (p *planner) moves(s *seat, at time.Time) int {
 	return window.Count(0)
 }
 
+// Moves is, for the last copy of each index that the job wants, how many moves of
+// it the job's policy counts: now, or when that copy failed.
+func Moves(v *mesh.View, job *mesh.JobView) map[mesh.AllocID]int {
+	p := newPlanner(v, job, nil, true)
+	count := map[mesh.AllocID]int{}
+	for id, copies := range p.copies {
+		g, ok := job.Job.Group(id.group)
+		if !ok || id.index >= g.Count {
+			continue
+		}
+		last, at := copies[len(copies)-1], v.Now
+		s := &seat{seatID: id, group: g, content: mesh.HashGroup(&job.Job, g.Name), copies: copies}
+		if p.failed(last, s) {
+			at = last.Status.At
+		}
+		count[last.ID] = p.moves(s, at)
+	}
+	return count
+}
+
 // failedNodes are the nodes where copies of a seat have failed lately: others
 // are preferred.
 func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
