@@ -119,11 +119,11 @@ func TestEverySettingIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	unset := map[string]bool{ // cannot stand beside others, or need a user
-		"Job.Recovery.Lease": true, "Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
+		"Job.IncludeLate": true, "Job.Recovery.Lease": true, "Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
 		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true,
 	}
 	eachField("Job", reflect.ValueOf(*job), func(path string, v reflect.Value) {
-		if strings.HasPrefix(path, "Job.Tasks[0].Restart.") {
+		if strings.HasPrefix(path, "Job.Tasks[0].Restart.") || strings.HasPrefix(path, "Job.Tasks[1].") {
 			return
 		}
 		if v.IsZero() != unset[path] {

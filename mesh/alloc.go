@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"cmp"
+	"strconv"
 	"time"
 
 	"mn/crdt"
@@ -15,6 +17,27 @@ const (
 	WantStop Want = "stop"
 )
 
+// Seat is one of the copies that a job should have: an index of a group, or for
+// jobs with a copy on each node (see [JobType.PerNode]) a group and its node.
+type Seat struct {
+	Group  string
+	Index  int
+	Target NodeID
+}
+
+// Compare orders seats by group, index and node.
+func (s Seat) Compare(o Seat) int {
+	return cmp.Or(cmp.Compare(s.Group, o.Group), cmp.Compare(s.Index, o.Index), cmp.Compare(s.Target, o.Target))
+}
+
+// String is "web[2]", or "web@" and the beginning of its node's id.
+func (s Seat) String() string {
+	if s.Target != "" {
+		return s.Group + "@" + s.Target.Short()
+	}
+	return s.Group + "[" + strconv.Itoa(s.Index) + "]"
+}
+
 // Alloc is a decision: one copy of a group, of one version of a job, on one
 // node. Only the coordinator of the job's slot writes it, under its fence. A
 // copy that replaces another is the next generation of the same index.
@@ -26,6 +49,7 @@ type Alloc struct {
 	Content     string     `json:"content"` // what the copy runs: see HashGroup
 	Group       string     `json:"group"`
 	Index       int        `json:"index"`
+	Target      NodeID     `json:"target,omitempty"` // the node that it is for, of a job with a copy on each
 	Generation  int        `json:"generation"`
 	Replaces    AllocID    `json:"replaces,omitempty"`
 	Node        NodeID     `json:"node"`
@@ -40,7 +64,7 @@ type Alloc struct {
 // AllocState is the actual state of an allocation, or of one of its tasks.
 type AllocState string
 
-// The states, in the order in which a copy goes through them. The last three
+// The states, in the order in which a copy goes through them. The last four
 // are final.
 const (
 	Pending  AllocState = "pending"  // decided, not started
@@ -51,14 +75,18 @@ const (
 	Complete AllocState = "complete" // ended as it should
 	Failed   AllocState = "failed"   // ended otherwise, restarts used up
 	Stopped  AllocState = "stopped"  // ended because it was told to
+	TimedOut AllocState = "timed_out"
 )
 
 // Final says whether nothing more happens in this state by itself.
-func (s AllocState) Final() bool { return s == Complete || s == Failed || s == Stopped }
+func (s AllocState) Final() bool {
+	return s == Complete || s == Failed || s == Stopped || s == TimedOut
+}
 
 // TaskStatus is the actual state of one task of an allocation.
 type TaskStatus struct {
 	Name       string     `json:"name"`
+	Lifecycle  Lifecycle  `json:"lifecycle,omitempty"`
 	State      AllocState `json:"state"`
 	PID        int        `json:"pid,omitempty"`
 	StartedAt  time.Time  `json:"started_at,omitzero"`
@@ -69,7 +97,11 @@ type TaskStatus struct {
 	// RestartedAt are the restarts that the policy still counts, oldest first:
 	// an agent that restarts does not forget them.
 	RestartedAt []time.Time `json:"restarted_at,omitempty"`
-	Reason      string      `json:"reason,omitempty"`
+	// FirstStart is when the first attempt was ordered, and FirstUptime the same as
+	// time since the boot that the status names: what its timeout counts from.
+	FirstStart  time.Time     `json:"first_start,omitzero"`
+	FirstUptime time.Duration `json:"first_uptime,omitempty"`
+	Reason      string        `json:"reason,omitempty"`
 }
 
 // Status is the actual state of an allocation. Only its node writes it.
@@ -82,7 +114,14 @@ type Status struct {
 	Tasks []TaskStatus `json:"tasks"`
 	Fence crdt.Fence   `json:"fence"` // of the decision it acts on
 	At    time.Time    `json:"at"`
+	// Outcome is the final state that the copy comes to when its tasks have ended,
+	// and Reason why: unset as long as it is to run.
+	Outcome AllocState `json:"outcome,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
 }
+
+// Seat is the seat that the allocation fills.
+func (a *Alloc) Seat() Seat { return Seat{Group: a.Group, Index: a.Index, Target: a.Target} }
 
 // DegradedAlloc is a decision taken without a voter majority. It stands only as
 // long as the granted decision of the same allocation is the one that it was

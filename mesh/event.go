@@ -49,9 +49,11 @@ const (
 	AllocBlocked   EventKind = "alloc_blocked"
 	AllocReplaced  EventKind = "alloc_replaced"
 	AllocStopped   EventKind = "alloc_stopped"
+	AllocTimedOut  EventKind = "alloc_timed_out" // by the job's timeout
 	TaskStarted    EventKind = "task_started"
 	TaskAdopted    EventKind = "task_adopted"
 	TaskExited     EventKind = "task_exited"
 	TaskRestarting EventKind = "task_restarting"
 	TaskFailed     EventKind = "task_failed"
+	TaskTimedOut   EventKind = "task_timed_out"
 )

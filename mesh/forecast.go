@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,8 +14,9 @@ type Forecast struct {
 	Job       string         `json:"job"`
 	Type      JobType        `json:"type"`
 	Mode      RecoveryMode   `json:"mode"`
-	Fails     string         `json:"fails"` // which end of a task is a failure
-	Tasks     []TaskForecast `json:"tasks"` // in the order of the file
+	Fails     string         `json:"fails"`     // which end of a task is a failure
+	Tasks     []TaskForecast `json:"tasks"`     // in the order of the file
+	TimesOut  string         `json:"times_out"` // "" if nothing of it can
 	NodeLost  string         `json:"node_lost"`
 	Partition string         `json:"partition"` // while nodes do not see each other
 }
@@ -31,16 +33,33 @@ func ForecastOf(job *Job) Forecast {
 	full := job.normal()
 	f := Forecast{
 		Job: full.Name, Type: full.Type, Mode: full.Recovery.Mode,
-		Fails:    "it ends with an exit code other than 0, or by a signal",
-		NodeLost: full.nodeLost(), Partition: full.split(),
-	}
-	if full.Type.Long() {
-		f.Fails = "it ends by itself, whatever its exit code"
+		Fails: full.failsIf(), TimesOut: full.timesOut(), NodeLost: full.nodeLost(), Partition: full.split(),
 	}
 	for i := range full.Tasks {
 		f.Tasks = append(f.Tasks, TaskForecast{full.Tasks[i].Name, full.fails(&full.Tasks[i])})
 	}
 	return f
+}
+
+// failsIf says which end of a task is a failure.
+func (j *Job) failsIf() string {
+	const coded = "it ends by a signal, or with an exit code other than 0 and its success_exit_codes"
+	if !j.Type.Long() {
+		return coded
+	}
+	ends := func(t Task) bool { return t.Lifecycle == Prestart || t.Lifecycle == Poststop }
+	if slices.ContainsFunc(j.Tasks, ends) {
+		return "it ends by itself, whatever its exit code; of prestart and poststop, if " + coded
+	}
+	return "it ends by itself, whatever its exit code"
+}
+
+// timesOut is what becomes of a copy that times out, if one can.
+func (j *Job) timesOut() string {
+	if j.Timeout == 0 && !slices.ContainsFunc(j.Tasks, func(t Task) bool { return t.Timeout > 0 }) {
+		return ""
+	}
+	return "its copy is not restarted nor moved: " + j.Spent()
 }
 
 // fails is what follows when a task of the job fails for as long as it can.
@@ -61,7 +80,7 @@ func (j *Job) fails(t *Task) []string {
 		then = append(then, fmt.Sprintf("%s after %s (%d in %v)",
 			j.moves(t), m.Delays.ladder(m.Attempts), m.Attempts, Duration(m.Interval)))
 	}
-	return append(then, j.spent())
+	return append(then, j.Spent())
 }
 
 // restarts says whether the policy restarts anything.
@@ -69,14 +88,17 @@ func (r *EffectiveRestart) restarts() bool { return r.Enabled && r.Attempts > 0 
 
 // moves is the move of a task, in words: those of its group go with it.
 func (j *Job) moves(t *Task) string {
+	if j.Type.PerNode() {
+		return "is tried again on its node"
+	}
 	if g, _ := j.Group(t.Group); len(g.Tasks) > 1 {
 		return fmt.Sprintf("moves to another node with group %q", g.Name)
 	}
 	return "moves to another node"
 }
 
-// spent is what the job is when a copy has failed for good.
-func (j *Job) spent() string {
+// Spent is what the job is when a copy has failed for good.
+func (j *Job) Spent() string {
 	if ReviewFor(j) {
 		return fmt.Sprintf("the job is paused and waits for a person: mn job retry %s", j.Name)
 	}
@@ -96,7 +118,7 @@ func Next(job *Job, task *Task, restarts, moves int, opens time.Duration) string
 	case m.Enabled && (m.Unlimited || moves < m.Attempts):
 		return fmt.Sprintf("%s after %v", full.moves(task), Duration(m.Delays.After(moves+1)))
 	}
-	return full.spent()
+	return full.Spent()
 }
 
 const (
@@ -126,6 +148,8 @@ func (j *Job) nodeLost() string {
 	r := j.Recovery
 	after := "the copies move " + Duration(r.Lost()).String() + " after gossip has given the node up"
 	switch {
+	case j.Type.PerNode():
+		return "its copy waits for it to come back, or to be evicted"
 	case !r.Mode.Moves():
 		return fmt.Sprintf("the copies wait for it to come back, or to be evicted: mode %q never moves work; "+
 			"what has died with it counts as failed then", r.Mode)
@@ -140,6 +164,9 @@ func (j *Job) nodeLost() string {
 
 // split is what the job promises while nodes do not see each other, in words.
 func (j *Job) split() string {
+	if j.Type.PerNode() {
+		return "each node runs its own copy"
+	}
 	switch j.Recovery.Partition() {
 	case Majority:
 		return fmt.Sprintf("never two copies: the side without a majority of the voters stops its own within %v, "+

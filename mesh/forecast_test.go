@@ -26,10 +26,10 @@ func TestForecast(t *testing.T) {
 		want       string
 	}{
 		{Service, ClusterRecover, nil, nil, soon + moves},
-		{System, "", nil, nil, soon + moves},
+		{System, "", nil, nil, soon + strings.ReplaceAll(moves, "moves to another", "is tried again on its")},
 		{Service, LocalRestart, nil, nil, soon + waits},
 		{Batch, ClusterRecover, nil, nil, daily + "moves to another node after 5s (1 in 24h); " + failed},
-		{SysBatch, Auto, nil, nil, daily + "moves to another node after 5s (1 in 24h); " + failed},
+		{SysBatch, Auto, nil, nil, daily + "is tried again on its node after 5s (1 in 24h); " + failed},
 		{Batch, LocalRestart, nil, nil, daily + failed},
 		{Service, ManualRecover, nil, nil, paused},
 		{"", ManualRecover, nil, nil, paused},
@@ -73,6 +73,17 @@ func TestForecastOfEachTask(t *testing.T) {
 	want := `moves to another node with group "site" after 5s, 10s, 20s, ... up to 5m, without end`
 	if len(f.Tasks[0].Then) != 2 || f.Tasks[0].Then[1] != want || len(f.Tasks[1].Then) != 1 || f.Tasks[1].Then[0] != want {
 		t.Errorf("got %q", f.Tasks)
+	}
+}
+
+func TestForecastOfATimeout(t *testing.T) {
+	job := &Job{Name: "lab", Tasks: []Task{{Name: "work"}}}
+	if got := ForecastOf(job).TimesOut; got != "" {
+		t.Errorf("without a timeout: got %q", got)
+	}
+	job.Tasks[0].Timeout = Duration(time.Hour)
+	if got := ForecastOf(job).TimesOut; !strings.Contains(got, "not restarted nor moved: the job has failed") {
+		t.Errorf("with one: got %q", got)
 	}
 }
 

@@ -43,8 +43,9 @@ func HashGroup(j *Job, group string) string {
 		Mode    RecoveryMode   `json:"mode"`
 		Restart *RestartPolicy `json:"restart"`
 		Lease   Duration       `json:"lease"`
+		Timeout Duration       `json:"timeout,omitempty"`
 		Tasks   []Task         `json:"tasks"`
-	}{n.Type, mode, n.Restart, lease, g.Tasks})
+	}{n.Type, mode, n.Restart, lease, n.Timeout, g.Tasks})
 }
 
 // normal is a copy of the job with its defaults filled in.

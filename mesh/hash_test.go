@@ -52,6 +52,10 @@ func TestHashGroupIsOfWhatANodeActsOn(t *testing.T) {
 		{"command", func(j *Job) { j.Tasks[1].Command = []string{"new"} }, true},
 		{"env", func(j *Job) { j.Tasks[1].Env = map[string]string{"A": "1"} }, true},
 		{"resources", func(j *Job) { j.Tasks[1].Resources.Memory = GiB }, true},
+		{"lifecycle", func(j *Job) { j.Tasks[1].Lifecycle = Sidecar }, true},
+		{"timeout", func(j *Job) { j.Timeout = Duration(time.Hour) }, true},
+		{"a task's timeout", func(j *Job) { j.Tasks[1].Timeout = Duration(time.Hour) }, true},
+		{"exit codes", func(j *Job) { j.Tasks[1].SuccessExitCodes = []int{3} }, true},
 		{"one task more", func(j *Job) { j.Tasks = append(j.Tasks, Task{Name: "new", Group: "g"}) }, true},
 	}
 	before := HashGroup(good(), "g")

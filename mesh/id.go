@@ -39,13 +39,16 @@ func (id NodeID) Short() string { return string(id[:min(len(id), 8)]) }
 // AllocIDOf derives an allocation's id, so that whoever decides the same thing
 // twice, or on two sides of a split, names the same allocation. Generation
 // counts the copies that this one follows: a copy moved once is generation 1.
-func AllocIDOf(job JobID, version uint64, group string, index, generation int) AllocID {
+func AllocIDOf(job JobID, version uint64, seat Seat, generation int) AllocID {
 	h := sha256.New()
 	hashText(h, string(job))
 	hashText(h, strconv.FormatUint(version, 10))
-	hashText(h, group)
-	hashText(h, strconv.Itoa(index))
+	hashText(h, seat.Group)
+	hashText(h, strconv.Itoa(seat.Index))
 	hashText(h, strconv.Itoa(generation))
+	if seat.Target != "" {
+		hashText(h, string(seat.Target))
+	}
 	return AllocID(idText.EncodeToString(h.Sum(nil)[:7]))
 }
 

@@ -1,6 +1,9 @@
 package mesh
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // JobType says how long a job's work lasts and where its copies go.
 type JobType string
@@ -13,21 +16,31 @@ const (
 	SysBatch JobType = "sysbatch" // one copy on every eligible node, to completion
 )
 
+// PerNode says whether the type's work runs once on each node that can run it.
+func (t JobType) PerNode() bool { return t == System || t == SysBatch }
+
 // Long says whether the type's work is meant to run until it is stopped.
 func (t JobType) Long() bool { return t == Service || t == System }
 
 // Job is what a person wants to run: one TOML file.
 type Job struct {
-	Name       string            `json:"name" toml:"name"`
-	Type       JobType           `json:"type" toml:"type"`
-	Strategy   Strategy          `json:"strategy,omitempty" toml:"strategy"`
-	Priority   int               `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
-	Meta       map[string]string `json:"meta,omitempty" toml:"meta"`
-	Recovery   Recovery          `json:"recovery" toml:"recovery"`
-	Restart    *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
-	Reschedule *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
-	Tasks      []Task            `json:"task" toml:"task"`
+	Name     string            `json:"name" toml:"name"`
+	Type     JobType           `json:"type" toml:"type"`
+	Strategy Strategy          `json:"strategy,omitempty" toml:"strategy"`
+	Priority int               `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
+	Timeout  Duration          `json:"timeout,omitempty" toml:"timeout"`   // of a copy; 0 for none
+	Meta     map[string]string `json:"meta,omitempty" toml:"meta"`
+	// IncludeLate: a sysbatch job also runs on nodes admitted after it was submitted;
+	// true if unset.
+	IncludeLate *bool             `json:"include_late,omitempty" toml:"include_late"`
+	Recovery    Recovery          `json:"recovery" toml:"recovery"`
+	Restart     *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
+	Reschedule  *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
+	Tasks       []Task            `json:"task" toml:"task"`
 }
+
+// Late is the effective IncludeLate.
+func (j *Job) Late() bool { return j.IncludeLate == nil || *j.IncludeLate }
 
 // Strategy says which of the nodes that fit is the best.
 type Strategy string
@@ -38,19 +51,43 @@ const (
 	Spread  Strategy = "spread"  // even out the copies and the load
 )
 
+// Lifecycle says when a task runs within its copy. A main task, which does the
+// copy's work, has none.
+type Lifecycle string
+
+// The lifecycles.
+const (
+	Prestart Lifecycle = "prestart" // to completion, before the main tasks start
+	Sidecar  Lifecycle = "sidecar"  // for as long as a main task runs
+	Poststop Lifecycle = "poststop" // to completion, when all others have ended
+)
+
 // Task is one program of a job. Tasks with the same group are placed together.
 type Task struct {
 	Name      string            `json:"name" toml:"name"`
 	Group     string            `json:"group,omitempty" toml:"group"` // its own name if unset
 	Count     int               `json:"count,omitempty" toml:"count"` // 1 if unset; equal within a group
+	Lifecycle Lifecycle         `json:"lifecycle,omitempty" toml:"lifecycle"`
 	Driver    string            `json:"driver,omitempty" toml:"driver"`
 	Command   []string          `json:"command" toml:"command"`
 	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset
 	User      string            `json:"user,omitempty" toml:"user"`
 	Env       map[string]string `json:"env,omitempty" toml:"env"`
 	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
+	Timeout   Duration          `json:"timeout,omitempty" toml:"timeout"`       // 0 for none
 	Resources Resources         `json:"resources" toml:"resources"`
 	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
+	// SuccessExitCodes are those that count as completion; 0 alone if unset.
+	SuccessExitCodes []int `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
+}
+
+// Succeeds says whether a run to completion that ends with this exit code has
+// done its work.
+func (t *Task) Succeeds(code int) bool {
+	if len(t.SuccessExitCodes) == 0 {
+		return code == 0
+	}
+	return slices.Contains(t.SuccessExitCodes, code)
 }
 
 // DefaultDriver starts the tasks that name no driver.

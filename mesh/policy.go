@@ -37,6 +37,9 @@ const (
 	DefaultLostAfter = time.Second
 	DefaultLease     = 15 * time.Second
 	DefaultKillGrace = 5 * time.Second
+	// DefaultPoststop is how long a poststop task may run: it must not keep the
+	// room of a copy that has ended.
+	DefaultPoststop = time.Minute
 )
 
 // Partition is the effective choice: eager for cluster_recover, keep for the

@@ -24,12 +24,15 @@ const (
 	envMax    = 1024
 	metaMax   = 256
 	userMax   = 32
+	codesMax  = 64
+	codeMax   = 255
 	memoryMin = 4 * MiB // if any is asked for: less starts no program
 
 	priorityUnset = 50
 	priorityMax   = 100
 
 	policyMax    = 30 * 24 * time.Hour // any duration of a policy
+	timeoutMax   = 365 * 24 * time.Hour
 	killGraceMax = time.Hour
 	lostAfterMax = 24 * time.Hour
 	taskLeaseMin = time.Second
@@ -88,16 +91,20 @@ func setIfZero[T comparable](to *T, value T) {
 func (j *Job) Validate() []FieldFault {
 	v := &validator{}
 	v.name("the job's name", j.Name, "name")
-	v.jobType(j.Type)
+	oneOf(v, j.Type, []JobType{Service, Batch, System, SysBatch}, "type")
+	if j.IncludeLate != nil && j.Type != SysBatch {
+		v.fault("is for jobs of type %q, which this is not", SysBatch).at("include_late")
+	}
 	oneOf(v, j.Strategy, []Strategy{Binpack, Spread}, "strategy")
 	if j.Priority < 0 || j.Priority > priorityMax {
 		v.fault("must be from 1 to %d, not %d", priorityMax, j.Priority).at("priority")
 	}
+	v.duration(j.Timeout, 0, timeoutMax, "timeout")
 	v.meta(j.Meta)
 	v.recovery(j)
 	v.restart(j.Restart, "restart")
 	v.reschedule(j)
-	v.tasks(j.Tasks)
+	v.tasks(j)
 	v.size(j)
 	return v.faults
 }
@@ -134,16 +141,6 @@ func (v *validator) name(what, s string, keys ...string) {
 	case !ValidName(s):
 		v.fault("%q is not a name: want 1 to 63 letters, digits, '-', '_' and '.', "+
 			"beginning with a letter or digit", clip(s)).at(keys...)
-	}
-}
-
-func (v *validator) jobType(t JobType) {
-	switch t {
-	case "", Service, Batch:
-	case System, SysBatch:
-		v.fault("%q is not in this release; supported: %q, %q", t, Service, Batch).at("type")
-	default:
-		v.fault("has unsupported value %q; supported: %q, %q", clip(string(t)), Service, Batch).at("type")
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-func (v *validator) tasks(tasks []Task) {
+func (v *validator) tasks(j *Job) {
+	tasks := j.Tasks
 	switch {
 	case len(tasks) == 0:
 		v.fault("a job needs at least one [[task]]").at("task")
@@ -26,7 +27,8 @@ func (v *validator) tasks(tasks []Task) {
 		seen[t.Name] = true
 		v.oneTask(t)
 	}
-	v.counts(tasks)
+	v.counts(tasks, j.Type)
+	v.mains(tasks)
 	v.prefix, v.task = nil, ""
 }
 
@@ -34,6 +36,7 @@ func (v *validator) oneTask(t *Task) {
 	if t.Group != "" {
 		v.name("the group's name", t.Group, "group")
 	}
+	oneOf(v, t.Lifecycle, []Lifecycle{Prestart, Sidecar, Poststop}, "lifecycle")
 	if t.Driver != "" && t.Driver != DefaultDriver {
 		v.fault("has unsupported value %q; supported: %q", clip(t.Driver), DefaultDriver).at("driver")
 	}
@@ -43,13 +46,30 @@ func (v *validator) oneTask(t *Task) {
 	v.env(t.Env)
 	v.variables(t)
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
+	v.duration(t.Timeout, 0, timeoutMax, "timeout")
 	v.resources(t.Resources)
 	v.restart(t.Restart, "restart")
+	v.exitCodes(t.SuccessExitCodes)
+}
+
+func (v *validator) exitCodes(codes []int) {
+	if len(codes) > codesMax {
+		v.fault("has %d entries, more than %d", len(codes), codesMax).at("success_exit_codes")
+		return
+	}
+	for i, code := range codes {
+		switch {
+		case code < 0 || code > codeMax:
+			v.fault("must be from 0 to %d, not %d", codeMax, code).at("success_exit_codes")
+		case slices.Contains(codes[:i], code):
+			v.fault("has %d twice", code).at("success_exit_codes")
+		}
+	}
 }
 
 // counts checks that tasks placed together come in equal numbers, and that the
-// copies are not too many.
-func (v *validator) counts(tasks []Task) {
+// copies are not too many. The nodes say how many copies a job has that runs on each.
+func (v *validator) counts(tasks []Task, of JobType) {
 	first := map[string]*Task{} // of each group
 	copies := 0
 	for i := range tasks {
@@ -60,6 +80,8 @@ func (v *validator) counts(tasks []Task) {
 			group = t.Name
 		}
 		switch f := first[group]; {
+		case of.PerNode() && count > 1:
+			v.fault("is %d, and a job of type %q has one copy on each node: leave it out", t.Count, of).at("count")
 		case t.Count < 0 || t.Count > CopiesMax:
 			v.fault("must be from 1 to %d, not %d", CopiesMax, t.Count).at("count")
 		case f == nil:
@@ -72,6 +94,19 @@ func (v *validator) counts(tasks []Task) {
 			v.fault("is %d, and %d in task %q of the same group %q", count, max(f.Count, 1),
 				clip(f.Name), clip(group)).at("count")
 		}
+	}
+}
+
+// mains checks that each group has a task that does its work.
+func (v *validator) mains(tasks []Task) {
+	for _, g := range (&Job{Tasks: tasks}).Groups() {
+		if slices.ContainsFunc(g.Tasks, func(t Task) bool { return t.Lifecycle == "" }) {
+			continue
+		}
+		i := slices.IndexFunc(tasks, func(t Task) bool { return t.Name == g.Tasks[0].Name })
+		v.prefix, v.task = []string{"task", strconv.Itoa(i)}, clip(tasks[i].Name)
+		v.fault("group %q has no main task: leave lifecycle out of the task that does its work",
+			clip(g.Name)).at("lifecycle")
 	}
 }
 

@@ -26,8 +26,12 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"nothing", func(*Job) {}, ""},
 		{"empty", func(j *Job) { *j = Job{} }, "name: the job's name is missing\ntask: a job needs at least one [[task]]"},
 		{"name", func(j *Job) { j.Name = "../x" }, `name: "../x" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`},
-		{"type", func(j *Job) { j.Type = "cron" }, `type: has unsupported value "cron"; supported: "service", "batch"`},
-		{"type to come", func(j *Job) { j.Type = System }, `type: "system" is not in this release; supported: "service", "batch"`},
+		{"type", func(j *Job) { j.Type = "cron" }, `type: has unsupported value "cron"; supported: "service", "batch", "system", "sysbatch"`},
+		{
+			"count of a type per node", func(j *Job) { j.Type, j.Tasks[0].Count = System, 3 },
+			`task "web": count: is 3, and a job of type "system" has one copy on each node: leave it out`,
+		},
+		{"late nodes", func(j *Job) { j.IncludeLate = new(bool) }, `include_late: is for jobs of type "sysbatch", which this is not`},
 		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
 		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},
 		{"meta", func(j *Job) { j.Meta = map[string]string{"a b": "x"} }, `meta.a b: "a b" is not a name`},
@@ -89,6 +93,30 @@ func TestValidateFindsEachFault(t *testing.T) {
 				`$${ stands for ${`,
 		},
 		{"kill_grace", func(j *Job) { j.Tasks[0].KillGrace = Duration(2 * time.Hour) }, `task "web": kill_grace: must be at most 1h, not 2h`},
+		{"lifecycle", func(j *Job) { j.Tasks[1].Lifecycle = "main" }, `task "side": lifecycle: has unsupported value "main"; supported: "prestart", "sidecar", "poststop"`},
+		{"one with a main task", func(j *Job) { j.Tasks[0].Lifecycle = Prestart }, ""},
+		{
+			"no main task", func(j *Job) { j.Tasks[0].Lifecycle, j.Tasks[1].Lifecycle = Prestart, Sidecar },
+			`task "web": lifecycle: group "g" has no main task: leave lifecycle out of the task that does its work`,
+		},
+		{
+			"no main task of its own", func(j *Job) { j.Tasks[1].Group, j.Tasks[1].Lifecycle = "", Poststop },
+			`task "side": lifecycle: group "side" has no main task: leave lifecycle out of the task that does its work`,
+		},
+		{
+			"timeout", func(j *Job) { j.Timeout = -1; j.Tasks[0].Timeout = Duration(366 * 24 * time.Hour) },
+			"timeout: must not be negative, as -1ns is\n" + `task "web": timeout: must be at most 8760h, not 8784h`,
+		},
+		{
+			"exit codes", func(j *Job) { j.Tasks[0].SuccessExitCodes = []int{-1, 3, 256, 3} },
+			`task "web": success_exit_codes: must be from 0 to 255, not -1` + "\n" +
+				`task "web": success_exit_codes: must be from 0 to 255, not 256` + "\n" +
+				`task "web": success_exit_codes: has 3 twice`,
+		},
+		{
+			"too many exit codes", func(j *Job) { j.Tasks[0].SuccessExitCodes = make([]int, codesMax+1) },
+			`task "web": success_exit_codes: has 65 entries, more than 64`,
+		},
 		{"memory", func(j *Job) { j.Tasks[0].Resources.Memory = MiB }, `task "web": resources.memory: 1 MiB is less than the 4 MiB minimum`},
 		{
 			"negative", func(j *Job) { j.Tasks[0].Resources = Resources{-Core, -1, -2} },

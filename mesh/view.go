@@ -18,10 +18,11 @@ type View struct {
 
 // NodeView is an admitted node as seen from here.
 type NodeView struct {
-	Node                   // Name and ID are set even if the node's own record is not here yet
-	Known    bool          // the node's own record is here
-	Liveness Liveness      // from gossip
-	LostFor  time.Duration // for Lost, Left and Unseen: how long it has been so, as far as we know
+	Node                     // Name and ID are set even if the node's own record is not here yet
+	Known      bool          // the node's own record is here
+	AdmittedAt time.Time     // when the mesh let it in
+	Liveness   Liveness      // from gossip
+	LostFor    time.Duration // for Lost, Left and Unseen: how long it has been so, as far as we know
 	// Unread says of a node that is Alive that we have not compared data with it
 	// since it came into sight, or that we cannot take what it writes, for its clock
 	// is too far ahead: what we know of its copies may be of another boot.

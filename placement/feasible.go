@@ -34,6 +34,17 @@ func refuse(n *mesh.NodeView, g mesh.Group) *Refusal {
 	return nil
 }
 
+// Unsuited is why a node could never run a copy of the group, being what it is,
+// or "": its state and its load may change and do not count.
+func Unsuited(n *mesh.NodeView, g mesh.Group) string {
+	for _, reason := range []string{runsNoTasks(n, g), noDriver(n, g)} {
+		if reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
 func notInSight(n *mesh.NodeView, _ mesh.Group) string {
 	switch {
 	case n.Liveness != mesh.Alive:

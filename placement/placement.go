@@ -76,6 +76,16 @@ func Place(v *mesh.View, job *mesh.Job, group mesh.Group, key string, avoid map[
 	return c
 }
 
+// PlaceOn is the choice for a copy that is bound to one node.
+func PlaceOn(v *mesh.View, job *mesh.Job, group mesh.Group, node mesh.NodeID) Choice {
+	one := *v
+	one.Nodes = nil
+	if n := v.Node(node); n != nil {
+		one.Nodes = []mesh.NodeView{*n}
+	}
+	return Place(&one, job, group, "", nil)
+}
+
 // better orders candidates, best first.
 func better(a, b Candidate) int {
 	return cmp.Or(

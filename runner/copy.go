@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -35,8 +36,13 @@ type Resume struct {
 // the decision may be old.
 type Run struct{ Fence crdt.Fence }
 
-// Stop is the decision to stop, and why.
-type Stop struct{ Reason string }
+// Stop is the decision to stop, and why. Poststop tasks still run after it,
+// unless it is AtOnce: then the copy is not this node's any more, and nothing is
+// started. What has been said may be said again.
+type Stop struct {
+	Reason string
+	AtOnce bool
+}
 
 // Renew puts off the dead-man's switch of a majority job to Lease from now.
 type Renew struct{ Lease time.Duration }
@@ -62,8 +68,10 @@ type Output struct {
 }
 
 // Copy is the state machine of one allocation on its node: all tasks of the
-// group. The tasks share one fate: when one has failed for good the others are
-// stopped and the copy has failed.
+// group, each in its turn (see [mesh.Lifecycle]). They share one fate: when one
+// has failed for good, or its time is over, the others are stopped, and the copy
+// has failed or timed out. What it comes to is decided once, and is part of its
+// status before its tasks have ended.
 type Copy struct {
 	alloc mesh.Alloc
 	job   *mesh.Job
@@ -72,7 +80,9 @@ type Copy struct {
 
 	fence   crdt.Fence
 	run     bool          // told to run
-	stop    string        // why it is to end; "" if it is not
+	halt    bool          // told to stop
+	bar     string        // why no poststop task may run, if none may
+	end     end           // how it is to end, once that is decided
 	leased  bool          // a majority job: runs only until
 	until   time.Duration // since boot; 0 before the first renewal
 	retired bool          // the driver may have the room
@@ -95,7 +105,7 @@ func NewCopy(a mesh.Alloc, g mesh.Group, job *mesh.Job, f Facts) *Copy {
 
 // Step takes what happened at time now.
 func (c *Copy) Step(now Now, in Input) Output {
-	before := c.statuses()
+	before, endBefore := c.statuses(), c.end
 	c.now, c.out = now, Output{}
 	switch in := in.(type) {
 	case Resume:
@@ -103,12 +113,12 @@ func (c *Copy) Step(now Now, in Input) Output {
 	case Run:
 		c.run, c.fence = true, in.Fence
 	case Stop:
-		if c.stop == "" {
-			c.stop = in.Reason
-			if c.stop == "" {
-				c.stop = "told to stop"
-			}
+		c.halt = true
+		reason := cmp.Or(in.Reason, "told to stop")
+		if in.AtOnce {
+			c.bar = reason
 		}
+		c.conclude(mesh.Stopped, reason)
 	case Renew:
 		c.renew(in.Lease)
 	case Observed:
@@ -116,7 +126,7 @@ func (c *Copy) Step(now Now, in Input) Output {
 	case Tick:
 	}
 	c.advance()
-	c.out.Changed = !c.reported || !slices.EqualFunc(before, c.statuses(), sameStatus)
+	c.out.Changed = !c.reported || c.end != endBefore || !slices.EqualFunc(before, c.statuses(), sameStatus)
 	if c.out.Changed {
 		c.reported, c.at = true, now.Wall
 	}
@@ -126,22 +136,25 @@ func (c *Copy) Step(now Now, in Input) Output {
 // Status is the actual state.
 func (c *Copy) Status() mesh.Status {
 	return mesh.Status{
-		Alloc: c.alloc.ID,
-		Job:   c.alloc.Job,
-		Node:  c.facts.Node,
-		Boot:  c.facts.Boot,
-		State: c.state(),
-		Tasks: c.statuses(),
-		Fence: c.fence,
-		At:    c.at,
+		Alloc:   c.alloc.ID,
+		Job:     c.alloc.Job,
+		Node:    c.facts.Node,
+		Boot:    c.facts.Boot,
+		State:   c.state(),
+		Tasks:   c.statuses(),
+		Fence:   c.fence,
+		At:      c.at,
+		Outcome: c.end.state,
+		Reason:  c.end.reason,
 	}
 }
 
 // Wake is the instant by which the copy wants a Tick; [Never] if it waits for
 // nothing.
 func (c *Copy) Wake() time.Duration {
-	at := Never
+	at := c.deadline()
 	for _, t := range c.tasks {
+		at = min(at, c.deadlineOf(t))
 		switch {
 		case t.status.State == mesh.Stopping:
 			at = min(at, t.tellAgain)
@@ -154,7 +167,7 @@ func (c *Copy) Wake() time.Duration {
 
 // mayStartAt says whether tasks may be started at an instant.
 func (c *Copy) mayStartAt(at time.Duration) bool {
-	return c.run && c.stop == "" && (!c.leased || at < c.until)
+	return c.run && !c.ending() && (!c.leased || at < c.until)
 }
 
 // statuses are the tasks' statuses, in the order of the job file.
@@ -173,31 +186,32 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 		a.NextStart.Equal(b.NextStart)
 }
 
-// state is that of the copy as a whole.
+// state is that of the copy as a whole. While it is to run, that is the state of
+// the tasks whose turn it is.
 func (c *Copy) state() mesh.AllocState {
 	count := map[mesh.AllocState]int{}
-	final := 0
+	final, prepared := 0, c.prepared()
 	for _, t := range c.tasks {
-		count[t.status.State]++
 		if t.status.State.Final() {
 			final++
+		}
+		if t.is(mesh.Prestart) || prepared && !t.is(mesh.Poststop) {
+			count[t.status.State]++
 		}
 	}
 	switch {
 	case final == len(c.tasks):
-		for _, s := range []mesh.AllocState{mesh.Failed, mesh.Stopped} {
-			if count[s] > 0 {
-				return s
-			}
-		}
-		return mesh.Complete
-	case c.stop != "":
+		return c.end.state
+	case c.ending():
 		return mesh.Stopping
 	}
 	for _, s := range []mesh.AllocState{mesh.Backoff, mesh.Pending, mesh.Starting} {
 		if count[s] > 0 {
 			return s
 		}
+	}
+	if !prepared {
+		return mesh.Starting
 	}
 	return mesh.Running
 }
@@ -218,15 +232,17 @@ func (c *Copy) renew(lease time.Duration) {
 
 // advance orders what is due by now.
 func (c *Copy) advance() {
+	c.timeOut()
+	prepared := c.prepared()
 	for _, t := range c.tasks {
-		if c.stop == "" {
+		turn := t.is(mesh.Prestart) || prepared && !t.is(mesh.Poststop)
+		if turn && c.mayStartAt(c.now.Boot) {
 			c.startDue(t)
 		}
 	}
-	for _, t := range c.tasks {
-		if c.stop != "" {
-			c.stopDue(t)
-		}
+	c.complete()
+	if c.ending() && c.halted() {
+		c.cleanUp()
 	}
 	if !c.retired && c.state().Final() {
 		c.retired = true
@@ -237,7 +253,7 @@ func (c *Copy) advance() {
 // startDue starts a task whose time has come.
 func (c *Copy) startDue(t *task) {
 	due := t.status.State == mesh.Pending || t.status.State == mesh.Backoff && t.next <= c.now.Boot
-	if !due || !c.mayStartAt(c.now.Boot) {
+	if !due {
 		return
 	}
 	if t.charge {
@@ -250,6 +266,7 @@ func (c *Copy) startDue(t *task) {
 		return
 	}
 	t.attempt, t.live = spec.Attempt, true
+	t.begin(c.now)
 	t.status.State, t.status.Restarts = mesh.Starting, t.attempt-1
 	t.status.NextStart, t.status.Reason = time.Time{}, ""
 	c.order(Order{Verb: DoStart, Task: t.def.Name, Spec: &spec})
@@ -261,9 +278,9 @@ func (c *Copy) stopDue(t *task) {
 	switch {
 	case t.status.State.Final():
 	case !t.live:
-		t.status.State, t.status.Reason, t.status.NextStart = mesh.Stopped, c.stop, time.Time{}
+		c.stopped(t)
 	case t.status.State != mesh.Stopping || t.tellAgain <= c.now.Boot:
-		t.status.State, t.status.Reason = mesh.Stopping, c.stop
+		t.status.State, t.status.Reason = mesh.Stopping, c.why(t)
 		t.tellAgain = c.now.Boot + t.grace() + tellAgain
 		c.order(Order{Verb: DoStop, Task: t.def.Name, Grace: t.grace()})
 	}
@@ -275,8 +292,11 @@ func (c *Copy) order(o Order) {
 }
 
 func (c *Copy) event(kind mesh.EventKind, t *task, text string) {
+	c.tell(kind, fmt.Sprintf("task %q: %s", t.def.Name, text))
+}
+
+func (c *Copy) tell(kind mesh.EventKind, text string) {
 	c.out.Events = append(c.out.Events, mesh.Event{
-		Kind: kind, Job: c.alloc.Job, Alloc: c.alloc.ID, Fence: c.fence,
-		Text: fmt.Sprintf("task %q: %s", t.def.Name, text),
+		Kind: kind, Job: c.alloc.Job, Alloc: c.alloc.ID, Fence: c.fence, Text: text,
 	})
 }

@@ -64,15 +64,20 @@ type story struct {
 	job  mesh.Job
 	copy *Copy
 	now  time.Duration
+	boot mesh.BootID   // of the machine
+	on   time.Duration // when it was switched on
+	skew time.Duration // of the clock on the wall
 }
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func (s *story) instant() Now { return Now{Boot: time.Hour + s.now, Wall: epoch.Add(s.now)} }
+func (s *story) instant() Now {
+	return Now{Boot: time.Hour + s.now - s.on, Wall: epoch.Add(s.now + s.skew)}
+}
 
 func (s *story) newCopy() {
 	a := mesh.Alloc{ID: "a1", Job: mesh.JobID(s.job.Name), Fence: crdt.Fence{Epoch: 1, Ballot: 1}}
-	s.copy = NewCopy(a, s.job.Groups()[0], &s.job, Facts{Root: "/allocs", Name: "n1"})
+	s.copy = NewCopy(a, s.job.Groups()[0], &s.job, Facts{Root: "/allocs", Name: "n1", Boot: s.boot})
 }
 
 // do plays one line:
@@ -80,10 +85,12 @@ func (s *story) newCopy() {
 //	job JSON                   a new copy of the job's first group
 //	run | tick                 at this time
 //	after 5s                   a tick so much later
-//	stop REASON | renew 15s
+//	stop [at once, ]REASON | renew 15s
+//	wall -1h                   the clock on the wall is moved
+//	reboot                     the machine was switched off, and is on for a minute
 //	KIND TASK ATTEMPT [...]    an observation, see observation
-//	agent restarts [with KIND TASK ATTEMPT [...] ; ...]
-//	                           a new copy resumes, then is told to run
+//	agent restarts [and stops] [with KIND TASK ATTEMPT [...] ; ...]
+//	                           a new copy resumes, then is told to run, or to stop
 func (s *story) do(line string) string {
 	verb, rest, _ := strings.Cut(line, " ")
 	switch verb {
@@ -101,12 +108,20 @@ func (s *story) do(line string) string {
 	case "after":
 		s.now += s.duration(rest)
 		return s.step(Tick{})
+	case "wall":
+		s.skew += s.duration(rest)
+		return ""
+	case "reboot":
+		s.boot, s.on = s.boot+"+", time.Hour+s.now-time.Minute
+		return ""
 	case "stop":
-		return s.step(Stop{Reason: rest})
+		reason, atOnce := strings.CutPrefix(rest, "at once, ")
+		return s.step(Stop{Reason: reason, AtOnce: atOnce})
 	case "renew":
 		return s.step(Renew{Lease: s.duration(rest)})
 	case "agent":
-		return s.restart(strings.TrimPrefix(strings.TrimPrefix(rest, "restarts"), " with "))
+		rest, stops := strings.CutPrefix(strings.TrimPrefix(rest, "restarts"), " and stops")
+		return s.restart(strings.TrimPrefix(rest, " with "), stops)
 	}
 	return s.step(Observed{s.observation(line)})
 }
@@ -119,7 +134,7 @@ func (s *story) duration(text string) time.Duration {
 	return d
 }
 
-func (s *story) restart(found string) string {
+func (s *story) restart(found string, stops bool) string {
 	status := s.copy.Status()
 	in := Resume{Status: &status}
 	for line := range strings.SplitSeq(found, ";") {
@@ -128,6 +143,9 @@ func (s *story) restart(found string) string {
 		}
 	}
 	s.newCopy()
+	if stops {
+		return s.step(in) + "-- stop\n" + s.step(Stop{Reason: "not wanted"})
+	}
 	return s.step(in) + "-- run\n" + s.step(Run{})
 }
 
@@ -185,7 +203,7 @@ func (s *story) step(in Input) string {
 		b.WriteString(draw(after))
 	}
 	if wake := s.copy.Wake(); wake != Never {
-		fmt.Fprintf(&b, "wake in %v\n", wake-time.Hour-s.now)
+		fmt.Fprintf(&b, "wake in %v\n", wake-s.instant().Boot)
 	}
 	return b.String()
 }
@@ -193,7 +211,11 @@ func (s *story) step(in Input) string {
 // draw is a picture of a status.
 func draw(s mesh.Status) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "copy %s\n", s.State)
+	fmt.Fprintf(&b, "copy %s", s.State)
+	if s.Outcome != "" && s.Outcome != s.State {
+		fmt.Fprintf(&b, ", to be %s", s.Outcome)
+	}
+	b.WriteString("\n")
 	for _, t := range s.Tasks {
 		fmt.Fprintf(&b, "  %s %s", t.Name, t.State)
 		if t.PID != 0 {

@@ -22,13 +22,14 @@ type task struct {
 	next      time.Duration // in Backoff: when to start again
 	charge    bool          // the restart at next is yet to be counted
 	tellAgain time.Duration // in Stopping: when to order the stop again
+	overdue   bool          // it ends because its time is over
 }
 
 func newTask(job *mesh.Job, def *mesh.Task) *task {
 	t := &task{def: def, policy: mesh.RestartFor(job, def)}
 	t.policy.Attempts = min(t.policy.Attempts, mesh.WindowMax)
 	t.window.Interval = t.policy.Interval
-	t.status = mesh.TaskStatus{Name: def.Name, State: mesh.Pending}
+	t.status = mesh.TaskStatus{Name: def.Name, Lifecycle: def.Lifecycle, State: mesh.Pending}
 	return t
 }
 
@@ -100,15 +101,19 @@ func (c *Copy) ended(t *task, o Observation) {
 	cause := cause(o)
 	c.event(mesh.TaskExited, t, cause)
 	switch {
-	case c.stop != "":
-		t.status.State, t.status.Reason = mesh.Stopped, c.stop
+	case t.is(mesh.Poststop):
+		c.cleaned(t, o, cause)
+	case c.ending():
+		c.stopped(t)
 	case o.Expired:
 		// Not the task's fault, so not counted against it.
-		t.status.State, t.status.Reason = mesh.Pending, "its lease ran out; waiting for a renewal"
-	case o.Kind == Exited && o.ExitCode == 0 && !c.job.Type.Long():
+		t.status.State, t.status.Reason = mesh.Pending, leaseOver+"; waiting for a renewal"
+	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && c.completes(t):
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:
-		c.recover(t, cause)
+		if c.timeOut(); !c.ending() {
+			c.recover(t, cause)
+		}
 	}
 }
 
@@ -173,22 +178,27 @@ func (c *Copy) fail(t *task, reason string) {
 	c.shareFate(t)
 }
 
-// shareFate ends the copy because of a task that has failed.
+// shareFate ends the copy because of a task that has failed, unless that one
+// comes after its end.
 func (c *Copy) shareFate(t *task) {
-	if c.stop == "" {
-		c.stop = fmt.Sprintf("task %q failed", t.def.Name)
+	if t.is(mesh.Poststop) {
+		return
 	}
+	c.conclude(mesh.Failed, fmt.Sprintf("task %q failed", t.def.Name))
 }
 
 // resume takes up the copy where the agent before left it.
 func (c *Copy) resume(in Resume) {
 	if in.Status != nil {
 		c.fence = in.Status.Fence
+		c.end = end{in.Status.Outcome, in.Status.Reason}
 		for _, s := range in.Status.Tasks {
 			if t := c.task(s.Name); t != nil {
 				t.restore(s, c.now)
+				c.recount(t, in.Status)
+				t.overdue = s.State == mesh.Stopping && s.Reason == after(t.timeout())
 				if s.State == mesh.Failed {
-					c.shareFate(t)
+					c.shareFate(t) // an older release does not say what the copy comes to
 				}
 			}
 		}
@@ -197,6 +207,11 @@ func (c *Copy) resume(in Resume) {
 	for _, o := range in.Found {
 		if o.Alloc == c.alloc.ID && o.Attempt >= last[o.Task].Attempt {
 			last[o.Task] = o
+		}
+	}
+	for _, t := range c.tasks {
+		if _, found := last[t.def.Name]; found && t.is(mesh.Poststop) {
+			c.conclude(mesh.Stopped, "its poststop tasks had been started") // if the status is lost
 		}
 	}
 	for _, t := range c.tasks {
@@ -214,7 +229,7 @@ func (t *task) restore(s mesh.TaskStatus, now Now) {
 	switch s.State {
 	case mesh.Starting, mesh.Pending:
 		t.attempt = s.Restarts
-	case mesh.Running, mesh.Stopping, mesh.Backoff, mesh.Complete, mesh.Failed, mesh.Stopped:
+	case mesh.Running, mesh.Stopping, mesh.Backoff, mesh.Complete, mesh.Failed, mesh.Stopped, mesh.TimedOut:
 		t.attempt = s.Restarts + 1
 	}
 	if s.State == mesh.Backoff {
@@ -233,6 +248,7 @@ func (c *Copy) reconcile(t *task, o Observation, found bool) {
 		t.attempt, t.live = o.Attempt, true
 		t.status.Restarts, t.status.State, t.status.NextStart = o.Attempt-1, mesh.Running, time.Time{}
 		t.charge = false
+		t.begin(c.now)
 		c.observed(o)
 	case ran:
 		t.live = true

@@ -198,22 +198,22 @@ func (w *world) checkDecision(h *host, e *crdt.Entry) {
 // exclusive says whether the job of a task promises that it never runs twice.
 func (w *world) exclusive(id copyID) bool {
 	job := w.people.job(id.job)
-	return job != nil && job.Recovery.Partition() != mesh.Eager
+	return job != nil && (job.Recovery.Partition() != mesh.Eager || id.node != "")
 }
 
 // checkStart looks at a task that has begun to run.
 func (w *world) checkStart(p *process) {
-	w.tell(p.h, "task", "%s[%d] starts, fence %d", p.copy.job, p.copy.index, p.fence)
+	w.tell(p.h, "task", "%v starts, fence %d", p.copy, p.fence)
 	w.clocks.started(w.now, p.copy)
-	w.spans.begin(w.now, p.h, Runs, "%s[%d]", p.copy.job, p.copy.index)
+	w.spans.begin(w.now, p.h, Runs, "%v", p.copy)
 	w.checkFits(p.h)
 	if !w.exclusive(p.copy) {
 		return
 	}
 	w.checkAlone(p)
 	if last := w.checker.fences[p.copy]; p.fence < last && !degraded(p.fence) {
-		w.breach("fences-of-tasks", "%s[%d] starts on %s with fence %d after one with %d",
-			p.copy.job, p.copy.index, p.h.name, p.fence, last)
+		w.breach("fences-of-tasks", "%v starts on %s with fence %d after one with %d",
+			p.copy, p.h.name, p.fence, last)
 	}
 	w.checker.fences[p.copy] = max(w.checker.fences[p.copy], p.fence)
 }
@@ -236,8 +236,8 @@ func (w *world) checkAlone(p *process) {
 				w.counts.add(Overlaps)
 				continue
 			}
-			w.breach("one-copy", "%s[%d] runs on %s (pid %d, since %v) and on %s (pid %d)",
-				p.copy.job, p.copy.index, h.name, o.pid, o.since, p.h.name, p.pid)
+			w.breach("one-copy", "%v runs on %s (pid %d, since %v) and on %s (pid %d)",
+				p.copy, h.name, o.pid, o.since, p.h.name, p.pid)
 		}
 	}
 }
@@ -305,8 +305,8 @@ func (w *world) checkStop(p *process) {
 	if job.Recovery.Partition() == mesh.Eager && w.movedFrom(p) {
 		return
 	}
-	w.breach("not-for-nothing", "%s[%d] is stopped on %s though no other copy of it runs",
-		p.copy.job, p.copy.index, p.h.name)
+	w.breach("not-for-nothing", "%v is stopped on %s though no other copy of it runs",
+		p.copy, p.h.name)
 }
 
 // movedFrom says whether a copy that is stopped was placed elsewhere by a later
@@ -438,13 +438,13 @@ func (w *world) noteAlarm(_, about *host) {
 
 // noteExit is the end of a task, by itself or told.
 func (w *world) noteExit(p *process, code int) {
-	w.tell(p.h, "task", "%s[%d] ends with code %d", p.copy.job, p.copy.index, code)
+	w.tell(p.h, "task", "%v ends with code %d", p.copy, code)
 	w.ran(p)
 }
 
 // noteLoss is the end of a task with its machine.
 func (w *world) noteLoss(p *process) {
-	w.tell(p.h, "task", "%s[%d] is lost with the machine", p.copy.job, p.copy.index)
+	w.tell(p.h, "task", "%v is lost with the machine", p.copy)
 	w.ran(p)
 	job := w.people.job(p.copy.job)
 	if job != nil && job.Recovery.Partition() == mesh.Eager && w.people.untouched(p.copy.job) {
@@ -458,7 +458,7 @@ func (w *world) ran(p *process) {
 		w.checker.lastRan[p.copy] = map[int]time.Duration{}
 	}
 	w.checker.lastRan[p.copy][p.h.place] = w.now
-	w.spans.end(w.now, p.h, Runs, "%s[%d]", p.copy.job, p.copy.index)
+	w.spans.end(w.now, p.h, Runs, "%v", p.copy)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

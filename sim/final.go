@@ -182,6 +182,9 @@ func (w *world) wantedCopies(members []*host) string {
 		if why == "" {
 			why = w.viewIsTrue(v, job)
 		}
+		if why == "" {
+			why = w.everyNode(job)
+		}
 		if why != "" {
 			w.doubt = w.unmoved(members[0], by)
 			return fmt.Sprintf("job %s: %s", job.ID(), why)
@@ -214,7 +217,12 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		return ""
 	}
 	for _, b := range plan.Blocked {
-		if g, _ := job.Job.Group(b.Group); w.roomFor(g.Resources) {
+		g, _ := job.Job.Group(b.Group)
+		room := w.roomFor(g.Resources)
+		if h := w.byID[b.Target]; h != nil {
+			room = h.roomFor(g.Resources)
+		}
+		if room {
 			return fmt.Sprintf("it is blocked though there is room: %s", b.Choice.Summary())
 		}
 	}
@@ -236,26 +244,28 @@ func (t *Tasks) fails() bool { return t.Crash > 0 || t.Fail > 0 }
 func (w *world) mayWait(reason string) bool {
 	lost := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
 	return lost && strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
+		lost && strings.Contains(reason, "its copy waits for it") ||
 		w.scenario.Tasks.fails() && strings.Contains(reason, "moves after")
 }
 
 // roomFor says whether some node has room for so much.
 func (w *world) roomFor(need mesh.Resources) bool {
-	for _, h := range w.members() {
-		var used mesh.Resources
-		for _, p := range h.tasks {
-			used = used.Add(p.spec.Resources)
-		}
-		if h.self.Role != mesh.Witness && h.self.Capacity.Sub(used).Lacks(need) == "" {
-			return true
-		}
+	return slices.ContainsFunc(w.members(), func(h *host) bool {
+		return h.self.Role != mesh.Witness && h.roomFor(need)
+	})
+}
+
+func (h *host) roomFor(need mesh.Resources) bool {
+	var used mesh.Resources
+	for _, p := range h.tasks {
+		used = used.Add(p.spec.Resources)
 	}
-	return false
+	return h.self.Capacity.Sub(used).Lacks(need) == ""
 }
 
 // viewIsTrue says how what is said to run of a job differs from what runs.
 func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
-	seats := map[string]mesh.AllocID{}
+	seats := map[mesh.Seat]mesh.AllocID{}
 	for _, a := range v.AllocsOf(job.ID()) {
 		if a.State() != mesh.Running || a.Want != mesh.WantRun {
 			continue
@@ -264,15 +274,31 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 		if h == nil || h.gone {
 			continue // nobody can know; such copies are waited for
 		}
-		seat := fmt.Sprintf("%s[%d]", a.Group, a.Index)
+		seat := a.Seat()
 		if other, taken := seats[seat]; taken {
-			return fmt.Sprintf("%s is said to run as %s and as %s", seat, other, a.ID)
+			return fmt.Sprintf("%v is said to run as %s and as %s", seat, other, a.ID)
 		}
 		seats[seat] = a.ID
 		for _, t := range a.Status.Tasks {
 			if t.State == mesh.Running && h.tasks[string(a.ID)+"/"+t.Name] == nil {
 				return fmt.Sprintf("task %s of %s is said to run on %s, and does not", t.Name, a.ID, h.name)
 			}
+		}
+	}
+	return ""
+}
+
+// everyNode looks for a machine without its copy of a job that wants one on each.
+func (w *world) everyNode(job *mesh.JobView) string {
+	if job.Job.Type != mesh.System || job.Stopped || w.scenario.Tasks.fails() {
+		return ""
+	}
+	for _, h := range w.members() {
+		has := slices.ContainsFunc(sortedKeys(h.tasks), func(key string) bool {
+			return h.tasks[key].copy.job == job.ID()
+		})
+		if need := job.Job.Groups()[0].Resources; h.self.Role != mesh.Witness && !has && h.roomFor(need) {
+			return h.name + " has room for its copy, and none"
 		}
 	}
 	return ""
@@ -287,7 +313,7 @@ func (w *world) noStrays(v *mesh.View) string {
 				return a.ID == p.spec.Alloc && a.Node == h.self.ID && a.Want == mesh.WantRun && !a.State().Final()
 			})
 			if !known {
-				return fmt.Sprintf("task %s[%d] runs on %s, and nobody wants it", p.copy.job, p.copy.index, h.name)
+				return fmt.Sprintf("task %v runs on %s, and nobody wants it", p.copy, h.name)
 			}
 		}
 	}

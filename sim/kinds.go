@@ -372,7 +372,7 @@ func remove(b *blow) func() {
 
 func enter(b *blow) func() {
 	b.hosts = nil
-	by := b.w.running()
+	by := b.w.sponsors()
 	if len(b.w.hosts) >= 2*b.w.scenario.Nodes+hostsMore || len(by) == 0 {
 		b.said = "there are enough"
 		return nil

@@ -24,11 +24,17 @@ func evict(b *blow) func() {
 	})
 }
 
+// sponsors are the hosts that may let a machine in: not those that people have
+// evicted, which may not have heard of it and whose word counts for nothing.
+func (w *world) sponsors() []*host {
+	return slices.DeleteFunc(w.running(), func(h *host) bool { return h.evicted })
+}
+
 // replace lets another machine join in the stead of one that is gone for good.
 func (h *host) replace() {
 	like := Machine{Role: h.self.Role, Resources: h.self.Capacity, Labels: h.self.Labels}
 	next := h.w.newHost(heir(h.name), like)
-	if by := h.w.running(); len(by) > 0 {
+	if by := h.w.sponsors(); len(by) > 0 {
 		h.w.join(next, by[0])
 	} else {
 		next.gone = true // nobody is there to let it in

@@ -68,8 +68,8 @@ type Settings struct {
 type Network struct {
 	Delay     mesh.Duration `toml:"delay"`     // the least time of a message
 	Jitter    mesh.Duration `toml:"jitter"`    // up to so much more
-	Late      Share         `toml:"late"`      // of messages: up to LateBy more, so that others overtake
-	LateBy    mesh.Duration `toml:"late_by"`   //
+	Late      Share         `toml:"late"`      // of messages, until the faults end: up to
+	LateBy    mesh.Duration `toml:"late_by"`   // LateBy more, so that others overtake
 	Loss      Share         `toml:"loss"`      // of messages
 	Duplicate Share         `toml:"duplicate"` // of messages come twice
 }

@@ -23,7 +23,10 @@ func (w *world) checkSurplus(h *host, e *crdt.Entry) {
 	if !strings.HasPrefix(d.Reason, "one copy is enough") || !w.people.untouched(d.Job) || t.fails() {
 		return
 	}
-	copy := copyID{d.Job, d.Group, d.Index}
+	if d.Target != "" {
+		return // bound to its node: there is no other
+	}
+	copy := copyID{job: d.Job, task: d.Group, index: d.Index}
 	runs := false
 	for _, o := range w.hosts {
 		for _, p := range o.tasks {
@@ -42,7 +45,7 @@ func (w *world) checkSurplus(h *host, e *crdt.Entry) {
 		}
 	}
 	if runs {
-		w.breach("not-for-nothing", "%s stops %s[%d] on %s as one too many, and no other has run for %v",
-			h.name, d.Job, d.Index, w.byID[d.Node].name, staleMax)
+		w.breach("not-for-nothing", "%s stops %v on %s as one too many, and no other has run for %v",
+			h.name, copy, w.byID[d.Node].name, staleMax)
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -34,6 +35,15 @@ type copyID struct {
 	job   mesh.JobID
 	task  string
 	index int
+	node  string // of a job with a copy on each
+}
+
+// String is "web[2]", or "web@n1"; the task is mostly the only one.
+func (id copyID) String() string {
+	if id.node != "" {
+		return string(id.job) + "@" + id.node
+	}
+	return fmt.Sprintf("%s[%d]", id.job, id.index)
 }
 
 // How tasks end.
@@ -107,7 +117,7 @@ func (h *host) fork(key string, s runner.Spec) {
 	h.disk.runs[key] = r
 	p := &process{
 		h: h, key: key, spec: s, pid: r.pid, since: h.w.now, until: s.Until,
-		copy: copyOf(s), fence: fenceOf(s),
+		copy: h.copyOf(s), fence: fenceOf(s),
 	}
 	h.tasks[key] = p
 	h.w.changes++
@@ -122,9 +132,13 @@ func (h *host) fork(key string, s runner.Spec) {
 }
 
 // copyOf reads from a task's environment which copy it is.
-func copyOf(s runner.Spec) copyID {
+func (h *host) copyOf(s runner.Spec) copyID {
 	index, _ := strconv.Atoi(variable(s, mesh.VarAllocIndex))
-	return copyID{mesh.JobID(variable(s, mesh.VarJob)), s.Task, index}
+	id := copyID{job: mesh.JobID(variable(s, mesh.VarJob)), task: s.Task, index: index}
+	if job := h.w.people.job(id.job); job != nil && job.Type.PerNode() {
+		id.node = h.name
+	}
+	return id
 }
 
 func fenceOf(s runner.Spec) uint64 {

@@ -209,6 +209,7 @@ func (w *world) rest() {
 	w.tell(nil, "fault", "all faults end; within %v everything must be well", w.scenario.Settle)
 	w.people.quiet()
 	w.faults.end()
+	w.network.base.Late = 0 // by seconds: nodes would be taken for dead for ever
 	from := w.now
 	last := from + w.scenario.Settle.Std()
 	for w.now < last && !w.ended() {

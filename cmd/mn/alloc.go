@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -61,10 +62,18 @@ func (c *command) allocTable(allocs []api.Alloc, jobs bool) *table {
 		if a.ExitCode != nil {
 			exit = strconv.Itoa(*a.ExitCode)
 		}
-		b.add(append(row, a.Task, a.Index, a.Node, state(a.Status), number(a.PID), a.Restarts,
+		b.add(append(row, taskName(a.Task, a.Lifecycle), a.Index, a.Node, state(a.Status), number(a.PID), a.Restarts,
 			ago(a.StartedAt), exit, a.Reason)...)
 	}
 	return b
+}
+
+// taskName is a task's name in a list: "setup (prestart)".
+func taskName(name string, l mesh.Lifecycle) string {
+	if l == "" {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", name, l)
 }
 
 func (c *command) allocStatus() *cobra.Command {
@@ -115,7 +124,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 		if t.ExitCode != nil {
 			exit = strconv.Itoa(*t.ExitCode)
 		}
-		b.add(t.Task, state(t.Status), number(t.PID), t.Restarts, ago(t.StartedAt),
+		b.add(taskName(t.Task, t.Lifecycle), state(t.Status), number(t.PID), t.Restarts, ago(t.StartedAt),
 			ago(t.FinishedAt), exit, t.Reason)
 	}
 	c.table(b)

@@ -68,6 +68,9 @@ func (c *command) showExplanation(e api.Explanation) error {
 				c.showSteps("then", t.Then)
 			}
 		}
+		if e.TimesOut != "" {
+			c.field("timed out", "%s", e.TimesOut)
+		}
 		c.field("node lost", "%s", e.NodeLost)
 		c.field("split", "%s", e.Partition)
 		if len(e.Copies) == 0 {

@@ -95,7 +95,12 @@ func add(snap *api.Snapshot, job mesh.Job, now step) {
 	snap.View.Jobs = append(snap.View.Jobs, mesh.JobView{JobVersion: mesh.JobVersion{
 		Job: job, Number: max(now.number, 1), Hash: "0123456789abcdef", At: earlier(), By: "aaaa2222bbbb3333",
 	}})
-	o := api.Outlook{Status: now.status, Text: now.text, Coordinator: "aaaa2222bbbb3333"}
+	o := api.Outlook{
+		Status: now.status, Text: now.text, Coordinator: "aaaa2222bbbb3333", Wanted: map[string]int{},
+	}
+	for _, g := range job.Groups() {
+		o.Wanted[g.Name] = g.Count
+	}
 	if now.copies != "" {
 		o.Fence = fenced
 	}
@@ -167,7 +172,10 @@ func hello() api.Snapshot {
 			},
 		},
 		Outlooks: []api.Outlook{
-			{Status: mesh.JobRunning, Coordinator: "aaaa2222bbbb3333", Fence: fenced},
+			{
+				Status: mesh.JobRunning, Wanted: map[string]int{"hello": 2},
+				Coordinator: "aaaa2222bbbb3333", Fence: fenced,
+			},
 		},
 	}
 }

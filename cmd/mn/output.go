@@ -142,7 +142,7 @@ func stateColour(state string) colour {
 	case string(mesh.Pending), string(mesh.Starting), string(mesh.Backoff),
 		string(mesh.Stopping), string(mesh.Unseen), string(mesh.JobPausing), string(mesh.JobPaused), "runnable_later":
 		return yellow
-	case string(mesh.Failed), string(mesh.Lost), "not_runnable", "no":
+	case string(mesh.Failed), string(mesh.TimedOut), string(mesh.Lost), "not_runnable", "no":
 		return red
 	case string(mesh.Complete), string(mesh.JobCompleted), string(mesh.Stopped), string(mesh.JobCancelled),
 		string(mesh.Left), "used", "expired", "revoked":

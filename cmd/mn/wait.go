@@ -100,7 +100,8 @@ func (p *progress) follow(looks <-chan api.Job, gone <-chan struct{}) (over bool
 // runs names the runs of a service's tasks, so that a restart shows even if
 // nobody saw the task down; nil unless all of its copies run.
 func (p *progress) runs(j api.Job) []string {
-	if !p.long || j.Version != p.version || j.Status != mesh.JobRunning || j.Running < j.Count {
+	if !p.long || j.Version != p.version || j.Status != mesh.JobRunning ||
+		j.Running < j.Count && !j.Type.PerNode() { // nobody waits for nodes that are away
 		return nil
 	}
 	runs := []string{}
@@ -161,6 +162,9 @@ func endedMeanwhile(j api.Job) error {
 // one.
 func (p *progress) failure(j api.Job) error {
 	for _, a := range j.Allocations {
+		if a.Lifecycle == mesh.Poststop {
+			continue // it does not decide
+		}
 		if a.Status == string(mesh.Failed) && a.ExitCode != nil && *a.ExitCode != 0 {
 			p.say("job %q failed: %s: %s", j.ID, copyName(a.Task, a.Index, a.Node), a.Reason)
 			return exitCode(*a.ExitCode)

@@ -10,23 +10,24 @@ import (
 // Alloc is one task of an allocation, in a list: a copy of a group of several
 // tasks has several rows with one id.
 type Alloc struct {
-	ID         mesh.AllocID `json:"id"`
-	Job        mesh.JobID   `json:"job"`
-	Version    uint64       `json:"version"`
-	Group      string       `json:"group"`
-	Task       string       `json:"task"`
-	Index      int          `json:"index"`
-	Generation int          `json:"generation"`
-	Node       string       `json:"node"`
-	NodeID     mesh.NodeID  `json:"node_id"`
-	Status     string       `json:"status"` // a mesh.AllocState, or "lost" or "unseen" as its node is
-	Want       mesh.Want    `json:"want"`
-	PID        int          `json:"pid"`
-	Fence      string       `json:"fence"`
-	StartedAt  *time.Time   `json:"started_at"`
-	ExitCode   *int         `json:"exit_code"`
-	Restarts   int          `json:"restarts"`
-	Reason     string       `json:"reason"`
+	ID         mesh.AllocID   `json:"id"`
+	Job        mesh.JobID     `json:"job"`
+	Version    uint64         `json:"version"`
+	Group      string         `json:"group"`
+	Task       string         `json:"task"`
+	Lifecycle  mesh.Lifecycle `json:"lifecycle"` // "" for a main task
+	Index      int            `json:"index"`
+	Generation int            `json:"generation"`
+	Node       string         `json:"node"`
+	NodeID     mesh.NodeID    `json:"node_id"`
+	Status     string         `json:"status"` // a mesh.AllocState, or "lost" or "unseen" as its node is
+	Want       mesh.Want      `json:"want"`
+	PID        int            `json:"pid"`
+	Fence      string         `json:"fence"`
+	StartedAt  *time.Time     `json:"started_at"`
+	ExitCode   *int           `json:"exit_code"`
+	Restarts   int            `json:"restarts"`
+	Reason     string         `json:"reason"`
 }
 
 // AllocDetail is the state of an allocation.
@@ -55,15 +56,16 @@ type AllocDetail struct {
 
 // TaskDetail is the state of one task of an allocation.
 type TaskDetail struct {
-	Task       string     `json:"task"`
-	Status     string     `json:"status"`
-	PID        int        `json:"pid"`
-	StartedAt  *time.Time `json:"started_at"`
-	FinishedAt *time.Time `json:"finished_at"`
-	ExitCode   *int       `json:"exit_code"`
-	Restarts   int        `json:"restarts"`
-	NextStart  *time.Time `json:"next_start"`
-	Reason     string     `json:"reason"`
+	Task       string         `json:"task"`
+	Lifecycle  mesh.Lifecycle `json:"lifecycle"`
+	Status     string         `json:"status"`
+	PID        int            `json:"pid"`
+	StartedAt  *time.Time     `json:"started_at"`
+	FinishedAt *time.Time     `json:"finished_at"`
+	ExitCode   *int           `json:"exit_code"`
+	Restarts   int            `json:"restarts"`
+	NextStart  *time.Time     `json:"next_start"`
+	Reason     string         `json:"reason"`
 }
 
 // status is a state as it can be known: what a node that we do not see said
@@ -82,26 +84,22 @@ func (p picture) status(a *mesh.AllocView, s mesh.AllocState) string {
 // current are the allocations of a job that matter now: those that run or
 // should, and the last of each index that the job still has.
 func (p picture) current(j *mesh.JobView) []mesh.AllocView {
-	type place struct {
-		group string
-		index int
-	}
 	all := p.View.AllocsOf(j.ID())
-	last := map[place]mesh.AllocView{}
+	last := map[mesh.Seat]mesh.AllocView{}
 	for _, a := range all {
-		at := place{a.Group, a.Index}
-		if l, ok := last[at]; !ok || a.Version > l.Version ||
+		if l, ok := last[a.Seat()]; !ok || a.Version > l.Version ||
 			a.Version == l.Version && a.Generation > l.Generation {
-			last[at] = a
+			last[a.Seat()] = a
 		}
 	}
 	count := map[string]int{}
 	for _, g := range j.Job.Groups() {
 		count[g.Name] = g.Count
 	}
+	perNode := j.Job.Type.PerNode()
 	var out []mesh.AllocView
 	for _, a := range all {
-		latest := a.Index < count[a.Group] && last[place{a.Group, a.Index}].ID == a.ID
+		latest := a.Index < count[a.Group] && perNode == (a.Target != "") && last[a.Seat()].ID == a.ID
 		if latest || !a.State().Final() {
 			out = append(out, a)
 		}
@@ -119,7 +117,7 @@ func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) b
 		}
 		for _, t := range p.tasks(a) {
 			row := Alloc{
-				ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Task: t.Name,
+				ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Task: t.Name, Lifecycle: t.Lifecycle,
 				Index: a.Index, Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
 				Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
 				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: t.Restarts,
@@ -145,7 +143,7 @@ func (p picture) tasks(a *mesh.AllocView) []mesh.TaskStatus {
 		if g, ok := j.Job.Group(a.Group); ok {
 			tasks = tasks[:0]
 			for _, t := range g.Tasks {
-				tasks = append(tasks, mesh.TaskStatus{Name: t.Name, State: a.State()})
+				tasks = append(tasks, mesh.TaskStatus{Name: t.Name, Lifecycle: t.Lifecycle, State: a.State()})
 			}
 		}
 	}
@@ -211,7 +209,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 	}
 	for _, t := range p.tasks(a) {
 		d.Tasks = append(d.Tasks, TaskDetail{
-			Task: t.Name, Status: p.status(a, t.State), PID: t.PID,
+			Task: t.Name, Lifecycle: t.Lifecycle, Status: p.status(a, t.State), PID: t.PID,
 			StartedAt: known(t.StartedAt), FinishedAt: known(t.FinishedAt), ExitCode: t.ExitCode,
 			Restarts: t.Restarts, NextStart: known(t.NextStart), Reason: t.Reason,
 		})

@@ -78,9 +78,10 @@ type Snapshot struct {
 // Outlook is what becomes of a job, and who decides about it.
 type Outlook struct {
 	Status      mesh.JobStatus
-	Text        string      // why, if there is something to say
-	Coordinator mesh.NodeID // "" if nobody is known to hold the slot's lease
-	Fence       crdt.Fence  // of that lease; epoch 0 if it is degraded
+	Wanted      map[string]int // how many copies it should have, by group
+	Text        string         // why, if there is something to say
+	Coordinator mesh.NodeID    // "" if nobody is known to hold the slot's lease
+	Fence       crdt.Fence     // of that lease; epoch 0 if it is degraded
 }
 
 // Submitted is the answer to a change of a job.

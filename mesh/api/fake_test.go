@@ -72,9 +72,9 @@ func world() Snapshot {
 			},
 		},
 		Outlooks: []Outlook{
-			{Status: mesh.JobFailed, Text: "it failed"},
+			{Status: mesh.JobFailed, Text: "it failed", Wanted: map[string]int{"pair": 1}},
 			{
-				Status: mesh.JobPending, Coordinator: "aaaa1111", Fence: crdt.Fence{Epoch: 1, Ballot: 7},
+				Status: mesh.JobPending, Wanted: map[string]int{"web": 3}, Coordinator: "aaaa1111", Fence: crdt.Fence{Epoch: 1, Ballot: 7},
 			},
 		},
 	}

@@ -77,7 +77,7 @@ func (p picture) jobRow(i int) JobRow {
 		SubmittedAt: j.At,
 		Conflict:    len(j.Conflicts) > 0,
 	}
-	for _, g := range p.groups(j) {
+	for _, g := range p.groups(i) {
 		row.Count += g.Count
 		row.Running += g.Running
 	}
@@ -100,7 +100,7 @@ func (p picture) job(id mesh.JobID) (Job, error) {
 		OnPartition:   j.Job.Recovery.Partition(),
 		SubmittedBy:   p.nodeName(j.By),
 		Conflicts:     []string{},
-		Groups:        p.groups(j),
+		Groups:        p.groups(i),
 		Allocations:   p.allocRows(p.current(j), nil),
 	}
 	for _, c := range j.Conflicts {
@@ -117,13 +117,12 @@ func (p picture) noJob(id mesh.JobID) error {
 	return f.Hint("mn job ls lists the jobs")
 }
 
-func (p picture) groups(j *mesh.JobView) []GroupRow {
+// groups are the groups of the i-th job.
+func (p picture) groups(i int) []GroupRow {
+	j := &p.View.Jobs[i]
 	rows := []GroupRow{}
 	for _, g := range j.Job.Groups() {
-		row := GroupRow{Group: g.Name, Count: g.Count}
-		if j.Stopped || j.Paused {
-			row.Count = 0
-		}
+		row := GroupRow{Group: g.Name, Count: p.Outlooks[i].Wanted[g.Name]}
 		for _, t := range g.Tasks {
 			row.Tasks = append(row.Tasks, t.Name)
 		}

@@ -121,15 +121,6 @@ func TestTheLastCopyIsOfTheLastVersion(t *testing.T) {
 	}
 }
 
-func TestAStoppedJobWantsNoCopies(t *testing.T) {
-	snap := world()
-	snap.View.Jobs[1].Stopped = true
-	job, err := picture{snap}.job("web")
-	if err != nil || job.Count != 0 || job.Running != 2 {
-		t.Errorf("got %d of %d running, %v, want 2 of 0", job.Running, job.Count, err)
-	}
-}
-
 func TestWhatIsNotThereIsNamed(t *testing.T) {
 	p := picture{world()}
 	twin := world()

@@ -191,14 +191,15 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 }
 
 // overtaken stops a copy if another of its index was decided later: that one has
-// perhaps run, and no fence may be lower than one before it.
+// perhaps run, and no fence may be lower than one before it. It also counts if
+// who had no majority has stopped it since.
 func (c *Core) overtaken(id mesh.AllocID) bool {
 	a, ok := c.records.effective(id)
 	if !ok {
 		return true
 	}
 	later := slices.ContainsFunc(c.records.allocsOf(a.Job), func(o mesh.AllocView) bool {
-		return o.Group == a.Group && o.Index == a.Index && o.Fence.Compare(a.Fence) > 0
+		return o.Seat() == a.Seat() && c.records.granted[o.ID].Fence.Compare(a.Fence) > 0
 	})
 	if fence, granted, ok := c.right(mesh.SlotOf(a.Job)); later && ok && granted {
 		c.stopAlloc(reconcile.Stop{Alloc: id, Reason: "another copy was decided later"}, fence, granted)

@@ -140,6 +140,31 @@ func TestNobodyIsAskedToKeepWhatNoLongerMatters(t *testing.T) {
 	}
 }
 
+// TestCopyThatWasStoppedWithoutAMajorityHasOvertakenOthersAllTheSame: it ran under
+// its fence. Found by the simulator, splits-of-full-machines 70063.
+func TestCopyThatWasStoppedWithoutAMajorityHasOvertakenOthersAllTheSame(t *testing.T) {
+	l, runs, leads := placed(t, 3)
+	l.after(time.Second)
+	c := leads.core
+	c.now = l.clock()
+	var ran decision
+	for _, ran = range c.records.granted {
+	}
+	stop := mesh.DegradedAlloc{Alloc: ran.Alloc, Base: ran.stamp}
+	stop.Want, stop.Fence, stop.Coordinator = mesh.WantStop, crdt.Fence{Ballot: 1}, c.self
+	c.put(mesh.KeyDegraded(ran.ID), stop, crdt.Fence{})
+	older := ran.Alloc
+	older.ID, older.Fence = "older", crdt.Fence{Epoch: 1, Ballot: ran.Fence.Ballot}
+	older.Coordinator = c.self
+	c.put(mesh.KeyAlloc(older.ID), older, older.Fence)
+	if c.mayStart(older.ID, runs.self.ID, &Renew{Allocs: []mesh.AllocID{older.ID}}) {
+		t.Error("the older copy starts")
+	}
+	if c.records.granted[older.ID].Want != mesh.WantStop {
+		t.Error("the older copy is not stopped")
+	}
+}
+
 // A copy of an old decision never starts after one of a later: not beside it, and
 // not in its place, for its fence is lower.
 func TestCopyThatWasOvertakenDoesNotStart(t *testing.T) {

@@ -358,7 +358,7 @@ func (c *Core) askNext(p *placing) {
 		c.lead.wakes[p.alloc.Job] = c.now.Boot + replanAfter
 		c.event(mesh.Event{
 			Kind: mesh.AllocBlocked, Job: p.alloc.Job, Alloc: p.alloc.ID, Fence: p.alloc.Fence,
-			Text: fmt.Sprintf("every candidate refused %s[%d]: %v", p.alloc.Group, p.alloc.Index, p.refusals),
+			Text: fmt.Sprintf("every candidate refused %v: %v", p.alloc.Seat(), p.refusals),
 		})
 		return
 	}

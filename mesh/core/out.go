@@ -34,7 +34,7 @@ func (c *Core) leaveIfOut() {
 	c.ready.Send, c.loopback = nil, nil
 	c.lead.members, c.lead.bidAt, c.tend.retry = true, 0, true
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
-		c.step(id, runner.Stop{Reason: c.out})
+		c.step(id, runner.Stop{Reason: c.out, AtOnce: true})
 	}
 }
 

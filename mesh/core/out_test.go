@@ -22,7 +22,11 @@ func (l *lab) leads(h *host) bool {
 func TestEvictedNodeStopsAllAndSaysNoMore(t *testing.T) {
 	l := newLab(t, 3)
 	l.after(15 * time.Second)
-	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	job := service("web", 6)
+	job.Tasks = append(job.Tasks, mesh.Task{
+		Name: "tidy", Group: "loop", Count: 6, Lifecycle: mesh.Poststop, Command: []string{"tidy"},
+	})
+	l.ask(l.nodes[0], Submit{Job: job})
 	l.after(5 * time.Second)
 	h := l.nodes[2]
 	if !l.leads(h) || l.running()[h.name] == 0 {

@@ -100,7 +100,7 @@ func (c *Core) tendAlloc(id mesh.AllocID) {
 	case copy == nil:
 		c.sweep(id)
 	case !mine:
-		c.step(id, runner.Stop{Reason: "another node runs it by a later decision"})
+		c.step(id, runner.Stop{Reason: "another node runs it by a later decision", AtOnce: true})
 	case a.Want == mesh.WantStop:
 		c.step(id, runner.Stop{Reason: a.Reason})
 	}

@@ -68,7 +68,7 @@ func (c *Core) nodes() []mesh.NodeView {
 		n := &nodes[i]
 		n.Eligible, n.Used = c.admitted(id), used[id]
 		n.Node, n.Known = c.records.nodes[id]
-		n.ID = id
+		n.ID, n.AdmittedAt = id, c.records.members[id].AdmittedAt
 		if n.Name == "" {
 			n.Name = c.records.members[id].Name
 		}

@@ -27,7 +27,7 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 		for i := range s.View.Jobs {
 			plan, coordinator, fence := c.Outlook(&s.View.Jobs[i])
 			s.Outlooks = append(s.Outlooks, api.Outlook{
-				Status: plan.Status, Text: outlook(plan), Coordinator: coordinator, Fence: fence,
+				Status: plan.Status, Wanted: plan.Wanted, Text: outlook(plan), Coordinator: coordinator, Fence: fence,
 			})
 		}
 	})
@@ -187,7 +187,9 @@ func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
 	}
 	out := api.Why{ID: id, Status: plan.Status, Text: outlook(plan)}
 	for _, g := range job.Job.Groups() {
-		wg := api.WhyGroup{Group: g.Name, Count: g.Count, Strategy: job.Job.Strategy, Resources: g.Resources}
+		wg := api.WhyGroup{
+			Group: g.Name, Count: plan.Wanted[g.Name], Strategy: job.Job.Strategy, Resources: g.Resources,
+		}
 		if wg.Strategy == "" {
 			wg.Strategy = mesh.Binpack
 		}

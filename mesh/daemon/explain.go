@@ -68,6 +68,8 @@ func counted(view *mesh.View, job *mesh.JobView, a *mesh.AllocView, task *mesh.T
 	}
 	row.Restarts.Used = window.Count(0)
 	switch {
+	case row.Status == mesh.TimedOut || a.State() == mesh.TimedOut:
+		row.Next = job.Job.Spent()
 	case row.Status == mesh.Failed:
 		// Its restarts are used up, whatever of them counts by now.
 		row.Next = mesh.Next(&job.Job, task, mesh.WindowMax, moves, 0)

@@ -55,26 +55,26 @@ func (c *checker) stopsAreOfUse() error {
 // placesAreWanted: copies are placed only for indexes that the job wants, each
 // once, as the next generation, under the id that everyone would give it.
 func (c *checker) placesAreWanted() error {
-	seen := map[seatID]bool{}
+	seen := map[mesh.Seat]bool{}
 	if len(c.p.Place) > placeMax {
 		return fmt.Errorf("places %d copies at once, more than %d", len(c.p.Place), placeMax)
 	}
 	for _, pl := range c.p.Place {
 		a := &pl.Alloc
-		id := mesh.AllocIDOf(a.Job, a.Version, a.Group, a.Index, a.Generation)
+		id := mesh.AllocIDOf(a.Job, a.Version, a.Seat(), a.Generation)
 		switch {
-		case !c.wants(seatOf(a)):
+		case !c.wants(a.Seat()):
 			return fmt.Errorf("places %s[%d], which the job does not want", a.Group, a.Index)
-		case seen[seatOf(a)]:
+		case seen[a.Seat()]:
 			return fmt.Errorf("places %s[%d] twice", a.Group, a.Index)
 		case a.ID != id || a.Job != c.p.Job || a.Version != c.job.Number || a.Hash != c.job.Hash:
 			return fmt.Errorf("places %s[%d] under a false name", a.Group, a.Index)
 		case a.Want != mesh.WantRun || a.Reason == "" || a.Node != "":
 			return fmt.Errorf("places %s[%d] half made", a.Group, a.Index)
 		}
-		seen[seatOf(a)] = true
+		seen[a.Seat()] = true
 		for _, o := range c.v.AllocsOf(c.p.Job) {
-			if seatOf(&o.Alloc) == seatOf(a) && o.Generation >= a.Generation {
+			if o.Seat() == a.Seat() && o.Generation >= a.Generation {
 				return fmt.Errorf("places %s[%d] as generation %d after %d",
 					a.Group, a.Index, a.Generation, o.Generation)
 			}
@@ -92,6 +92,9 @@ func (c *checker) placesFit() error {
 			return fmt.Errorf("places %s[%d] nowhere", pl.Alloc.Group, pl.Alloc.Index)
 		}
 		for i, cand := range pl.Choice.Candidates {
+			if t := pl.Alloc.Target; t != "" && t != cand.Node {
+				return fmt.Errorf("places %s, which is for %s, on %s", pl.Alloc.ID, t, cand.Node)
+			}
 			n := c.v.Node(cand.Node)
 			if n == nil || n.Liveness != mesh.Alive || !n.Eligible || n.Role == mesh.Witness {
 				return fmt.Errorf("places %s[%d] on %s, which takes no work", pl.Alloc.Group, pl.Alloc.Index, cand.Node)
@@ -113,7 +116,7 @@ func (c *checker) placesFit() error {
 func (c *checker) neverTwo() error {
 	for _, pl := range c.p.Place {
 		for _, o := range c.v.AllocsOf(c.p.Job) {
-			if seatOf(&o.Alloc) != seatOf(&pl.Alloc) || o.State().Final() {
+			if o.Seat() != pl.Alloc.Seat() || o.State().Final() {
 				continue
 			}
 			if why := c.mayLive(&o); why != "" {
@@ -138,6 +141,8 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 	case n == nil:
 	case n.Liveness == mesh.Alive:
 		return "it is in sight"
+	case o.Target != "":
+		return "it is bound to its node"
 	case !r.Mode.Moves():
 		return "the job's work never moves"
 	case r.Partition() == mesh.Keep:
@@ -154,13 +159,13 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 // stopped, unless the seat is done or not wanted. One that waits for its restart
 // may give way to a retry.
 func (c *checker) oneStays() error {
-	stays, stopped, done := map[seatID]int{}, map[seatID]int{}, map[seatID]bool{}
+	stays, stopped, done := map[mesh.Seat]int{}, map[mesh.Seat]int{}, map[mesh.Seat]bool{}
 	content := map[string]string{} // wanted, by group
 	for _, g := range c.job.Job.Groups() {
 		content[g.Name] = mesh.HashGroup(&c.job.Job, g.Name)
 	}
 	for _, a := range c.v.AllocsOf(c.p.Job) {
-		id := seatOf(&a.Alloc)
+		id := a.Seat()
 		n := c.v.Node(a.Node)
 		done[id] = done[id] || a.State() == mesh.Complete && !c.job.Job.Type.Long()
 		switch {
@@ -177,12 +182,12 @@ func (c *checker) oneStays() error {
 			stays[id]++
 		}
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(done), compareSeats) {
+	for _, id := range slices.SortedFunc(maps.Keys(done), mesh.Seat.Compare) {
 		switch {
 		case stopped[id] > 0 && stays[id] == 0 && !done[id]:
-			return fmt.Errorf("stops all %d live copies of %s[%d]", stopped[id], id.group, id.index)
+			return fmt.Errorf("stops all %d live copies of %s[%d]", stopped[id], id.Group, id.Index)
 		case stays[id] > 1:
-			return fmt.Errorf("lets %d copies of %s[%d] live", stays[id], id.group, id.index)
+			return fmt.Errorf("lets %d copies of %s[%d] live", stays[id], id.Group, id.Index)
 		}
 	}
 	return nil
@@ -196,7 +201,7 @@ func (c *checker) forgetsAreOver() error {
 			return fmt.Errorf("forgets %s, which has not ended", id)
 		}
 		last := !slices.ContainsFunc(c.v.AllocsOf(c.p.Job), func(o mesh.AllocView) bool {
-			return seatOf(&o.Alloc) == seatOf(&a.Alloc) && o.Generation > a.Generation
+			return o.Seat() == a.Seat() && o.Generation > a.Generation
 		})
 		if last {
 			return fmt.Errorf("forgets %s, the last of %s[%d]", id, a.Group, a.Index)
@@ -215,7 +220,8 @@ func (c *checker) alloc(id mesh.AllocID) *mesh.AllocView {
 }
 
 // wants says whether the job wants a copy for the seat.
-func (c *checker) wants(id seatID) bool {
-	g, ok := c.job.Job.Group(id.group)
-	return ok && !c.job.Stopped && !c.job.Paused && id.index < g.Count
+func (c *checker) wants(id mesh.Seat) bool {
+	g, ok := c.job.Job.Group(id.Group)
+	perNode := c.job.Job.Type.PerNode()
+	return ok && !c.job.Stopped && !c.job.Paused && perNode == (id.Target != "") && (perNode || id.Index < g.Count)
 }

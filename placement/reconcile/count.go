@@ -11,18 +11,15 @@ import (
 // it is stopped or paused, else indexes beyond the count and groups that are no more.
 // Copies out of sight are told too: their nodes learn of it when they are back.
 func (p *planner) stopSurplus() {
-	counts := map[string]int{}
-	if !p.job.Stopped && !p.job.Paused {
-		for _, g := range p.job.Job.Groups() {
-			counts[g.Name] = g.Count
-		}
-	}
 	for i := range p.allocs {
 		a := &p.allocs[i]
-		count, wanted := counts[a.Group]
-		if a.State().Final() || a.Index < count {
+		if a.State().Final() || p.wanted[a.Seat()] {
 			continue
 		}
+		if a.Target != "" && p.view.Node(a.Target) == nil && !p.job.Stopped && !p.job.Paused {
+			continue // its node is no member any more, and stops it by itself
+		}
+		g, wanted := p.job.Job.Group(a.Group)
 		p.tally.surplus(p, a)
 		if a.Want == mesh.WantStop {
 			continue
@@ -31,8 +28,10 @@ func (p *planner) stopSurplus() {
 		switch {
 		case p.job.Stopped, p.job.Paused:
 			p.stop(one, "%s", p.endReason())
+		case wanted && p.job.Job.Type.PerNode():
+			p.stop(one, "version %d wants one of group %q on each node that can run it", p.job.Number, a.Group)
 		case wanted:
-			p.stop(one, "version %d wants %d of group %q", p.job.Number, count, a.Group)
+			p.stop(one, "version %d wants %d of group %q", p.job.Number, g.Count, a.Group)
 		default:
 			p.stop(one, "version %d has no group %q", p.job.Number, a.Group)
 		}
@@ -48,8 +47,4 @@ func (p *planner) endReason() string {
 		text += ": " + p.job.Reason
 	}
 	return text
-}
-
-func compareSeats(a, b seatID) int {
-	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.index, b.index))
 }

@@ -24,7 +24,7 @@ func (p *planner) forget() {
 			continue
 		}
 		ended++
-		copies := p.copies[seatOf(&a.Alloc)]
+		copies := p.copies[a.Seat()]
 		last := copies[len(copies)-1]
 		counted := last.At.Sub(a.At) <= p.policy.Interval && last.Generation-a.Generation <= mesh.WindowMax
 		if !counted && (p.job.Job.Type.Long() || a != lastComplete(copies)) {

@@ -17,7 +17,7 @@ import (
 func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 	job := mesh.Job{
 		Name:     "lab",
-		Type:     rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.Batch}).Draw(t, "type"),
+		Type:     rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.Batch, mesh.System, mesh.SysBatch}).Draw(t, "type"),
 		Strategy: rapid.SampledFrom([]mesh.Strategy{mesh.Binpack, mesh.Spread}).Draw(t, "strategy"),
 		Recovery: mesh.Recovery{OnPartition: partition},
 	}
@@ -100,7 +100,7 @@ func TestNeverWhatMustNotBe(t *testing.T) {
 				w.settle()
 			}
 			for seat, n := range w.running() {
-				if n > 1 && partition != mesh.Eager {
+				if n > 1 && (partition != mesh.Eager || seat.Target != "") {
 					t.Fatalf("%d copies of %v run, with on_partition = %s", n, seat, partition)
 				}
 			}
@@ -123,7 +123,7 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 			}
 		}
 		job := drawJob(t, partition)
-		job.Type = mesh.Service
+		job.Type = rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.System}).Draw(t, "type at last")
 		w.submit(job, false)
 		for _, n := range w.nodes {
 			w.sight(n, mesh.Alive, 0)
@@ -139,17 +139,32 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 		}
 		running := w.running()
 		for _, g := range job.Groups() {
-			for i := range g.Count {
-				if n := running[seatID{g.Name, i}]; n != 1 {
-					t.Fatalf("%d copies of %s[%d] run, want 1", n, g.Name, i)
+			for _, seat := range w.seats(job.Type, g) {
+				if n := running[seat]; n != 1 {
+					t.Fatalf("%d copies of %v run, want 1", n, seat)
 				}
-				delete(running, seatID{g.Name, i})
+				delete(running, seat)
 			}
 		}
 		if len(running) != 0 {
 			t.Fatalf("copies run that nobody wants: %v", running)
 		}
 	})
+}
+
+// seats are those that a group should have filled.
+func (w *world) seats(of mesh.JobType, g mesh.Group) []mesh.Seat {
+	var seats []mesh.Seat
+	if of.PerNode() {
+		for id := range w.nodes {
+			seats = append(seats, mesh.Seat{Group: g.Name, Target: id})
+		}
+		return seats
+	}
+	for i := range g.Count {
+		seats = append(seats, mesh.Seat{Group: g.Name, Index: i})
+	}
+	return seats
 }
 
 // drawWorld draws a mesh with a job, and room for all its copies on one node.

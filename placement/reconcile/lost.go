@@ -45,6 +45,8 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 		return fate{is: away, why: fmt.Sprintf("node %s is in sight; waits for what it says", p.nodeName(n.ID))}
 	case n != nil && n.Liveness == mesh.Alive:
 		return fate{is: here}
+	case a.Target != "" && n != nil:
+		return p.awaits(n, "its copy waits for it")
 	case !p.job.Job.Recovery.Mode.Moves() && n != nil:
 		return p.awaits(n, `recovery mode "`+string(p.job.Job.Recovery.Mode)+`" never moves work`)
 	}
@@ -70,7 +72,7 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 // been overtaken.
 func Rival(v *mesh.View, job *mesh.JobView, a *mesh.Alloc) string {
 	p := newPlanner(v, job, nil, true)
-	for _, o := range p.copies[seatOf(a)] {
+	for _, o := range p.copies[a.Seat()] {
 		if o.ID == a.ID {
 			continue
 		}

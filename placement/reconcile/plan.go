@@ -21,6 +21,7 @@ type Plan struct {
 	Blocked []Blocked      // needed, and no node can take it
 	Waiting []Waiting      // needed, and not to be placed yet
 	Forget  []mesh.AllocID // ended so long ago that nothing depends on them
+	Wanted  map[string]int // how many copies the job should have, by group
 
 	Wake   time.Duration // plan again after this long; 0 if only news calls for it
 	Status mesh.JobStatus
@@ -41,21 +42,19 @@ type Placement struct {
 	Choice placement.Choice
 }
 
-// Blocked are the copies of a group that fit nowhere. Index is that of the
+// Blocked are the copies of a group that fit nowhere. Seat is that of the
 // first, and Alloc the id that it would have.
 type Blocked struct {
-	Alloc  mesh.AllocID
-	Group  string
-	Index  int
+	Alloc mesh.AllocID
+	mesh.Seat
 	Copies int
 	Choice placement.Choice
 }
 
-// Waiting are the indexes of a group that are not to be filled now, for the
-// same reason. Index is the first.
+// Waiting are the seats of a group that are not to be filled now, for the
+// same reason. Seat is the first.
 type Waiting struct {
-	Group  string
-	Index  int
+	mesh.Seat
 	Copies int
 	Reason string
 }
@@ -72,14 +71,13 @@ func (p *Plan) String() string {
 	}
 	for _, pl := range p.Place {
 		a := &pl.Alloc
-		fmt.Fprintf(&b, "place %s[%d].%d as %s on%s: %s\n",
-			a.Group, a.Index, a.Generation, a.ID, nodes(pl.Choice), a.Reason)
+		fmt.Fprintf(&b, "place %s.%d as %s on%s: %s\n", a.Seat(), a.Generation, a.ID, nodes(pl.Choice), a.Reason)
 	}
 	for _, bl := range p.Blocked {
-		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Group, bl.Index, bl.Copies), bl.Choice.Summary())
+		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Seat, bl.Copies), bl.Choice.Summary())
 	}
 	for _, w := range p.Waiting {
-		fmt.Fprintf(&b, "waiting %s: %s\n", several(w.Group, w.Index, w.Copies), w.Reason)
+		fmt.Fprintf(&b, "waiting %s: %s\n", several(w.Seat, w.Copies), w.Reason)
 	}
 	for _, id := range p.Forget {
 		fmt.Fprintf(&b, "forget %s\n", id)
@@ -103,10 +101,10 @@ func nodes(c placement.Choice) string {
 	return b.String()
 }
 
-// several names an index, and how many others share its lot.
-func several(group string, index, copies int) string {
+// several names a seat, and how many others share its lot.
+func several(first mesh.Seat, copies int) string {
 	if copies == 1 {
-		return fmt.Sprintf("%s[%d]", group, index)
+		return first.String()
 	}
-	return fmt.Sprintf("%s[%d] and %d more", group, index, copies-1)
+	return fmt.Sprintf("%v and %d more", first, copies-1)
 }

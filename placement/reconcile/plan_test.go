@@ -37,6 +37,23 @@ func (w *world) copyAt(index int) *toyCopy {
 	return last
 }
 
+func TestPlanSaysHowManyCopiesAreWanted(t *testing.T) {
+	w := settled("")
+	job := w.job.Job
+	if n := w.plan(true).Wanted["web"]; n != 2 {
+		t.Errorf("wants %d, want the count", n)
+	}
+	w.submit(job, true)
+	if n := w.plan(true).Wanted["web"]; n != 0 {
+		t.Errorf("stopped, it wants %d", n)
+	}
+	job.Type, job.Tasks = mesh.System, []mesh.Task{{Name: "web", Command: []string{"web"}}}
+	w.submit(job, false)
+	if n := w.plan(true).Wanted["web"]; n != 3 {
+		t.Errorf("a copy on each node: wants %d, want one for each of the three", n)
+	}
+}
+
 // TestCheckCatches spoils good plans, each in one way.
 func TestCheckCatches(t *testing.T) {
 	tests := []struct {
@@ -107,7 +124,7 @@ func TestCheckCatches(t *testing.T) {
 			func(_ *world, p *Plan) {
 				a := &p.Place[0].Alloc
 				a.Generation = 0
-				a.ID = mesh.AllocIDOf(a.Job, a.Version, a.Group, a.Index, 0)
+				a.ID = mesh.AllocIDOf(a.Job, a.Version, a.Seat(), 0)
 			}, "as generation 0 after 0",
 		},
 		{

@@ -72,18 +72,13 @@ type planner struct {
 	anew      mesh.Ancestor    // from which on failures and moves do
 	gap       bool             // the record of one of these is not here yet
 	allocs    []mesh.AllocView // of the job
-	copies    map[seatID][]*mesh.AllocView
-	pending   map[seatID]*mesh.Alloc
-	full      map[string]int // groups that fit nowhere: their place in plan.Blocked
+	copies    map[mesh.Seat][]*mesh.AllocView
+	wanted    map[mesh.Seat]bool
+	pending   map[mesh.Seat]*mesh.Alloc
+	full      map[mesh.Seat]int // groups that fit nowhere, or not on a node: their place in plan.Blocked
 	waiting   map[Waiting]int
 	tally     tally
 	plan      Plan
-}
-
-// seatID names one of the copies that a job should have.
-type seatID struct {
-	group string
-	index int
 }
 
 func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) *planner {
@@ -93,24 +88,25 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 		policy:    mesh.RescheduleFor(&job.Job),
 		granted:   granted,
 		allocs:    v.AllocsOf(job.ID()),
-		copies:    map[seatID][]*mesh.AllocView{},
-		pending:   map[seatID]*mesh.Alloc{},
-		full:      map[string]int{},
+		copies:    map[mesh.Seat][]*mesh.AllocView{},
+		wanted:    map[mesh.Seat]bool{},
+		pending:   map[mesh.Seat]*mesh.Alloc{},
+		full:      map[mesh.Seat]int{},
 		waiting:   map[Waiting]int{},
-		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted},
+		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted, Wanted: map[string]int{}},
 	}
 	p.line()
 	work := *v
 	work.Nodes = slices.Clone(v.Nodes)
 	work.Allocs = slices.Clone(p.allocs)
 	for i := range pending {
-		p.pending[seatOf(&pending[i])] = &pending[i]
+		p.pending[pending[i].Seat()] = &pending[i]
 		work.Allocs = append(work.Allocs, mesh.AllocView{Alloc: pending[i]})
 	}
 	p.view = &work
 	for i := range p.allocs {
 		a := &p.allocs[i]
-		p.copies[seatOf(&a.Alloc)] = append(p.copies[seatOf(&a.Alloc)], a)
+		p.copies[a.Seat()] = append(p.copies[a.Seat()], a)
 	}
 	return p
 }
@@ -126,14 +122,15 @@ func (p *planner) line() {
 	p.since, p.anew = since, anew
 }
 
-func seatOf(a *mesh.Alloc) seatID { return seatID{a.Group, a.Index} }
-
-// group plans every index of a group.
+// group plans every seat of a group.
 func (p *planner) group(g mesh.Group) {
 	content := mesh.HashGroup(&p.job.Job, g.Name)
-	for i := range g.Count {
-		id := seatID{g.Name, i}
-		s := &seat{seatID: id, group: g, content: content, copies: p.copies[id]}
+	for _, id := range p.seats(g) {
+		if !p.job.Paused {
+			p.wanted[id] = true
+			p.plan.Wanted[g.Name]++
+		}
+		s := &seat{Seat: id, group: g, content: content, copies: p.copies[id]}
 		p.tally.wanted++
 		p.sort(s)
 		p.fill(s)
@@ -142,7 +139,7 @@ func (p *planner) group(g mesh.Group) {
 
 // seat is one index of a group, with what is known of its copies.
 type seat struct {
-	seatID
+	mesh.Seat
 	group   mesh.Group
 	content string
 	copies  []*mesh.AllocView // all, by generation
@@ -197,7 +194,7 @@ func (p *planner) fill(s *seat) {
 	case len(s.live) > 0:
 		p.retire(s)
 		p.keepOne(s)
-	case p.pending[s.seatID] != nil:
+	case p.pending[s.Seat] != nil:
 		p.retire(s)
 		p.tally.starting++
 	case len(s.stale) > 0 && !p.mayReplace():
@@ -205,6 +202,9 @@ func (p *planner) fill(s *seat) {
 	case len(s.stale) > 0:
 		p.retire(s)
 		p.wait(s, fmt.Sprintf("version %d follows when the copy before it has stopped", p.job.Number))
+	case p.bound(s) != "":
+		p.tally.awaited++
+		p.waitFor(s, p.bound(s))
 	case s.busy != "":
 		p.wait(s, s.busy)
 		p.wakeIn(s.wake)
@@ -230,16 +230,17 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 		return
 	}
 	a := p.next(s, replaces, reason)
-	if at, ok := p.full[s.seatID.group]; ok {
+	room := mesh.Seat{Group: s.Group, Target: s.Target}
+	if at, ok := p.full[room]; ok {
 		p.plan.Blocked[at].Copies++
 		p.tally.blocked++
 		return
 	}
-	choice := placement.Place(p.view, &p.job.Job, s.group, string(a.ID), avoid)
+	choice := p.choose(s, a.ID, avoid)
 	if len(choice.Candidates) == 0 {
-		p.full[s.seatID.group] = len(p.plan.Blocked)
+		p.full[room] = len(p.plan.Blocked)
 		p.plan.Blocked = append(p.plan.Blocked,
-			Blocked{Alloc: a.ID, Group: a.Group, Index: a.Index, Copies: 1, Choice: choice})
+			Blocked{Alloc: a.ID, Seat: s.Seat, Copies: 1, Choice: choice})
 		p.tally.blocked++
 		p.wakeIn(retryBlocked)
 		return
@@ -247,6 +248,14 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 	p.plan.Place = append(p.plan.Place, Placement{Alloc: a, Choice: choice})
 	p.tally.starting++
 	p.take(choice.Candidates[0].Node, a)
+}
+
+// choose is where a copy for a seat can go.
+func (p *planner) choose(s *seat, id mesh.AllocID, avoid map[mesh.NodeID]string) placement.Choice {
+	if s.Target != "" {
+		return placement.PlaceOn(p.view, &p.job.Job, s.group, s.Target)
+	}
+	return placement.Place(p.view, &p.job.Job, s.group, string(id), avoid)
 }
 
 // barred is why we may not place a copy: we do not know yet what of the job has
@@ -269,13 +278,14 @@ func (p *planner) next(s *seat, replaces *mesh.AllocView, reason string) mesh.Al
 		generation = s.copies[n-1].Generation + 1
 	}
 	a := mesh.Alloc{
-		ID:         mesh.AllocIDOf(p.job.ID(), p.job.Number, s.seatID.group, s.index, generation),
+		ID:         mesh.AllocIDOf(p.job.ID(), p.job.Number, s.Seat, generation),
 		Job:        p.job.ID(),
 		Version:    p.job.Number,
 		Hash:       p.job.Hash,
 		Content:    s.content,
-		Group:      s.seatID.group,
-		Index:      s.index,
+		Group:      s.Group,
+		Index:      s.Index,
+		Target:     s.Target,
 		Generation: generation,
 		Want:       mesh.WantRun,
 		Reason:     reason,
@@ -305,12 +315,16 @@ func (p *planner) stop(copies []*mesh.AllocView, format string, args ...any) {
 // wait notes that a seat stays empty for a reason.
 func (p *planner) wait(s *seat, reason string) {
 	p.tally.waiting++
-	key := Waiting{Group: s.seatID.group, Reason: reason}
+	p.waitFor(s, reason)
+}
+
+func (p *planner) waitFor(s *seat, reason string) {
+	key := Waiting{Seat: mesh.Seat{Group: s.Group}, Reason: reason}
 	at, ok := p.waiting[key]
 	if !ok {
 		at = len(p.plan.Waiting)
 		p.waiting[key] = at
-		p.plan.Waiting = append(p.plan.Waiting, Waiting{Group: s.seatID.group, Index: s.index, Reason: reason})
+		p.plan.Waiting = append(p.plan.Waiting, Waiting{Seat: s.Seat, Reason: reason})
 	}
 	p.plan.Waiting[at].Copies++
 }

@@ -56,7 +56,11 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 	if a.Want != mesh.WantRun || !p.speaks(a, s, p.anew) {
 		return false
 	}
-	return a.State() == mesh.Failed || a.State() == mesh.Complete && p.job.Job.Type.Long()
+	switch a.State() {
+	case mesh.Failed, mesh.TimedOut:
+		return true
+	}
+	return a.State() == mesh.Complete && p.job.Job.Type.Long()
 }
 
 // worn says whether a copy waits for its next restart since before a person said
@@ -86,43 +90,58 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 // now: a job that has failed for good must not revive when time has passed.
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	moves := p.moves(s, failed.Status.At)
-	if why := p.exhausted(moves); why != "" {
+	if why := p.exhausted(s, failed, moves); why != "" {
 		if mesh.ReviewFor(&p.job.Job) {
 			p.tally.review++
 			why += "; mn job retry " + string(p.job.ID()) + " runs it again"
 		} else {
 			p.tally.failed++
 		}
-		p.tally.because(fmt.Sprintf("%s[%d] failed on %s: %s; %s",
-			s.seatID.group, s.index, p.nodeName(failed.Node), cause(failed), why))
+		p.tally.because(fmt.Sprintf("%s failed on %s: %s; %s",
+			s.short(), p.nodeName(failed.Node), cause(failed), why))
 		return
 	}
 	// The failure has its node's wall time. Should the clocks disagree, we wait
 	// no longer than the delay.
 	delay := p.policy.Delays.After(moves + 1)
 	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
-		p.wait(s, fmt.Sprintf("failed on %s: %s; moves after %v",
-			p.nodeName(failed.Node), cause(failed), mesh.Duration(delay)))
+		p.wait(s, fmt.Sprintf("failed on %s: %s; %s after %v",
+			p.nodeName(failed.Node), cause(failed), s.pick("moves", "is tried again"), mesh.Duration(delay)))
 		p.wakeIn(left)
 		return
 	}
-	reason := fmt.Sprintf("failed on %s: %s; move %d", p.nodeName(failed.Node), cause(failed), moves+1)
+	reason := fmt.Sprintf("failed on %s: %s; %s %d",
+		p.nodeName(failed.Node), cause(failed), s.pick("move", "further try"), moves+1)
 	if !p.policy.Unlimited {
 		reason += fmt.Sprintf(" of %d in %v", p.policy.Attempts, mesh.Duration(p.policy.Interval))
 	}
 	p.place(s, failed, reason, p.failedNodes(s))
 }
 
-// exhausted is why the policy allows no further move, or "".
-func (p *planner) exhausted(moves int) string {
+// pick is one text for seats that may go to any node, another for those that are
+// bound to one.
+func (s *seat) pick(free, bound string) string {
+	if s.Target != "" {
+		return bound
+	}
+	return free
+}
+
+// short is the name of a seat, without the node that it is bound to.
+func (s *seat) short() string { return s.pick(s.Seat.String(), s.Group) }
+
+// exhausted is why a failed copy may not be followed by another, or "".
+func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
 	switch {
+	case failed.State() == mesh.TimedOut:
+		return "a copy that has timed out is not moved"
 	case !p.job.Job.Recovery.Mode.Moves():
 		return fmt.Sprintf("recovery mode %q never moves work", p.job.Job.Recovery.Mode)
 	case !p.policy.Enabled:
 		return "reschedule is not enabled"
 	case !p.policy.Unlimited && moves >= p.policy.Attempts:
-		return fmt.Sprintf("%d of %d moves in %v are used up",
-			moves, p.policy.Attempts, mesh.Duration(p.policy.Interval))
+		return fmt.Sprintf("%d of %d %s in %v are used up",
+			moves, p.policy.Attempts, s.pick("moves", "further tries"), mesh.Duration(p.policy.Interval))
 	}
 	return ""
 }
@@ -141,22 +160,24 @@ func (p *planner) moves(s *seat, at time.Time) int {
 	return window.Count(0)
 }
 
-// Moves is, for the last copy of each index that the job wants, how many moves of
+// Moves is, for the last copy of each seat that the job wants, how many moves of
 // it the job's policy counts: now, or when that copy failed.
 func Moves(v *mesh.View, job *mesh.JobView) map[mesh.AllocID]int {
 	p := newPlanner(v, job, nil, true)
 	count := map[mesh.AllocID]int{}
-	for id, copies := range p.copies {
-		g, ok := job.Job.Group(id.group)
-		if !ok || id.index >= g.Count {
-			continue
+	for _, g := range job.Job.Groups() {
+		for _, id := range p.seats(g) {
+			copies := p.copies[id]
+			if len(copies) == 0 {
+				continue
+			}
+			last, at := copies[len(copies)-1], v.Now
+			s := &seat{Seat: id, group: g, content: mesh.HashGroup(&job.Job, g.Name), copies: copies}
+			if p.failed(last, s) {
+				at = last.Status.At
+			}
+			count[last.ID] = p.moves(s, at)
 		}
-		last, at := copies[len(copies)-1], v.Now
-		s := &seat{seatID: id, group: g, content: mesh.HashGroup(&job.Job, g.Name), copies: copies}
-		if p.failed(last, s) {
-			at = last.Status.At
-		}
-		count[last.ID] = p.moves(s, at)
 	}
 	return count
 }
@@ -176,9 +197,13 @@ func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
 // cause is why a copy failed or is to be restarted, as its node tells it.
 func cause(a *mesh.AllocView) string {
 	for _, t := range a.Status.Tasks {
-		if (t.State == mesh.Failed || t.State == mesh.Backoff) && t.Reason != "" {
+		told := t.State == mesh.Failed || t.State == mesh.TimedOut || t.State == mesh.Backoff
+		if told && t.Lifecycle != mesh.Poststop && t.Reason != "" {
 			return t.Reason
 		}
+	}
+	if a.Status.Reason != "" {
+		return a.Status.Reason
 	}
 	return string(a.State())
 }

@@ -65,7 +65,7 @@ func runScript(t *testing.T, file string) {
 //	node NAME... [cpu=N] [memory=B] [witness]
 //	job [stopped] [KEY=VALUE...] GROUP=COUNT[,memory]...
 //	pause|resume|cancel|stop [REASON]    retry [all]
-//	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
+//	lost|left|unseen NODE DURATION    alive|kill|reboot|evict|cordon|uncordon NODE
 //	status GROUP[INDEX].GENERATION STATE
 //	settle    advance DURATION
 //	plan [degraded]    apply [degraded]
@@ -95,12 +95,14 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		delete(w.nodes, mesh.NodeID(f[1]))
 	case "status":
 		for _, c := range w.copies {
-			if fmt.Sprintf("%s[%d].%d", c.view.Group, c.view.Index, c.view.Generation) == f[1] {
+			if fmt.Sprintf("%v.%d", c.view.Seat(), c.view.Generation) == f[1] {
 				w.report(c, mesh.AllocState(f[2]))
 				return nil
 			}
 		}
 		return fmt.Errorf("no copy %s", f[1])
+	case "cordon", "uncordon":
+		w.nodes[mesh.NodeID(f[1])].view.Eligible = f[0] == "uncordon"
 	case "settle":
 		w.settle()
 	case "advance":
@@ -159,6 +161,9 @@ func (w *world) jobCommand(args []string) error {
 		switch key {
 		case "stopped":
 			stopped = true
+		case "late":
+			late := value == "true"
+			job.IncludeLate = &late
 		case "type":
 			job.Type = mesh.JobType(value)
 		case "mode":

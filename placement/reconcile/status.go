@@ -13,9 +13,11 @@ type tally struct {
 	wanted   int
 	running  int
 	starting int // placed or about to be, not running
+	ending   int // by themselves, tasks that clean up included
 	backoff  int // ended, and to be restarted after a delay
 	done     int // completed, of a batch job
 	waiting  int
+	awaited  int // bound to nodes that are out of sight
 	blocked  int
 	failed   int // for good
 	review   int // failed, and waiting for a person
@@ -33,7 +35,9 @@ func (t *tally) live(p *planner, a *mesh.AllocView) {
 	case a.State() == mesh.Backoff:
 		t.backoff++
 		t.restarts = cmp.Or(t.restarts,
-			fmt.Sprintf("%s[%d] on %s: %s", a.Group, a.Index, p.nodeName(a.Node), cause(a)))
+			fmt.Sprintf("%v on %s: %s", a.Seat(), p.nodeName(a.Node), cause(a)))
+	case a.State() == mesh.Stopping:
+		t.ending++
 	default:
 		t.starting++
 	}
@@ -78,9 +82,13 @@ func (p *planner) conclude() {
 		p.plan.Status = mesh.JobFailed
 	case t.review > 0:
 		p.plan.Status = mesh.JobPaused
+	case t.wanted == 0:
+		p.plan.Status, p.plan.Text = mesh.JobPending, "no node can run it"
+		return
 	case t.done == t.wanted:
 		p.plan.Status = mesh.JobCompleted
-	case t.running+t.done == t.wanted:
+	case t.running > 0 && t.running+t.awaited == t.wanted && p.job.Job.Type == mesh.System,
+		t.running+t.ending+t.done == t.wanted:
 		p.plan.Status = mesh.JobRunning
 	default:
 		p.plan.Status = mesh.JobPending
@@ -97,9 +105,11 @@ func (t *tally) text() string {
 	}{
 		{t.running, "running"},
 		{t.starting, "starting"},
+		{t.ending, "ending"},
 		{t.backoff, "restarting"},
 		{t.done, "completed"},
 		{t.waiting, "waiting"},
+		{t.awaited, "waiting for their nodes"},
 		{t.blocked, "blocked"},
 		{t.failed, "failed"},
 		{t.review, "waiting for a person"},

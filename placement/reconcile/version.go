@@ -22,6 +22,6 @@ func (p *planner) retire(s *seat) {
 		if a.Content == s.content {
 			does = "retries"
 		}
-		p.stop([]*mesh.AllocView{a}, "version %d %s group %q", p.job.Number, does, s.seatID.group)
+		p.stop([]*mesh.AllocView{a}, "version %d %s group %q", p.job.Number, does, s.Group)
 	}
 }

@@ -46,7 +46,7 @@ func (w *world) addNode(name string, capacity mesh.Resources) *toyNode {
 			ID: mesh.NodeID(name), Name: name, Boot: "boot-1", Role: mesh.Worker,
 			Drivers: []string{mesh.DefaultDriver}, Capacity: capacity,
 		},
-		Known: true, Liveness: mesh.Alive, Eligible: true,
+		Known: true, AdmittedAt: w.now, Liveness: mesh.Alive, Eligible: true,
 	}}
 	w.nodes[n.view.ID] = n
 	return n
@@ -145,8 +145,14 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 		Alloc: c.view.ID, Job: c.view.Job, Node: c.view.Node,
 		Boot: w.nodes[c.view.Node].view.Boot, State: state, At: w.now,
 	}
-	if state == mesh.Failed {
-		c.view.Status.Tasks = []mesh.TaskStatus{{State: state, Reason: "exit code 1"}}
+	switch state {
+	case mesh.TimedOut: // by the job's timeout, so none of its tasks has
+		c.view.Status.Outcome, c.view.Status.Reason = state, "timed out after 10m"
+	case mesh.Failed:
+		c.view.Status.Tasks = []mesh.TaskStatus{
+			{State: state, Lifecycle: mesh.Poststop, Reason: "could not clean up"}, // decides nothing
+			{State: state, Reason: "exit code 1"},
+		}
 	}
 }
 
@@ -206,11 +212,11 @@ func (w *world) kill(n *toyNode) {
 }
 
 // running counts the copies of each seat that really run.
-func (w *world) running() map[seatID]int {
-	count := map[seatID]int{}
+func (w *world) running() map[mesh.Seat]int {
+	count := map[mesh.Seat]int{}
 	for _, c := range w.copies {
 		if c.runs {
-			count[seatOf(&c.view.Alloc)]++
+			count[c.view.Seat()]++
 		}
 	}
 	return count
@@ -220,7 +226,7 @@ func (w *world) running() map[seatID]int {
 func (w *world) picture(p Plan) string {
 	var pairs []string
 	name := func(a *mesh.Alloc) {
-		pairs = append(pairs, string(a.ID), fmt.Sprintf("%s[%d].%d", a.Group, a.Index, a.Generation))
+		pairs = append(pairs, string(a.ID), fmt.Sprintf("%v.%d", a.Seat(), a.Generation))
 	}
 	for _, c := range w.copies {
 		name(&c.view.Alloc)

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mn/sim/lab"
+)
+
+const (
+	awaitMax  = 60 * time.Second // for what a script has asked for
+	awaitStep = 50 * time.Millisecond
+)
+
+// meshKey is where a script keeps its mesh.
+type meshKey struct{}
+
+// These scripts run meshes of several real agents, on loopback:
+//
+//	mesh N               start one of nodes node-1, node-2, ..., and ask node-1 from now on
+//	add NAME             let one more node in
+//	powercut NAME        end an agent and all that it runs, at once
+//	boot NAME            start the agent again
+//	await REGEX MN-ARGS  run mn until its output matches, or with ! does not
+func TestMeshes(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/mesh",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Values[meshKey{}] = new(*lab.Lab)
+			return os.Mkdir(filepath.Join(env.WorkDir, "m"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"mesh": startMesh, "add": addNode, "powercut": cutNode, "boot": bootNode, "await": await,
+		},
+	})
+}
+
+// meshOf is the script's mesh.
+func meshOf(ts *testscript.TestScript) **lab.Lab { return ts.Value(meshKey{}).(**lab.Lab) }
+
+func startMesh(ts *testscript.TestScript, _ bool, args []string) {
+	nodes, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	binary, err := exec.LookPath("mn")
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), awaitMax)
+	defer cancel()
+	l, err := lab.Start(ctx, lab.Options{Binary: binary, Dir: ts.MkAbs("m"), Nodes: nodes})
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(l.Close()) })
+	*meshOf(ts) = l
+	ts.Setenv("MN_DATA", l.Nodes()[0].Dir)
+}
+
+func addNode(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), awaitMax)
+	defer cancel()
+	l := *meshOf(ts)
+	_, err := l.Add(ctx, args[0], l.Nodes()[0])
+	ts.Check(err)
+}
+
+func cutNode(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := (*meshOf(ts)).Node(args[0]).Kill()
+	ts.Check(err)
+}
+
+func bootNode(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), awaitMax)
+	defer cancel()
+	ts.Check((*meshOf(ts)).Node(args[0]).Start(ctx))
+}
+
+// await looks again and again: what a command prints changes without notice.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	want := regexp.MustCompile("(?m)" + args[0])
+	ctx, cancel := context.WithTimeout(context.Background(), awaitMax)
+	defer cancel()
+	look := time.NewTicker(awaitStep)
+	defer look.Stop()
+	for {
+		cmd := exec.CommandContext(ctx, "mn", args[1:]...)
+		cmd.Dir, cmd.Env = ts.MkAbs("."), append(os.Environ(), "MN_DATA="+ts.Getenv("MN_DATA"))
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+			ts.Fatalf("mn %q: %v", args[1:], err)
+		}
+		if want.Match(out.Bytes()) != neg {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			ts.Fatalf("mn %q does not say %q in %v, but:\n%s", args[1:], args[0], awaitMax, out.String())
+		}
+	}
+}
