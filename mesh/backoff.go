@@ -97,6 +97,18 @@ type EffectiveReschedule struct {
 // Moves says whether work may go to another node by itself in this mode.
 func (m RecoveryMode) Moves() bool { return m != LocalRestart && m != ManualRecover }
 
+// ReviewFor says whether a copy that has failed for good leaves its job paused,
+// for a person to look at it, rather than failed.
+func ReviewFor(job *Job) bool {
+	switch job.Recovery.Mode {
+	case ManualRecover:
+		return true
+	case LocalRestart:
+		return job.Type.Long()
+	}
+	return false
+}
+
 // Defaults of the restart and reschedule policies, by type of job.
 const (
 	restartAttempts    = 3

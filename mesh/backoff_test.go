@@ -107,39 +107,50 @@ func (e EffectiveReschedule) text() string {
 	return fmt.Sprintf("%s, %s %v→%v", attempts, e.Delays.Function, e.Delays.Base, e.Delays.Max)
 }
 
+// TestPolicyDefaults is the table of defaults, a row for each kind of job and mode.
 func TestPolicyDefaults(t *testing.T) {
-	const (
-		service = "3 in 10m, exponential 1s→30s, "
-		batch   = "3 in 24h, exponential 1s→30s, fail"
-		moves   = "unlimited, exponential 5s→5m0s"
-		once    = "1 in 24h, constant 5s→5m0s"
+	var (
+		long    = []JobType{Service, System}
+		short   = []JobType{Batch, SysBatch, ""}
+		all     = []JobType{Service, System, Batch, SysBatch, ""}
+		moving  = []RecoveryMode{ClusterRecover, Auto, ""}
+		staying = []RecoveryMode{LocalRestart}
+		manual  = []RecoveryMode{ManualRecover}
 	)
-	tests := []struct {
-		jobType             JobType
-		mode                RecoveryMode
+	for _, row := range []struct {
+		types               []JobType
+		modes               []RecoveryMode
 		restart, reschedule string
+		spent               JobStatus // what it leads to when both are used up
 	}{
-		{Service, "", service + "fail", moves},
-		{Service, Auto, service + "fail", moves},
-		{Service, ClusterRecover, service + "fail", moves},
-		{System, ClusterRecover, service + "fail", moves},
-		{Service, LocalRestart, service + "delay", "disabled"},
-		{Service, ManualRecover, "disabled", "disabled"},
-		{Batch, "", batch, once},
-		{"", "", batch, once},
-		{SysBatch, ClusterRecover, batch, once},
-		{Batch, LocalRestart, batch, "disabled"},
-		{Batch, ManualRecover, "disabled", "disabled"},
-	}
-	for _, tt := range tests {
-		j := &Job{Type: tt.jobType, Recovery: Recovery{Mode: tt.mode}}
-		if got := RestartFor(j, nil).text(); got != tt.restart {
-			t.Errorf("%s/%s restarts %q, want %q", tt.jobType, tt.mode, got, tt.restart)
+		{long, moving, "3 in 10m, exponential 1s→30s, fail", "unlimited, exponential 5s→5m0s", JobFailed},
+		{long, staying, "3 in 10m, exponential 1s→30s, delay", "disabled", JobPaused},
+		{short, moving, "3 in 24h, exponential 1s→30s, fail", "1 in 24h, constant 5s→5m0s", JobFailed},
+		{short, staying, "3 in 24h, exponential 1s→30s, fail", "disabled", JobFailed},
+		{all, manual, "disabled", "disabled", JobPaused},
+	} {
+		for _, jobType := range row.types {
+			for _, mode := range row.modes {
+				j := &Job{Type: jobType, Recovery: Recovery{Mode: mode}}
+				if got := RestartFor(j, nil).text(); got != row.restart {
+					t.Errorf("%s/%s restarts %q, want %q", jobType, mode, got, row.restart)
+				}
+				if got := RescheduleFor(j).text(); got != row.reschedule {
+					t.Errorf("%s/%s reschedules %q, want %q", jobType, mode, got, row.reschedule)
+				}
+				if got := spentStatus(j); got != row.spent {
+					t.Errorf("%s/%s is %s in the end, want %s", jobType, mode, got, row.spent)
+				}
+			}
 		}
-		if got := RescheduleFor(j).text(); got != tt.reschedule {
-			t.Errorf("%s/%s reschedules %q, want %q", tt.jobType, tt.mode, got, tt.reschedule)
-		}
 	}
+}
+
+func spentStatus(j *Job) JobStatus {
+	if ReviewFor(j) {
+		return JobPaused
+	}
+	return JobFailed
 }
 
 func TestPoliciesOverrideTheDefaults(t *testing.T) {

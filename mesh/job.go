@@ -151,8 +151,17 @@ type JobVersion struct {
 	Hash    string    `json:"hash"`              // of the content; tells concurrent versions apart
 	Parent  string    `json:"parent,omitempty"`  // hash of the version it replaces
 	Stopped bool      `json:"stopped,omitempty"` // the job should not run
+	Paused  bool      `json:"paused,omitempty"`  // nor for now; it goes on where it was
+	Verb    Verb      `json:"verb,omitempty"`    // what a person did
+	Reason  string    `json:"reason,omitempty"`  // why, as they said
 	At      time.Time `json:"submitted_at"`
 	By      NodeID    `json:"by"` // the peer that took it
+
+	// Since is the number of the version from which on completed work counts, Anew
+	// that from which on failures and moves do; 0: this version's own. They are never
+	// greater than Number, and all versions from Since on have the same content.
+	Since uint64 `json:"since,omitempty"`
+	Anew  uint64 `json:"anew,omitempty"`
 }
 
 // Wins says whether v runs rather than o, where both are current: the higher
@@ -170,11 +179,15 @@ func (v *JobVersion) Wins(o *JobVersion) bool {
 // JobStatus is the state of a job as a whole.
 type JobStatus string
 
-// The job states. Completed, failed and stopped are final until a new version.
+// The job states. Completed, failed, stopped and cancelled are final until a new
+// version.
 const (
 	JobPending   JobStatus = "pending"   // not all copies are running yet
 	JobRunning   JobStatus = "running"   // all copies run, or have completed
 	JobCompleted JobStatus = "completed" // batch: all copies completed
 	JobFailed    JobStatus = "failed"    // a copy failed for good
 	JobStopped   JobStatus = "stopped"   // a person stopped it
+	JobCancelled JobStatus = "cancelled" // batch: a person gave up its work
+	JobPausing   JobStatus = "pausing"   // a person paused it, and copies still stop
+	JobPaused    JobStatus = "paused"    // a person paused it, or a failure waits for one
 )

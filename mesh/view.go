@@ -35,6 +35,9 @@ type NodeView struct {
 type JobView struct {
 	JobVersion
 	Conflicts []JobVersion // concurrent versions that lost to this one
+	// Line is the versions that this one came from, its parent first, back to those
+	// of its Since and Anew; shorter as long as the record of one is not here.
+	Line []Ancestor
 }
 
 // ID is the job's id.

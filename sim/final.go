@@ -211,9 +211,9 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 	switch {
 	case len(plan.Stop)+len(plan.Place) > 0:
 		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")
-	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || plan.Status == mesh.JobStopped:
+	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || job.Stopped || job.Paused:
 		return ""
-	case plan.Status == mesh.JobFailed && w.scenario.Tasks.fails():
+	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.scenario.Tasks.fails():
 		return ""
 	}
 	for _, b := range plan.Blocked {

@@ -74,5 +74,8 @@ func requests() []Term {
 		{"scale", "another number of copies"},
 		{"change", "another environment, so that the copies are replaced"},
 		{"stop", "that a job stops"},
+		{"pause", "that a job stops for now"},
+		{"resume", "that a paused job goes on"},
+		{"retry", "that what has failed runs again"},
 	}
 }

@@ -81,11 +81,12 @@ func (p *people) submit(job *mesh.Job, h *host) {
 	p.ask(h, what, core.Submit{Job: job}, func(r core.Reply) { p.submitted(h, what, r) })
 }
 
-func (p *people) stop(id mesh.JobID, h *host) {
+// act has something done to a job that leaves its content as it is.
+func (p *people) act(id mesh.JobID, verb mesh.Verb, h *host) {
 	p.edits[id]++
-	what := fmt.Sprintf("stop %s", id)
+	what := fmt.Sprintf("%s %s", verb, id)
 	p.w.tell(h, "people", "%s", what)
-	p.ask(h, what, core.Submit{Stop: id}, func(r core.Reply) { p.submitted(h, what, r) })
+	p.ask(h, what, core.Act{Job: id, Verb: verb}, func(r core.Reply) { p.submitted(h, what, r) })
 }
 
 // submitted takes an answer: from now on the write must never be lost.
@@ -157,6 +158,9 @@ func (p *people) begin() {
 // quiet ends all requests.
 func (p *people) quiet() { p.still = true }
 
+// usual are the requests of people that a scenario does not say.
+var usual = []string{"submit", "scale", "change", "stop"}
+
 // want asks some node for something.
 func (p *people) want() {
 	nodes := p.w.running()
@@ -166,7 +170,7 @@ func (p *people) want() {
 	h := pick(p.dice, nodes)
 	kinds := p.w.scenario.People.Do
 	if len(kinds) == 0 {
-		kinds = names(requests())
+		kinds = usual
 	}
 	name := fmt.Sprintf("user-%d", p.dice.IntN(p.w.scenario.People.Jobs)+1)
 	job := p.jobs[mesh.JobID(name)]
@@ -181,8 +185,8 @@ func (p *people) want() {
 		next := clone(job)
 		next.Tasks[0].Env = map[string]string{"RELEASE": fmt.Sprint(p.w.calls)}
 		p.submit(next, h)
-	case kind == "stop":
-		p.stop(mesh.JobID(name), h)
+	default:
+		p.act(mesh.JobID(name), mesh.Verb(kind), h)
 	}
 }
 

@@ -102,7 +102,7 @@ type Chaos struct {
 type People struct {
 	Every mesh.Duration `toml:"every"` // mean time between two requests; 0: nobody asks
 	Jobs  int           `toml:"jobs"`  // how many jobs they have
-	Do    []string      `toml:"do"`    // kinds of requests; all if empty
+	Do    []string      `toml:"do"`    // kinds of requests; submit, scale, change and stop if empty
 }
 
 // Share is a share of cases, in parts per million. Files write "1%".

@@ -135,6 +135,13 @@ func placed(job, id string, index int, node mesh.NodeID, s mesh.AllocState) mesh
 	}
 }
 
+// helloJob is the job hello with so many copies.
+func helloJob(count int) mesh.Job {
+	return mesh.Job{Name: "hello", Type: mesh.Service, Tasks: []mesh.Task{
+		{Name: "hello", Count: count, Command: []string{"sleep", "1000"}},
+	}}
+}
+
 // hello is the picture before anything is submitted.
 func hello() api.Snapshot {
 	node := func(id mesh.NodeID, name string, l mesh.Liveness) mesh.NodeView {
@@ -149,7 +156,6 @@ func hello() api.Snapshot {
 			Used: mesh.Resources{CPU: 50, Memory: 16 * mesh.MiB},
 		}
 	}
-	job := mesh.Job{Name: "hello", Type: mesh.Service, Tasks: []mesh.Task{{Name: "hello", Count: 2}}}
 	return api.Snapshot{
 		View: &mesh.View{
 			Nodes: []mesh.NodeView{
@@ -158,7 +164,7 @@ func hello() api.Snapshot {
 				node("eeee6666ffff7777", "box-3", mesh.Lost),
 			},
 			Jobs: []mesh.JobView{{JobVersion: mesh.JobVersion{
-				Job: job, Number: 3, Hash: "fedcba9876543210", At: earlier(), By: "cccc4444dddd5555",
+				Job: helloJob(2), Number: 3, Hash: "fedcba9876543210", At: earlier(), By: "cccc4444dddd5555",
 			}}},
 			Allocs: []mesh.AllocView{
 				placed("hello", "abcd0000", 0, "aaaa2222bbbb3333", mesh.Running),
@@ -174,7 +180,14 @@ func hello() api.Snapshot {
 	}
 }
 
-func (f *fake) Submit(_ context.Context, j mesh.Job) (api.Submitted, error) {
+func (f *fake) Submit(_ context.Context, r api.RunRequest) (api.Submitted, error) {
+	j := r.Job
+	if err := expects(j.Name, r.Expect, 3); err != nil {
+		return api.Submitted{}, err
+	}
+	if j.Name == "hello" {
+		return api.Submitted{ID: "hello", Version: 4, Changed: true}, nil
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if j.Name == "forbidden" {
@@ -188,11 +201,22 @@ func (f *fake) Submit(_ context.Context, j mesh.Job) (api.Submitted, error) {
 	return done, nil
 }
 
-func (f *fake) Stop(_ context.Context, id mesh.JobID) (api.Submitted, error) {
-	if id != "hello" {
-		return api.Submitted{}, mesh.Faultf(mesh.NotFound, "no job %q", id)
+func expects(job string, number *uint64, current uint64) error {
+	if number == nil || *number == current {
+		return nil
 	}
-	return api.Submitted{ID: id, Version: 4, Changed: true}, nil
+	return mesh.Faultf(mesh.Conflict, "job %q is at version %d, not %d", job, current, *number)
+}
+
+// Act changes hello, unless it is like that: it runs, and was never paused.
+func (f *fake) Act(_ context.Context, verb mesh.Verb, r api.ActRequest) (api.Submitted, error) {
+	if r.Job != "hello" {
+		return api.Submitted{}, mesh.Faultf(mesh.NotFound, "no job %q", r.Job)
+	}
+	if verb == mesh.VerbResume {
+		return api.Submitted{ID: r.Job, Version: 3}, nil
+	}
+	return api.Submitted{ID: r.Job, Version: 4, Changed: true}, expects("hello", r.Expect, 3)
 }
 
 func why() []api.WhyNode {
@@ -222,10 +246,33 @@ func (f *fake) Why(_ context.Context, id mesh.JobID) (api.Why, error) {
 	}}}, nil
 }
 
+func (f *fake) Explain(_ context.Context, id mesh.JobID) (api.Explanation, error) {
+	if id != "hello" {
+		return api.Explanation{}, mesh.Faultf(mesh.NotFound, "no job %q", id)
+	}
+	job := helloJob(2)
+	return api.Explanation{Forecast: mesh.ForecastOf(&job), Version: 3, Copies: []api.CopyCount{{
+		ID: "abcd0000", Task: "hello", Index: 0, Node: "box-1", Status: mesh.Running,
+		Restarts: api.Used{Used: 2, Allowed: 3, Interval: mesh.Duration(10 * time.Minute)},
+		Moves:    api.Used{Used: 1, Unlimited: true, Interval: mesh.Duration(time.Hour)},
+		Next:     "restarts here after 4s",
+	}}}, nil
+}
+
 func (f *fake) History(context.Context, mesh.JobID) ([]mesh.JobVersion, error) {
 	return []mesh.JobVersion{
-		{Number: 2, Hash: "1111222233334444", At: earlier(), By: "aaaa2222bbbb3333", Stopped: true},
-		{Number: 3, Hash: "fedcba9876543210", At: earlier(), By: "cccc4444dddd5555"},
+		{
+			Job: helloJob(1), Number: 1, Hash: "0000111122223333", At: earlier(), By: "aaaa2222bbbb3333",
+			Verb: mesh.VerbRun,
+		},
+		{
+			Job: helloJob(1), Number: 2, Hash: "1111222233334444", Parent: "0000111122223333", At: earlier(),
+			By: "aaaa2222bbbb3333", Stopped: true, Verb: mesh.VerbStop, Reason: "for the night",
+		},
+		{
+			Job: helloJob(2), Number: 3, Hash: "fedcba9876543210", Parent: "1111222233334444", At: earlier(),
+			By: "cccc4444dddd5555",
+		},
 	}, nil
 }
 

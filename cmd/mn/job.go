@@ -14,12 +14,14 @@ import (
 
 func (c *command) jobCommand() *cobra.Command {
 	return group("job", "Run jobs and see what becomes of them",
-		c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobHistory(),
-		c.jobEvents(), c.jobValidate())
+		c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobCancel(),
+		c.jobPause(), c.jobResume(), c.jobRetry(), c.jobRevert(), c.jobHistory(), c.jobDiff(),
+		c.jobShow(), c.jobExplain(), c.jobEvents(), c.jobValidate())
 }
 
 func (c *command) jobRun() *cobra.Command {
 	var wait bool
+	w := &conditions{}
 	cmd := &cobra.Command{
 		Use:   "run FILE|DIR",
 		Short: "Run a job, or a new version of it",
@@ -27,6 +29,9 @@ func (c *command) jobRun() *cobra.Command {
 the file differs from the last one. It is accepted once it is safe on the disks of
 two machines, if there are two. Other files of the folder do not travel with it: a
 task finds what its own machine has.
+
+With --expect-version N, only if N is the current version: nobody else has changed
+the job meanwhile. 0 is for a job that there is not yet.
 
 With --wait, return when all copies of a service have run for a second, or when a
 batch job has ended, then with the exit code of its task.`,
@@ -46,7 +51,9 @@ batch job has ended, then with the exit code of its task.`,
 				return err
 			}
 			defer client.Close()
-			done, err := client.Run(cmd.Context(), *job)
+			done, err := client.Submit(cmd.Context(), api.RunRequest{
+				Job: *job, Reason: w.reason, Expect: w.expect(),
+			})
 			if err != nil {
 				return err
 			}
@@ -63,6 +70,7 @@ batch job has ended, then with the exit code of its task.`,
 			})
 		},
 	}
+	w.flags(cmd)
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when the job runs, or for batch, has ended")
 	return cmd
 }
@@ -146,62 +154,6 @@ func (c *command) showJob(j api.Job) {
 	if len(j.Allocations) > 0 {
 		c.printf("\n")
 		c.table(c.allocTable(j.Allocations, false))
-	}
-}
-
-func (c *command) jobStop() *cobra.Command {
-	return &cobra.Command{
-		Use:   "stop JOB",
-		Short: "Stop a job",
-		Long: `Stop all copies of a job, wherever they run. The job and its versions are kept:
-running its file again starts it again.`,
-		Example:           "  mn job stop hello",
-		Args:              needs("JOB"),
-		ValidArgsFunction: c.complete(jobNames),
-		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
-			done, err := client.Stop(cmd.Context(), mesh.JobID(args[0]))
-			if err != nil {
-				return err
-			}
-			c.warn(done)
-			return c.result(done, func() {
-				if !done.Changed {
-					c.printf("job %q is stopped already\n", done.ID)
-					return
-				}
-				c.printf("job %q stops, version %d\n", done.ID, done.Version)
-			})
-		}),
-	}
-}
-
-func (c *command) jobHistory() *cobra.Command {
-	return &cobra.Command{
-		Use:               "history JOB",
-		Short:             "List the versions of a job",
-		Example:           "  mn job history hello\n  mn job history hello --json | jq '.[-1].job'",
-		Args:              needs("JOB"),
-		ValidArgsFunction: c.complete(jobNames),
-		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
-			versions, err := client.History(cmd.Context(), mesh.JobID(args[0]))
-			if err != nil {
-				return err
-			}
-			return c.result(versions, func() {
-				b := newTable("VERSION", "HASH", "SUBMITTED", "AT", "WANTS", "CURRENT")
-				for _, v := range versions {
-					wants, current := "run", ""
-					if v.Stopped {
-						wants = "stop"
-					}
-					if v.Current {
-						current = "yes"
-					}
-					b.add(v.Number, v.Hash, ago(&v.At), v.Node, wants, current)
-				}
-				c.table(b)
-			})
-		}),
 	}
 }
 

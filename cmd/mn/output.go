@@ -148,11 +148,11 @@ func stateColour(state string) colour {
 	case string(mesh.Running), string(mesh.Alive), "yes", "valid":
 		return green
 	case string(mesh.Pending), string(mesh.Starting), string(mesh.Backoff),
-		string(mesh.Stopping), string(mesh.Unseen), "runnable_later":
+		string(mesh.Stopping), string(mesh.Unseen), string(mesh.JobPausing), string(mesh.JobPaused), "runnable_later":
 		return yellow
 	case string(mesh.Failed), string(mesh.TimedOut), string(mesh.Lost), "not_runnable", "no":
 		return red
-	case string(mesh.Complete), string(mesh.JobCompleted), string(mesh.Stopped),
+	case string(mesh.Complete), string(mesh.JobCompleted), string(mesh.Stopped), string(mesh.JobCancelled),
 		string(mesh.Left), "used", "expired", "revoked":
 		return faint
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +43,7 @@ func TestRealAgents(t *testing.T) {
 			return os.WriteFile(config, fmt.Appendf(nil, "port = %d\n%s", port, text), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "stopped": stopped,
+			"exits": exits, "ready": ready, "stopped": stopped, "becomes": becomes,
 		},
 	})
 }
@@ -83,20 +85,38 @@ var errDone = errors.New("done")
 
 // stopped returns when nothing of a job runs any more.
 func stopped(ts *testscript.TestScript, _ bool, args []string) {
+	follow(ts, args[0], func(j api.Job) bool {
+		return !slices.ContainsFunc(j.Allocations, func(a api.Alloc) bool { return !mesh.AllocState(a.Status).Final() })
+	})
+}
+
+// becomes returns when a job has a status, and says certain words about it, if
+// any are given: becomes JOB STATUS [WORDS].
+func becomes(ts *testscript.TestScript, _ bool, args []string) {
+	words := ""
+	if len(args) > 2 {
+		words = args[2]
+	}
+	follow(ts, args[0], func(j api.Job) bool {
+		return string(j.Status) == args[1] && strings.Contains(j.Reason, words)
+	})
+}
+
+// follow watches a job until it is as a script wants it.
+func follow(ts *testscript.TestScript, job string, wanted func(api.Job) bool) {
 	client, err := api.ClientOf(ts.MkAbs("data/mn.sock"))
 	ts.Check(err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), readyMax)
 	defer cancel()
-	err = client.WatchJob(ctx, mesh.JobID(args[0]), func(j api.Job) error {
-		for _, a := range j.Allocations {
-			if !mesh.AllocState(a.Status).Final() {
-				return nil
-			}
+	var last api.Job
+	err = client.WatchJob(ctx, mesh.JobID(job), func(j api.Job) error {
+		if last = j; wanted(j) {
+			return errDone
 		}
-		return errDone
+		return nil
 	})
 	if err != errDone {
-		ts.Fatalf("%s does not stop: %v", args[0], err)
+		ts.Fatalf("%s does not come to that, it is %s: %s: %v", job, last.Status, last.Reason, err)
 	}
 }

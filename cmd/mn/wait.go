@@ -125,8 +125,8 @@ func (p *progress) see(j api.Job) (over bool, end error) {
 	switch {
 	case j.Version < p.version:
 		return false, nil // the peer has not seen our version yet
-	case j.Version > p.version && j.Status == mesh.JobStopped:
-		return true, stoppedMeanwhile(j) // a stop is a version of its own
+	case j.Version > p.version && ended(j.Status):
+		return true, endedMeanwhile(j) // a stop is a version of its own
 	case j.Version > p.version:
 		return true, mesh.Faultf(mesh.Conflict, "version %d has replaced version %d of job %q",
 			j.Version, p.version, j.ID)
@@ -135,16 +135,27 @@ func (p *progress) see(j api.Job) (over bool, end error) {
 	switch j.Status {
 	case mesh.JobCompleted:
 		return true, nil
-	case mesh.JobStopped:
-		return true, stoppedMeanwhile(j)
-	case mesh.JobFailed:
+	case mesh.JobFailed, mesh.JobPaused: // by nobody: it waits for a person since a failure
 		return true, p.failure(j)
 	}
 	return false, nil
 }
 
-func stoppedMeanwhile(j api.Job) error {
-	return mesh.Faultf(mesh.Conflict, "job %q was stopped", j.ID)
+// ended says whether a status is one that only a person brings about, and that
+// ends waiting for a job.
+func ended(s mesh.JobStatus) bool {
+	switch s {
+	case mesh.JobStopped, mesh.JobCancelled, mesh.JobPausing, mesh.JobPaused:
+		return true
+	}
+	return false
+}
+
+func endedMeanwhile(j api.Job) error {
+	did := map[mesh.JobStatus]string{
+		mesh.JobStopped: "stopped", mesh.JobCancelled: "cancelled", mesh.JobPausing: "paused", mesh.JobPaused: "paused",
+	}[j.Status]
+	return mesh.Faultf(mesh.Conflict, "job %q was %s", j.ID, did)
 }
 
 // failure is how a job ends that failed: with its task's exit code, if it has

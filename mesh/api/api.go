@@ -32,13 +32,15 @@ type Backend interface {
 
 	// Submit takes a job. It returns when the new version is durable here and,
 	// if another peer is there, on one more.
-	Submit(ctx context.Context, job mesh.Job) (Submitted, error)
-	// Stop writes a version of the job that should not run.
-	Stop(ctx context.Context, id mesh.JobID) (Submitted, error)
+	Submit(ctx context.Context, r RunRequest) (Submitted, error)
+	// Act writes a version of the job by a verb that leaves its content as it is.
+	Act(ctx context.Context, verb mesh.Verb, r ActRequest) (Submitted, error)
 	// Plan says what Submit would lead to, and changes nothing.
 	Plan(ctx context.Context, job mesh.Job) (Plan, error)
 	// Why explains the placement of a job, node by node.
 	Why(ctx context.Context, id mesh.JobID) (Why, error)
+	// Explain says what follows when something of a job goes wrong.
+	Explain(ctx context.Context, id mesh.JobID) (Explanation, error)
 	// History is every version of a job, the oldest first.
 	History(ctx context.Context, id mesh.JobID) ([]mesh.JobVersion, error)
 
@@ -140,6 +142,35 @@ type PlannedBlock struct {
 	Group  string    `json:"group"`
 	Copies int       `json:"copies"`
 	Nodes  []WhyNode `json:"nodes"`
+}
+
+// Explanation is what follows when something of a job goes wrong, and how much of
+// its policies is used up.
+type Explanation struct {
+	mesh.Forecast
+	Version uint64      `json:"version"` // 0 for a job file
+	Copies  []CopyCount `json:"copies"`
+}
+
+// CopyCount is how much of its policies a task of a copy has used up.
+type CopyCount struct {
+	ID       mesh.AllocID    `json:"id"`
+	Task     string          `json:"task"`
+	Index    int             `json:"index"`
+	Node     string          `json:"node"`
+	NodeID   mesh.NodeID     `json:"node_id"`
+	Status   mesh.AllocState `json:"status"` // of the task
+	Restarts Used            `json:"restarts"`
+	Moves    Used            `json:"moves"`
+	Next     string          `json:"next"` // if it fails now, or since it has failed; "" if nothing follows
+}
+
+// Used is how many attempts a policy counts, of how many.
+type Used struct {
+	Used      int           `json:"used"`
+	Allowed   int           `json:"allowed"`
+	Unlimited bool          `json:"unlimited"`
+	Interval  mesh.Duration `json:"interval"` // within which they count
 }
 
 // Why explains the placement of a job: what each node said to each group.

@@ -61,24 +61,52 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 		After: Cursor{Floor: monday, Nodes: map[mesh.NodeID]Position{"aaaa1111": {Run: 7, Number: 9}}},
 		Tail:  -1, Follow: true,
 	}
+	seven := uint64(7)
 	lines := LogsRequest{Job: "a/b c", Task: "t?&", Alloc: "x", Tail: -1, Follow: true, Local: true}
 	for name, test := range map[string]struct {
 		call func(context.Context, *Client) error
 		want any
 	}{
 		"run": {
-			func(ctx context.Context, c *Client) error { _, err := c.Run(ctx, job); return err }, job,
+			func(ctx context.Context, c *Client) error { _, err := c.Run(ctx, job); return err }, RunRequest{Job: job},
+		},
+		"run, if": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.Submit(ctx, RunRequest{Job: job, Reason: "why", Expect: &seven})
+				return err
+			}, RunRequest{Job: job, Reason: "why", Expect: &seven},
+		},
+		"pause": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.Act(ctx, mesh.VerbPause, ActRequest{Job: "a/b", Reason: "why", Expect: &seven})
+				return err
+			}, acted{mesh.VerbPause, ActRequest{Job: "a/b", Reason: "why", Expect: &seven}},
+		},
+		"retry": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.Act(ctx, mesh.VerbRetry, ActRequest{Job: "a", All: true})
+				return err
+			}, acted{mesh.VerbRetry, ActRequest{Job: "a", All: true}},
 		},
 		"plan": {
 			func(ctx context.Context, c *Client) error { _, err := c.Plan(ctx, job); return err }, job,
 		},
 		"stop": {
 			func(ctx context.Context, c *Client) error { _, err := c.Stop(ctx, "a/b"); return err },
-			mesh.JobID("a/b"),
+			acted{mesh.VerbStop, ActRequest{Job: "a/b"}},
 		},
 		"why": {
 			func(ctx context.Context, c *Client) error { _, err := c.Why(ctx, "100%"); return err },
 			mesh.JobID("100%"),
+		},
+		"explain": {
+			func(ctx context.Context, c *Client) error {
+				e, err := c.Explain(ctx, "web")
+				if err == nil && (e.Version != 2 || e.Copies == nil) {
+					return fmt.Errorf("got %+v", e)
+				}
+				return err
+			}, mesh.JobID("web"),
 		},
 		"logs": {
 			func(ctx context.Context, c *Client) error {
@@ -119,6 +147,26 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", b.asked, test.want)
 			}
 		})
+	}
+}
+
+func TestARevertRunsWhatTheVersionWas(t *testing.T) {
+	b := newFake()
+	_, c := serving(t, b, Socket)
+	if _, err := c.Revert(t.Context(), RevertRequest{Job: "web", Version: "h-fi", Reason: "why"}); err != nil {
+		t.Fatal(err)
+	}
+	got, ok := b.asked[len(b.asked)-1].(RunRequest)
+	if !ok || got.Verb != "revert 1" || got.Reason != "why" || got.Job.Name != "web" {
+		t.Errorf("got %+v, want to run version 1", got)
+	}
+	_, err := c.Revert(t.Context(), RevertRequest{Job: "web", Version: "9"})
+	if mesh.FaultOf(err).Kind != mesh.NotFound {
+		t.Errorf("version 9: got %v, want not found", err)
+	}
+	_, err = c.Act(t.Context(), mesh.VerbPause, ActRequest{Job: "web", All: true})
+	if mesh.FaultOf(err).Kind != mesh.Invalid {
+		t.Errorf("a pause of all: got %v, want invalid", err)
 	}
 }
 

@@ -8,7 +8,17 @@ import (
 
 // Run submits a job.
 func (c *Client) Run(ctx context.Context, job mesh.Job) (Submitted, error) {
-	return do(ctx, c, callRun, jobBody{job})
+	return c.Submit(ctx, RunRequest{Job: job})
+}
+
+// Submit submits a job, with a reason and on conditions.
+func (c *Client) Submit(ctx context.Context, r RunRequest) (Submitted, error) {
+	return do(ctx, c, callRun, r)
+}
+
+// Revert has a job run with the content of one of its versions.
+func (c *Client) Revert(ctx context.Context, r RevertRequest) (Submitted, error) {
+	return do(ctx, c, callRevert, r)
 }
 
 // Plan says what submitting a job would lead to.
@@ -24,7 +34,22 @@ func (c *Client) Validate(ctx context.Context, job mesh.Job) error {
 
 // Stop stops a job.
 func (c *Client) Stop(ctx context.Context, id mesh.JobID) (Submitted, error) {
-	return do(ctx, c, callStop, jobRef{id})
+	return c.Act(ctx, mesh.VerbStop, ActRequest{Job: id})
+}
+
+// Act does to a job what a verb says that leaves its content as it is.
+func (c *Client) Act(ctx context.Context, verb mesh.Verb, r ActRequest) (Submitted, error) {
+	e, ok := acts[verb]
+	if !ok {
+		return Submitted{}, mesh.Faultf(mesh.Invalid, "%q is nothing that is done to a job", verb)
+	}
+	return do(ctx, c, e, r)
+}
+
+// acts are the endpoints of the verbs.
+var acts = map[mesh.Verb]call[ActRequest, Submitted]{
+	mesh.VerbStop: callStop, mesh.VerbCancel: callCancel, mesh.VerbPause: callPause,
+	mesh.VerbResume: callResume, mesh.VerbRetry: callRetry,
 }
 
 // Jobs lists the jobs.
@@ -55,6 +80,11 @@ func (c *Client) History(ctx context.Context, id mesh.JobID) ([]JobVersion, erro
 // Why explains the placement of a job.
 func (c *Client) Why(ctx context.Context, id mesh.JobID) (Why, error) {
 	return do(ctx, c, callWhy, jobRef{id})
+}
+
+// Explain says what follows when something of a job goes wrong.
+func (c *Client) Explain(ctx context.Context, id mesh.JobID) (Explanation, error) {
+	return do(ctx, c, callExplain, jobRef{id})
 }
 
 // Nodes lists the nodes.

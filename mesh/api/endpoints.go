@@ -22,16 +22,26 @@ var (
 	callVersion = call[none, Version]{"GET", "/v1/version", "say what runs here", false}
 	callDigest  = call[none, Digest]{"GET", "/v1/debug/digest", "sum up the replicated state", false}
 
-	callRun      = call[jobBody, Submitted]{"POST", "/v1/jobs", "submit a job", false}
+	callRun      = call[RunRequest, Submitted]{"POST", "/v1/jobs", "submit a job", false}
 	callPlan     = call[jobBody, Plan]{"POST", "/v1/plan", "say what a submission would do", false}
 	callValidate = call[jobBody, none]{"POST", "/v1/validate", "check a job", false}
-	callStop     = call[jobRef, Submitted]{"POST", "/v1/jobs/{job}/stop", "stop a job", false}
-	callJobs     = call[none, []JobRow]{"GET", "/v1/jobs", "list the jobs", true}
-	callJob      = call[jobRef, Job]{"GET", "/v1/jobs/{job}", "show a job", true}
-	callHistory  = call[jobRef, []JobVersion]{
+	callStop     = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/stop", "stop a job", false}
+	callCancel   = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/cancel", "give up a batch job", false}
+	callPause    = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/pause", "pause a job", false}
+	callResume   = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/resume", "go on with a paused job", false}
+	callRetry    = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/retry", "run again what failed", false}
+	callRevert   = call[RevertRequest, Submitted]{
+		"POST", "/v1/jobs/{job}/revert", "go back to the content of a version", false,
+	}
+	callJobs    = call[none, []JobRow]{"GET", "/v1/jobs", "list the jobs", true}
+	callJob     = call[jobRef, Job]{"GET", "/v1/jobs/{job}", "show a job", true}
+	callHistory = call[jobRef, []JobVersion]{
 		"GET", "/v1/jobs/{job}/history", "list the versions of a job", false,
 	}
-	callWhy = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
+	callWhy     = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
+	callExplain = call[jobRef, Explanation]{
+		"GET", "/v1/jobs/{job}/explain", "say what follows a failure", false,
+	}
 
 	callNodes  = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
 	callNode   = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
@@ -78,6 +88,33 @@ type (
 		ID string `json:"id"`
 	}
 )
+
+// RunRequest is a job to run, as a new version if it is not what runs already.
+type RunRequest struct {
+	Job    mesh.Job `json:"job"`
+	Reason string   `json:"reason,omitempty"`         // kept with the version, for people
+	Expect *uint64  `json:"expect_version,omitempty"` // refuse unless this is the current version; 0: no job
+
+	// Verb is for the backend: VerbRun if unset.
+	Verb mesh.Verb `json:"-"`
+}
+
+// ActRequest is a job to do something to that leaves its content as it is.
+type ActRequest struct {
+	Job    mesh.JobID `json:"job"`
+	Reason string     `json:"reason,omitempty"`         // kept with the version, for people
+	Expect *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
+	All    bool       `json:"all,omitempty"`            // of a retry: also what has completed
+}
+
+// RevertRequest is a job to go back to the content of one of its versions, which
+// runs then as a new one.
+type RevertRequest struct {
+	Job     mesh.JobID `json:"job"`
+	Version string     `json:"version"`                  // number, or the beginning of the hash
+	Reason  string     `json:"reason,omitempty"`         // kept with the version, for people
+	Expect  *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
+}
 
 // EvictRequest says which node the mesh is to do without, and why.
 type EvictRequest struct {

@@ -139,17 +139,23 @@ func (f *fake) Changed() <-chan struct{} {
 	return f.changed
 }
 
-func (f *fake) Submit(ctx context.Context, j mesh.Job) (Submitted, error) {
+func (f *fake) Submit(ctx context.Context, r RunRequest) (Submitted, error) {
 	if f.submit != nil {
 		if err := f.submit(ctx); err != nil {
 			return Submitted{}, err
 		}
 	}
-	return Submitted{ID: mesh.JobID(j.Name), Version: 3, Changed: true}, f.note(j)
+	return Submitted{ID: mesh.JobID(r.Job.Name), Version: 3, Changed: true}, f.note(r)
 }
 
-func (f *fake) Stop(_ context.Context, id mesh.JobID) (Submitted, error) {
-	return Submitted{ID: id, Version: 3, Changed: true}, f.note(id)
+func (f *fake) Act(_ context.Context, verb mesh.Verb, r ActRequest) (Submitted, error) {
+	return Submitted{ID: r.Job, Version: 3, Changed: true}, f.note(acted{verb, r})
+}
+
+// acted is what the fake notes of an Act.
+type acted struct {
+	verb mesh.Verb
+	r    ActRequest
 }
 
 func (f *fake) Plan(_ context.Context, j mesh.Job) (Plan, error) {
@@ -160,9 +166,14 @@ func (f *fake) Why(_ context.Context, id mesh.JobID) (Why, error) {
 	return Why{ID: id, Status: mesh.JobPending}, f.note(id)
 }
 
+func (f *fake) Explain(_ context.Context, id mesh.JobID) (Explanation, error) {
+	return Explanation{Version: 2}, f.note(id)
+}
+
 func (f *fake) History(_ context.Context, id mesh.JobID) ([]mesh.JobVersion, error) {
 	return []mesh.JobVersion{
-		{Number: 1, Hash: "h-first", By: "bbbc3333"}, {Number: 2, Hash: "h-web", By: "bbbb2222"},
+		{Number: 1, Hash: "h-first", By: "bbbc3333", Job: f.snap.View.Jobs[1].Job},
+		{Number: 2, Hash: "h-web", By: "bbbb2222", Verb: mesh.VerbPause, Reason: "dinner"},
 	}, f.note(id)
 }
 

@@ -140,6 +140,7 @@ func (p picture) history(id mesh.JobID, versions []mesh.JobVersion) []JobVersion
 	rows := make([]JobVersion, 0, len(versions))
 	current := p.View.Job(id)
 	for _, v := range versions {
+		v.Verb = v.Did() // an earlier release did not keep it
 		rows = append(rows, JobVersion{
 			JobVersion: v,
 			Node:       p.nodeName(v.By),

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,12 +33,7 @@ func (s *Server) routes() {
 }
 
 func (s *Server) routeJobs(b Backend) {
-	serve(s, callRun, func(ctx context.Context, r jobBody) (Submitted, error) {
-		if err := check(r.Job); err != nil {
-			return Submitted{}, err
-		}
-		return submitted(b.Submit(ctx, r.Job))
-	})
+	s.routeVerbs(b)
 	serve(s, callPlan, func(ctx context.Context, r jobBody) (Plan, error) {
 		if err := check(r.Job); err != nil {
 			return Plan{}, err
@@ -49,11 +45,13 @@ func (s *Server) routeJobs(b Backend) {
 	serve(s, callValidate, func(_ context.Context, r jobBody) (none, error) {
 		return none{}, check(r.Job)
 	})
-	serve(s, callStop, func(ctx context.Context, r jobRef) (Submitted, error) {
-		return submitted(b.Stop(ctx, r.Job))
-	})
 	serve(s, callWhy, func(ctx context.Context, r jobRef) (Why, error) {
 		return b.Why(ctx, r.Job)
+	})
+	serve(s, callExplain, func(ctx context.Context, r jobRef) (Explanation, error) {
+		e, err := b.Explain(ctx, r.Job)
+		e.Copies = listed(e.Copies)
+		return e, err
 	})
 	serve(s, callHistory, func(ctx context.Context, r jobRef) ([]JobVersion, error) {
 		versions, err := b.History(ctx, r.Job)
@@ -65,6 +63,47 @@ func (s *Server) routeJobs(b Backend) {
 			return nil, err
 		}
 		return picture{snap}.history(r.Job, versions), nil
+	})
+}
+
+func (s *Server) routeVerbs(b Backend) {
+	serve(s, callRun, func(ctx context.Context, r RunRequest) (Submitted, error) {
+		if err := check(r.Job); err != nil {
+			return Submitted{}, err
+		}
+		return submitted(b.Submit(ctx, r))
+	})
+	for _, verb := range slices.Sorted(maps.Keys(acts)) {
+		serve(s, acts[verb], func(ctx context.Context, r ActRequest) (Submitted, error) {
+			if r.All && verb != mesh.VerbRetry {
+				return Submitted{}, mesh.Faultf(mesh.Invalid, "all is for a retry, not to %s a job", verb)
+			}
+			return submitted(b.Act(ctx, verb, r))
+		})
+	}
+	serve(s, callRevert, func(ctx context.Context, r RevertRequest) (Submitted, error) {
+		history, err := b.History(ctx, r.Job)
+		if err != nil {
+			return Submitted{}, err
+		}
+		snap, err := b.Snapshot(ctx)
+		if err != nil {
+			return Submitted{}, err
+		}
+		p := picture{snap}
+		current := p.View.Job(r.Job)
+		if current == nil {
+			return Submitted{}, p.noJob(r.Job)
+		}
+		to, err := mesh.FindVersion(history, &current.JobVersion, r.Version)
+		if err != nil {
+			return Submitted{}, err
+		}
+		if err := check(to.Job); err != nil {
+			return Submitted{}, err
+		}
+		run := RunRequest{Job: to.Job, Reason: r.Reason, Expect: r.Expect, Verb: mesh.Reverted(to)}
+		return submitted(b.Submit(ctx, run))
 	})
 }
 

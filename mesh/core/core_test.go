@@ -115,7 +115,7 @@ func TestStopStopsEveryCopy(t *testing.T) {
 	l.after(15 * time.Second)
 	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
 	l.until(2*time.Second, func() bool { return l.total() == 6 })
-	l.ask(l.nodes[2], Submit{Stop: "web"})
+	l.ask(l.nodes[2], Act{Job: "web", Verb: mesh.VerbStop})
 	if _, ok := l.until(2*time.Second, func() bool { return l.total() == 0 }); !ok {
 		t.Fatalf("%v run after the stop\n%s", l.running(), l.events())
 	}

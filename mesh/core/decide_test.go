@@ -106,7 +106,7 @@ func TestNodeCutOffStopsItsCopiesOfAStoppedJob(t *testing.T) {
 	l.split(h)
 	l.after(30 * time.Second)
 	for _, name := range []mesh.JobID{"eager", "keep"} {
-		l.ask(h, Submit{Stop: name})
+		l.ask(h, Act{Job: name, Verb: mesh.VerbStop})
 	}
 	if _, ok := l.until(5*time.Second, func() bool { return l.running()[h.name] == 0 }); !ok {
 		t.Errorf("%v run after the stop\n%s", l.running(), l.events())

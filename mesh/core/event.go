@@ -53,14 +53,26 @@ func (Asked) event()     {}
 // Call is what people ask a node to change. The set is closed.
 type Call interface{ call() }
 
-// Submit makes a new version of a job, or stops it. The answer is [Submitted].
+// Submit makes a version of a job that runs with this content. The answer is
+// [Submitted].
 type Submit struct {
-	Job    *mesh.Job // nil to stop
-	Stop   mesh.JobID
+	Job    *mesh.Job
+	Verb   mesh.Verb // VerbRun if unset
+	Reason string    // for people
+	Expect *uint64   // refuse unless this is the current version
+}
+
+// Act makes a version of a job by a verb that leaves the content as it is. The
+// answer is [Submitted].
+type Act struct {
+	Job    mesh.JobID
+	Verb   mesh.Verb
+	All    bool    // of a retry: also what has completed
+	Reason string  // for people
 	Expect *uint64 // refuse unless this is the current version
 }
 
-// Submitted says what came of a Submit.
+// Submitted says what came of a Submit or an Act.
 type Submitted struct {
 	Version   mesh.JobVersion
 	Unchanged bool // the job was already like that; no version was made
@@ -87,6 +99,7 @@ type Evict struct {
 }
 
 func (Submit) call()   {}
+func (Act) call()      {}
 func (PutToken) call() {}
 func (Admit) call()    {}
 func (Evict) call()    {}

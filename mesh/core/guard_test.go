@@ -184,7 +184,7 @@ func TestReleaseTakesNoRoomFromACopyThatStillStops(t *testing.T) {
 	h := l.nodes[0]
 	a := h.core.View().Allocs[0].Alloc
 	h.tasks = map[string]runner.Observation{} // deaf to the order to stop
-	l.ask(h, Submit{Stop: "web"})
+	l.ask(h, Act{Job: "web", Verb: mesh.VerbStop})
 	l.after(time.Second)
 	if s := h.core.View().Allocs[0].State(); s != mesh.Stopping {
 		t.Fatalf("the copy is %v, want it stopping", s)
@@ -363,7 +363,7 @@ func TestNothingIsLeftOfACopyThatEndsAfterItsDecisionIsForgotten(t *testing.T) {
 	h, other := l.nodes[0], l.nodes[1]
 	tasks := h.tasks
 	h.tasks = map[string]runner.Observation{} // deaf to the order to stop
-	l.ask(h, Submit{Stop: "web"})
+	l.ask(h, Act{Job: "web", Verb: mesh.VerbStop})
 	l.after(time.Second)
 	for _, o := range tasks {
 		gone := crdt.Entry{Key: mesh.KeyAlloc(o.Alloc), Deleted: true, Fence: crdt.Fence{Epoch: 1 << 20}}

@@ -115,7 +115,15 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		}
 		return 0
 	})
-	return &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:]}
+	line := heads[0].Trace(func(hash string) (mesh.JobVersion, bool) {
+		for _, v := range r.versions[id] {
+			if v.Hash == hash {
+				return v, true
+			}
+		}
+		return mesh.JobVersion{}, false
+	})
+	return &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line}
 }
 
 // allocs are the effective decisions with their statuses: by job, group, index,

@@ -204,7 +204,7 @@ func TestCopyThatIsToStopAsksForNothing(t *testing.T) {
 	l, runs, _ := placed(t, 3)
 	tasks := runs.tasks
 	runs.tasks = map[string]runner.Observation{} // deaf to the order to stop
-	l.ask(l.nodes[0], Submit{Stop: l.nodes[0].core.View().Jobs[0].ID()})
+	l.ask(l.nodes[0], Act{Job: l.nodes[0].core.View().Jobs[0].ID(), Verb: mesh.VerbStop})
 	l.after(time.Second)
 	asked := l.renewals()
 	l.after(20 * time.Second)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"unicode/utf8"
 
 	"mn/crdt"
 	"mn/mesh"
@@ -24,6 +26,8 @@ func (c *Core) asked(a Asked) {
 	switch call := a.Call.(type) {
 	case Submit:
 		reply.Value, e, reply.Fault = c.submit(call)
+	case Act:
+		reply.Value, e, reply.Fault = c.act(call)
 	case PutToken:
 		reply.Value, e = Kept{}, c.put(mesh.KeyToken(call.Token.ID), call.Token, crdt.Fence{})
 	case Admit:
@@ -38,39 +42,118 @@ func (c *Core) asked(a Asked) {
 	c.wait(reply, e)
 }
 
-// submit makes the next version of a job.
+// submit makes the next version of a job, with a content.
 func (c *Core) submit(s Submit) (reply any, none crdt.Entry, f *mesh.Fault) {
-	id := s.Stop
-	if s.Job != nil {
-		id = mesh.JobID(s.Job.Name)
+	current, exists := c.records.job(mesh.JobID(s.Job.Name))
+	if f := expected(&current, s.Job.Name, s.Expect); f != nil {
+		return nil, none, f
 	}
-	current, exists := c.records.job(id)
-	if s.Job == nil && !exists {
-		return nil, none, mesh.Faultf(mesh.NotFound, "no job %q", id).Hint("mn job ls")
-	}
-	if s.Expect != nil && *s.Expect != current.Number {
-		return nil, none, mesh.Faultf(mesh.Conflict, "job %q is at version %d, not %d", id, current.Number, *s.Expect)
-	}
-	next := mesh.JobVersion{
-		Job: current.Job, Number: current.Number + 1, Parent: current.Hash,
-		Stopped: s.Job == nil, At: c.now.Wall.UTC(), By: c.self,
-	}
-	if s.Job != nil {
-		next.Job = *s.Job
-	}
-	content := mesh.HashJob(&next.Job, next.Stopped)
-	if exists && content == mesh.HashJob(&current.Job, current.Stopped) {
+	next := current.NextRun(s.Job)
+	if exists && !current.Stopped && !current.Paused &&
+		mesh.HashJob(&next.Job, false) == mesh.HashJob(&current.Job, false) {
 		return Submitted{Version: current.JobVersion, Unchanged: true}, none, nil
 	}
-	next.Hash = versionHash(next.Number, next.Parent, content)
+	if s.Verb != "" {
+		next.Verb = s.Verb
+	}
+	next.Reason = s.Reason
+	return c.version(next)
+}
+
+// act makes the next version of a job by a verb, if the verb makes sense now.
+func (c *Core) act(a Act) (reply any, none crdt.Entry, f *mesh.Fault) {
+	current, exists := c.records.job(a.Job)
+	if !exists {
+		return nil, none, mesh.Faultf(mesh.NotFound, "no job %q", a.Job).Hint("mn job ls")
+	}
+	if f := expected(&current, string(a.Job), a.Expect); f != nil {
+		return nil, none, f
+	}
+	changes, f := c.may(&current, a)
+	if f != nil {
+		return nil, none, f
+	}
+	if !changes {
+		return Submitted{Version: current.JobVersion, Unchanged: true}, none, nil
+	}
+	next := current.Next(a.Verb)
+	if a.All {
+		next.Since = 0
+	}
+	next.Reason = a.Reason
+	return c.version(next)
+}
+
+func expected(current *mesh.JobView, name string, number *uint64) *mesh.Fault {
+	if number == nil || *number == current.Number {
+		return nil
+	}
+	return mesh.Faultf(mesh.Conflict, "job %q is at version %d, not %d", name, current.Number, *number).
+		Hint("mn job diff %s shows what has changed", name)
+}
+
+// may says whether a verb changes anything about a job, or why it cannot be
+// done to it now.
+func (c *Core) may(job *mesh.JobView, a Act) (changes bool, f *mesh.Fault) {
+	plan, _, _ := c.Outlook(job)
+	conflict := func(is string) *mesh.Fault { return mesh.Faultf(mesh.Conflict, "job %q %s", a.Job, is) }
+	over := plan.Status == mesh.JobCompleted || plan.Status == mesh.JobFailed && !c.lives(a.Job)
+	switch {
+	case a.Verb == mesh.VerbCancel && job.Job.Type.Long():
+		return false, mesh.Faultf(mesh.Invalid, "job %q is a %s: only batch work is cancelled", a.Job, job.Job.Type).
+			Hint("mn job stop %s", a.Job)
+	case a.Verb == mesh.VerbStop, a.Verb == mesh.VerbCancel && job.Stopped:
+		return !job.Stopped, nil
+	case a.Verb == mesh.VerbRetry && plan.Status == mesh.JobCompleted && !a.All:
+		return false, conflict("has completed: nothing of it is to be tried again").
+			Hint("mn job retry --all %s runs all of it again", a.Job)
+	case a.Verb == mesh.VerbRetry:
+		return true, nil
+	case job.Stopped:
+		return false, conflict("is "+string(plan.Status)).Hint("mn job run starts it again, from its file").
+			Hint("mn job retry %s runs what of it has not completed", a.Job)
+	case over && !job.Paused:
+		return false, conflict("has ended: "+string(plan.Status)).Hint("mn job retry %s", a.Job)
+	case a.Verb == mesh.VerbResume && !job.Paused && plan.Status == mesh.JobPaused:
+		return false, conflict("was paused by nobody: it waits since a failure, "+plan.Text).
+			Hint("mn job retry %s", a.Job)
+	case a.Verb == mesh.VerbCancel:
+		return true, nil
+	}
+	return job.Paused != (a.Verb == mesh.VerbPause), nil
+}
+
+// lives says whether a copy of a job has not ended.
+func (c *Core) lives(id mesh.JobID) bool {
+	return slices.ContainsFunc(c.records.allocsOf(id), func(a mesh.AllocView) bool { return !a.State().Final() })
+}
+
+// version takes a version of a job.
+func (c *Core) version(next mesh.JobVersion) (reply any, none crdt.Entry, f *mesh.Fault) {
+	id := mesh.JobID(next.Job.Name)
+	if len(next.Reason) > mesh.ReasonMax || !utf8.ValidString(next.Reason) {
+		return nil, none, mesh.Faultf(mesh.Invalid, "the reason is not UTF-8 text of at most %d bytes", mesh.ReasonMax)
+	}
+	next.At, next.By = c.now.Wall.UTC(), c.self
+	for _, a := range c.records.allocsOf(id) {
+		// What a person has seen is earlier than what they do about it, also if the
+		// clock is ahead of the node where it happened, as far as clocks may be.
+		if a.State().Final() && a.Status.At.After(next.At) && a.Status.At.Sub(c.now.Wall) <= crdt.MaxAhead {
+			next.At = a.Status.At.UTC()
+		}
+	}
+	next.Hash = versionHash(next.Number, next.Parent, next.Content())
 	key := mesh.KeyJob(id, next.Number, next.Hash)
 	if f := fits(key, next); f != nil {
 		return nil, none, f
 	}
 	e := c.put(key, next, crdt.Fence{})
 	text := fmt.Sprintf("version %d", next.Number)
-	if next.Stopped {
-		text += ": stop"
+	if next.Verb != mesh.VerbRun {
+		text += ": " + string(next.Verb)
+	}
+	if next.Reason != "" {
+		text += ": " + next.Reason
 	}
 	c.event(mesh.Event{Kind: mesh.JobSubmitted, Job: id, Text: text})
 	return Submitted{Version: next}, e, nil

@@ -57,7 +57,7 @@ func trace(t *testing.T) string {
 	}
 	l.part(2)
 	l.after(time.Minute)
-	l.ask(l.nodes[0], Submit{Stop: "eager"})
+	l.ask(l.nodes[0], Act{Job: "eager", Verb: mesh.VerbStop})
 	l.cut = func(a, b mesh.NodeID) bool { return false }
 	for _, h := range l.nodes {
 		l.meet(h)

@@ -49,17 +49,17 @@ func outlook(plan reconcile.Plan) string {
 // Changed is closed at the next change of the picture.
 func (b *backend) Changed() <-chan struct{} { return b.loop.change() }
 
-// Submit makes a new version of a job.
-func (b *backend) Submit(ctx context.Context, job mesh.Job) (api.Submitted, error) {
-	return b.submit(ctx, core.Submit{Job: &job})
+// Submit makes a version of a job that runs.
+func (b *backend) Submit(ctx context.Context, r api.RunRequest) (api.Submitted, error) {
+	return b.submit(ctx, core.Submit{Job: &r.Job, Verb: r.Verb, Reason: r.Reason, Expect: r.Expect})
 }
 
-// Stop makes a version of a job that does not run.
-func (b *backend) Stop(ctx context.Context, id mesh.JobID) (api.Submitted, error) {
-	return b.submit(ctx, core.Submit{Stop: id})
+// Act makes a version of a job by a verb.
+func (b *backend) Act(ctx context.Context, verb mesh.Verb, r api.ActRequest) (api.Submitted, error) {
+	return b.submit(ctx, core.Act{Job: r.Job, Verb: verb, All: r.All, Reason: r.Reason, Expect: r.Expect})
 }
 
-func (b *backend) submit(ctx context.Context, call core.Submit) (api.Submitted, error) {
+func (b *backend) submit(ctx context.Context, call core.Call) (api.Submitted, error) {
 	v, err := b.loop.ask(ctx, call)
 	if err != nil {
 		return api.Submitted{}, err
@@ -88,16 +88,17 @@ func (b *backend) Plan(ctx context.Context, job mesh.Job) (api.Plan, error) {
 
 // planned is the plan for a job as if it had just been submitted.
 func planned(view *mesh.View, job mesh.Job) api.Plan {
-	out := api.Plan{ID: mesh.JobID(job.Name), Version: 1, Changed: true}
-	next := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned"}}
+	out := api.Plan{ID: mesh.JobID(job.Name), Changed: true}
+	var next mesh.JobView
 	if old := view.Job(out.ID); old != nil {
-		out.Changed = old.Stopped || mesh.HashJob(&old.Job, false) != mesh.HashJob(&job, false)
-		out.Version = old.Number
-		next.Number = old.Number
-		if out.Changed {
-			out.Version, next.Number = old.Number+1, old.Number+1
-		}
+		next = *old
+		out.Changed = old.Stopped || old.Paused || mesh.HashJob(&old.Job, false) != mesh.HashJob(&job, false)
 	}
+	if out.Changed {
+		next.JobVersion, next.Line = next.NextRun(&job), append([]mesh.Ancestor{next.Ancestor()}, next.Line...)
+		next.Hash = "planned"
+	}
+	out.Version = next.Number
 	plan := reconcile.Job(view, &next, nil, true)
 	stopped := map[mesh.AllocID]string{}
 	for _, s := range plan.Stop {

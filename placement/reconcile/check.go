@@ -156,7 +156,8 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 }
 
 // oneStays: of copies of the wanted content that live in sight, one is not
-// stopped, unless the seat is done or not wanted.
+// stopped, unless the seat is done or not wanted. One that waits for its restart
+// may give way to a retry.
 func (c *checker) oneStays() error {
 	stays, stopped, done := map[mesh.Seat]int{}, map[mesh.Seat]int{}, map[mesh.Seat]bool{}
 	content := map[string]string{} // wanted, by group
@@ -174,6 +175,7 @@ func (c *checker) oneStays() error {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
 		case a.Content != content[a.Group]:
+		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
 		case c.stops[a.ID]:
 			stopped[id]++
 		default:
@@ -221,5 +223,5 @@ func (c *checker) alloc(id mesh.AllocID) *mesh.AllocView {
 func (c *checker) wants(id mesh.Seat) bool {
 	g, ok := c.job.Job.Group(id.Group)
 	perNode := c.job.Job.Type.PerNode()
-	return ok && !c.job.Stopped && perNode == (id.Target != "") && (perNode || id.Index < g.Count)
+	return ok && !c.job.Stopped && !c.job.Paused && perNode == (id.Target != "") && (perNode || id.Index < g.Count)
 }

@@ -1,9 +1,14 @@
 package reconcile
 
-import "mn/mesh"
+import (
+	"cmp"
+	"fmt"
+
+	"mn/mesh"
+)
 
 // stopSurplus stops what the job does not want at all any more: everything if
-// it is stopped, else indexes beyond the count and groups that are no more.
+// it is stopped or paused, else indexes beyond the count and groups that are no more.
 // Copies out of sight are told too: their nodes learn of it when they are back.
 func (p *planner) stopSurplus() {
 	for i := range p.allocs {
@@ -11,7 +16,7 @@ func (p *planner) stopSurplus() {
 		if a.State().Final() || p.wanted[a.Seat()] {
 			continue
 		}
-		if a.Target != "" && p.view.Node(a.Target) == nil && !p.job.Stopped {
+		if a.Target != "" && p.view.Node(a.Target) == nil && !p.job.Stopped && !p.job.Paused {
 			continue // its node is no member any more, and stops it by itself
 		}
 		g, wanted := p.job.Job.Group(a.Group)
@@ -21,8 +26,8 @@ func (p *planner) stopSurplus() {
 		}
 		one := []*mesh.AllocView{a}
 		switch {
-		case p.job.Stopped:
-			p.stop(one, "version %d stops the job", p.job.Number)
+		case p.job.Stopped, p.job.Paused:
+			p.stop(one, "%s", p.endReason())
 		case wanted && p.job.Job.Type.PerNode():
 			p.stop(one, "version %d wants one of group %q on each node that can run it", p.job.Number, a.Group)
 		case wanted:
@@ -31,4 +36,15 @@ func (p *planner) stopSurplus() {
 			p.stop(one, "version %d has no group %q", p.job.Number, a.Group)
 		}
 	}
+}
+
+// endReason is why nothing of the job should run: "version 3 pauses the job", with
+// what the person said.
+func (p *planner) endReason() string {
+	does := map[mesh.Verb]string{mesh.VerbPause: "pauses", mesh.VerbCancel: "cancels"}[p.job.Verb]
+	text := fmt.Sprintf("version %d %s the job", p.job.Number, cmp.Or(does, "stops"))
+	if p.job.Reason != "" {
+		text += ": " + p.job.Reason
+	}
+	return text
 }

@@ -51,7 +51,7 @@ func (w *world) drawCopy(t *rapid.T) *toyCopy {
 func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 	ids := slices.Sorted(maps.Keys(w.nodes))
 	n := w.nodes[rapid.SampledFrom(ids).Draw(t, "node")]
-	switch rapid.IntRange(0, 8).Draw(t, "what happens") {
+	switch rapid.IntRange(0, 9).Draw(t, "what happens") {
 	case 0:
 		if n.view.Liveness == mesh.Alive {
 			w.sight(n, mesh.Lost, 0)
@@ -70,6 +70,9 @@ func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 		if c := w.drawCopy(t); c != nil && !w.job.Job.Type.Long() {
 			w.report(c, mesh.Complete)
 		}
+	case 6:
+		verbs := []mesh.Verb{mesh.VerbPause, mesh.VerbResume, mesh.VerbRetry, mesh.VerbCancel}
+		w.act(rapid.SampledFrom(verbs).Draw(t, "verb"), rapid.Bool().Draw(t, "all"), "")
 	default:
 		w.advance(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 30 * time.Second}).Draw(t, "for"))
 	}

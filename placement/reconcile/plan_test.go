@@ -267,6 +267,37 @@ func TestEndedCopiesAreForgotten(t *testing.T) {
 	}
 }
 
+// TestWhatHasCompletedIsNotForgotten: two copies of each index came about in a
+// split, long after each other; one has completed, and the other was stopped. With
+// so many to forget, the one that says that the work is done stays.
+func TestWhatHasCompletedIsNotForgotten(t *testing.T) {
+	w := newWorld()
+	n := w.addNode("n1", mesh.Resources{})
+	w.submit(mesh.Job{
+		Name: "lab", Tasks: []mesh.Task{{Name: "work", Count: endedKept, Command: []string{"run"}}},
+	}, false)
+	w.apply(w.plan(true))
+	w.settle()
+	w.addNode("n2", mesh.Resources{})
+	w.advance(48 * time.Hour)
+	w.sight(n, mesh.Lost, time.Minute)
+	w.apply(w.plan(true))
+	w.settle()
+	w.sight(n, mesh.Alive, 0)
+	for _, c := range w.copies {
+		if c.view.Generation == 0 {
+			w.report(c, mesh.Complete)
+		}
+	}
+	for range 3 {
+		w.apply(w.plan(true))
+		w.settle()
+	}
+	if p := w.plan(true); p.Status != mesh.JobCompleted || !p.Empty() {
+		t.Errorf("%d copies are kept, and the plan is\n%s", len(w.copies), w.picture(p))
+	}
+}
+
 // TestForgettingRenewsNoPolicy: many indexes fail at the same time, so there is
 // much to forget, and yet each has its three moves and no more.
 func TestForgettingRenewsNoPolicy(t *testing.T) {

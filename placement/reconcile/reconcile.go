@@ -17,8 +17,8 @@
 //  2. Of several copies of one index that live in sight, exactly one stays.
 //  3. A copy is never stopped for being out of sight, but for those of majority
 //     jobs, which have stopped by themselves before they are told to.
-//  4. An index of a batch job that has completed is not run again for the same
-//     version.
+//  4. An index of a batch job that has completed is not run again, until a version
+//     that says so.
 package reconcile
 
 import (
@@ -68,6 +68,9 @@ type planner struct {
 	partition mesh.OnPartition
 	policy    mesh.EffectiveReschedule
 	granted   bool
+	since     mesh.Ancestor    // from which on completed work counts
+	anew      mesh.Ancestor    // from which on failures and moves do
+	gap       bool             // the record of one of these is not here yet
 	allocs    []mesh.AllocView // of the job
 	copies    map[mesh.Seat][]*mesh.AllocView
 	wanted    map[mesh.Seat]bool
@@ -92,6 +95,7 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 		waiting:   map[Waiting]int{},
 		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted, Wanted: map[string]int{}},
 	}
+	p.line()
 	work := *v
 	work.Nodes = slices.Clone(v.Nodes)
 	work.Allocs = slices.Clone(p.allocs)
@@ -107,12 +111,25 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 	return p
 }
 
+// line finds the versions from which on outcomes count. As long as the record of
+// one is on its way here, nothing that ended before the current version does.
+func (p *planner) line() {
+	since, known := p.job.SinceWhen()
+	anew, both := p.job.AnewWhen()
+	if p.gap = !known || !both; p.gap {
+		since, anew = p.job.Ancestor(), p.job.Ancestor()
+	}
+	p.since, p.anew = since, anew
+}
+
 // group plans every seat of a group.
 func (p *planner) group(g mesh.Group) {
 	content := mesh.HashGroup(&p.job.Job, g.Name)
 	for _, id := range p.seats(g) {
-		p.wanted[id] = true
-		p.plan.Wanted[g.Name]++
+		if !p.job.Paused {
+			p.wanted[id] = true
+			p.plan.Wanted[g.Name]++
+		}
 		s := &seat{Seat: id, group: g, content: content, copies: p.copies[id]}
 		p.tally.wanted++
 		p.sort(s)
@@ -128,7 +145,7 @@ type seat struct {
 	copies  []*mesh.AllocView // all, by generation
 
 	live  []*mesh.AllocView // in sight, meant to run, of the wanted content
-	stale []*mesh.AllocView // in sight, meant to run, of another content
+	stale []*mesh.AllocView // in sight, meant to run, of another content, or to be retried
 	gone  []*mesh.AllocView // meant to run, out of sight for so long that they count no more
 	done  *mesh.AllocView   // has completed the work
 	busy  string            // why a copy that may still run bars another
@@ -141,7 +158,7 @@ func (p *planner) sort(s *seat) {
 		fate := p.fate(a)
 		switch fate.is {
 		case ended:
-			if a.State() == mesh.Complete && !p.job.Job.Type.Long() && p.speaks(a, s) {
+			if p.completed(a, s) {
 				s.done = a
 			}
 		case gone:
@@ -154,7 +171,7 @@ func (p *planner) sort(s *seat) {
 			switch {
 			case a.Want == mesh.WantStop:
 				s.busy = "the copy before it is stopping on " + p.nodeName(a.Node)
-			case a.Content != s.content:
+			case a.Content != s.content, p.worn(a):
 				s.stale = append(s.stale, a)
 			default:
 				s.live = append(s.live, a)
@@ -166,6 +183,10 @@ func (p *planner) sort(s *seat) {
 // fill decides what becomes of a seat.
 func (p *planner) fill(s *seat) {
 	switch {
+	case p.job.Paused:
+		if s.done != nil {
+			p.tally.done++
+		}
 	case s.done != nil:
 		p.stop(s.live, "a copy on %s has completed the work", p.nodeName(s.done.Node))
 		p.stop(s.stale, "a copy on %s has completed the work", p.nodeName(s.done.Node))
@@ -237,10 +258,13 @@ func (p *planner) choose(s *seat, id mesh.AllocID, avoid map[mesh.NodeID]string)
 	return placement.Place(p.view, &p.job.Job, s.group, string(id), avoid)
 }
 
-// barred is why we may not place a copy without voters behind us: the other side
-// of a split may have placed one that we cannot know of, also where every copy
-// that we know is dead.
+// barred is why we may not place a copy: we do not know yet what of the job has
+// completed; or without voters behind us, the other side of a split may have
+// placed one that we cannot know of, also where every copy that we know is dead.
 func (p *planner) barred() string {
+	if p.gap {
+		return fmt.Sprintf("waits for the records of the versions before version %d", p.job.Number)
+	}
 	if p.granted || p.partition == mesh.Eager {
 		return ""
 	}

@@ -20,29 +20,40 @@ func (p *planner) refill(s *seat) {
 		return
 	}
 	var before *mesh.AllocView
-	reason := fmt.Sprintf("version %d wants it", p.job.Number)
+	does := "wants"
 	if n := len(s.copies); n > 0 {
 		before = s.copies[n-1]
-		if before.Content != s.content {
-			reason = fmt.Sprintf("version %d changes it", p.job.Number)
+		switch {
+		case before.Content != s.content:
+			does = "changes"
+		case p.job.Verb == mesh.VerbResume:
+			does = "resumes"
+		case p.job.Verb == mesh.VerbRetry:
+			does = "retries"
 		}
 	}
+	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
 	p.place(s, before, reason, p.failedNodes(s))
 }
 
-// speaks says whether what became of a copy is an outcome of the job's current
-// version: it was placed for it, or has the same content and ended after the
-// version was submitted.
-func (p *planner) speaks(a *mesh.AllocView, s *seat) bool {
-	if a.Version == p.job.Number && a.Hash == p.job.Hash {
+// speaks says whether what became of a copy is an outcome of the job's versions
+// from one of its line on: it was placed for one of them, or has the same content
+// and ended after that one was submitted.
+func (p *planner) speaks(a *mesh.AllocView, s *seat, from mesh.Ancestor) bool {
+	if a.Version >= from.Number && p.job.CameFrom(a.Version, a.Hash) {
 		return true
 	}
-	return a.Content == s.content && a.Status != nil && a.Status.At.After(p.job.At)
+	return a.Content == s.content && a.Status != nil && a.Status.At.After(from.At)
+}
+
+// completed says whether a copy has done the work of its seat.
+func (p *planner) completed(a *mesh.AllocView, s *seat) bool {
+	return a.State() == mesh.Complete && !p.job.Job.Type.Long() && p.speaks(a, s, p.since)
 }
 
 // failed says whether a copy ended other than it should, for good on its node.
 func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
-	if a.Want != mesh.WantRun || !p.speaks(a, s) {
+	if a.Want != mesh.WantRun || !p.speaks(a, s, p.anew) {
 		return false
 	}
 	switch a.State() {
@@ -50,6 +61,12 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 		return true
 	}
 	return a.State() == mesh.Complete && p.job.Job.Type.Long()
+}
+
+// worn says whether a copy waits for its next restart since before a person said
+// to try again: another takes its place, which has used up nothing.
+func (p *planner) worn(a *mesh.AllocView) bool {
+	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff
 }
 
 // unanswered is the last failed copy of a seat that no other has replaced.
@@ -74,7 +91,12 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	moves := p.moves(s, failed.Status.At)
 	if why := p.exhausted(s, failed, moves); why != "" {
-		p.tally.failed++
+		if mesh.ReviewFor(&p.job.Job) {
+			p.tally.review++
+			why += "; mn job retry " + string(p.job.ID()) + " runs it again"
+		} else {
+			p.tally.failed++
+		}
 		p.tally.because(fmt.Sprintf("%s failed on %s: %s; %s",
 			s.short(), p.nodeName(failed.Node), cause(failed), why))
 		return
@@ -138,6 +160,28 @@ func (p *planner) moves(s *seat, at time.Time) int {
 	return window.Count(0)
 }
 
+// Moves is, for the last copy of each seat that the job wants, how many moves of
+// it the job's policy counts: now, or when that copy failed.
+func Moves(v *mesh.View, job *mesh.JobView) map[mesh.AllocID]int {
+	p := newPlanner(v, job, nil, true)
+	count := map[mesh.AllocID]int{}
+	for _, g := range job.Job.Groups() {
+		for _, id := range p.seats(g) {
+			copies := p.copies[id]
+			if len(copies) == 0 {
+				continue
+			}
+			last, at := copies[len(copies)-1], v.Now
+			s := &seat{Seat: id, group: g, content: mesh.HashGroup(&job.Job, g.Name), copies: copies}
+			if p.failed(last, s) {
+				at = last.Status.At
+			}
+			count[last.ID] = p.moves(s, at)
+		}
+	}
+	return count
+}
+
 // failedNodes are the nodes where copies of a seat have failed lately: others
 // are preferred.
 func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
@@ -150,10 +194,10 @@ func (p *planner) failedNodes(s *seat) map[mesh.NodeID]string {
 	return avoid
 }
 
-// cause is why a copy failed, as its node tells it.
+// cause is why a copy failed or is to be restarted, as its node tells it.
 func cause(a *mesh.AllocView) string {
 	for _, t := range a.Status.Tasks {
-		told := t.State == mesh.Failed || t.State == mesh.TimedOut
+		told := t.State == mesh.Failed || t.State == mesh.TimedOut || t.State == mesh.Backoff
 		if told && t.Lifecycle != mesh.Poststop && t.Reason != "" {
 			return t.Reason
 		}

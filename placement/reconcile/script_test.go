@@ -64,6 +64,7 @@ func runScript(t *testing.T, file string) {
 //
 //	node NAME... [cpu=N] [memory=B] [witness]
 //	job [stopped] [KEY=VALUE...] GROUP=COUNT[,memory]...
+//	pause|resume|cancel|stop [REASON]    retry [all]
 //	lost|left|unseen NODE DURATION    alive|kill|reboot|evict|cordon|uncordon NODE
 //	status GROUP[INDEX].GENERATION STATE
 //	settle    advance DURATION
@@ -74,6 +75,12 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		return w.nodeCommand(f[1:])
 	case "job":
 		return w.jobCommand(f[1:])
+	case "pause", "resume", "cancel", "stop", "retry":
+		reason, all := strings.Join(f[1:], " "), false
+		if f[0] == "retry" {
+			reason, all = "", len(f) > 1
+		}
+		w.act(mesh.Verb(f[0]), all, reason)
 	case "lost", "left", "unseen":
 		d, err := time.ParseDuration(f[2])
 		w.sight(w.nodes[mesh.NodeID(f[1])], mesh.Liveness(f[0]), d)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -13,14 +14,17 @@ type tally struct {
 	running  int
 	starting int // placed or about to be, not running
 	ending   int // by themselves, tasks that clean up included
+	backoff  int // ended, and to be restarted after a delay
 	done     int // completed, of a batch job
 	waiting  int
 	awaited  int // bound to nodes that are out of sight
 	blocked  int
 	failed   int // for good
+	review   int // failed, and waiting for a person
 	stopping int // not wanted any more, and not ended yet
 	unseen   int // of these, out of sight: they may run
 	cause    string
+	restarts string // why the first of those in backoff is
 }
 
 // live counts a copy that stays.
@@ -28,6 +32,10 @@ func (t *tally) live(p *planner, a *mesh.AllocView) {
 	switch {
 	case p.running(a):
 		t.running++
+	case a.State() == mesh.Backoff:
+		t.backoff++
+		t.restarts = cmp.Or(t.restarts,
+			fmt.Sprintf("%v on %s: %s", a.Seat(), p.nodeName(a.Node), cause(a)))
 	case a.State() == mesh.Stopping:
 		t.ending++
 	default:
@@ -55,11 +63,25 @@ func (t *tally) because(text string) {
 func (p *planner) conclude() {
 	t := &p.tally
 	switch {
+	case p.job.Stopped && p.job.Verb == mesh.VerbCancel:
+		p.plan.Status, p.plan.Text = mesh.JobCancelled, p.endReason()+"; "+t.endText()
+		return
 	case p.job.Stopped:
 		p.plan.Status, p.plan.Text = mesh.JobStopped, t.endText()
+		if p.job.Reason != "" {
+			p.plan.Text = p.endReason() + "; " + p.plan.Text
+		}
+		return
+	case p.job.Paused && (t.done < t.wanted || t.wanted == 0):
+		p.plan.Status, p.plan.Text = mesh.JobPaused, p.endReason()+"; "+t.endText()
+		if t.stopping+t.unseen > 0 {
+			p.plan.Status = mesh.JobPausing
+		}
 		return
 	case t.failed > 0:
 		p.plan.Status = mesh.JobFailed
+	case t.review > 0:
+		p.plan.Status = mesh.JobPaused
 	case t.wanted == 0:
 		p.plan.Status, p.plan.Text = mesh.JobPending, "no node can run it"
 		return
@@ -84,11 +106,13 @@ func (t *tally) text() string {
 		{t.running, "running"},
 		{t.starting, "starting"},
 		{t.ending, "ending"},
+		{t.backoff, "restarting"},
 		{t.done, "completed"},
 		{t.waiting, "waiting"},
 		{t.awaited, "waiting for their nodes"},
 		{t.blocked, "blocked"},
 		{t.failed, "failed"},
+		{t.review, "waiting for a person"},
 	} {
 		switch {
 		case c.n == 0:
@@ -99,23 +123,26 @@ func (t *tally) text() string {
 		}
 	}
 	text := strings.Join(parts, ", ")
-	if t.cause != "" {
-		text += "; " + t.cause
+	if why := cmp.Or(t.cause, t.restarts); why != "" {
+		text += "; " + why
 	}
 	return text
 }
 
-// endText is what is left of a stopped job, in words.
+// endText is what is left of a stopped or paused job, in words.
 func (t *tally) endText() string {
 	var parts []string
+	if t.done > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d completed", t.done, t.wanted))
+	}
 	if t.stopping > 0 {
 		parts = append(parts, fmt.Sprintf("%d stopping", t.stopping))
 	}
 	if t.unseen > 0 {
 		parts = append(parts, fmt.Sprintf("%d out of sight, may still run", t.unseen))
 	}
-	if len(parts) == 0 {
-		return "nothing runs"
+	if t.stopping+t.unseen == 0 {
+		parts = append(parts, "nothing runs")
 	}
 	return strings.Join(parts, ", ")
 }

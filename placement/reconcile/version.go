@@ -1,5 +1,7 @@
 package reconcile
 
+import "mn/mesh"
+
 // A new version replaces the copies whose group it changes, and leaves the
 // others as they are: they keep running under the version that placed them.
 // What counts as a change is decided by the hash of what the copy's node acts
@@ -8,8 +10,18 @@ package reconcile
 // Each index is replaced by itself, all of them at once: the old copy stops,
 // and when its node says that it has, the new one is placed. An index never has
 // more than one copy by plan, and the new copies find the room of the old.
+//
+// A version that leaves the content as it is, as of a pause or a retry, says by its
+// numbers (mesh.JobVersion) from which version on what has completed counts, and
+// from which what has failed does.
 
 // retire stops the copies of a seat whose content is not wanted any more.
 func (p *planner) retire(s *seat) {
-	p.stop(s.stale, "version %d changes group %q", p.job.Number, s.Group)
+	for _, a := range s.stale {
+		does := "changes"
+		if a.Content == s.content {
+			does = "retries"
+		}
+		p.stop([]*mesh.AllocView{a}, "version %d %s group %q", p.job.Number, does, s.Group)
+	}
 }

@@ -54,12 +54,27 @@ func (w *world) addNode(name string, capacity mesh.Resources) *toyNode {
 
 // submit makes the next version of the job.
 func (w *world) submit(job mesh.Job, stopped bool) {
+	next := w.job.NextRun(&job)
+	if next.Stopped = stopped; stopped {
+		next.Verb = mesh.VerbStop
+	}
+	w.version(next)
+}
+
+// act makes the next version of the job by a verb.
+func (w *world) act(verb mesh.Verb, all bool, reason string) {
+	next := w.job.Next(verb)
+	if next.Reason = reason; all {
+		next.Since = 0
+	}
+	w.version(next)
+}
+
+func (w *world) version(next mesh.JobVersion) {
 	w.now = w.now.Add(time.Millisecond)
-	number := w.job.Number + 1
-	w.job = mesh.JobView{JobVersion: mesh.JobVersion{
-		Job: job, Number: number, Stopped: stopped, At: w.now,
-		Hash: fmt.Sprintf("%s-%d", mesh.HashJob(&job, stopped), number),
-	}}
+	next.At, next.Hash = w.now, fmt.Sprintf("%s-%d", mesh.HashJob(&next.Job, next.Stopped), next.Number)
+	line := append([]mesh.Ancestor{w.job.Ancestor()}, w.job.Line...)
+	w.job = mesh.JobView{JobVersion: next, Line: line}
 	w.now = w.now.Add(time.Millisecond)
 }
 

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mn/configs"
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+func (c *command) jobExplain() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain FILE|DIR|JOB",
+		Short: "Say what happens to a job when something goes wrong",
+		Long: `Say what happens when a task of a job fails, again and again, when its node is lost,
+and when the network splits: from the policies of a job file, without an agent; or of
+a job, with what its copies have used up of them. What exists as a file or folder, ends
+in .toml or has a slash in it is taken for a file.`,
+		Example:           "  mn job explain train.toml\n  mn job explain train",
+		Args:              needs("FILE|JOB"),
+		ValidArgsFunction: c.complete(jobNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if isFile(args[0]) {
+				job, err := configs.ReadJob(args[0])
+				if err != nil {
+					return err
+				}
+				return c.showExplanation(api.Explanation{Forecast: mesh.ForecastOf(job), Copies: []api.CopyCount{}})
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			e, err := client.Explain(cmd.Context(), mesh.JobID(args[0]))
+			if err != nil {
+				return err
+			}
+			return c.showExplanation(e)
+		},
+	}
+}
+
+// isFile says whether an argument means a job file, not a job.
+func isFile(arg string) bool {
+	_, err := os.Stat(arg)
+	return err == nil || strings.HasSuffix(arg, ".toml") || strings.ContainsRune(arg, filepath.Separator)
+}
+
+func (c *command) showExplanation(e api.Explanation) error {
+	return c.result(e, func() {
+		c.field("job", "%s (%s), recovery mode %q", e.Job, e.Type, e.Mode)
+		c.field("fails if", "%s", e.Fails)
+		same := !slices.ContainsFunc(e.Tasks, func(t mesh.TaskForecast) bool {
+			return !slices.Equal(t.Then, e.Tasks[0].Then)
+		})
+		for i, t := range e.Tasks {
+			switch {
+			case !same:
+				c.showSteps("task "+t.Task, t.Then)
+			case i == 0:
+				c.showSteps("then", t.Then)
+			}
+		}
+		if e.TimesOut != "" {
+			c.field("timed out", "%s", e.TimesOut)
+		}
+		c.field("node lost", "%s", e.NodeLost)
+		c.field("split", "%s", e.Partition)
+		if len(e.Copies) == 0 {
+			return
+		}
+		c.printf("\n")
+		b := newTable("ID", "TASK", "INDEX", "NODE", "STATUS", "RESTARTS", "MOVES", "NEXT")
+		for _, n := range e.Copies {
+			b.add(n.ID, n.Task, n.Index, n.Node, state(n.Status), used(n.Restarts), used(n.Moves), n.Next)
+		}
+		c.table(b)
+	})
+}
+
+// showSteps writes what follows, a line for each step.
+func (c *command) showSteps(name string, steps []string) {
+	for _, s := range steps {
+		c.field(name, "%s", s)
+		name = ""
+	}
+}
+
+// used is how much of a policy is used up: 2 of 3 in 10m.
+func used(u api.Used) string {
+	switch {
+	case u.Unlimited:
+		return fmt.Sprintf("%d in %v", u.Used, u.Interval)
+	case u.Allowed == 0:
+		return ""
+	}
+	return fmt.Sprintf("%d of %d in %v", u.Used, u.Allowed, u.Interval)
+}

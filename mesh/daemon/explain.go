@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"mn/mesh"
+	"mn/mesh/api"
+	"mn/mesh/core"
+	"mn/placement/reconcile"
+)
+
+// Explain says what follows when something of a job goes wrong, and what its
+// copies have used up of its policies.
+func (b *backend) Explain(ctx context.Context, id mesh.JobID) (api.Explanation, error) {
+	var view *mesh.View
+	if err := b.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+		return api.Explanation{}, err
+	}
+	job := view.Job(id)
+	if job == nil {
+		return api.Explanation{}, noJob(id)
+	}
+	return explained(view, job), nil
+}
+
+func explained(view *mesh.View, job *mesh.JobView) api.Explanation {
+	out := api.Explanation{Forecast: mesh.ForecastOf(&job.Job), Version: job.Number}
+	moves := reconcile.Moves(view, job)
+	for _, a := range view.AllocsOf(job.ID()) {
+		used, last := moves[a.ID]
+		group, known := job.Job.Group(a.Group)
+		if !last || !known {
+			continue
+		}
+		for i := range group.Tasks {
+			out.Copies = append(out.Copies, counted(view, job, &a, &group.Tasks[i], used))
+		}
+	}
+	return out
+}
+
+// counted is what a task of a copy has used up.
+func counted(view *mesh.View, job *mesh.JobView, a *mesh.AllocView, task *mesh.Task, moves int) api.CopyCount {
+	r, m := mesh.RestartFor(&job.Job, task), mesh.RescheduleFor(&job.Job)
+	row := api.CopyCount{
+		ID: a.ID, Task: task.Name, Index: a.Index, Node: nodeLabel(view, a.Node), NodeID: a.Node, Status: a.State(),
+		Restarts: api.Used{Interval: mesh.Duration(r.Interval)},
+		Moves:    api.Used{Used: moves, Unlimited: m.Enabled && m.Unlimited, Interval: mesh.Duration(m.Interval)},
+	}
+	if r.Enabled {
+		row.Restarts.Allowed = r.Attempts
+	}
+	if m.Enabled && !m.Unlimited {
+		row.Moves.Allowed = m.Attempts
+	}
+	window, next := mesh.Window{Interval: r.Interval}, time.Time{}
+	if a.Status != nil {
+		for _, t := range a.Status.Tasks {
+			if t.Name != task.Name {
+				continue
+			}
+			row.Status, next = t.State, t.NextStart
+			for _, at := range t.RestartedAt {
+				window.Add(at.Sub(view.Now))
+			}
+		}
+	}
+	row.Restarts.Used = window.Count(0)
+	switch {
+	case row.Status == mesh.TimedOut || a.State() == mesh.TimedOut:
+		row.Next = job.Job.Spent()
+	case row.Status == mesh.Failed:
+		// Its restarts are used up, whatever of them counts by now.
+		row.Next = mesh.Next(&job.Job, task, mesh.WindowMax, moves, 0)
+	case row.Status == mesh.Backoff:
+		row.Next = "restarts here in " + mesh.Duration(max(next.Sub(view.Now), 0).Round(time.Second)).String()
+	case !row.Status.Final() && row.Status != mesh.Stopping:
+		row.Next = mesh.Next(&job.Job, task, row.Restarts.Used, moves, window.Opens(0))
+	}
+	return row
+}

@@ -1,0 +1,178 @@
+package mesh
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Forecast is what follows, by a job's policies, when something of it goes wrong,
+// in words.
+type Forecast struct {
+	Job       string         `json:"job"`
+	Type      JobType        `json:"type"`
+	Mode      RecoveryMode   `json:"mode"`
+	Fails     string         `json:"fails"`     // which end of a task is a failure
+	Tasks     []TaskForecast `json:"tasks"`     // in the order of the file
+	TimesOut  string         `json:"times_out"` // "" if nothing of it can
+	NodeLost  string         `json:"node_lost"`
+	Partition string         `json:"partition"` // while nodes do not see each other
+}
+
+// TaskForecast is what follows when a task fails, again and again.
+type TaskForecast struct {
+	Task string   `json:"task"`
+	Then []string `json:"then"` // one after the other
+}
+
+// ForecastOf is the forecast for a job, as it is decided by [RestartFor],
+// [RescheduleFor], [Delays.After] and [ReviewFor].
+func ForecastOf(job *Job) Forecast {
+	full := job.normal()
+	f := Forecast{
+		Job: full.Name, Type: full.Type, Mode: full.Recovery.Mode,
+		Fails: full.failsIf(), TimesOut: full.timesOut(), NodeLost: full.nodeLost(), Partition: full.split(),
+	}
+	for i := range full.Tasks {
+		f.Tasks = append(f.Tasks, TaskForecast{full.Tasks[i].Name, full.fails(&full.Tasks[i])})
+	}
+	return f
+}
+
+// failsIf says which end of a task is a failure.
+func (j *Job) failsIf() string {
+	const coded = "it ends by a signal, or with an exit code other than 0 and its success_exit_codes"
+	if !j.Type.Long() {
+		return coded
+	}
+	ends := func(t Task) bool { return t.Lifecycle == Prestart || t.Lifecycle == Poststop }
+	if slices.ContainsFunc(j.Tasks, ends) {
+		return "it ends by itself, whatever its exit code; of prestart and poststop, if " + coded
+	}
+	return "it ends by itself, whatever its exit code"
+}
+
+// timesOut is what becomes of a copy that times out, if one can.
+func (j *Job) timesOut() string {
+	if j.Timeout == 0 && !slices.ContainsFunc(j.Tasks, func(t Task) bool { return t.Timeout > 0 }) {
+		return ""
+	}
+	return "its copy is not restarted nor moved: " + j.Spent()
+}
+
+// fails is what follows when a task of the job fails for as long as it can.
+func (j *Job) fails(t *Task) []string {
+	r, m := RestartFor(j, t), RescheduleFor(j)
+	var then []string
+	if r.restarts() {
+		then = append(then, fmt.Sprintf("restarts here after %s (%d in %v)",
+			r.Delays.ladder(r.Attempts), r.Attempts, Duration(r.Interval)))
+	}
+	switch {
+	case r.restarts() && r.Mode == RestartDelay:
+		return append(then, fmt.Sprintf(
+			"waits until the oldest of them is %v ago, and restarts here again, without end", Duration(r.Interval)))
+	case m.Enabled && m.Unlimited:
+		return append(then, fmt.Sprintf("%s after %s, without end", j.moves(t), m.Delays.ladder(math.MaxInt)))
+	case m.Enabled && m.Attempts > 0:
+		then = append(then, fmt.Sprintf("%s after %s (%d in %v)",
+			j.moves(t), m.Delays.ladder(m.Attempts), m.Attempts, Duration(m.Interval)))
+	}
+	return append(then, j.Spent())
+}
+
+// restarts says whether the policy restarts anything.
+func (r *EffectiveRestart) restarts() bool { return r.Enabled && r.Attempts > 0 }
+
+// moves is the move of a task, in words: those of its group go with it.
+func (j *Job) moves(t *Task) string {
+	if j.Type.PerNode() {
+		return "is tried again on its node"
+	}
+	if g, _ := j.Group(t.Group); len(g.Tasks) > 1 {
+		return fmt.Sprintf("moves to another node with group %q", g.Name)
+	}
+	return "moves to another node"
+}
+
+// Spent is what the job is when a copy has failed for good.
+func (j *Job) Spent() string {
+	if ReviewFor(j) {
+		return fmt.Sprintf("the job is paused and waits for a person: mn job retry %s", j.Name)
+	}
+	return "the job has failed"
+}
+
+// Next is what follows if a task of the job fails now that its policies count so
+// many restarts and moves. The restarts allow another after opens.
+func Next(job *Job, task *Task, restarts, moves int, opens time.Duration) string {
+	full := job.normal()
+	r, m := RestartFor(&full, task), RescheduleFor(&full)
+	switch {
+	case r.restarts() && restarts < r.Attempts:
+		return fmt.Sprintf("restarts here after %v", Duration(r.Delays.After(restarts+1)))
+	case r.restarts() && r.Mode == RestartDelay:
+		return fmt.Sprintf("restarts here after %v", Duration(opens.Round(time.Second)))
+	case m.Enabled && (m.Unlimited || moves < m.Attempts):
+		return fmt.Sprintf("%s after %v", full.moves(task), Duration(m.Delays.After(moves+1)))
+	}
+	return full.Spent()
+}
+
+const (
+	ladderAll  = 5 // so many delays are all told
+	ladderSome = 3 // of more, the first
+)
+
+// ladder is the delays before n attempts, in words.
+func (d Delays) ladder(n int) string {
+	most := d.After(min(n, WindowMax))
+	if n > 1 && most == d.After(1) {
+		return Duration(most).String() + " each time"
+	}
+	all := n <= ladderAll
+	var parts []string
+	for i := 1; i <= n && (all || i <= ladderSome); i++ {
+		parts = append(parts, Duration(d.After(i)).String())
+	}
+	if !all {
+		parts = append(parts, "... up to "+Duration(most).String())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// nodeLost is what becomes of the copies on a node that is lost, in words.
+func (j *Job) nodeLost() string {
+	r := j.Recovery
+	after := "the copies move " + Duration(r.Lost()).String() + " after gossip has given the node up"
+	switch {
+	case j.Type.PerNode():
+		return "its copy waits for it to come back, or to be evicted"
+	case !r.Mode.Moves():
+		return fmt.Sprintf("the copies wait for it to come back, or to be evicted: mode %q never moves work; "+
+			"what has died with it counts as failed then", r.Mode)
+	case r.Partition() == Majority:
+		return after + fmt.Sprintf(", and when they have stopped for sure: "+
+			"within their lease of %v and the longest kill_grace", Duration(r.TaskLease()))
+	case r.Partition() == Keep:
+		return "the copies wait until the node is known to be dead: it has booted again, or was evicted"
+	}
+	return after + "; if it comes back, one of two copies stays"
+}
+
+// split is what the job promises while nodes do not see each other, in words.
+func (j *Job) split() string {
+	if j.Type.PerNode() {
+		return "each node runs its own copy"
+	}
+	switch j.Recovery.Partition() {
+	case Majority:
+		return fmt.Sprintf("never two copies: the side without a majority of the voters stops its own within %v, "+
+			"and only then the other starts one", Duration(j.Recovery.TaskLease()))
+	case Keep:
+		return "never two copies: what runs goes on, and is not replaced"
+	}
+	return "each side runs a copy; when they meet again, one of them stays"
+}

@@ -1,0 +1,143 @@
+package mesh
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestForecast says what follows a failure, for each row of the table of defaults,
+// and where a job says something else.
+func TestForecast(t *testing.T) {
+	const (
+		soon   = "restarts here after 1s, 2s, 4s (3 in 10m); "
+		daily  = "restarts here after 1s, 2s, 4s (3 in 24h); "
+		moves  = "moves to another node after 5s, 10s, 20s, ... up to 5m, without end"
+		waits  = "waits until the oldest of them is 10m ago, and restarts here again, without end"
+		failed = "the job has failed"
+		paused = "the job is paused and waits for a person: mn job retry lab"
+	)
+	none, one, two, ten, no, yes := 0, 1, 2, 10, false, true
+	for _, tt := range []struct {
+		jobType    JobType
+		mode       RecoveryMode
+		restart    *RestartPolicy
+		reschedule *ReschedulePolicy
+		want       string
+	}{
+		{Service, ClusterRecover, nil, nil, soon + moves},
+		{System, "", nil, nil, soon + strings.ReplaceAll(moves, "moves to another", "is tried again on its")},
+		{Service, LocalRestart, nil, nil, soon + waits},
+		{Batch, ClusterRecover, nil, nil, daily + "moves to another node after 5s (1 in 24h); " + failed},
+		{SysBatch, Auto, nil, nil, daily + "is tried again on its node after 5s (1 in 24h); " + failed},
+		{Batch, LocalRestart, nil, nil, daily + failed},
+		{Service, ManualRecover, nil, nil, paused},
+		{"", ManualRecover, nil, nil, paused},
+
+		{Service, LocalRestart, &RestartPolicy{Mode: RestartFail}, nil, soon + paused},
+		{Service, "", &RestartPolicy{Mode: RestartDelay}, nil, soon + waits},
+		{Service, "", &RestartPolicy{Attempts: &none, Mode: RestartDelay}, nil, moves},
+		{Service, "", &RestartPolicy{Enabled: &no}, nil, moves},
+		{Service, "", nil, &ReschedulePolicy{Enabled: &no}, soon + failed},
+		{Service, "", nil, &ReschedulePolicy{Attempts: &none}, soon + failed},
+		{Batch, "", &RestartPolicy{Attempts: &ten}, &ReschedulePolicy{Unlimited: &yes}, "restarts here after " +
+			"1s, 2s, 4s, ... up to 30s (10 in 24h); moves to another node after 5s each time, without end"},
+		{
+			Batch, "", &RestartPolicy{Attempts: &two, DelayFunction: Constant}, &ReschedulePolicy{Enabled: &no},
+			"restarts here after 1s each time (2 in 24h); " + failed,
+		},
+		{
+			Batch, "", &RestartPolicy{Attempts: &one, Delay: Duration(time.Minute)},
+			&ReschedulePolicy{Attempts: &ten, DelayFunction: Fibonacci},
+			"restarts here after 1m (1 in 24h); moves to another node after 5s, 5s, 10s, ... up to 4m35s (10 in 24h); " +
+				failed,
+		},
+	} {
+		job := &Job{
+			Name: "lab", Type: tt.jobType, Recovery: Recovery{Mode: tt.mode},
+			Restart: tt.restart, Reschedule: tt.reschedule, Tasks: []Task{{Name: "work"}},
+		}
+		if got := strings.Join(ForecastOf(job).Tasks[0].Then, "; "); got != tt.want {
+			t.Errorf("%s/%s:\ngot  %s\nwant %s", tt.jobType, tt.mode, got, tt.want)
+		}
+	}
+}
+
+func TestForecastOfEachTask(t *testing.T) {
+	no := false
+	job := &Job{Name: "lab", Type: Service, Tasks: []Task{
+		{Name: "web", Group: "site"},
+		{Name: "log", Group: "site", Restart: &RestartPolicy{Enabled: &no}},
+	}}
+	f := ForecastOf(job)
+	want := `moves to another node with group "site" after 5s, 10s, 20s, ... up to 5m, without end`
+	if len(f.Tasks[0].Then) != 2 || f.Tasks[0].Then[1] != want || len(f.Tasks[1].Then) != 1 || f.Tasks[1].Then[0] != want {
+		t.Errorf("got %q", f.Tasks)
+	}
+}
+
+func TestForecastOfATimeout(t *testing.T) {
+	job := &Job{Name: "lab", Tasks: []Task{{Name: "work"}}}
+	if got := ForecastOf(job).TimesOut; got != "" {
+		t.Errorf("without a timeout: got %q", got)
+	}
+	job.Tasks[0].Timeout = Duration(time.Hour)
+	if got := ForecastOf(job).TimesOut; !strings.Contains(got, "not restarted nor moved: the job has failed") {
+		t.Errorf("with one: got %q", got)
+	}
+}
+
+func TestForecastOfALostNode(t *testing.T) {
+	minute := Duration(time.Minute)
+	for _, tt := range []struct {
+		recovery  Recovery
+		lost      string
+		partition string
+	}{
+		{Recovery{}, "move 1s after gossip has given the node up; if it comes back", "each side runs a copy"},
+		{
+			Recovery{LostAfter: &minute, OnPartition: Majority},
+			"move 1m after gossip has given the node up, and when",
+			"stops its own within 15s",
+		},
+		{Recovery{OnPartition: Keep}, "wait until the node is known to be dead", "what runs goes on"},
+		{Recovery{Mode: LocalRestart}, `mode "local_restart" never moves work`, "what runs goes on"},
+		{Recovery{Mode: ManualRecover}, `mode "manual_recover" never moves work`, "what runs goes on"},
+	} {
+		f := ForecastOf(&Job{Name: "lab", Recovery: tt.recovery})
+		if !strings.Contains(f.NodeLost, tt.lost) || !strings.Contains(f.Partition, tt.partition) {
+			t.Errorf("%+v: got %q and %q", tt.recovery, f.NodeLost, f.Partition)
+		}
+	}
+}
+
+func TestNext(t *testing.T) {
+	two := 2
+	service := &Job{Name: "lab", Type: Service}
+	local := &Job{Name: "lab", Type: Service, Recovery: Recovery{Mode: LocalRestart}}
+	batch := &Job{Name: "lab", Reschedule: &ReschedulePolicy{Attempts: &two, DelayFunction: Exponential}}
+	for _, tt := range []struct {
+		job             *Job
+		restarts, moves int
+		want            string
+	}{
+		{service, 0, 0, "restarts here after 1s"},
+		{service, 2, 7, "restarts here after 4s"},
+		{service, 3, 0, "moves to another node after 5s"},
+		{service, 3, 2, "moves to another node after 20s"},
+		{service, 3, 99, "moves to another node after 5m"},
+		{local, 2, 0, "restarts here after 4s"},
+		{local, 3, 0, "restarts here after 7m"},
+		{batch, 3, 1, "moves to another node after 10s"},
+		{batch, 3, 2, "the job has failed"},
+		{
+			&Job{Name: "lab", Recovery: Recovery{Mode: ManualRecover}}, 0, 0,
+			"the job is paused and waits for a person: mn job retry lab",
+		},
+	} {
+		if got := Next(tt.job, &Task{Name: "work"}, tt.restarts, tt.moves, 7*time.Minute); got != tt.want {
+			t.Errorf("%s/%s with %d restarts and %d moves: got %q, want %q", tt.job.Type, tt.job.Recovery.Mode,
+				tt.restarts, tt.moves, got, tt.want)
+		}
+	}
+}
