@@ -29,6 +29,12 @@ const (
 	NodeLeft     EventKind = "node_left"
 	NodeAdmitted EventKind = "node_admitted"
 	NodeEvicted  EventKind = "node_evicted"
+	// What people want of a node, and that a drain has come to its end.
+	NodeMaintenanceEnabled  EventKind = "node_maintenance_enabled"
+	NodeMaintenanceDisabled EventKind = "node_maintenance_disabled"
+	NodeDrainStarted        EventKind = "node_drain_started"
+	NodeDrainCancelled      EventKind = "node_drain_cancelled"
+	NodeDrainCompleted      EventKind = "node_drain_completed"
 	// NodeOut: the node has learned that it is no longer part of the mesh.
 	NodeOut      EventKind = "node_out"
 	ClockRefused EventKind = "clock_refused"
@@ -60,7 +66,8 @@ const (
 
 // EventKinds are all kinds of events, in the order above.
 var EventKinds = []EventKind{
-	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeOut, ClockRefused, ClockCompared,
+	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeMaintenanceEnabled, NodeMaintenanceDisabled,
+	NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeOut, ClockRefused, ClockCompared,
 	RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged, MajorityChanged, LeadChanged,
 	JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut,
 	TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,

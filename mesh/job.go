@@ -36,6 +36,7 @@ type Job struct {
 	Recovery    Recovery          `json:"recovery" toml:"recovery"`
 	Restart     *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
 	Reschedule  *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
+	Update      *UpdatePolicy     `json:"update,omitempty" toml:"update"`
 	Tasks       []Task            `json:"task" toml:"task"`
 }
 

@@ -13,6 +13,7 @@ const (
 	PrefixMember   = "member/"   // Member         the peer that admitted it
 	PrefixAway     = "away/"     // Away           whoever stops waiting for a node
 	PrefixEvicted  = "evicted/"  // Evicted        people
+	PrefixAdmin    = "admin/"    // Administration people
 	PrefixNode     = "node/"     // Node           that node
 	PrefixStatus   = "status/"   // Status         the allocation's node
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
@@ -36,6 +37,9 @@ func KeyAway(id NodeID) string { return PrefixAway + string(id) }
 
 // KeyEvicted is the key of the word that a node was evicted.
 func KeyEvicted(id NodeID) string { return PrefixEvicted + string(id) }
+
+// KeyAdmin is the key of what people want of a node.
+func KeyAdmin(id NodeID) string { return PrefixAdmin + string(id) }
 
 // KeyNode is the key of a node's record of itself.
 func KeyNode(id NodeID) string { return PrefixNode + string(id) }

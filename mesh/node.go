@@ -56,6 +56,33 @@ type Evicted struct {
 	At     time.Time `json:"at"`
 }
 
+// AdminMode is what people want a node to be, whatever it is up to.
+type AdminMode string
+
+// The modes.
+const (
+	InService   AdminMode = ""            // takes work
+	Maintenance AdminMode = "maintenance" // takes no new work, and keeps what it has
+	Draining    AdminMode = "draining"    // takes no new work, and what it has is to go
+)
+
+// Administration is what people want of a node: the last that anybody has said, on
+// whichever peer. It holds until somebody says otherwise, also over restarts.
+type Administration struct {
+	Node   NodeID    `json:"node"`
+	Mode   AdminMode `json:"mode"`
+	Reason string    `json:"reason,omitempty"`
+	By     NodeID    `json:"by"` // the peer that was asked
+	At     time.Time `json:"at"`
+	// Deadline is when copies of batch jobs are waited for no longer; for Draining.
+	Deadline time.Time `json:"deadline,omitzero"`
+	// System: copies of jobs that have one on each node go too, at the deadline.
+	System bool `json:"system,omitempty"`
+}
+
+// DefaultDrainDeadline is how long a drain waits for batch jobs to end.
+const DefaultDrainDeadline = 30 * time.Minute
+
 // Token is a permission to join. The secret itself is never kept, only its hash.
 type Token struct {
 	ID        string    `json:"id"`

@@ -31,6 +31,7 @@ func TestValidateFindsEachFault(t *testing.T) {
 			"count of a type per node", func(j *Job) { j.Type, j.Tasks[0].Count = System, 3 },
 			`task "web": count: is 3, and a job of type "system" has one copy on each node: leave it out`,
 		},
+		{"parallel", func(j *Job) { j.Update = &UpdatePolicy{MaxParallel: -1} }, `update.max_parallel: must be from 1 to 10000, not -1`},
 		{"late nodes", func(j *Job) { j.IncludeLate = new(bool) }, `include_late: is for jobs of type "sysbatch", which this is not`},
 		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
 		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},

@@ -27,8 +27,21 @@ type NodeView struct {
 	// since it came into sight, or that we cannot take what it writes, for its clock
 	// is too far ahead: what we know of its copies may be of another boot.
 	Unread   bool
-	Eligible bool      // new work may be placed on it, liveness aside
-	Used     Resources // by allocations that want to run, or still run, on it
+	Eligible bool           // new work may be placed on it, liveness aside
+	Admin    Administration // what people want of it; zero: nothing in particular
+	Used     Resources      // by allocations that want to run, or still run, on it
+	Holds    Holding
+}
+
+// Holding counts the copies on a node that have not ended.
+type Holding struct {
+	Free  int // may be elsewhere
+	Bound int // of jobs with a copy on each node
+}
+
+// Drained says whether a node that is to be drained has nothing left that has to go.
+func (n *NodeView) Drained() bool {
+	return n.Admin.Mode == Draining && n.Holds.Free == 0 && (n.Holds.Bound == 0 || !n.Admin.System)
 }
 
 // JobView is a job with its current version.

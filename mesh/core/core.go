@@ -71,8 +71,9 @@ type Core struct {
 	tend  tend
 	waits waits
 
-	out        string // why this node is out; see out.go
-	damaged    bool   // its disk has lost something, and has said so
+	out        string    // why this node is out; see out.go
+	damaged    bool      // its disk has lost something, and has said so
+	drained    time.Time // when the last drain of this node that has ended was asked for
 	abstention abstention
 	inform     inform
 	confirms   confirms
@@ -197,6 +198,7 @@ func (c *Core) Step(now Now, events ...Event) Ready {
 			break
 		}
 	}
+	c.tellDrained()
 	return c.flush()
 }
 

@@ -98,8 +98,12 @@ type Evict struct {
 	Reason string
 }
 
-func (Submit) call()   {}
-func (Act) call()      {}
-func (PutToken) call() {}
-func (Admit) call()    {}
-func (Evict) call()    {}
+// Administer says what people want of a node. The answer is [Kept].
+type Administer struct{ mesh.Administration }
+
+func (Submit) call()     {}
+func (Act) call()        {}
+func (PutToken) call()   {}
+func (Admit) call()      {}
+func (Evict) call()      {}
+func (Administer) call() {}

@@ -18,6 +18,7 @@ type picture struct {
 	allocs map[mesh.JobID][]mesh.AllocView          // by group, index, generation, id
 	stale  map[mesh.JobID]struct{}                  // jobs whose allocs are to be made
 	used   map[mesh.NodeID]mesh.Resources           // by all that is in allocs and has not ended
+	holds  map[mesh.NodeID]mesh.Holding             // of them
 	nodes  []mesh.NodeID                            // of the members, sorted; nil: to be made
 	// members are those of them that were not evicted, in that order; nil: to be made.
 	members []mesh.Member
@@ -32,6 +33,7 @@ func newPicture() picture {
 		allocs: map[mesh.JobID][]mesh.AllocView{},
 		stale:  map[mesh.JobID]struct{}{},
 		used:   map[mesh.NodeID]mesh.Resources{},
+		holds:  map[mesh.NodeID]mesh.Holding{},
 	}
 }
 
@@ -165,7 +167,7 @@ func (r *records) refresh() {
 func (r *records) redraw(job mesh.JobID) {
 	p := &r.picture
 	for i := range p.allocs[job] {
-		p.use(&p.allocs[job][i], mesh.Resources.Sub)
+		p.use(&p.allocs[job][i], mesh.Resources.Sub, -1)
 	}
 	ids := p.ids[job]
 	list := make([]mesh.AllocView, 0, len(ids))
@@ -185,7 +187,7 @@ func (r *records) redraw(job mesh.JobID) {
 			cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
 	})
 	for i := range list {
-		p.use(&list[i], mesh.Resources.Add)
+		p.use(&list[i], mesh.Resources.Add, 1)
 	}
 	p.allocs[job] = list
 	if len(ids) == 0 {
@@ -196,13 +198,23 @@ func (r *records) redraw(job mesh.JobID) {
 }
 
 // use counts what an allocation uses, or takes it out of the count.
-func (p *picture) use(a *mesh.AllocView, op func(mesh.Resources, mesh.Resources) mesh.Resources) {
+func (p *picture) use(a *mesh.AllocView, op func(mesh.Resources, mesh.Resources) mesh.Resources, n int) {
 	if a.State().Final() {
 		return
 	}
 	p.used[a.Node] = op(p.used[a.Node], a.Resources)
 	if p.used[a.Node] == (mesh.Resources{}) {
 		delete(p.used, a.Node)
+	}
+	holds := p.holds[a.Node]
+	if a.Target != "" {
+		holds.Bound += n
+	} else {
+		holds.Free += n
+	}
+	p.holds[a.Node] = holds
+	if holds == (mesh.Holding{}) {
+		delete(p.holds, a.Node)
 	}
 }
 

@@ -23,6 +23,7 @@ type records struct {
 	tokens   map[string]mesh.Token
 	away     map[mesh.NodeID]mesh.Away
 	evicted  map[mesh.NodeID]mesh.Evicted
+	admin    map[mesh.NodeID]mesh.Administration
 	picture  picture
 	reads    reads
 }
@@ -44,6 +45,7 @@ func newRecords() *records {
 		tokens:   map[string]mesh.Token{},
 		away:     map[mesh.NodeID]mesh.Away{},
 		evicted:  map[mesh.NodeID]mesh.Evicted{},
+		admin:    map[mesh.NodeID]mesh.Administration{},
 		picture:  newPicture(),
 		reads:    reads{},
 	}
@@ -111,6 +113,9 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.tokens[v.ID] = *v
 	case *mesh.Away:
 		r.away[v.Node] = *v
+	case *mesh.Administration:
+		r.admin[v.Node] = *v
+		return touched{nodes: true}
 	case *mesh.Evicted:
 		r.evicted[v.Node], r.picture.members = *v, nil
 		return touched{nodes: true, evicted: v.Node}
@@ -163,6 +168,8 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Node{}
 	case mesh.PrefixAway:
 		rec = &mesh.Away{}
+	case mesh.PrefixAdmin:
+		rec = &mesh.Administration{}
 	case mesh.PrefixEvicted:
 		rec = &mesh.Evicted{}
 	case mesh.PrefixMember:
@@ -243,6 +250,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 		key = mesh.KeyToken(v.ID)
 	case *mesh.Away:
 		key = mesh.KeyAway(v.Node)
+	case *mesh.Administration:
+		key = mesh.KeyAdmin(v.Node)
 	case *mesh.Evicted:
 		key = mesh.KeyEvicted(v.Node)
 	case nil:
@@ -263,7 +272,7 @@ func mayWrite(e crdt.Entry, rec any) error {
 // that this release does not know are left to those that do.
 func mayDelete(e crdt.Entry) error {
 	switch mesh.Kind(e.Key) {
-	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixNode:
+	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixAdmin, mesh.PrefixNode:
 		return fmt.Errorf("delete of record %q, whose kind is never deleted", e.Key)
 	case mesh.PrefixStatus:
 		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {

@@ -32,6 +32,8 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e = Kept{}, c.put(mesh.KeyToken(call.Token.ID), call.Token, crdt.Fence{})
 	case Admit:
 		reply.Value, e, reply.Fault = c.admit(call)
+	case Administer:
+		reply.Value, e, reply.Fault = c.administer(call.Administration)
 	case Evict:
 		reply.Value, e, reply.Fault = c.evict(call)
 	}

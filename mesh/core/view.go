@@ -66,7 +66,8 @@ func (c *Core) nodes() []mesh.NodeView {
 	nodes := make([]mesh.NodeView, len(c.records.members))
 	for i, id := range c.records.memberIDs() {
 		n := &nodes[i]
-		n.Eligible, n.Used = c.admitted(id), used[id]
+		n.Admin, n.Used, n.Holds = c.records.admin[id], used[id], c.records.picture.holds[id]
+		n.Eligible = c.admitted(id) && n.Admin.Mode == mesh.InService
 		n.Node, n.Known = c.records.nodes[id]
 		n.ID, n.AdmittedAt = id, c.records.members[id].AdmittedAt
 		if n.Name == "" {

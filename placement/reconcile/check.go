@@ -119,6 +119,9 @@ func (c *checker) neverTwo() error {
 			if o.Seat() != pl.Alloc.Seat() || o.State().Final() {
 				continue
 			}
+			if pl.Alloc.Replaces == o.ID && c.leaves(&o) && c.twoWhileItMoves() {
+				continue
+			}
 			if why := c.mayLive(&o); why != "" {
 				return fmt.Errorf("places %s[%d] while %s may live: %s", o.Group, o.Index, o.ID, why)
 			}
@@ -160,6 +163,7 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 // may give way to a retry.
 func (c *checker) oneStays() error {
 	stays, stopped, done := map[mesh.Seat]int{}, map[mesh.Seat]int{}, map[mesh.Seat]bool{}
+	leaving := map[mesh.Seat]int{}
 	content := map[string]string{} // wanted, by group
 	for _, g := range c.job.Job.Groups() {
 		content[g.Name] = mesh.HashGroup(&c.job.Job, g.Name)
@@ -176,6 +180,9 @@ func (c *checker) oneStays() error {
 			}
 		case a.Content != content[a.Group]:
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
+		case c.leaves(&a) && c.stops[a.ID] && !c.twoWhileItMoves():
+		case c.leaves(&a) && !c.stops[a.ID]:
+			leaving[id]++
 		case c.stops[a.ID]:
 			stopped[id]++
 		default:
@@ -184,13 +191,24 @@ func (c *checker) oneStays() error {
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(done), mesh.Seat.Compare) {
 		switch {
-		case stopped[id] > 0 && stays[id] == 0 && !done[id]:
+		case stopped[id] > 0 && stays[id]+leaving[id] == 0 && !done[id]:
 			return fmt.Errorf("stops all %d live copies of %s[%d]", stopped[id], id.Group, id.Index)
-		case stays[id] > 1:
+		case stays[id] > 1, leaving[id] > 1:
 			return fmt.Errorf("lets %d copies of %s[%d] live", stays[id], id.Group, id.Index)
 		}
 	}
 	return nil
+}
+
+// leaves says whether a copy is to leave its node, which is drained.
+func (c *checker) leaves(a *mesh.AllocView) bool {
+	n := c.v.Node(a.Node)
+	return n != nil && n.Admin.Mode == mesh.Draining
+}
+
+// twoWhileItMoves says whether a copy that is to leave goes on until the next is well.
+func (c *checker) twoWhileItMoves() bool {
+	return c.job.Job.Type == mesh.Service && c.job.Job.Recovery.Partition() == mesh.Eager
 }
 
 // forgetsAreOver: what is forgotten has ended, and is not the last of its seat.

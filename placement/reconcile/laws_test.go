@@ -51,7 +51,9 @@ func (w *world) drawCopy(t *rapid.T) *toyCopy {
 func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 	ids := slices.Sorted(maps.Keys(w.nodes))
 	n := w.nodes[rapid.SampledFrom(ids).Draw(t, "node")]
-	switch rapid.IntRange(0, 9).Draw(t, "what happens") {
+	switch rapid.IntRange(0, 11).Draw(t, "what happens") {
+	case 10:
+		w.drawAdmin(t, n)
 	case 0:
 		if n.view.Liveness == mesh.Alive {
 			w.sight(n, mesh.Lost, 0)
@@ -76,6 +78,13 @@ func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 	default:
 		w.advance(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 30 * time.Second}).Draw(t, "for"))
 	}
+}
+
+// drawAdmin has people want something of a node.
+func (w *world) drawAdmin(t *rapid.T, n *toyNode) {
+	mode := rapid.SampledFrom([]mesh.AdminMode{mesh.InService, mesh.Maintenance, mesh.Draining}).Draw(t, "mode")
+	deadline := rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(t, "deadline")
+	w.administer(n, mode, deadline, rapid.Bool().Draw(t, "system"))
 }
 
 // TestNeverWhatMustNotBe drives a small mesh through losses, returns, crashes,
@@ -123,25 +132,36 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 			}
 		}
 		job := drawJob(t, partition)
+		job.Update = &mesh.UpdatePolicy{MaxParallel: rapid.IntRange(1, 3).Draw(t, "parallel")}
 		job.Type = rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.System}).Draw(t, "type at last")
 		w.submit(job, false)
-		for _, n := range w.nodes {
-			w.sight(n, mesh.Alive, 0)
+		ids := slices.Sorted(maps.Keys(w.nodes))
+		for i, id := range ids {
+			w.sight(w.nodes[id], mesh.Alive, 0)
+			if i == 0 || rapid.Bool().Draw(t, "serves") {
+				w.administer(w.nodes[id], mesh.InService, 0, false)
+			} else {
+				w.administer(w.nodes[id], mesh.Draining, 30*time.Second, true)
+			}
 		}
 		var last Plan
-		for range 10 {
+		for range 50 {
 			last = w.plan(true)
 			w.apply(last)
 			w.settle()
+			w.advance(5 * time.Second)
 		}
 		if !last.Empty() || last.Status != mesh.JobRunning || last.Wake != 0 {
-			t.Fatalf("after 10 rounds of peace:\n%s", w.picture(last))
+			t.Fatalf("after 50 rounds of peace:\n%s", w.picture(last))
 		}
 		running := w.running()
 		for _, g := range job.Groups() {
 			for _, seat := range w.seats(job.Type, g) {
 				if n := running[seat]; n != 1 {
 					t.Fatalf("%d copies of %v run, want 1", n, seat)
+				}
+				if at := w.nodeOf(seat); w.nodes[at].view.Admin.Mode == mesh.Draining {
+					t.Fatalf("%v still runs on %s, which is drained", seat, at)
 				}
 				delete(running, seat)
 			}
@@ -156,7 +176,10 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 func (w *world) seats(of mesh.JobType, g mesh.Group) []mesh.Seat {
 	var seats []mesh.Seat
 	if of.PerNode() {
-		for id := range w.nodes {
+		for id, n := range w.nodes {
+			if !n.view.Eligible {
+				continue
+			}
 			seats = append(seats, mesh.Seat{Group: g.Name, Target: id})
 		}
 		return seats
@@ -165,6 +188,16 @@ func (w *world) seats(of mesh.JobType, g mesh.Group) []mesh.Seat {
 		seats = append(seats, mesh.Seat{Group: g.Name, Index: i})
 	}
 	return seats
+}
+
+// nodeOf is where the copy of a seat runs.
+func (w *world) nodeOf(seat mesh.Seat) mesh.NodeID {
+	for _, c := range w.copies {
+		if c.runs && c.view.Seat() == seat {
+			return c.view.Node
+		}
+	}
+	return ""
 }
 
 // drawWorld draws a mesh with a job, and room for all its copies on one node.

@@ -151,25 +151,44 @@ func outOfSight(l mesh.Liveness) string {
 	return string(l)
 }
 
-// keepOne keeps one of the copies of a seat that live in sight: the original,
-// which is the lowest generation that runs. Others came about while it was out
-// of sight.
+// keepOne keeps one of the copies of a seat that live in sight: the original. Others
+// came about while it was out of sight, or because its node is drained.
 func (p *planner) keepOne(s *seat) {
-	stays := s.live[0]
-	for _, a := range s.live {
+	staying, leaving := p.split(s)
+	if len(leaving) > 0 && len(staying) > 0 {
+		p.handOver(s, staying, leaving)
+		return
+	}
+	stays := p.original(s.live)
+	p.stopOthers(s.live, stays)
+	p.tally.live(p, stays)
+	switch n := p.view.Node(stays.Node); {
+	case len(leaving) > 0:
+		p.drain(s, stays)
+	case n.Admin.Mode == mesh.Draining:
+		p.drained(stays, mesh.DrainIgnored, "belongs to the node")
+	}
+}
+
+// original is the lowest generation that runs, or else the lowest.
+func (p *planner) original(copies []*mesh.AllocView) *mesh.AllocView {
+	for _, a := range copies {
 		if p.running(a) {
-			stays = a
-			break
+			return a
 		}
 	}
+	return copies[0]
+}
+
+// stopOthers stops all copies but one.
+func (p *planner) stopOthers(copies []*mesh.AllocView, stays *mesh.AllocView) {
 	var others []*mesh.AllocView
-	for _, a := range s.live {
+	for _, a := range copies {
 		if a != stays {
 			others = append(others, a)
 		}
 	}
 	p.stop(others, "one copy is enough: that on %s stays", p.nodeName(stays.Node))
-	p.tally.live(p, stays)
 }
 
 // bury stops the copies of a seat that are gone, if the job never wants two:

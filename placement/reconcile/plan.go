@@ -16,12 +16,13 @@ type Plan struct {
 	Version uint64
 	Granted bool // made for a coordinator with voters behind it
 
-	Stop    []Stop         // decide that these copies stop; before Place
-	Place   []Placement    // ask the candidates in turn for room, and decide
-	Blocked []Blocked      // needed, and no node can take it
-	Waiting []Waiting      // needed, and not to be placed yet
-	Forget  []mesh.AllocID // ended so long ago that nothing depends on them
-	Wanted  map[string]int // how many copies the job should have, by group
+	Stop    []Stop           // decide that these copies stop; before Place
+	Place   []Placement      // ask the candidates in turn for room, and decide
+	Blocked []Blocked        // needed, and no node can take it
+	Waiting []Waiting        // needed, and not to be placed yet
+	Forget  []mesh.AllocID   // ended so long ago that nothing depends on them
+	Drain   []mesh.DrainStep // what becomes of copies on nodes that are to be drained
+	Wanted  map[string]int   // how many copies the job should have, by group
 
 	Wake   time.Duration // plan again after this long; 0 if only news calls for it
 	Status mesh.JobStatus
@@ -78,6 +79,9 @@ func (p *Plan) String() string {
 	}
 	for _, w := range p.Waiting {
 		fmt.Fprintf(&b, "waiting %s: %s\n", several(w.Seat, w.Copies), w.Reason)
+	}
+	for _, d := range p.Drain {
+		fmt.Fprintf(&b, "drain %s: %s: %s\n", d.Alloc, d.Action, d.Reason)
 	}
 	for _, id := range p.Forget {
 		fmt.Fprintf(&b, "forget %s\n", id)

@@ -55,6 +55,10 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 			p.group(g)
 		}
 	}
+	p.budget()
+	for _, s := range p.seatsAll {
+		p.fill(s)
+	}
 	p.stopSurplus()
 	p.forget()
 	p.conclude()
@@ -74,6 +78,10 @@ type planner struct {
 	allocs    []mesh.AllocView // of the job
 	copies    map[mesh.Seat][]*mesh.AllocView
 	wanted    map[mesh.Seat]bool
+	seatsAll  []*seat       // that are wanted
+	movable   int           // how many more copies may be on their way between two nodes
+	stoppable int           // and how many may stop before there is another
+	turn      time.Duration // until one more copy is well, if that can be told
 	pending   map[mesh.Seat]*mesh.Alloc
 	full      map[mesh.Seat]int // groups that fit nowhere, or not on a node: their place in plan.Blocked
 	waiting   map[Waiting]int
@@ -122,7 +130,7 @@ func (p *planner) line() {
 	p.since, p.anew = since, anew
 }
 
-// group plans every seat of a group.
+// group finds the seats of a group, and what is known of each.
 func (p *planner) group(g mesh.Group) {
 	content := mesh.HashGroup(&p.job.Job, g.Name)
 	for _, id := range p.seats(g) {
@@ -133,7 +141,7 @@ func (p *planner) group(g mesh.Group) {
 		s := &seat{Seat: id, group: g, content: content, copies: p.copies[id]}
 		p.tally.wanted++
 		p.sort(s)
-		p.fill(s)
+		p.seatsAll = append(p.seatsAll, s)
 	}
 }
 
@@ -171,6 +179,9 @@ func (p *planner) sort(s *seat) {
 			switch {
 			case a.Want == mesh.WantStop:
 				s.busy = "the copy before it is stopping on " + p.nodeName(a.Node)
+				if p.leaves(a) {
+					p.drained(a, mesh.DrainMigrate, "is stopping")
+				}
 			case a.Content != s.content, p.worn(a):
 				s.stale = append(s.stale, a)
 			default:
@@ -245,8 +256,13 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 		p.wakeIn(retryBlocked)
 		return
 	}
-	p.plan.Place = append(p.plan.Place, Placement{Alloc: a, Choice: choice})
+	p.propose(a, choice)
 	p.tally.starting++
+}
+
+// propose proposes a copy for the best of the nodes that can take it.
+func (p *planner) propose(a mesh.Alloc, choice placement.Choice) {
+	p.plan.Place = append(p.plan.Place, Placement{Alloc: a, Choice: choice})
 	p.take(choice.Candidates[0].Node, a)
 }
 

@@ -33,6 +33,9 @@ func (p *planner) refill(s *seat) {
 		}
 	}
 	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
+	if before != nil && before.Want == mesh.WantStop && p.leaves(before) {
+		reason = fmt.Sprintf("node %s is drained", p.nodeName(before.Node))
+	}
 	p.place(s, before, reason, p.failedNodes(s))
 }
 

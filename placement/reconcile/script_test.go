@@ -65,7 +65,8 @@ func runScript(t *testing.T, file string) {
 //	node NAME... [cpu=N] [memory=B] [witness]
 //	job [stopped] [KEY=VALUE...] GROUP=COUNT[,memory]...
 //	pause|resume|cancel|stop [REASON]    retry [all]
-//	lost|left|unseen NODE DURATION    alive|kill|reboot|evict|cordon|uncordon NODE
+//	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
+//	drain NODE DEADLINE [system]    maintain|serve NODE
 //	status GROUP[INDEX].GENERATION STATE
 //	settle    advance DURATION
 //	plan [degraded]    apply [degraded]
@@ -101,8 +102,14 @@ func (w *world) command(f []string, out *strings.Builder) error {
 			}
 		}
 		return fmt.Errorf("no copy %s", f[1])
-	case "cordon", "uncordon":
-		w.nodes[mesh.NodeID(f[1])].view.Eligible = f[0] == "uncordon"
+	case "drain":
+		d, err := time.ParseDuration(f[2])
+		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.Draining, d, len(f) > 3)
+		return err
+	case "maintain":
+		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.Maintenance, 0, false)
+	case "serve":
+		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.InService, 0, false)
 	case "settle":
 		w.settle()
 	case "advance":
@@ -113,7 +120,7 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		p := w.plan(len(f) == 1)
 		out.WriteString(w.picture(p))
 		if err := Check(p, w.view()); err != nil {
-			return err
+			return fmt.Errorf("%w\n%s", err, w.picture(p))
 		}
 		if f[0] == "apply" {
 			w.apply(p)
@@ -161,6 +168,9 @@ func (w *world) jobCommand(args []string) error {
 		switch key {
 		case "stopped":
 			stopped = true
+		case "parallel":
+			zero := mesh.Duration(0)
+			job.Update = &mesh.UpdatePolicy{MaxParallel: n, MinHealthy: &zero}
 		case "late":
 			late := value == "true"
 			job.IncludeLate = &late

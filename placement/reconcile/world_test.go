@@ -130,9 +130,11 @@ func (w *world) settle() {
 			continue
 		}
 		c.runs = c.view.Want == mesh.WantRun
-		if c.runs {
+		switch {
+		case c.runs && c.view.State() == mesh.Running && c.view.Status.Boot == n.view.Boot:
+		case c.runs:
 			w.report(c, mesh.Running)
-		} else {
+		default:
 			w.report(c, mesh.Stopped)
 		}
 	}
@@ -146,6 +148,8 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 		Boot: w.nodes[c.view.Node].view.Boot, State: state, At: w.now,
 	}
 	switch state {
+	case mesh.Running:
+		c.view.Status.Tasks = []mesh.TaskStatus{{State: state, StartedAt: w.now}}
 	case mesh.TimedOut: // by the job's timeout, so none of its tasks has
 		c.view.Status.Outcome, c.view.Status.Reason = state, "timed out after 10m"
 	case mesh.Failed:
@@ -197,6 +201,12 @@ func (w *world) sight(n *toyNode, l mesh.Liveness, since time.Duration) {
 			w.report(c, mesh.Starting)
 		}
 	}
+}
+
+// administer says what people want of a node.
+func (w *world) administer(n *toyNode, mode mesh.AdminMode, deadline time.Duration, system bool) {
+	n.view.Eligible = mode == mesh.InService
+	n.view.Admin = mesh.Administration{Node: n.view.ID, Mode: mode, Deadline: w.now.Add(deadline), System: system}
 }
 
 // kill is a power cut: the node and what ran on it are dead.

@@ -1,0 +1,61 @@
+package core
+
+import (
+	"fmt"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// What people want of a node is a record that any peer takes, also while the node
+// is away or a peer has just restarted. Coordinators move what is on a node that is
+// to be drained (placement/reconcile/drain.go); nobody runs the drain, so nobody's
+// end stops it.
+
+// administer takes what people want of a node from now on.
+func (c *Core) administer(a mesh.Administration) (reply any, none crdt.Entry, f *mesh.Fault) {
+	if !c.admitted(a.Node) {
+		return nil, none, mesh.Faultf(mesh.NotFound, "no node %q", a.Node).Hint("mn node ls")
+	}
+	before := c.records.admin[a.Node]
+	a.By, a.At = c.self, c.now.Wall.UTC()
+	if f := fits(mesh.KeyAdmin(a.Node), a); f != nil {
+		return nil, none, f
+	}
+	text := c.name(a.Node)
+	if a.Mode == mesh.Draining {
+		text += fmt.Sprintf(", until %s at the latest", a.Deadline.UTC().Format("15:04:05 UTC"))
+	}
+	if a.Reason != "" {
+		text += ": " + a.Reason
+	}
+	c.event(mesh.Event{Kind: administered(before.Mode, a.Mode), Peer: a.Node, Text: text})
+	return Kept{}, c.put(mesh.KeyAdmin(a.Node), a, crdt.Fence{}), nil
+}
+
+// administered is the kind of event that a change of mode is.
+func administered(before, now mesh.AdminMode) mesh.EventKind {
+	switch {
+	case now == mesh.Draining:
+		return mesh.NodeDrainStarted
+	case before == mesh.Draining:
+		return mesh.NodeDrainCancelled
+	case now == mesh.Maintenance:
+		return mesh.NodeMaintenanceEnabled
+	}
+	return mesh.NodeMaintenanceDisabled
+}
+
+// tellDrained says once that nothing is left here that has to go.
+func (c *Core) tellDrained() {
+	admin := c.records.admin[c.self]
+	if admin.Mode != mesh.Draining || c.drained == admin.At {
+		return
+	}
+	c.records.refresh()
+	self := mesh.NodeView{Admin: admin, Holds: c.records.picture.holds[c.self]}
+	if self.Drained() {
+		c.drained = admin.At
+		c.event(mesh.Event{Kind: mesh.NodeDrainCompleted, Peer: c.self, Text: "nothing is left on it that had to go"})
+	}
+}

@@ -1,0 +1,108 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"mn/mesh"
+)
+
+// administer asks a host what people want of another, and is the fault of the answer.
+func (l *lab) administer(by, of *host, mode mesh.AdminMode) *mesh.Fault {
+	fault := l.ask(by, Administer{mesh.Administration{
+		Node: of.self.ID, Mode: mode, Deadline: l.clock().Wall.Add(time.Minute),
+	}}).Fault
+	l.after(time.Second)
+	return fault
+}
+
+// kinds are the kinds of a host's events about nodes that people have wanted something of.
+func (h *host) kinds(of ...mesh.EventKind) (got []mesh.EventKind) {
+	for _, e := range h.log {
+		for _, k := range of {
+			if e.Kind == k {
+				got = append(got, k)
+			}
+		}
+	}
+	return got
+}
+
+// TestWhatPeopleWantOfANodeHolds though the node is away when they say it, and whoever
+// restarts afterwards.
+func TestWhatPeopleWantOfANodeHolds(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(30 * time.Second)
+	by, of := l.nodes[0], l.nodes[2]
+	l.kill(of, true)
+	l.after(5 * time.Second)
+	if f := l.administer(by, of, mesh.Maintenance); f != nil {
+		t.Fatal(f)
+	}
+	l.start(of)
+	l.meet(of)
+	l.after(15 * time.Second)
+	for _, h := range l.nodes {
+		l.kill(h, true)
+	}
+	l.after(5 * time.Second)
+	for _, h := range l.nodes {
+		l.start(h)
+	}
+	for _, h := range l.nodes {
+		l.meet(h)
+	}
+	l.after(30 * time.Second)
+	for _, h := range l.nodes {
+		n := h.core.View().Node(of.self.ID)
+		if n.Admin.Mode != mesh.Maintenance || n.Eligible {
+			t.Errorf("%s has it as %q, eligible %v", h.name, n.Admin.Mode, n.Eligible)
+		}
+	}
+}
+
+// TestDrainTellsWhatBecomesOfIt: each change of mode is an event of its own kind, and the
+// node itself says once that nothing is left.
+func TestDrainTellsWhatBecomesOfIt(t *testing.T) {
+	l, runs, _ := placed(t, 3)
+	l.after(10 * time.Second)
+	by := l.nodes[0]
+	for _, mode := range []mesh.AdminMode{
+		mesh.Maintenance, mesh.InService, mesh.Draining, mesh.Maintenance, mesh.InService, mesh.Draining,
+	} {
+		if f := l.administer(by, runs, mode); f != nil {
+			t.Fatal(f)
+		}
+	}
+	l.after(30 * time.Second)
+	got := by.kinds(mesh.NodeMaintenanceEnabled, mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted, mesh.NodeDrainCancelled)
+	want := []mesh.EventKind{
+		mesh.NodeMaintenanceEnabled, mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted, mesh.NodeDrainCancelled,
+		mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted,
+	}
+	if len(got) != len(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	}
+	if got := runs.kinds(mesh.NodeDrainCompleted); len(got) != 2 {
+		t.Errorf("it has said %d times that it is drained, want once for each drain", len(got))
+	}
+	for _, a := range by.core.View().Allocs {
+		if a.Node == runs.self.ID && !a.State().Final() {
+			t.Errorf("%s is still on the drained node", a.ID)
+		}
+	}
+}
+
+func TestNobodyAdministersANodeThatIsNoMember(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(10 * time.Second)
+	stranger := &host{self: mesh.Node{ID: "stranger"}}
+	if f := l.administer(l.nodes[0], stranger, mesh.Draining); f == nil || f.Kind != mesh.NotFound {
+		t.Errorf("got %v, want that there is no such node", f)
+	}
+}

@@ -1,0 +1,192 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mn/mesh"
+	"mn/placement"
+)
+
+// A node that is to be drained loses its copies one by one. What becomes of a copy
+// follows from its job, and from what people have said about the node; nobody
+// remembers how far a drain has got, so any coordinator goes on with it.
+//
+//	service, eager     a new copy is placed first; the old one stops when it is healthy
+//	service, others    the old copy stops first, as there must never be two
+//	batch              runs to its end, or until the deadline, and then moves
+//	system, sysbatch   stays; or with --ignore-system=false stops at the deadline
+//	jobs that never move, whatever their type: stay, and wait for a person
+//
+// No copy stops before a node has room for the one that follows. A job has at most
+// update.max_parallel of its copies between two nodes. A copy that was moved counts
+// against no policy.
+
+// drained notes what becomes of a copy on a node that is to be drained.
+func (p *planner) drained(a *mesh.AllocView, action mesh.DrainAction, format string, args ...any) {
+	p.plan.Drain = append(p.plan.Drain,
+		mesh.DrainStep{Alloc: a.ID, Node: a.Node, Action: action, Reason: fmt.Sprintf(format, args...)})
+}
+
+// leaves says whether a copy has to leave its node.
+func (p *planner) leaves(a *mesh.AllocView) bool {
+	n := p.view.Node(a.Node)
+	return n != nil && n.Admin.Mode == mesh.Draining && (a.Target == "" || n.Admin.System)
+}
+
+// split tells the copies that live in sight apart: those that have to leave.
+func (p *planner) split(s *seat) (staying, leaving []*mesh.AllocView) {
+	for _, a := range s.live {
+		switch {
+		case p.leaves(a):
+			leaving = append(leaving, a)
+		default:
+			staying = append(staying, a)
+		}
+	}
+	return staying, leaving
+}
+
+// healthy is 0 if a copy has run for as long as it takes to count as well; else how
+// long that takes yet, or never.
+func (p *planner) healthy(a *mesh.AllocView) time.Duration {
+	if !p.running(a) {
+		return never
+	}
+	need := p.job.Job.Update.Healthy()
+	wait := time.Duration(0)
+	for _, t := range a.Status.Tasks {
+		if t.State == mesh.Running {
+			wait = max(wait, min(need-p.view.Now.Sub(t.StartedAt), need)) // clocks may disagree
+		}
+	}
+	return wait
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// budget finds out how many more copies of the job may be on their way between two
+// nodes, and how many may stop before there is another: what is not well counts.
+func (p *planner) budget() {
+	p.movable = p.job.Job.Update.Parallel()
+	p.stoppable, p.turn = p.movable, never
+	draining := func(n mesh.NodeView) bool { return n.Admin.Mode == mesh.Draining }
+	if !slices.ContainsFunc(p.view.Nodes, draining) {
+		return // nobody asks
+	}
+	for _, s := range p.seatsAll {
+		staying, leaving := p.split(s)
+		wait := never
+		for _, a := range s.live {
+			wait = min(wait, p.healthy(a))
+		}
+		switch {
+		case s.done != nil:
+		case wait > 0:
+			p.movable, p.stoppable, p.turn = p.movable-1, p.stoppable-1, min(p.turn, wait)
+		case len(leaving) > 0 && (len(staying) > 0 || p.pending[s.Seat] != nil):
+			p.movable, p.stoppable = p.movable-1, p.stoppable-1
+		}
+	}
+}
+
+// waitTurn leaves a copy where it is until others of the job are well.
+func (p *planner) waitTurn(a *mesh.AllocView) {
+	p.drained(a, mesh.DrainWaiting, "waits its turn: max_parallel = %d", p.job.Job.Update.Parallel())
+	if p.turn != never {
+		p.wakeIn(p.turn)
+	}
+}
+
+// destination is where the copy that follows one that has to leave can go. With no
+// node the copy stays, until there is one.
+func (p *planner) destination(s *seat, a *mesh.AllocView) (next mesh.Alloc, choice placement.Choice, ok bool) {
+	next = p.next(s, a, fmt.Sprintf("node %s is drained", p.nodeName(a.Node)))
+	choice = p.choose(s, next.ID, nil)
+	if len(choice.Candidates) == 0 {
+		p.drained(a, mesh.DrainBlocked, "%s", choice.Summary())
+		p.wakeIn(retryBlocked)
+		return next, choice, false
+	}
+	return next, choice, true
+}
+
+// drain decides about the only copy of a seat, which has to leave its node.
+func (p *planner) drain(s *seat, a *mesh.AllocView) {
+	n := p.view.Node(a.Node)
+	left := n.Admin.Deadline.Sub(p.view.Now)
+	p.wakeIn(left)
+	switch {
+	case p.pending[s.Seat] != nil:
+		p.drained(a, mesh.DrainMigrate, "room for another copy is being reserved")
+	case len(s.live) > 1 || s.busy != "":
+		p.drained(a, mesh.DrainWaiting, "waits until it is the only copy")
+	case a.Target != "" && left > 0, a.Target == "" && !p.job.Job.Type.Long() && left > 0:
+		p.drained(a, mesh.DrainWaiting, "waits for its end, or for the deadline")
+	case a.Target != "":
+		p.stop([]*mesh.AllocView{a}, "node %s is drained", p.nodeName(a.Node))
+		p.drained(a, mesh.DrainMigrate, "stops: the deadline is over")
+	case !p.job.Job.Recovery.Mode.Moves():
+		p.drained(a, mesh.DrainReview, "recovery mode %q never moves work", p.job.Job.Recovery.Mode)
+	case !p.mayReplace():
+		p.drained(a, mesh.DrainWaiting, `on_partition = %q waits for a majority of the voters`, p.partition)
+	case p.job.Job.Type.Long() && p.partition == mesh.Eager:
+		p.startFirst(s, a, left <= 0)
+	default:
+		p.stopFirst(s, a, left <= 0)
+	}
+}
+
+// startFirst places a copy beside one that has to leave. What is late waits for no
+// copy that is not well.
+func (p *planner) startFirst(s *seat, a *mesh.AllocView, late bool) {
+	if p.movable <= 0 && !late {
+		p.waitTurn(a)
+		return
+	}
+	if next, choice, ok := p.destination(s, a); ok {
+		p.movable--
+		p.propose(next, choice)
+		p.drained(a, mesh.DrainMigrate, "another copy starts first")
+	}
+}
+
+// stopFirst stops a copy that has to leave, for another to be placed when it has.
+// Copies of batch jobs have had their time, and need not wait for each other.
+func (p *planner) stopFirst(s *seat, a *mesh.AllocView, late bool) {
+	if p.job.Job.Type.Long() && p.stoppable <= 0 && !late {
+		p.waitTurn(a)
+		return
+	}
+	if next, choice, ok := p.destination(s, a); ok {
+		p.stoppable--
+		p.take(choice.Candidates[0].Node, next)
+		p.stop([]*mesh.AllocView{a}, "node %s is drained", p.nodeName(a.Node))
+		p.drained(a, mesh.DrainMigrate, "stops, and starts again elsewhere")
+	}
+}
+
+// handOver keeps a copy that has to leave until another is healthy.
+func (p *planner) handOver(s *seat, staying, leaving []*mesh.AllocView) {
+	next := p.original(staying)
+	p.stopOthers(staying, next)
+	wait := p.healthy(next)
+	if wait == 0 {
+		p.stop(leaving, "node %s is drained; the copy on %s has taken over",
+			p.nodeName(leaving[0].Node), p.nodeName(next.Node))
+		p.tally.live(p, next)
+		return
+	}
+	if wait != never {
+		p.wakeIn(wait)
+	}
+	old := p.original(leaving)
+	p.stopOthers(leaving, old)
+	p.drained(old, mesh.DrainMigrate, "until the copy on %s is healthy", p.nodeName(next.Node))
+	if p.running(old) {
+		p.tally.live(p, old)
+	} else {
+		p.tally.live(p, next)
+	}
+}
