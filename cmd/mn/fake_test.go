@@ -347,6 +347,12 @@ func (f *fake) RevokeToken(_ context.Context, id string) error {
 	return nil
 }
 
+func (f *fake) Administer(context.Context, mesh.Administration) (int, error) { return 2, nil }
+
+func (f *fake) Suppose(ctx context.Context, _ mesh.Administration) (api.Snapshot, error) {
+	return f.Snapshot(ctx)
+}
+
 func (f *fake) Evict(context.Context, mesh.NodeID, string) (int, error) { return 2, nil }
 
 func (f *fake) Version(context.Context) (api.Version, error) {

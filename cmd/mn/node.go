@@ -13,7 +13,8 @@ import (
 )
 
 func (c *command) nodeCommand() *cobra.Command {
-	return group("node", "See the machines of the mesh", c.nodeList(), c.nodeStatus(), c.nodeEvict())
+	return group("node", "See the machines of the mesh, and say what is wanted of them", c.nodeList(), c.nodeStatus(),
+		c.nodeMaintenance(), c.nodeDrain(), c.nodeUndrain(), c.nodeEvict())
 }
 
 func (c *command) nodeList() *cobra.Command {
@@ -25,16 +26,12 @@ func (c *command) nodeList() *cobra.Command {
 		Args:    needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			return show(c, cmd.Context(), again, client.Nodes, client.WatchNodes, func(nodes []api.Node) {
-				b := newTable("NAME", "ID", "STATUS", "ADDRESS", "CPU", "MEMORY", "DISK", "ELIGIBLE")
+				b := newTable("NAME", "ID", "STATUS", "ADDRESS", "CPU", "MEMORY", "DISK", "STATE")
 				for _, n := range nodes {
-					eligible := "no"
-					if n.SchedulingEligible {
-						eligible = "yes"
-					}
 					b.add(n.Name, n.ID.Short(), state(n.Status), n.Address,
 						fmt.Sprintf("%v/%v", n.Used.CPU, n.Resources.CPU),
 						fmt.Sprintf("%v/%v", n.Used.Memory, n.Resources.Memory),
-						fmt.Sprintf("%v/%v", n.Used.Disk, n.Resources.Disk), eligible)
+						fmt.Sprintf("%v/%v", n.Used.Disk, n.Resources.Disk), state(n.State))
 				}
 				c.table(b)
 			})
@@ -98,6 +95,7 @@ func (c *command) showNode(n api.NodeDetail) {
 		status += fmt.Sprintf(" for %v", n.LostFor)
 	}
 	c.field("status", "%s", status)
+	c.field("state", "%s", c.paint(stateColour(n.State), n.State))
 	c.field("address", "%s", n.Address)
 	c.field("agent", "mn %s on %s/%s, started %s", n.Release, n.OS, n.Arch, ago(n.StartedAt))
 	c.field("role", "%s, drivers %s", n.Role, strings.Join(n.Drivers, ", "))

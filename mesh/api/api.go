@@ -65,6 +65,11 @@ type Backend interface {
 	// that is by now.
 	Evict(ctx context.Context, node mesh.NodeID, reason string) (copies int, err error)
 
+	// Administer says what people want of a node, and on how many disks that is by now.
+	Administer(ctx context.Context, a mesh.Administration) (copies int, err error)
+	// Suppose is the picture as it would be if people wanted that of a node.
+	Suppose(ctx context.Context, a mesh.Administration) (Snapshot, error)
+
 	// Version says what runs here.
 	Version(ctx context.Context) (Version, error)
 	// Digest is a short sum of the replicated state: equal on peers that have
@@ -81,10 +86,11 @@ type Snapshot struct {
 // Outlook is what becomes of a job, and who decides about it.
 type Outlook struct {
 	Status      mesh.JobStatus
-	Wanted      map[string]int // how many copies it should have, by group
-	Text        string         // why, if there is something to say
-	Coordinator mesh.NodeID    // "" if nobody is known to hold the slot's lease
-	Fence       crdt.Fence     // of that lease; epoch 0 if it is degraded
+	Wanted      map[string]int   // how many copies it should have, by group
+	Drain       []mesh.DrainStep // what becomes of its copies on nodes that are to be drained
+	Text        string           // why, if there is something to say
+	Coordinator mesh.NodeID      // "" if nobody is known to hold the slot's lease
+	Fence       crdt.Fence       // of that lease; epoch 0 if it is degraded
 }
 
 // Submitted is the answer to a change of a job.

@@ -107,6 +107,21 @@ func (c *Client) WatchNode(ctx context.Context, ref string, each func(NodeDetail
 	return watchCall(ctx, c, callNode, nodeRef{ref}, each)
 }
 
+// Administer says what people want of a node from now on.
+func (c *Client) Administer(ctx context.Context, r AdminRequest) (Drain, error) {
+	return do(ctx, c, callAdmin, r)
+}
+
+// Drain says how far the drain of a node has got.
+func (c *Client) Drain(ctx context.Context, node string) (Drain, error) {
+	return do(ctx, c, callDrain, nodeRef{node})
+}
+
+// WatchDrain is Drain now and whenever it changes.
+func (c *Client) WatchDrain(ctx context.Context, node string, each func(Drain) error) error {
+	return watchCall(ctx, c, callDrain, nodeRef{node}, each)
+}
+
 // Evict has the mesh do without a node for good.
 func (c *Client) Evict(ctx context.Context, r EvictRequest) (Evicted, error) {
 	return do(ctx, c, callEvict, r)

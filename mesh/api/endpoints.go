@@ -43,9 +43,13 @@ var (
 		"GET", "/v1/jobs/{job}/explain", "say what follows a failure", false,
 	}
 
-	callNodes  = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
-	callNode   = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
-	callEvict  = call[EvictRequest, Evicted]{"POST", "/v1/nodes/{node}/evict", "evict a node for good", false}
+	callNodes = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
+	callNode  = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
+	callEvict = call[EvictRequest, Evicted]{"POST", "/v1/nodes/{node}/evict", "evict a node for good", false}
+	callDrain = call[nodeRef, Drain]{"GET", "/v1/nodes/{node}/drain", "say how far a drain has got", true}
+	callAdmin = call[AdminRequest, Drain]{
+		"POST", "/v1/nodes/{node}/administration", "say what people want of a node", false,
+	}
 	callAllocs = call[AllocsRequest, []Alloc]{"GET", "/v1/allocs", "list allocations", true}
 	callAlloc  = call[allocRef, AllocDetail]{
 		"GET", "/v1/allocs/{alloc}", "show an allocation", true,
@@ -120,6 +124,16 @@ type RevertRequest struct {
 type EvictRequest struct {
 	Node   string `json:"node"` // name, id, or the first characters of the id
 	Reason string `json:"reason,omitempty"`
+}
+
+// AdminRequest says what people want of a node.
+type AdminRequest struct {
+	Node     string         `json:"node"` // name, id, or the first characters of the id
+	Mode     mesh.AdminMode `json:"mode"`
+	Reason   string         `json:"reason,omitempty"`
+	Deadline mesh.Duration  `json:"deadline,omitempty"` // draining: from now
+	System   bool           `json:"system,omitempty"`   // draining: jobs with a copy on each node go too
+	DryRun   bool           `json:"dry_run,omitempty"`  // draining: change nothing, and say what would happen
 }
 
 // AllocsRequest says which allocations. Empty fields select everything.

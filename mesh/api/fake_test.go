@@ -196,6 +196,17 @@ func (f *fake) Tokens(context.Context) ([]TokenStatus, error) { return nil, f.fa
 
 func (f *fake) RevokeToken(_ context.Context, id string) error { return f.note(id) }
 
+func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error) {
+	return 2, f.note(a)
+}
+
+func (f *fake) Suppose(ctx context.Context, a mesh.Administration) (Snapshot, error) {
+	if err := f.note(a); err != nil {
+		return Snapshot{}, err
+	}
+	return f.Snapshot(ctx)
+}
+
 func (f *fake) Evict(_ context.Context, node mesh.NodeID, reason string) (int, error) {
 	return 2, f.note(string(node) + " " + reason)
 }

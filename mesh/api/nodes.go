@@ -15,6 +15,8 @@ type Node struct {
 	Address            string            `json:"address"`
 	Status             mesh.Liveness     `json:"status"`
 	SchedulingEligible bool              `json:"scheduling_eligible"`
+	Mode               mesh.AdminMode    `json:"mode"`  // what people want of it
+	State              string            `json:"state"` // both together, see [nodeState]
 	BootID             mesh.BootID       `json:"boot_id"`
 	Role               mesh.Role         `json:"role"`
 	Resources          mesh.Resources    `json:"resources"` // what it shares out
@@ -53,6 +55,8 @@ func nodeRow(n *mesh.NodeView) Node {
 		Address:            n.Address,
 		Status:             n.Liveness,
 		SchedulingEligible: n.Eligible,
+		Mode:               n.Admin.Mode,
+		State:              nodeState(n),
 		BootID:             n.Boot,
 		Role:               n.Role,
 		Resources:          n.Capacity,
@@ -68,6 +72,24 @@ func nodeRow(n *mesh.NodeView) Node {
 		row.Labels = map[string]string{}
 	}
 	return row
+}
+
+// nodeState is what a node is up to, in one word: what people want of it first, then
+// what is seen of it.
+func nodeState(n *mesh.NodeView) string {
+	switch {
+	case n.Drained(), n.Admin.Mode == mesh.Maintenance:
+		return "maintenance"
+	case n.Admin.Mode == mesh.Draining:
+		return "draining"
+	case n.Liveness == mesh.Left:
+		return "offline"
+	case n.Liveness == mesh.Lost:
+		return "disconnected"
+	case n.Liveness == mesh.Unseen || !n.Known:
+		return "joining"
+	}
+	return "healthy"
 }
 
 func (p picture) nodeDetail(ref string) (NodeDetail, error) {

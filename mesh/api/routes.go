@@ -114,6 +114,7 @@ func (s *Server) routeReads(b Backend) {
 	serve(s, callNode, reads(b, func(p picture, r nodeRef) (NodeDetail, error) {
 		return p.nodeDetail(r.Node)
 	}))
+	serve(s, callDrain, reads(b, func(p picture, r nodeRef) (Drain, error) { return p.drain(r.Node) }))
 	serve(s, callAllocs, reads(b, picture.allocs))
 	serve(s, callAlloc, reads(b, func(p picture, r allocRef) (AllocDetail, error) {
 		return p.allocDetail(r.Alloc)
@@ -121,6 +122,9 @@ func (s *Server) routeReads(b Backend) {
 }
 
 func (s *Server) routeNodes(b Backend) {
+	serve(s, callAdmin, func(ctx context.Context, r AdminRequest) (Drain, error) {
+		return administer(ctx, b, r)
+	})
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
 		snap, err := b.Snapshot(ctx)
 		if err != nil {

@@ -27,7 +27,8 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 		for i := range s.View.Jobs {
 			plan, coordinator, fence := c.Outlook(&s.View.Jobs[i])
 			s.Outlooks = append(s.Outlooks, api.Outlook{
-				Status: plan.Status, Wanted: plan.Wanted, Text: outlook(plan), Coordinator: coordinator, Fence: fence,
+				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Text: outlook(plan),
+				Coordinator: coordinator, Fence: fence,
 			})
 		}
 	})
@@ -328,6 +329,37 @@ func (b *backend) Evict(ctx context.Context, node mesh.NodeID, reason string) (i
 	}
 	kept, _ := r.(core.Kept)
 	return kept.Copies, nil
+}
+
+// Administer says what people want of a node.
+func (b *backend) Administer(ctx context.Context, a mesh.Administration) (int, error) {
+	r, err := b.loop.ask(ctx, core.Administer{Administration: a})
+	if err != nil {
+		return 0, err
+	}
+	kept, _ := r.(core.Kept)
+	return kept.Copies, nil
+}
+
+// Suppose is the picture as it would be if people wanted that of a node.
+func (b *backend) Suppose(ctx context.Context, a mesh.Administration) (api.Snapshot, error) {
+	snap, err := b.Snapshot(ctx)
+	if err != nil {
+		return snap, err
+	}
+	view := *snap.View
+	view.Nodes = slices.Clone(view.Nodes)
+	if n := view.Node(a.Node); n != nil {
+		n.Admin, n.Eligible = a, a.Mode == mesh.InService
+	}
+	snap = api.Snapshot{View: &view}
+	for i := range view.Jobs {
+		plan := reconcile.Job(&view, &view.Jobs[i], nil, true)
+		snap.Outlooks = append(snap.Outlooks, api.Outlook{
+			Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Text: outlook(plan),
+		})
+	}
+	return snap, nil
 }
 
 // Version says what runs here.

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mn/mesh"
+	"mn/mesh/api"
+)
+
+func (c *command) nodeMaintenance() *cobra.Command {
+	var enable, disable bool
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "maintenance NAME --enable|--disable",
+		Short: "Keep new work from a node, or let it have some again",
+		Long: `Keep new work from a node, or let it have some again. What runs on it stays.
+It holds until somebody says otherwise, also when the node, or any other, restarts.`,
+		Example: "  mn node maintenance box-3 --enable --reason \"new disk\"\n" +
+			"  mn node maintenance box-3 --disable",
+		Args:              needs("NAME"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			if enable == disable {
+				return misused(cmd, "say one of --enable and --disable")
+			}
+			mode := mesh.InService
+			if enable {
+				mode = mesh.Maintenance
+			}
+			return c.administer(cmd.Context(), client, api.AdminRequest{Node: args[0], Mode: mode, Reason: reason})
+		}),
+	}
+	cmd.Flags().BoolVar(&enable, "enable", false, "keep new work from it")
+	cmd.Flags().BoolVar(&disable, "disable", false, "let it have work")
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+func reasonFlag(cmd *cobra.Command, reason *string) {
+	cmd.Flags().StringVar(reason, "reason", "", "why, for those who look at it later")
+}
+
+func (c *command) nodeUndrain() *cobra.Command {
+	var eligible bool
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "undrain NAME",
+		Short: "Cancel the drain of a node, or take it into service again",
+		Long: `Cancel the drain of a node. What has moved stays where it is. The node is in
+maintenance then, and takes no new work, unless --mark-eligible says that it does.`,
+		Example:           "  mn node undrain box-3 --mark-eligible --reason \"disk is in\"",
+		Args:              needs("NAME"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			mode := mesh.Maintenance
+			if eligible {
+				mode = mesh.InService
+			}
+			return c.administer(cmd.Context(), client, api.AdminRequest{Node: args[0], Mode: mode, Reason: reason})
+		}),
+	}
+	cmd.Flags().BoolVar(&eligible, "mark-eligible", false, "it takes new work again")
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+// administer says what is wanted of a node, and what that makes of it.
+func (c *command) administer(ctx context.Context, client *api.Client, r api.AdminRequest) error {
+	d, err := client.Administer(ctx, r)
+	if err != nil {
+		return err
+	}
+	return c.result(d, func() {
+		text := "takes work"
+		if d.Mode == mesh.Maintenance {
+			text = "is in maintenance: it takes no new work, and keeps what it has"
+		}
+		if d.Status == mesh.DrainCancelled {
+			text = "is drained no more, and " + text
+		}
+		c.printf("node %s %s\n", d.Node, text)
+	})
+}
+
+func (c *command) nodeDrain() *cobra.Command {
+	var (
+		r                   api.AdminRequest
+		deadline            string
+		ignoreSystem        bool
+		dryRun, wait, watch bool
+	)
+	cmd := &cobra.Command{
+		Use:   "drain NAME",
+		Short: "Move the work of a node elsewhere, and keep new work from it",
+		Long: `Move the work of a node elsewhere, and keep new work from it.
+
+Services move at once, at most update.max_parallel copies of a job at a time; the next
+copy is healthy before the one on the node stops, where the job may have two. Batch jobs
+run to their end, or move when the deadline is over. What never moves by itself waits
+for a person. Nothing stops before another node has room for it. Jobs with a copy on
+each node stay; with --ignore-system=false they stop at the deadline.
+
+Nobody runs the drain: it goes on whichever node restarts or is lost, and ends with the
+node in maintenance, until mn node undrain.`,
+		Example: "  mn node drain box-3 --reason \"new disk\" --deadline 30m --wait\n" +
+			"  mn node drain box-3 --dry-run",
+		Args:              needs("NAME"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			d, err := time.ParseDuration(deadline)
+			if err != nil || d <= 0 {
+				return misused(cmd, "--deadline %q is no duration such as 30m or 90s", deadline)
+			}
+			r.Node, r.Mode, r.Deadline = args[0], mesh.Draining, mesh.Duration(d)
+			r.System, r.DryRun = !ignoreSystem, dryRun
+			if dryRun && (wait || watch) {
+				return misused(cmd, "--dry-run changes nothing: there is nothing to wait for")
+			}
+			drain, err := client.Administer(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			if wait || watch {
+				return c.followDrain(cmd.Context(), client, drain, watch)
+			}
+			return c.result(drain, func() { c.showDrain(drain) })
+		}),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&deadline, "deadline", mesh.DefaultDrainDeadline.String(), "when batch jobs move too, from now")
+	flags.BoolVar(&ignoreSystem, "ignore-system", true, "jobs with a copy on each node stay")
+	flags.BoolVar(&dryRun, "dry-run", false, "change nothing, and say what would happen")
+	flags.BoolVar(&wait, "wait", false, "return when nothing is left on it")
+	flags.BoolVar(&watch, "monitor", false, "as --wait, and tell what happens meanwhile")
+	reasonFlag(cmd, &r.Reason)
+	return cmd
+}
+
+// showDrain says how far a drain has got, and what becomes of each copy.
+func (c *command) showDrain(d api.Drain) {
+	status := string(d.Status)
+	if d.Would != "" {
+		status += ", it would be " + string(d.Would)
+	}
+	c.field("node", "%s", d.Node)
+	c.field("drain", "%s", c.paint(stateColour(string(d.Status)), status))
+	if d.Reason != "" {
+		c.field("reason", "%s", d.Reason)
+	}
+	if d.Deadline != nil {
+		c.field("deadline", "%s", d.Deadline.Local().Format("2006-01-02 15:04:05"))
+	}
+	c.field("left", "%d copies", d.Left)
+	if len(d.Copies) > 0 {
+		c.printf("\n")
+		b := newTable("JOB", "COPY", "ID", "ACTION", "WHY")
+		for _, o := range d.Copies {
+			b.add(o.Job, copyIndex(o.Group, o.Index), o.Alloc, state(string(o.Action)), o.Reason)
+		}
+		c.table(b)
+	}
+}
+
+// errDrained ends a watch of a drain that is over.
+var errDrained = errors.New("drained")
+
+// followDrain returns when a drain is complete, or fails when it was cancelled.
+func (c *command) followDrain(ctx context.Context, client *api.Client, first api.Drain, tell bool) error {
+	last, told := first, map[mesh.AllocID]string{}
+	c.say("%s: %d copies are left", first.Status, first.Left)
+	err := client.WatchDrain(ctx, string(first.NodeID), func(d api.Drain) error {
+		if tell {
+			c.tellDrain(d, told)
+		}
+		if d.Status != last.Status || d.Left != last.Left {
+			c.say("%s: %d copies are left", d.Status, d.Left)
+		}
+		last = d
+		switch d.Status {
+		case mesh.DrainComplete, mesh.DrainNone:
+			return errDrained
+		}
+		return nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, errDrained):
+		if ctx.Err() != nil {
+			c.say("the drain goes on; mn node undrain %s ends it", first.Node)
+		}
+		return err
+	case last.Status != mesh.DrainComplete:
+		return fmt.Errorf("the drain of %s was cancelled", first.Node)
+	}
+	return c.result(last, func() { c.printf("node %s is drained, and in maintenance\n", last.Node) })
+}
+
+// tellDrain tells what is new about the copies of a node.
+func (c *command) tellDrain(d api.Drain, told map[mesh.AllocID]string) {
+	there := map[mesh.AllocID]bool{}
+	for _, o := range d.Copies {
+		there[o.Alloc] = true
+		if text := string(o.Action) + ": " + o.Reason; told[o.Alloc] != text {
+			told[o.Alloc] = text
+			c.say("%s of %s %s", copyIndex(o.Group, o.Index), o.Job, text)
+		}
+	}
+	for id := range told {
+		if !there[id] {
+			c.say("%s has gone", id)
+			delete(told, id)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"mn/mesh"
+)
+
+// Drain is how far the drain of a node has got, and what people want of the node.
+type Drain struct {
+	Node     string           `json:"node"`
+	NodeID   mesh.NodeID      `json:"node_id"`
+	Mode     mesh.AdminMode   `json:"mode"`
+	Status   mesh.DrainStatus `json:"status"`
+	Would    mesh.DrainStatus `json:"would_status,omitempty"` // of a dry run: what it would be at first
+	Reason   string           `json:"reason"`
+	By       string           `json:"by"` // the node that was asked
+	At       *time.Time       `json:"at"`
+	Deadline *time.Time       `json:"deadline"`
+	System   bool             `json:"system"`
+	Left     int              `json:"left"` // copies that have to go, and have not ended
+	Copies   []DrainedCopy    `json:"copies"`
+}
+
+// DrainedCopy is what becomes of a copy on the node.
+type DrainedCopy struct {
+	Job    mesh.JobID       `json:"job"`
+	Alloc  mesh.AllocID     `json:"id"`
+	Group  string           `json:"group"`
+	Index  int              `json:"index"`
+	Action mesh.DrainAction `json:"action"`
+	Reason string           `json:"reason"`
+}
+
+// drain is how far the drain of a node has got.
+func (p picture) drain(ref string) (Drain, error) {
+	n, err := p.findNode(ref)
+	if err != nil {
+		return Drain{}, err
+	}
+	d := Drain{
+		Node: n.Name, NodeID: n.ID, Mode: n.Admin.Mode, Reason: n.Admin.Reason, By: p.nodeName(n.Admin.By),
+		At: known(n.Admin.At), Deadline: known(n.Admin.Deadline), System: n.Admin.System, Copies: []DrainedCopy{},
+	}
+	var steps []mesh.DrainStep
+	for _, o := range p.Outlooks {
+		for _, s := range o.Drain {
+			if s.Node == n.ID {
+				steps = append(steps, s)
+			}
+		}
+	}
+	d.Status = mesh.DrainOf(n, steps)
+	for _, s := range steps {
+		if i := slices.IndexFunc(p.View.Allocs, func(a mesh.AllocView) bool { return a.ID == s.Alloc }); i >= 0 {
+			a := &p.View.Allocs[i]
+			d.Copies = append(d.Copies, DrainedCopy{a.Job, a.ID, a.Group, a.Index, s.Action, s.Reason})
+		}
+	}
+	if d.Mode == mesh.Draining {
+		d.Left = n.Holds.Free
+		if d.System {
+			d.Left += n.Holds.Bound
+		}
+	}
+	return d, nil
+}
+
+// administer says what people want of a node from now on, or what would come of it.
+func administer(ctx context.Context, b Backend, r AdminRequest) (Drain, error) {
+	snap, err := b.Snapshot(ctx)
+	if err != nil {
+		return Drain{}, err
+	}
+	n, err := picture{snap}.findNode(r.Node)
+	if err != nil {
+		return Drain{}, err
+	}
+	a := mesh.Administration{Node: n.ID, Mode: r.Mode, Reason: r.Reason}
+	switch r.Mode {
+	case mesh.Draining:
+		if r.Deadline < 0 {
+			return Drain{}, mesh.Faultf(mesh.Invalid, "the deadline %v is in the past", r.Deadline)
+		}
+		a.Deadline, a.System = snap.View.Now.Add(cmp.Or(r.Deadline.Std(), mesh.DefaultDrainDeadline)).UTC(), r.System
+	case mesh.InService, mesh.Maintenance:
+	default:
+		return Drain{}, mesh.Faultf(mesh.Invalid, "%q is no mode of a node; there are %q, %q and %q for in service",
+			r.Mode, mesh.Draining, mesh.Maintenance, mesh.InService)
+	}
+	if r.DryRun {
+		return suppose(ctx, b, a)
+	}
+	before := n.Admin.Mode
+	if _, err := b.Administer(ctx, a); err != nil {
+		return Drain{}, err
+	}
+	if snap, err = b.Snapshot(ctx); err != nil {
+		return Drain{}, err
+	}
+	d, err := picture{snap}.drain(string(n.ID))
+	if before == mesh.Draining && r.Mode != mesh.Draining {
+		d.Status = mesh.DrainCancelled
+	}
+	return d, err
+}
+
+// suppose says what a drain would do.
+func suppose(ctx context.Context, b Backend, a mesh.Administration) (Drain, error) {
+	snap, err := b.Suppose(ctx, a)
+	if err != nil {
+		return Drain{}, err
+	}
+	d, err := picture{snap}.drain(string(a.Node))
+	d.Status, d.Would = mesh.DrainDryRun, d.Status
+	for i := range d.Copies {
+		if d.Copies[i].Action == mesh.DrainMigrate {
+			d.Copies[i].Action = mesh.DrainWould
+		}
+	}
+	return d, err
+}
