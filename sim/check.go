@@ -289,6 +289,10 @@ func (w *world) checkStop(p *process) {
 		job.Recovery.Partition() == mesh.Majority || p.h.barred || p.h.evicted {
 		return
 	}
+	if p.h.drained() {
+		w.counts.add(Drained)
+		return
+	}
 	for _, h := range w.hosts {
 		for _, o := range h.tasks {
 			if o != p && o.copy == p.copy {

@@ -25,6 +25,7 @@ const (
 	Replaced       Name = "copies_replaced"
 	Refusals       Name = "reservations_refused"
 	SurplusStopped Name = "surplus_stopped"
+	Drained        Name = "copies_drained"
 	SwitchFired    Name = "switches_fired"
 	Adopted        Name = "tasks_adopted"
 	FalseAlarms    Name = "false_alarms"
@@ -62,6 +63,7 @@ func allCounts() []counted {
 		{Replaced, "a copy was placed in the stead of one that was lost, had failed or was changed"},
 		{Refusals, "a node had no room, or no reason to give it"},
 		{SurplusStopped, "a second copy was ended after a split"},
+		{Drained, "a copy was stopped because its node was to be drained"},
 		{SwitchFired, "a copy stopped by itself, because nobody renewed it"},
 		{Adopted, "a new agent found a task running"},
 		{FalseAlarms, "gossip took a node for lost that ran"},

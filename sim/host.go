@@ -37,22 +37,24 @@ type host struct {
 	boots    int
 	starts   int
 
-	on        bool          // it has power
-	gone      bool          // for good: its disk is lost, or it was taken away
-	joined    bool          // it is a member
-	asleep    int           // faults that have suspended it
-	halted    int           // faults that have stopped its agent
-	slow      int           // faults that have slowed it down
-	full      int           // faults that have filled its disk
-	sluggish  int           // faults that have slowed its disk
-	doomed    bool          // it crashes within the effects of its next step
-	power     bool          // the doom is a power cut
-	wokenAt   time.Duration // from the last sleep
-	barred    bool          // its disk was restored: it may not go on under its key
-	evicted   bool          // people have asked for that
-	spoilt    bool          // its disk has lost records
-	epoch     uint64        // of its roster, when last looked at
-	lastWrite uint64        // the number of its last write
+	on        bool                // it has power
+	gone      bool                // for good: its disk is lost, or it was taken away
+	joined    bool                // it is a member
+	asleep    int                 // faults that have suspended it
+	halted    int                 // faults that have stopped its agent
+	slow      int                 // faults that have slowed it down
+	full      int                 // faults that have filled its disk
+	sluggish  int                 // faults that have slowed its disk
+	doomed    bool                // it crashes within the effects of its next step
+	power     bool                // the doom is a power cut
+	wokenAt   time.Duration       // from the last sleep
+	barred    bool                // its disk was restored: it may not go on under its key
+	evicted   bool                // people have asked for that
+	spoilt    bool                // its disk has lost records
+	wanted    mesh.Administration // what people want of it
+	wantedAt  time.Duration       // since when
+	epoch     uint64              // of its roster, when last looked at
+	lastWrite uint64              // the number of its last write
 	diskDice  chance
 	crashDice chance
 }
