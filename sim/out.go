@@ -25,9 +25,10 @@ func evict(b *blow) func() {
 }
 
 // sponsors are the hosts that may let a machine in: not those that people have
-// evicted, which may not have heard of it and whose word counts for nothing.
+// evicted, which may not have heard of it and whose word counts for nothing, nor those
+// with a restored disk, which may find out before anybody else has heard of it.
 func (w *world) sponsors() []*host {
-	return slices.DeleteFunc(w.running(), func(h *host) bool { return h.evicted })
+	return slices.DeleteFunc(w.running(), func(h *host) bool { return h.evicted || h.barred })
 }
 
 // replace lets another machine join in the stead of one that is gone for good.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 const staleMax = 20 * time.Second
 
 // checkSurplus looks at a decision that a copy is one too many: another of its
-// index must run, or have run a moment ago.
+// index must run, or have run a moment ago. Of two neither of which is known to run
+// either may go.
 func (w *world) checkSurplus(h *host, e *crdt.Entry) {
 	var d mesh.DegradedAlloc // an Alloc is the beginning of one
 	if err := crdt.Decode(e.Value, &d); err != nil || d.Want != mesh.WantStop {
@@ -44,7 +46,10 @@ func (w *world) checkSurplus(h *host, e *crdt.Entry) {
 			return
 		}
 	}
-	if runs {
+	known := slices.ContainsFunc(h.agent.core.View().AllocsOf(d.Job), func(a mesh.AllocView) bool {
+		return a.ID == d.ID && a.State() == mesh.Running
+	})
+	if runs && known {
 		w.breach("not-for-nothing", "%s stops %v on %s as one too many, and no other has run for %v",
 			h.name, copy, w.byID[d.Node].name, staleMax)
 	}

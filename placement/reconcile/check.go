@@ -163,7 +163,7 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 // may give way to a retry.
 func (c *checker) oneStays() error {
 	stays, stopped, done := map[mesh.Seat]int{}, map[mesh.Seat]int{}, map[mesh.Seat]bool{}
-	leaving := map[mesh.Seat]int{}
+	leaving, runs := map[mesh.Seat]int{}, map[mesh.Seat]bool{}
 	content := map[string]string{} // wanted, by group
 	for _, g := range c.job.Job.Groups() {
 		content[g.Name] = mesh.HashGroup(&c.job.Job, g.Name)
@@ -172,6 +172,7 @@ func (c *checker) oneStays() error {
 		id := a.Seat()
 		n := c.v.Node(a.Node)
 		done[id] = done[id] || a.State() == mesh.Complete && !c.job.Job.Type.Long()
+		runs[id] = runs[id] || a.State() == mesh.Running || c.job.Job.Recovery.Partition() != mesh.Eager
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
 		case n == nil || n.Liveness != mesh.Alive || n.Unread:
@@ -193,7 +194,7 @@ func (c *checker) oneStays() error {
 		switch {
 		case stopped[id] > 0 && stays[id]+leaving[id] == 0 && !done[id]:
 			return fmt.Errorf("stops all %d live copies of %s[%d]", stopped[id], id.Group, id.Index)
-		case stays[id] > 1, leaving[id] > 1:
+		case runs[id] && (stays[id] > 1 || leaving[id] > 1):
 			return fmt.Errorf("lets %d copies of %s[%d] live", stays[id], id.Group, id.Index)
 		}
 	}

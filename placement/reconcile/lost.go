@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -152,11 +153,17 @@ func outOfSight(l mesh.Liveness) string {
 }
 
 // keepOne keeps one of the copies of a seat that live in sight: the original. Others
-// came about while it was out of sight, or because its node is drained.
+// came about while it was out of sight, or because its node is drained. If there may
+// be two, it waits until it is known that one runs.
 func (p *planner) keepOne(s *seat) {
 	staying, leaving := p.split(s)
 	if len(leaving) > 0 && len(staying) > 0 {
 		p.handOver(s, staying, leaving)
+		return
+	}
+	if p.partition == mesh.Eager && !slices.ContainsFunc(s.live, p.running) {
+		// Which of them will is not known: that which stays might be the later.
+		p.tally.live(p, s.live[0])
 		return
 	}
 	stays := p.original(s.live)

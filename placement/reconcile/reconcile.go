@@ -14,7 +14,8 @@
 //
 //  1. Never a second copy of an index, unless the first is out of sight and the
 //     job has chosen (on_partition) to have another then.
-//  2. Of several copies of one index that live in sight, exactly one stays.
+//  2. Of several copies of one index that live in sight, exactly one stays: at once
+//     if there must never be two, else when one is known to run.
 //  3. A copy is never stopped for being out of sight, but for those of majority
 //     jobs, which have stopped by themselves before they are told to.
 //  4. An index of a batch job that has completed is not run again, until a version
