@@ -98,6 +98,58 @@ func TestDrainTellsWhatBecomesOfIt(t *testing.T) {
 	}
 }
 
+// TestDrainKeepsEnoughCopies at every instant: all of those of a job that may have two of
+// a copy, and all but max_parallel of one that may not. The coordinator dies half-way.
+func TestDrainKeepsEnoughCopies(t *testing.T) {
+	const count, parallel = 20, 3
+	for _, test := range []struct {
+		partition mesh.OnPartition
+		least     int
+	}{
+		{mesh.Eager, count}, {mesh.Keep, count - parallel}, {mesh.Majority, count - parallel},
+	} {
+		t.Run(string(test.partition), func(t *testing.T) {
+			l := newLab(t, 5)
+			l.after(15 * time.Second)
+			job := service("web", count)
+			second := mesh.Duration(time.Second)
+			job.Update = &mesh.UpdatePolicy{MaxParallel: parallel, MinHealthy: &second}
+			job.Recovery.OnPartition = test.partition
+			if f := l.ask(l.nodes[0], Submit{Job: job}).Fault; f != nil {
+				t.Fatal(f)
+			}
+			if _, ok := l.until(10*time.Second, func() bool { return l.total() == count }); !ok {
+				t.Fatalf("%d copies run, want %d", l.total(), count)
+			}
+			l.after(5 * time.Second)
+			drained := l.nodes[4]
+			if drained == l.lead("web") {
+				drained = l.nodes[3]
+			}
+			begin := len(drained.tasks)
+			if f := l.administer(l.nodes[0], drained, mesh.Draining); f != nil {
+				t.Fatal(f)
+			}
+			few := func() bool { return l.total() < test.least }
+			if _, bad := l.until(time.Second, few); bad {
+				t.Fatalf("%d copies run, want %d at least", l.total(), test.least)
+			}
+			dies := l.lead("web")
+			l.kill(dies, false) // its tasks go on
+			if _, bad := l.until(5*time.Second, few); bad {
+				t.Fatalf("%d copies run when the coordinator has died, want %d at least", l.total(), test.least)
+			}
+			l.start(dies)
+			l.meet(dies)
+			done := func() bool { return few() || len(drained.tasks) == 0 && l.total() == count }
+			if _, ok := l.until(2*time.Minute, done); !ok || few() {
+				t.Fatalf("of %d copies %d are on the drained node, and %d run in all, want %d at least\n%s",
+					begin, len(drained.tasks), l.total(), test.least, l.events())
+			}
+		})
+	}
+}
+
 func TestNobodyAdministersANodeThatIsNoMember(t *testing.T) {
 	l := newLab(t, 1)
 	l.after(10 * time.Second)
