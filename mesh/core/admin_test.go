@@ -127,7 +127,10 @@ func TestDrainKeepsEnoughCopies(t *testing.T) {
 				drained = l.nodes[3]
 			}
 			begin := len(drained.tasks)
-			if f := l.administer(l.nodes[0], drained, mesh.Draining); f != nil {
+			want := mesh.Administration{
+				Node: drained.self.ID, Mode: mesh.Draining, Deadline: l.clock().Wall.Add(time.Minute),
+			}
+			if f := l.ask(l.nodes[0], Administer{want}).Fault; f != nil {
 				t.Fatal(f)
 			}
 			few := func() bool { return l.total() < test.least }
