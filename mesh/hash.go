@@ -23,12 +23,13 @@ func HashJob(j *Job, stopped bool) string {
 
 // HashGroup names what a copy of the group runs: all that its node acts on, and
 // nothing else. Two versions of a job in which it is the same need no new copy.
-// The count is not part of it.
+// The count is not part of it, nor is the array: a copy's own index of it is what
+// [Group.ContentOf] adds.
 func HashGroup(j *Job, group string) string {
 	n := j.normal()
 	g, _ := n.Group(group)
 	for i := range g.Tasks {
-		g.Tasks[i].Count = 1
+		g.Tasks[i].Count, g.Tasks[i].Array = 1, ""
 	}
 	mode := n.Recovery.Mode // decides the defaults of restarts
 	if mode.Moves() {

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -68,6 +69,7 @@ type Task struct {
 	Name      string            `json:"name" toml:"name"`
 	Group     string            `json:"group,omitempty" toml:"group"` // its own name if unset
 	Count     int               `json:"count,omitempty" toml:"count"` // 1 if unset; equal within a group
+	Array     string            `json:"array,omitempty" toml:"array"` // in place of Count: see [ParseArray]
 	Lifecycle Lifecycle         `json:"lifecycle,omitempty" toml:"lifecycle"`
 	Driver    string            `json:"driver,omitempty" toml:"driver"`
 	Command   []string          `json:"command" toml:"command"`
@@ -91,6 +93,14 @@ func (t *Task) Succeeds(code int) bool {
 	return slices.Contains(t.SuccessExitCodes, code)
 }
 
+// group is the name of the task's group.
+func (t *Task) group() string {
+	if t.Group == "" {
+		return t.Name
+	}
+	return t.Group
+}
+
 // DefaultDriver starts the tasks that name no driver.
 const DefaultDriver = "exec"
 
@@ -98,8 +108,19 @@ const DefaultDriver = "exec"
 type Group struct {
 	Name      string
 	Count     int
+	Array     []int // index of each copy; nil if it has none but its place
+	AtOnce    int   // how many copies may run at once; 0 for all
 	Tasks     []Task
 	Resources Resources // of one copy, all tasks together
+}
+
+// ContentOf is what the copy at a place of the group runs, if hash is that of the
+// group ([HashGroup]).
+func (g *Group) ContentOf(hash string, place int) string {
+	if place >= len(g.Array) {
+		return hash
+	}
+	return hash + ":" + strconv.Itoa(g.Array[place])
 }
 
 // Groups are the job's groups, in the order in which their first tasks stand.
@@ -107,20 +128,30 @@ func (j *Job) Groups() []Group {
 	var groups []Group
 	at := map[string]int{}
 	for _, t := range j.Tasks {
-		name := t.Group
-		if name == "" {
-			name = t.Name
-		}
+		name := t.group()
 		i, ok := at[name]
 		if !ok {
 			i = len(groups)
 			at[name] = i
-			groups = append(groups, Group{Name: name, Count: max(t.Count, 1)})
+			groups = append(groups, t.ofGroup(name))
 		}
 		groups[i].Tasks = append(groups[i].Tasks, t)
 		groups[i].Resources = groups[i].Resources.Add(t.Resources)
 	}
 	return groups
+}
+
+// ofGroup is the group of which t is the first task, without any task. An array
+// that cannot be read has one copy, and is found by validation.
+func (t *Task) ofGroup(name string) Group {
+	g := Group{Name: name, Count: max(t.Count, 1)}
+	if t.Array == "" {
+		return g
+	}
+	if a, err := ParseArray(t.Array); err == nil {
+		g.Count, g.Array, g.AtOnce = len(a.Indexes), a.Indexes, a.AtOnce
+	}
+	return g
 }
 
 // Copies is how many copies the job wants, of all its groups together.

@@ -73,7 +73,9 @@ func (j *Job) Defaults() {
 	for i := range j.Tasks {
 		t := &j.Tasks[i]
 		setIfZero(&t.Group, t.Name)
-		setIfZero(&t.Count, 1)
+		if t.Array == "" {
+			setIfZero(&t.Count, 1)
+		}
 		setIfZero(&t.Driver, DefaultDriver)
 		setIfZero(&t.KillGrace, Duration(DefaultKillGrace))
 	}

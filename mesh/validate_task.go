@@ -28,6 +28,7 @@ func (v *validator) tasks(j *Job) {
 		v.oneTask(t)
 	}
 	v.counts(tasks, j.Type)
+	v.arrays(tasks, j.Type)
 	v.mains(tasks)
 	v.prefix, v.task = nil, ""
 }
@@ -75,12 +76,9 @@ func (v *validator) counts(tasks []Task, of JobType) {
 	for i := range tasks {
 		t := &tasks[i]
 		v.prefix, v.task = []string{"task", strconv.Itoa(i)}, clip(t.Name)
-		count, group := max(t.Count, 1), t.Group
-		if group == "" {
-			group = t.Name
-		}
+		count, group := t.ofGroup("").Count, t.group()
 		switch f := first[group]; {
-		case of.PerNode() && count > 1:
+		case of.PerNode() && t.Count > 1:
 			v.fault("is %d, and a job of type %q has one copy on each node: leave it out", t.Count, of).at("count")
 		case t.Count < 0 || t.Count > CopiesMax:
 			v.fault("must be from 1 to %d, not %d", CopiesMax, t.Count).at("count")
@@ -88,8 +86,13 @@ func (v *validator) counts(tasks []Task, of JobType) {
 			first[group] = t
 			copies += count
 			if over := copies - count; copies > CopiesMax && over <= CopiesMax {
-				v.fault("brings the job to %d copies, more than %d", copies, CopiesMax).at("count")
+				key := "count"
+				if t.Array != "" {
+					key = "array"
+				}
+				v.fault("brings the job to %d copies, more than %d", copies, CopiesMax).at(key)
 			}
+		case f.Array != "" || t.Array != "": // arrays tells whether they differ
 		case max(f.Count, 1) != count:
 			v.fault("is %d, and %d in task %q of the same group %q", count, max(f.Count, 1),
 				clip(f.Name), clip(group)).at("count")

@@ -68,6 +68,41 @@ func TestValidateFindsEachFault(t *testing.T) {
 			"too many copies", func(j *Job) { j.Tasks[0].Count = 9999; j.Tasks[1].Group, j.Tasks[1].Count = "", 2 },
 			`task "side": count: brings the job to 10001 copies, more than 10000`,
 		},
+		{"array", func(j *Job) { j.Tasks[0].Array, j.Tasks[1].Array = "1,3,5-7%2", "1,3,5-7%2" }, ""},
+		{
+			"array and count", func(j *Job) { j.Tasks = j.Tasks[:1]; j.Tasks[0].Array, j.Tasks[0].Count = "0-9", 10 },
+			`task "web": array: says how many copies there are, and so does count = 10: leave one out`,
+		},
+		{
+			"arrays differ", func(j *Job) { j.Tasks[0].Array = "0-9" },
+			`task "side": array: is "", and "0-9" in task "web" of the same group "g"`,
+		},
+		{
+			"array per node", func(j *Job) { j.Type, j.Tasks = System, j.Tasks[:1]; j.Tasks[0].Array = "0-9" },
+			`task "web": array: gives the copies their indexes, and a job of type "system" has one copy on each node: leave it out`,
+		},
+		{
+			"array and more copies", func(j *Job) { j.Tasks[0].Group, j.Tasks[0].Array, j.Tasks[1].Count = "", "0-9998", 2 },
+			`task "side": count: brings the job to 10001 copies, more than 10000`,
+		},
+		{
+			"more copies and an array", func(j *Job) { j.Tasks[0].Count, j.Tasks[1].Group, j.Tasks[1].Array = 2, "", "0-9998" },
+			`task "side": array: brings the job to 10001 copies, more than 10000`,
+		},
+		{
+			"bad array", func(j *Job) { j.Tasks = j.Tasks[:1]; j.Tasks[0].Array = "0-x" },
+			`task "web": array: "0-x" is no index below 1000000000, and no range such as "0-99" or "0-99:2"`,
+		},
+		{
+			"array's index outside of one", func(j *Job) { j.Tasks[0].Command = []string{"./web", "${MN_ARRAY_INDEX}"} },
+			`task "web": command.1: unknown variable ${MN_ARRAY_INDEX}; did you mean ${MN_ALLOC_INDEX}?`,
+		},
+		{
+			"array's index", func(j *Job) {
+				j.Tasks = j.Tasks[:1]
+				j.Tasks[0].Array, j.Tasks[0].Command = "0-9", []string{"./web", "${MN_ARRAY_INDEX} of ${MN_ARRAY_SIZE}"}
+			}, "",
+		},
 		{"driver", func(j *Job) { j.Tasks[0].Driver = "docker" }, `task "web": driver: has unsupported value "docker"; supported: "exec"`},
 		{"no command", func(j *Job) { j.Tasks[0].Command = nil }, `task "web": command: is missing: want the program and its arguments, such as ["./worker", "--port", "80"]`},
 		{"empty command", func(j *Job) { j.Tasks[0].Command = []string{""} }, `task "web": command: begins with an empty program name`},

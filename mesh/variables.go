@@ -17,15 +17,19 @@ const (
 	VarAllocIndex = "MN_ALLOC_INDEX"
 	VarNode       = "MN_NODE"
 	VarFence      = "MN_FENCE"
+	VarArrayIndex = "MN_ARRAY_INDEX" // of an array alone, as is
+	VarArraySize  = "MN_ARRAY_SIZE"
 	VarTaskDir    = "MN_TASK_DIR"
 	VarAllocDir   = "MN_ALLOC_DIR"
 )
 
 var (
-	// OwnVariables are all that a task is told what it is by.
+	// OwnVariables are all that every task is told what it is by.
 	OwnVariables = []string{
 		VarJob, VarTask, VarAllocID, VarAllocIndex, VarNode, VarFence, VarTaskDir, VarAllocDir,
 	}
+	// ArrayVariables are what a copy of an array is told besides.
+	ArrayVariables = []string{VarArrayIndex, VarArraySize}
 	// BaseVariables are what tasks may see of the agent's environment.
 	BaseVariables = []string{"HOME", "LANG", "LC_ALL", "PATH", "TZ"}
 )
@@ -75,6 +79,9 @@ func (v *validator) variables(t *Task) {
 		return // told already, and not gone through
 	}
 	known := slices.Concat(OwnVariables, BaseVariables, slices.Sorted(maps.Keys(t.Env)))
+	if t.Array != "" {
+		known = append(known, ArrayVariables...)
+	}
 	for i, arg := range t.Command {
 		v.references(arg, known, "command", strconv.Itoa(i))
 	}

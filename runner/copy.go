@@ -77,6 +77,7 @@ type Copy struct {
 	job   *mesh.Job
 	facts Facts
 	tasks []*task
+	array []int // the indexes of the group's copies, if it is an array
 
 	fence   crdt.Fence
 	run     bool          // told to run
@@ -95,7 +96,7 @@ type Copy struct {
 
 // NewCopy makes the machine of an allocation that has not been started.
 func NewCopy(a mesh.Alloc, g mesh.Group, job *mesh.Job, f Facts) *Copy {
-	c := &Copy{alloc: a, job: job, facts: f, fence: a.Fence}
+	c := &Copy{alloc: a, job: job, facts: f, fence: a.Fence, array: g.Array}
 	c.leased = job.Recovery.Partition() == mesh.Majority
 	for i := range g.Tasks {
 		c.tasks = append(c.tasks, newTask(job, &g.Tasks[i]))

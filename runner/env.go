@@ -87,7 +87,7 @@ func (c *Copy) environment(t *task) environment {
 	for name, value := range t.def.Env {
 		e.vars[name], e.plain[name] = value, false
 	}
-	for name, value := range map[string]string{
+	own := map[string]string{
 		mesh.VarJob:        string(c.alloc.Job),
 		mesh.VarTask:       t.def.Name,
 		mesh.VarAllocID:    string(c.alloc.ID),
@@ -96,7 +96,11 @@ func (c *Copy) environment(t *task) environment {
 		mesh.VarFence:      strconv.FormatUint(c.fence.Number(), 10),
 		mesh.VarTaskDir:    c.path(WorkDir(c.alloc.ID, t.def.Name)),
 		mesh.VarAllocDir:   c.path(SharedDir(c.alloc.ID)),
-	} {
+	}
+	if i := c.alloc.Index; i < len(c.array) {
+		own[mesh.VarArrayIndex], own[mesh.VarArraySize] = strconv.Itoa(c.array[i]), strconv.Itoa(len(c.array))
+	}
+	for name, value := range own {
 		e.vars[name], e.plain[name] = value, true
 	}
 	return e

@@ -59,6 +59,21 @@ func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
 	}
 }
 
+func TestEnvironmentOfAnArrayTellsTheIndex(t *testing.T) {
+	s, err := specOf(t, mesh.Task{Array: "10-40:10,7", Command: []string{"./run", "${MN_ARRAY_INDEX} of ${MN_ARRAY_SIZE}"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "40 of 5"; s.Command[1] != want { // place 3
+		t.Errorf("got %q, want %q", s.Command[1], want)
+	}
+	for _, v := range []string{"MN_ALLOC_INDEX=3", "MN_ARRAY_INDEX=40", "MN_ARRAY_SIZE=5"} {
+		if !slices.Contains(s.Env, v) {
+			t.Errorf("the environment lacks %s:\n%s", v, strings.Join(s.Env, "\n"))
+		}
+	}
+}
+
 func TestEnvironmentRefusesWhatItCannotExpand(t *testing.T) {
 	tests := []struct {
 		name string

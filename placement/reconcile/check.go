@@ -164,9 +164,13 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 func (c *checker) oneStays() error {
 	stays, stopped, done := map[mesh.Seat]int{}, map[mesh.Seat]int{}, map[mesh.Seat]bool{}
 	leaving, runs := map[mesh.Seat]int{}, map[mesh.Seat]bool{}
-	content := map[string]string{} // wanted, by group
+	groups, hashes := map[string]mesh.Group{}, map[string]string{}
 	for _, g := range c.job.Job.Groups() {
-		content[g.Name] = mesh.HashGroup(&c.job.Job, g.Name)
+		groups[g.Name], hashes[g.Name] = g, mesh.HashGroup(&c.job.Job, g.Name)
+	}
+	wanted := func(a *mesh.AllocView) string {
+		g := groups[a.Group]
+		return g.ContentOf(hashes[a.Group], a.Index)
 	}
 	for _, a := range c.v.AllocsOf(c.p.Job) {
 		id := a.Seat()
@@ -180,7 +184,7 @@ func (c *checker) oneStays() error {
 			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
-		case a.Content != content[a.Group]:
+		case a.Content != wanted(&a):
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
 		case c.leaves(&a) && c.stops[a.ID] && !c.twoWhileItMoves():
 		case c.leaves(&a) && !c.stops[a.ID]:

@@ -133,13 +133,13 @@ func (p *planner) line() {
 
 // group finds the seats of a group, and what is known of each.
 func (p *planner) group(g mesh.Group) {
-	content := mesh.HashGroup(&p.job.Job, g.Name)
+	hash := mesh.HashGroup(&p.job.Job, g.Name)
 	for _, id := range p.seats(g) {
 		if !p.job.Paused {
 			p.wanted[id] = true
 			p.plan.Wanted[g.Name]++
 		}
-		s := &seat{Seat: id, group: g, content: content, copies: p.copies[id]}
+		s := &seat{Seat: id, group: g, content: g.ContentOf(hash, id.Index), copies: p.copies[id]}
 		p.tally.wanted++
 		p.sort(s)
 		p.seatsAll = append(p.seatsAll, s)

@@ -169,13 +169,14 @@ func Moves(v *mesh.View, job *mesh.JobView) map[mesh.AllocID]int {
 	p := newPlanner(v, job, nil, true)
 	count := map[mesh.AllocID]int{}
 	for _, g := range job.Job.Groups() {
+		hash := mesh.HashGroup(&job.Job, g.Name)
 		for _, id := range p.seats(g) {
 			copies := p.copies[id]
 			if len(copies) == 0 {
 				continue
 			}
 			last, at := copies[len(copies)-1], v.Now
-			s := &seat{Seat: id, group: g, content: mesh.HashGroup(&job.Job, g.Name), copies: copies}
+			s := &seat{Seat: id, group: g, content: g.ContentOf(hash, id.Index), copies: copies}
 			if p.failed(last, s) {
 				at = last.Status.At
 			}

@@ -63,7 +63,7 @@ func runScript(t *testing.T, file string) {
 // command runs one line of a script:
 //
 //	node NAME... [cpu=N] [memory=B] [witness]
-//	job [stopped] [KEY=VALUE...] GROUP=COUNT[,memory]...
+//	job [stopped] [KEY=VALUE...] GROUP=COUNT-OR-ARRAY[,memory]...
 //	pause|resume|cancel|stop [REASON]    retry [all]
 //	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
 //	drain NODE DEADLINE [system]    maintain|serve NODE
@@ -193,8 +193,9 @@ func (w *world) jobCommand(args []string) error {
 			task := mesh.Task{Name: key, Command: []string{"run", memory}}
 			var err error
 			if task.Count, err = strconv.Atoi(count); err != nil {
-				return err
+				task.Array = count
 			}
+			err = nil
 			if memory != "" {
 				err = task.Resources.Memory.UnmarshalText([]byte(memory))
 			}
