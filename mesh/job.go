@@ -25,12 +25,14 @@ func (t JobType) Long() bool { return t == Service || t == System }
 
 // Job is what a person wants to run: one TOML file.
 type Job struct {
-	Name     string            `json:"name" toml:"name"`
-	Type     JobType           `json:"type" toml:"type"`
-	Strategy Strategy          `json:"strategy,omitempty" toml:"strategy"`
-	Priority int               `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
-	Timeout  Duration          `json:"timeout,omitempty" toml:"timeout"`   // of a copy; 0 for none
-	Meta     map[string]string `json:"meta,omitempty" toml:"meta"`
+	Name     string   `json:"name" toml:"name"`
+	Type     JobType  `json:"type" toml:"type"`
+	Strategy Strategy `json:"strategy,omitempty" toml:"strategy"`
+	Priority int      `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
+	Timeout  Duration `json:"timeout,omitempty" toml:"timeout"`   // of a copy; 0 for none
+	// MaxRunning is how many copies may run at once, of all groups; 0 for all.
+	MaxRunning int               `json:"max_running,omitempty" toml:"max_running"`
+	Meta       map[string]string `json:"meta,omitempty" toml:"meta"`
 	// IncludeLate: a sysbatch job also runs on nodes admitted after it was submitted;
 	// true if unset.
 	IncludeLate *bool             `json:"include_late,omitempty" toml:"include_late"`
@@ -215,7 +217,7 @@ type JobStatus string
 // version.
 const (
 	JobPending   JobStatus = "pending"   // not all copies are running yet
-	JobRunning   JobStatus = "running"   // all copies run, or have completed
+	JobRunning   JobStatus = "running"   // all copies run, have completed, or wait for others to do so
 	JobCompleted JobStatus = "completed" // batch: all copies completed
 	JobFailed    JobStatus = "failed"    // a copy failed for good
 	JobStopped   JobStatus = "stopped"   // a person stopped it

@@ -102,6 +102,9 @@ func (j *Job) Validate() []FieldFault {
 		v.fault("must be from 1 to %d, not %d", priorityMax, j.Priority).at("priority")
 	}
 	v.duration(j.Timeout, 0, timeoutMax, "timeout")
+	if j.MaxRunning < 0 || j.MaxRunning > CopiesMax {
+		v.fault("must be from 1 to %d, not %d", CopiesMax, j.MaxRunning).at("max_running")
+	}
 	v.meta(j.Meta)
 	v.recovery(j)
 	v.restart(j.Restart, "restart")

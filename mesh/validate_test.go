@@ -35,6 +35,8 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"late nodes", func(j *Job) { j.IncludeLate = new(bool) }, `include_late: is for jobs of type "sysbatch", which this is not`},
 		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
 		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},
+		{"max_running", func(j *Job) { j.MaxRunning = -1 }, "max_running: must be from 1 to 10000, not -1"},
+		{"max_running too high", func(j *Job) { j.MaxRunning = 10001 }, "max_running: must be from 1 to 10000, not 10001"},
 		{"meta", func(j *Job) { j.Meta = map[string]string{"a b": "x"} }, `meta.a b: "a b" is not a name`},
 		{"mode", func(j *Job) { j.Recovery.Mode = "never" }, `recovery.mode: has unsupported value "never"; supported: "auto", "cluster_recover", "local_restart", "manual_recover"`},
 		{"partition", func(j *Job) { j.Recovery.OnPartition = "stop" }, `recovery.on_partition: has unsupported value "stop"; supported: "eager", "majority", "keep"`},

@@ -139,7 +139,7 @@ func (c *command) showJob(j api.Job) {
 	c.field("version", "%d, submitted %s at %s", j.Version, ago(&j.SubmittedAt), j.SubmittedBy)
 	c.field("status", "%s, %d of %d copies running",
 		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
-	if j.Reason != "" && j.Status != mesh.JobRunning && j.Status != mesh.JobCompleted {
+	if j.Reason != "" && (j.Status != mesh.JobRunning || j.Running < j.Count) {
 		c.field("reason", "%s", j.Reason)
 	}
 	if j.Coordinator != "" {

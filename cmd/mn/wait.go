@@ -20,6 +20,7 @@ type progress struct {
 	*command
 	version uint64
 	long    bool
+	bounded bool              // not all copies need run at once
 	told    map[string]string // the last state of each copy
 	reason  string            // last told
 	last    api.Job
@@ -30,7 +31,7 @@ func (c *command) waitFor(
 	ctx context.Context, client *api.Client, job *mesh.Job, done api.Submitted,
 ) error {
 	p := &progress{
-		command: c, version: done.Version, long: job.Type.Long(), told: map[string]string{},
+		command: c, version: done.Version, long: job.Type.Long(), bounded: bounded(job), told: map[string]string{},
 	}
 	inner, stop := context.WithCancel(ctx)
 	looks, gone := make(chan api.Job), make(chan struct{})
@@ -67,6 +68,12 @@ func (c *command) waitFor(
 	})
 }
 
+// bounded says whether a job runs as it should with some of its copies waiting.
+func bounded(job *mesh.Job) bool {
+	return job.MaxRunning > 0 ||
+		slices.ContainsFunc(job.Groups(), func(g mesh.Group) bool { return g.AtOnce > 0 })
+}
+
 // follow looks at a job until it has come to its end, or the watch has. A
 // service is there when the same runs of its copies have lasted for settleTime.
 func (p *progress) follow(looks <-chan api.Job, gone <-chan struct{}) (over bool, end error) {
@@ -101,7 +108,7 @@ func (p *progress) follow(looks <-chan api.Job, gone <-chan struct{}) (over bool
 // nobody saw the task down; nil unless all of its copies run.
 func (p *progress) runs(j api.Job) []string {
 	if !p.long || j.Version != p.version || j.Status != mesh.JobRunning ||
-		j.Running < j.Count && !j.Type.PerNode() { // nobody waits for nodes that are away
+		j.Running < j.Count && !p.bounded && !j.Type.PerNode() { // nobody waits for nodes that are away
 		return nil
 	}
 	runs := []string{}

@@ -31,12 +31,14 @@ func TestAServiceHasToLast(t *testing.T) {
 		name  string
 		looks []api.Job // the first at once, each other half a settle time later
 		want  time.Duration
+		some  bool // the job bounds how many copies run at once
 	}{
-		{"it lasts", []api.Job{serving(0)}, settleTime},
-		{"seen again", []api.Job{serving(0), serving(0)}, settleTime},
-		{"restarted unseen", []api.Job{serving(0), serving(1)}, half + settleTime},
-		{"down for a while", []api.Job{serving(0), down, down, down, serving(0)}, 4*half + settleTime},
-		{"a copy is missing", []api.Job{few, few, few, serving(0)}, 3*half + settleTime},
+		{"it lasts", []api.Job{serving(0)}, settleTime, false},
+		{"seen again", []api.Job{serving(0), serving(0)}, settleTime, false},
+		{"restarted unseen", []api.Job{serving(0), serving(1)}, half + settleTime, false},
+		{"down for a while", []api.Job{serving(0), down, down, down, serving(0)}, 4*half + settleTime, false},
+		{"a copy is missing", []api.Job{few, few, few, serving(0)}, 3*half + settleTime, false},
+		{"a copy waits its turn", []api.Job{few, few, few}, settleTime, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -48,7 +50,7 @@ func TestAServiceHasToLast(t *testing.T) {
 				}
 				p := &progress{
 					command: &command{terminal: &terminal{out: io.Discard, err: io.Discard}},
-					version: 1, long: true, told: map[string]string{},
+					version: 1, long: true, bounded: tt.some, told: map[string]string{},
 				}
 				from := time.Now()
 				over, err := p.follow(looks, nil)

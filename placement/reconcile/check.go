@@ -16,7 +16,10 @@ func Check(p Plan, v *mesh.View) error {
 	if c.job == nil {
 		return fmt.Errorf("plan for job %q, which is not in the view", p.Job)
 	}
-	checks := []func() error{c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.oneStays, c.forgetsAreOver}
+	checks := []func() error{
+		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.oneStays, c.forgetsAreOver,
+		c.withinBounds,
+	}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -186,7 +189,7 @@ func (c *checker) oneStays() error {
 			}
 		case a.Content != wanted(&a):
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
-		case c.leaves(&a) && c.stops[a.ID] && !c.twoWhileItMoves():
+		case c.leaves(&a) && c.stops[a.ID] && (!c.twoWhileItMoves() || c.bounded()):
 		case c.leaves(&a) && !c.stops[a.ID]:
 			leaving[id]++
 		case c.stops[a.ID]:
@@ -212,6 +215,12 @@ func (c *checker) leaves(a *mesh.AllocView) bool {
 	return n != nil && n.Admin.Mode == mesh.Draining
 }
 
+// bounded says whether one more copy may be one too many.
+func (c *checker) bounded() bool {
+	return c.job.Job.MaxRunning > 0 ||
+		slices.ContainsFunc(c.job.Job.Groups(), func(g mesh.Group) bool { return g.AtOnce > 0 })
+}
+
 // twoWhileItMoves says whether a copy that is to leave goes on until the next is well.
 func (c *checker) twoWhileItMoves() bool {
 	return c.job.Job.Type == mesh.Service && c.job.Job.Recovery.Partition() == mesh.Eager
@@ -229,6 +238,31 @@ func (c *checker) forgetsAreOver() error {
 		})
 		if last {
 			return fmt.Errorf("forgets %s, the last of %s[%d]", id, a.Group, a.Index)
+		}
+	}
+	return nil
+}
+
+// withinBounds: nothing is placed beyond max_running or the limit of an array,
+// beside all that may run.
+func (c *checker) withinBounds() error {
+	all, of := len(c.p.Place), map[string]int{}
+	for _, pl := range c.p.Place {
+		of[pl.Alloc.Group]++
+	}
+	placed := maps.Clone(of)
+	for _, a := range c.v.AllocsOf(c.p.Job) {
+		if !a.State().Final() && c.mayLive(&a) != "" {
+			all++
+			of[a.Group]++
+		}
+	}
+	if limit := c.job.Job.MaxRunning; limit > 0 && all > limit && len(c.p.Place) > 0 {
+		return fmt.Errorf("brings the job to %d copies, with max_running = %d", all, limit)
+	}
+	for _, g := range c.job.Job.Groups() {
+		if g.AtOnce > 0 && of[g.Name] > g.AtOnce && placed[g.Name] > 0 {
+			return fmt.Errorf("brings group %q to %d copies, of which %d may run at once", g.Name, of[g.Name], g.AtOnce)
 		}
 	}
 	return nil

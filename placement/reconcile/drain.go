@@ -14,7 +14,8 @@ import (
 // remembers how far a drain has got, so any coordinator goes on with it.
 //
 //	service, eager     a new copy is placed first; the old one stops when it is healthy
-//	service, others    the old copy stops first, as there must never be two
+//	service, others    the old copy stops first, as there must never be two; also
+//	                   where max_running leaves no place for one more
 //	batch              runs to its end, or until the deadline, and then moves
 //	system, sysbatch   stays; or with --ignore-system=false stops at the deadline
 //	jobs that never move, whatever their type: stay, and wait for a person
@@ -131,7 +132,7 @@ func (p *planner) drain(s *seat, a *mesh.AllocView) {
 		p.drained(a, mesh.DrainReview, "recovery mode %q never moves work", p.job.Job.Recovery.Mode)
 	case !p.mayReplace():
 		p.drained(a, mesh.DrainWaiting, `on_partition = %q waits for a majority of the voters`, p.partition)
-	case p.job.Job.Type.Long() && p.partition == mesh.Eager:
+	case p.job.Job.Type.Long() && p.partition == mesh.Eager && p.full(s.group) == "":
 		p.startFirst(s, a, left <= 0)
 	default:
 		p.stopFirst(s, a, left <= 0)

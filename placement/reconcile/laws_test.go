@@ -21,6 +21,9 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 		Strategy: rapid.SampledFrom([]mesh.Strategy{mesh.Binpack, mesh.Spread}).Draw(t, "strategy"),
 		Recovery: mesh.Recovery{OnPartition: partition},
 	}
+	if rapid.Bool().Draw(t, "capped") {
+		job.MaxRunning = rapid.IntRange(1, 6).Draw(t, "max_running")
+	}
 	for _, name := range []string{"a", "b"}[:rapid.IntRange(1, 2).Draw(t, "groups")] {
 		job.Tasks = append(job.Tasks, mesh.Task{
 			Name:      name,
@@ -133,6 +136,7 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 		}
 		job := drawJob(t, partition)
 		job.Update = &mesh.UpdatePolicy{MaxParallel: rapid.IntRange(1, 3).Draw(t, "parallel")}
+		job.MaxRunning = 0
 		job.Type = rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.System}).Draw(t, "type at last")
 		w.submit(job, false)
 		ids := slices.Sorted(maps.Keys(w.nodes))
@@ -168,6 +172,40 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 		}
 		if len(running) != 0 {
 			t.Fatalf("copies run that nobody wants: %v", running)
+		}
+	})
+}
+
+// TestNeverMoreThanMaxRunning: for jobs that never have two copies of an index the
+// bound is on all that really run, in sight or not, through every version.
+func TestNeverMoreThanMaxRunning(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		partition := rapid.SampledFrom([]mesh.OnPartition{mesh.Majority, mesh.Keep}).Draw(t, "partition")
+		limit := rapid.IntRange(1, 4).Draw(t, "limit")
+		w := newWorld()
+		for _, name := range []string{"n1", "n2", "n3"} {
+			w.addNode(name, mesh.Resources{CPU: 4 * mesh.Core, Memory: 64 * mesh.GiB, Disk: mesh.TiB})
+		}
+		job := drawJob(t, partition)
+		job.MaxRunning = limit
+		w.submit(job, false)
+		for range rapid.IntRange(5, 40).Draw(t, "steps") {
+			w.disturb(t, partition)
+			if job = w.job.Job; job.MaxRunning != limit {
+				job.MaxRunning = limit
+				w.submit(job, w.job.Stopped)
+			}
+			w.apply(w.plan(rapid.IntRange(0, 3).Draw(t, "granted") > 0))
+			if rapid.Bool().Draw(t, "settle") {
+				w.settle()
+			}
+			all := 0
+			for _, n := range w.running() {
+				all += n
+			}
+			if all > limit {
+				t.Fatalf("%d copies run, with max_running = %d", all, limit)
+			}
 		}
 	})
 }

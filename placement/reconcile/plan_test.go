@@ -108,6 +108,15 @@ func TestCheckCatches(t *testing.T) {
 			func(_ *world, p *Plan) { p.Granted = false }, "without a majority",
 		},
 		{
+			"a copy beyond max_running", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, _ *Plan) { w.job.Job.MaxRunning = 1 }, "brings the job to 2 copies, with max_running = 1",
+		},
+		{
+			"a copy beyond the limit of an array", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, _ *Plan) { w.job.Job.Tasks[0].Count, w.job.Job.Tasks[0].Array = 0, "0-1%1" },
+			`brings group "web" to 2 copies, of which 1 may run at once`,
+		},
+		{
 			"an index beyond the count", "", func(w *world) { w.lose(0, time.Hour) },
 			func(_ *world, p *Plan) { p.Place[0].Alloc.Index = 2 }, "does not want",
 		},

@@ -51,6 +51,7 @@ const (
 // is decided at all.
 func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Plan {
 	p := newPlanner(v, job, pending, granted)
+	p.count()
 	if !job.Stopped {
 		for _, g := range job.Job.Groups() {
 			p.group(g)
@@ -84,8 +85,9 @@ type planner struct {
 	stoppable int           // and how many may stop before there is another
 	turn      time.Duration // until one more copy is well, if that can be told
 	pending   map[mesh.Seat]*mesh.Alloc
-	full      map[mesh.Seat]int // groups that fit nowhere, or not on a node: their place in plan.Blocked
+	tight     map[mesh.Seat]int // groups that fit nowhere, or not on a node: their place in plan.Blocked
 	waiting   map[Waiting]int
+	places    places
 	tally     tally
 	plan      Plan
 }
@@ -100,7 +102,7 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 		copies:    map[mesh.Seat][]*mesh.AllocView{},
 		wanted:    map[mesh.Seat]bool{},
 		pending:   map[mesh.Seat]*mesh.Alloc{},
-		full:      map[mesh.Seat]int{},
+		tight:     map[mesh.Seat]int{},
 		waiting:   map[Waiting]int{},
 		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted, Wanted: map[string]int{}},
 	}
@@ -236,6 +238,11 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 		p.wait(s, why)
 		return
 	}
+	if why := p.full(s.group); why != "" {
+		p.queue(s, why)
+		p.wakeIn(p.places.wake)
+		return
+	}
 	if len(p.pending)+len(p.plan.Place) >= placeMax {
 		p.tally.starting++
 		p.wakeIn(retryQueued)
@@ -243,14 +250,14 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 	}
 	a := p.next(s, replaces, reason)
 	room := mesh.Seat{Group: s.Group, Target: s.Target}
-	if at, ok := p.full[room]; ok {
+	if at, ok := p.tight[room]; ok {
 		p.plan.Blocked[at].Copies++
 		p.tally.blocked++
 		return
 	}
 	choice := p.choose(s, a.ID, avoid)
 	if len(choice.Candidates) == 0 {
-		p.full[room] = len(p.plan.Blocked)
+		p.tight[room] = len(p.plan.Blocked)
 		p.plan.Blocked = append(p.plan.Blocked,
 			Blocked{Alloc: a.ID, Seat: s.Seat, Copies: 1, Choice: choice})
 		p.tally.blocked++
@@ -264,6 +271,7 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 // propose proposes a copy for the best of the nodes that can take it.
 func (p *planner) propose(a mesh.Alloc, choice placement.Choice) {
 	p.plan.Place = append(p.plan.Place, Placement{Alloc: a, Choice: choice})
+	p.places.take(a.Group)
 	p.take(choice.Candidates[0].Node, a)
 }
 
@@ -332,6 +340,12 @@ func (p *planner) stop(copies []*mesh.AllocView, format string, args ...any) {
 // wait notes that a seat stays empty for a reason.
 func (p *planner) wait(s *seat, reason string) {
 	p.tally.waiting++
+	p.waitFor(s, reason)
+}
+
+// queue notes that a seat has to wait until others are done.
+func (p *planner) queue(s *seat, reason string) {
+	p.tally.queued++
 	p.waitFor(s, reason)
 }
 

@@ -184,6 +184,8 @@ func (w *world) jobCommand(args []string) error {
 			job.Recovery.LostAfter = &after
 		case "lease":
 			job.Recovery.Lease = after
+		case "max_running":
+			job.MaxRunning = n
 		case "strategy":
 			job.Strategy = mesh.Strategy(value)
 		case "moves":

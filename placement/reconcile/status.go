@@ -17,6 +17,7 @@ type tally struct {
 	backoff  int // ended, and to be restarted after a delay
 	done     int // completed, of a batch job
 	waiting  int
+	queued   int // for other copies to be done
 	awaited  int // bound to nodes that are out of sight
 	blocked  int
 	failed   int // for good
@@ -88,7 +89,7 @@ func (p *planner) conclude() {
 	case t.done == t.wanted:
 		p.plan.Status = mesh.JobCompleted
 	case t.running > 0 && t.running+t.awaited == t.wanted && p.job.Job.Type == mesh.System,
-		t.running+t.ending+t.done == t.wanted:
+		t.running+t.ending+t.done+t.queued == t.wanted && t.running+t.ending > 0:
 		p.plan.Status = mesh.JobRunning
 	default:
 		p.plan.Status = mesh.JobPending
@@ -108,7 +109,7 @@ func (t *tally) text() string {
 		{t.ending, "ending"},
 		{t.backoff, "restarting"},
 		{t.done, "completed"},
-		{t.waiting, "waiting"},
+		{t.waiting + t.queued, "waiting"},
 		{t.awaited, "waiting for their nodes"},
 		{t.blocked, "blocked"},
 		{t.failed, "failed"},
