@@ -23,13 +23,14 @@ func HashJob(j *Job, stopped bool) string {
 
 // HashGroup names what a copy of the group runs: all that its node acts on, and
 // nothing else. Two versions of a job in which it is the same need no new copy.
-// The count is not part of it, nor is the array: a copy's own index of it is what
-// [Group.ContentOf] adds.
+// The count is not part of it, nor what the group comes after, nor the array: a
+// copy's own index of it is what [Group.ContentOf] adds.
 func HashGroup(j *Job, group string) string {
 	n := j.normal()
 	g, _ := n.Group(group)
 	for i := range g.Tasks {
-		g.Tasks[i].Count, g.Tasks[i].Array = 1, ""
+		t := &g.Tasks[i]
+		t.Count, t.Array, t.After, t.AfterRule, t.AfterQuorum = 1, "", nil, "", 0
 	}
 	mode := n.Recovery.Mode // decides the defaults of restarts
 	if mode.Moves() {

@@ -40,6 +40,11 @@ func TestHashGroupIsOfWhatANodeActsOn(t *testing.T) {
 		{"count", func(j *Job) { j.Tasks[0].Count, j.Tasks[1].Count = 7, 7 }, false},
 		{"array", func(j *Job) { j.Tasks[0].Array, j.Tasks[1].Array = "0-9%3", "0-9%3" }, false},
 		{"max_running", func(j *Job) { j.MaxRunning = 3 }, false},
+		{"after", func(j *Job) {
+			for i := range j.Tasks {
+				j.Tasks[i].After, j.Tasks[i].AfterRule, j.Tasks[i].AfterQuorum = []string{"x"}, QuorumSuccess, 1
+			}
+		}, false},
 		{"priority", func(j *Job) { j.Priority = 9 }, false},
 		{"strategy", func(j *Job) { j.Strategy = Spread }, false},
 		{"another group", func(j *Job) { j.Tasks = append(j.Tasks, Task{Name: "new"}) }, false},

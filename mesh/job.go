@@ -68,11 +68,17 @@ const (
 
 // Task is one program of a job. Tasks with the same group are placed together.
 type Task struct {
-	Name      string            `json:"name" toml:"name"`
-	Group     string            `json:"group,omitempty" toml:"group"` // its own name if unset
-	Count     int               `json:"count,omitempty" toml:"count"` // 1 if unset; equal within a group
-	Array     string            `json:"array,omitempty" toml:"array"` // in place of Count: see [ParseArray]
-	Lifecycle Lifecycle         `json:"lifecycle,omitempty" toml:"lifecycle"`
+	Name      string    `json:"name" toml:"name"`
+	Group     string    `json:"group,omitempty" toml:"group"` // its own name if unset
+	Count     int       `json:"count,omitempty" toml:"count"` // 1 if unset; equal within a group
+	Array     string    `json:"array,omitempty" toml:"array"` // in place of Count: see [ParseArray]
+	Lifecycle Lifecycle `json:"lifecycle,omitempty" toml:"lifecycle"`
+	// After names groups, or tasks of them, that the task's group comes after, and
+	// AfterRule with which outcomes; equal within a group.
+	After       []string  `json:"after,omitempty" toml:"after"`
+	AfterRule   AfterRule `json:"after_rule,omitempty" toml:"after_rule"`
+	AfterQuorum int       `json:"after_quorum,omitempty" toml:"after_quorum"`
+
 	Driver    string            `json:"driver,omitempty" toml:"driver"`
 	Command   []string          `json:"command" toml:"command"`
 	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset
@@ -114,6 +120,10 @@ type Group struct {
 	AtOnce    int   // how many copies may run at once; 0 for all
 	Tasks     []Task
 	Resources Resources // of one copy, all tasks together
+
+	After       []string // the groups that it comes after
+	AfterRule   AfterRule
+	AfterQuorum int
 }
 
 // ContentOf is what the copy at a place of the group runs, if hash is that of the
@@ -140,6 +150,7 @@ func (j *Job) Groups() []Group {
 		groups[i].Tasks = append(groups[i].Tasks, t)
 		groups[i].Resources = groups[i].Resources.Add(t.Resources)
 	}
+	j.order(groups)
 	return groups
 }
 
@@ -218,8 +229,8 @@ type JobStatus string
 const (
 	JobPending   JobStatus = "pending"   // not all copies are running yet
 	JobRunning   JobStatus = "running"   // all copies run, have completed, or wait for others to do so
-	JobCompleted JobStatus = "completed" // batch: all copies completed
-	JobFailed    JobStatus = "failed"    // a copy failed for good
+	JobCompleted JobStatus = "completed" // batch: all copies completed, but for those that need not
+	JobFailed    JobStatus = "failed"    // a copy failed for good, and no later group answers for it
 	JobStopped   JobStatus = "stopped"   // a person stopped it
 	JobCancelled JobStatus = "cancelled" // batch: a person gave up its work
 	JobPausing   JobStatus = "pausing"   // a person paused it, and copies still stop

@@ -29,6 +29,7 @@ func (v *validator) tasks(j *Job) {
 	}
 	v.counts(tasks, j.Type)
 	v.arrays(tasks, j.Type)
+	v.order(j)
 	v.mains(tasks)
 	v.prefix, v.task = nil, ""
 }

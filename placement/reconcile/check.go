@@ -18,7 +18,7 @@ func Check(p Plan, v *mesh.View) error {
 	}
 	checks := []func() error{
 		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.oneStays, c.forgetsAreOver,
-		c.withinBounds,
+		c.withinBounds, c.inTurn,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -188,6 +188,7 @@ func (c *checker) oneStays() error {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
 		case a.Content != wanted(&a):
+		case c.stops[a.ID] && len(groups[a.Group].After) > 0 && a.Hash != c.job.Hash: // another version's, too early
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
 		case c.leaves(&a) && c.stops[a.ID] && (!c.twoWhileItMoves() || c.bounded()):
 		case c.leaves(&a) && !c.stops[a.ID]:
@@ -266,6 +267,58 @@ func (c *checker) withinBounds() error {
 		}
 	}
 	return nil
+}
+
+// inTurn: no copy is placed before what its group's rule asks for has come about,
+// as far as it shows in the copies of those that it comes after.
+func (c *checker) inTurn() error {
+	for _, pl := range c.p.Place {
+		g, _ := c.job.Job.Group(pl.Alloc.Group)
+		all, succeeded, failed, ended := len(g.After), 0, 0, 0
+		for _, name := range g.After {
+			complete, broken, runs := c.became(name)
+			if complete {
+				succeeded++
+			}
+			if broken {
+				failed++
+			}
+			if !runs {
+				ended++
+			}
+		}
+		ok := map[mesh.AfterRule]bool{
+			"": true, mesh.AllSuccess: succeeded == all, mesh.AllDone: ended == all, mesh.OneSuccess: succeeded > 0,
+			mesh.OneDone: ended > 0, mesh.OneFailed: failed > 0, mesh.NoneFailed: ended == all && succeeded > 0,
+			mesh.QuorumSuccess: succeeded >= g.AfterQuorum,
+		}
+		if !ok[g.AfterRule] {
+			return fmt.Errorf("places %s[%d] before its turn: of %d groups %d have succeeded, %d failed, %d ended",
+				g.Name, pl.Alloc.Index, all, succeeded, failed, ended)
+		}
+	}
+	return nil
+}
+
+// became says of a group whether each of its seats has a copy that has completed,
+// whether any copy has failed, and whether one runs where none has completed.
+func (c *checker) became(group string) (complete, failed, runs bool) {
+	g, _ := c.job.Job.Group(group)
+	complete = true
+	for i := range g.Count {
+		done, lives := false, false
+		for _, a := range c.v.AllocsOf(c.p.Job) {
+			if a.Group != group || a.Index != i {
+				continue
+			}
+			n := c.v.Node(a.Node)
+			done = done || a.State() == mesh.Complete
+			failed = failed || a.State() == mesh.Failed || a.State() == mesh.TimedOut
+			lives = lives || !a.State().Final() && n != nil && n.Liveness == mesh.Alive
+		}
+		complete, runs = complete && done, runs || lives && !done
+	}
+	return complete, failed, runs
 }
 
 func (c *checker) alloc(id mesh.AllocID) *mesh.AllocView {

@@ -24,15 +24,39 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 	if rapid.Bool().Draw(t, "capped") {
 		job.MaxRunning = rapid.IntRange(1, 6).Draw(t, "max_running")
 	}
-	for _, name := range []string{"a", "b"}[:rapid.IntRange(1, 2).Draw(t, "groups")] {
-		job.Tasks = append(job.Tasks, mesh.Task{
+	names := []string{"a", "b", "c"}
+	for i, name := range names[:rapid.IntRange(1, 3).Draw(t, "groups")] {
+		task := mesh.Task{
 			Name:      name,
 			Count:     rapid.IntRange(1, 4).Draw(t, "count"),
 			Command:   []string{"run", fmt.Sprint(rapid.IntRange(1, 2).Draw(t, "content"))},
 			Resources: mesh.Resources{Memory: mesh.Bytes(rapid.IntRange(0, 2).Draw(t, "memory")) * mesh.GiB},
-		})
+		}
+		if job.Type == mesh.Batch {
+			drawOrder(t, &task, names[:i])
+		}
+		job.Tasks = append(job.Tasks, task)
 	}
 	return job
+}
+
+// drawOrder draws which of the groups before a task it comes after.
+func drawOrder(t *rapid.T, task *mesh.Task, before []string) {
+	for _, name := range before {
+		if rapid.Bool().Draw(t, "after") {
+			task.After = append(task.After, name)
+		}
+	}
+	if len(task.After) == 0 {
+		return
+	}
+	task.AfterRule = rapid.SampledFrom([]mesh.AfterRule{
+		"", mesh.AllSuccess, mesh.AllDone, mesh.OneSuccess, mesh.OneDone, mesh.OneFailed, mesh.NoneFailed,
+		mesh.QuorumSuccess,
+	}).Draw(t, "after_rule")
+	if task.AfterRule == mesh.QuorumSuccess {
+		task.AfterQuorum = rapid.IntRange(1, len(task.After)).Draw(t, "after_quorum")
+	}
 }
 
 // drawCopy draws one of the copies in a state that its node can still change.
@@ -137,6 +161,9 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 		job := drawJob(t, partition)
 		job.Update = &mesh.UpdatePolicy{MaxParallel: rapid.IntRange(1, 3).Draw(t, "parallel")}
 		job.MaxRunning = 0
+		for i := range job.Tasks {
+			job.Tasks[i].After, job.Tasks[i].AfterRule, job.Tasks[i].AfterQuorum = nil, "", 0
+		}
 		job.Type = rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.System}).Draw(t, "type at last")
 		w.submit(job, false)
 		ids := slices.Sorted(maps.Keys(w.nodes))

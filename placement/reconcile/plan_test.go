@@ -117,6 +117,14 @@ func TestCheckCatches(t *testing.T) {
 			`brings group "web" to 2 copies, of which 1 may run at once`,
 		},
 		{
+			"a copy before its turn", "", func(w *world) { w.lose(0, time.Hour) },
+			func(w *world, _ *Plan) {
+				job := &w.job.Job
+				job.Type, job.Tasks[0].After = mesh.Batch, []string{"first"}
+				job.Tasks = append(job.Tasks, mesh.Task{Name: "first"})
+			}, "places web[0] before its turn: of 1 groups 0 have succeeded, 0 failed, 1 ended",
+		},
+		{
 			"an index beyond the count", "", func(w *world) { w.lose(0, time.Hour) },
 			func(_ *world, p *Plan) { p.Place[0].Alloc.Index = 2 }, "does not want",
 		},

@@ -53,14 +53,13 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 	p := newPlanner(v, job, pending, granted)
 	p.count()
 	if !job.Stopped {
-		for _, g := range job.Job.Groups() {
+		p.groups = inOrder(job.Job.Groups())
+		for _, g := range p.groups {
 			p.group(g)
 		}
 	}
 	p.budget()
-	for _, s := range p.seatsAll {
-		p.fill(s)
-	}
+	p.fillInTurn()
 	p.stopSurplus()
 	p.forget()
 	p.conclude()
@@ -88,6 +87,9 @@ type planner struct {
 	tight     map[mesh.Seat]int // groups that fit nowhere, or not on a node: their place in plan.Blocked
 	waiting   map[Waiting]int
 	places    places
+	groups    []mesh.Group       // in the order of planning
+	passages  map[string]passage // of the groups so far
+	outcomes  map[string]outcome
 	tally     tally
 	plan      Plan
 }
@@ -104,6 +106,8 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 		pending:   map[mesh.Seat]*mesh.Alloc{},
 		tight:     map[mesh.Seat]int{},
 		waiting:   map[Waiting]int{},
+		passages:  map[string]passage{},
+		outcomes:  map[string]outcome{},
 		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted, Wanted: map[string]int{}},
 	}
 	p.line()
@@ -156,7 +160,7 @@ type seat struct {
 	copies  []*mesh.AllocView // all, by generation
 
 	live  []*mesh.AllocView // in sight, meant to run, of the wanted content
-	stale []*mesh.AllocView // in sight, meant to run, of another content, or to be retried
+	stale []*mesh.AllocView // in sight, meant to run, of another content, to be retried, or too early
 	gone  []*mesh.AllocView // meant to run, out of sight for so long that they count no more
 	done  *mesh.AllocView   // has completed the work
 	busy  string            // why a copy that may still run bars another
@@ -234,6 +238,9 @@ func (p *planner) mayReplace() bool { return p.granted || p.partition == mesh.Ea
 // place proposes a copy for a seat, if our right to decide goes so far and a
 // node has room.
 func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid map[mesh.NodeID]string) {
+	if p.keptBack(s) {
+		return
+	}
 	if why := p.barred(); why != "" {
 		p.wait(s, why)
 		return

@@ -63,7 +63,7 @@ func runScript(t *testing.T, file string) {
 // command runs one line of a script:
 //
 //	node NAME... [cpu=N] [memory=B] [witness]
-//	job [stopped] [KEY=VALUE...] GROUP=COUNT-OR-ARRAY[,memory]...
+//	job [stopped] [KEY=VALUE...] GROUP=COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER]...
 //	pause|resume|cancel|stop [REASON]    retry [all]
 //	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
 //	drain NODE DEADLINE [system]    maintain|serve NODE
@@ -191,16 +191,7 @@ func (w *world) jobCommand(args []string) error {
 		case "moves":
 			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
 		default:
-			count, memory, _ := strings.Cut(value, ",")
-			task := mesh.Task{Name: key, Command: []string{"run", memory}}
-			var err error
-			if task.Count, err = strconv.Atoi(count); err != nil {
-				task.Array = count
-			}
-			err = nil
-			if memory != "" {
-				err = task.Resources.Memory.UnmarshalText([]byte(memory))
-			}
+			task, err := toyTask(key, value)
 			if err != nil {
 				return err
 			}
@@ -209,4 +200,26 @@ func (w *world) jobCommand(args []string) error {
 	}
 	w.submit(job, stopped)
 	return nil
+}
+
+// toyTask reads COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER], with RULE=N for a quorum.
+func toyTask(name, value string) (task mesh.Task, err error) {
+	value, order, ordered := strings.Cut(value, "<")
+	count, memory, _ := strings.Cut(value, ",")
+	task = mesh.Task{Name: name, Command: []string{"run", memory}}
+	if n, bad := strconv.Atoi(count); bad == nil {
+		task.Count = n
+	} else {
+		task.Array = count
+	}
+	if memory != "" {
+		err = task.Resources.Memory.UnmarshalText([]byte(memory))
+	}
+	if ordered {
+		rule, before, _ := strings.Cut(order, ":")
+		rule, quorum, _ := strings.Cut(rule, "=")
+		task.AfterRule, task.After = mesh.AfterRule(rule), strings.Split(before, "+")
+		task.AfterQuorum, _ = strconv.Atoi(quorum)
+	}
+	return task, err
 }

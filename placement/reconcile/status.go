@@ -16,6 +16,7 @@ type tally struct {
 	ending   int // by themselves, tasks that clean up included
 	backoff  int // ended, and to be restarted after a delay
 	done     int // completed, of a batch job
+	skipped  int // as what they come after went otherwise
 	waiting  int
 	queued   int // for other copies to be done
 	awaited  int // bound to nodes that are out of sight
@@ -60,7 +61,9 @@ func (t *tally) because(text string) {
 	}
 }
 
-// conclude sums the seats up to the state of the job.
+// conclude sums the seats up to the state of the job. With a copy that has failed
+// for good the job has, at once; but if its groups come one after the other, then
+// when nothing is left to do, and only if nobody has answered for the failure.
 func (p *planner) conclude() {
 	t := &p.tally
 	switch {
@@ -79,17 +82,18 @@ func (p *planner) conclude() {
 			p.plan.Status = mesh.JobPausing
 		}
 		return
-	case t.failed > 0:
+	case t.failed > 0 && !p.ordered(),
+		t.failed > 0 && t.done+t.failed+t.skipped == t.wanted && !p.handled():
 		p.plan.Status = mesh.JobFailed
 	case t.review > 0:
 		p.plan.Status = mesh.JobPaused
 	case t.wanted == 0:
 		p.plan.Status, p.plan.Text = mesh.JobPending, "no node can run it"
 		return
-	case t.done == t.wanted:
+	case t.done+t.failed+t.skipped == t.wanted:
 		p.plan.Status = mesh.JobCompleted
 	case t.running > 0 && t.running+t.awaited == t.wanted && p.job.Job.Type == mesh.System,
-		t.running+t.ending+t.done+t.queued == t.wanted && t.running+t.ending > 0:
+		t.running+t.ending+t.done+t.failed+t.skipped+t.queued == t.wanted && t.running+t.ending > 0:
 		p.plan.Status = mesh.JobRunning
 	default:
 		p.plan.Status = mesh.JobPending
@@ -109,6 +113,7 @@ func (t *tally) text() string {
 		{t.ending, "ending"},
 		{t.backoff, "restarting"},
 		{t.done, "completed"},
+		{t.skipped, "skipped"},
 		{t.waiting + t.queued, "waiting"},
 		{t.awaited, "waiting for their nodes"},
 		{t.blocked, "blocked"},

@@ -18,10 +18,14 @@ import "mn/mesh"
 // retire stops the copies of a seat whose content is not wanted any more.
 func (p *planner) retire(s *seat) {
 	for _, a := range s.stale {
-		does := "changes"
-		if a.Content == s.content {
-			does = "retries"
+		what := "version %d changes group %q"
+		switch {
+		case a.Content != s.content:
+		case p.early(a):
+			what = "version %d has others to run before group %q"
+		default:
+			what = "version %d retries group %q"
 		}
-		p.stop([]*mesh.AllocView{a}, "version %d %s group %q", p.job.Number, does, s.Group)
+		p.stop([]*mesh.AllocView{a}, what, p.job.Number, s.Group)
 	}
 }

@@ -1,0 +1,194 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mn/mesh"
+)
+
+// The groups of a batch job may come after others. Nothing is kept of how far a
+// job has come: what became of a group follows from its copies, so groups are
+// planned in an order in which those before are known, and a group is kept back
+// in the one place where copies are placed. A new version begins at the
+// beginning; what it does not change and runs goes on, unless its group has to
+// wait now.
+
+// outcome is what has become of the seats of a group.
+type outcome struct{ seats, done, failed, skipped int }
+
+func (o outcome) over() bool      { return o.seats > 0 && o.done+o.failed+o.skipped == o.seats }
+func (o outcome) succeeded() bool { return o.seats > 0 && o.done == o.seats }
+
+// passage says whether the copies of a group may be placed.
+type passage int
+
+const (
+	open passage = iota
+	shut         // not yet
+	vain         // its rule cannot come true any more
+)
+
+// inOrder are the groups with each behind all that it comes after, else as they
+// are. What is left of a circle, which validation refuses, comes last and waits.
+func inOrder(groups []mesh.Group) []mesh.Group {
+	var out []mesh.Group
+	left := slices.Clone(groups)
+	for len(left) > 0 {
+		i := slices.IndexFunc(left, func(g mesh.Group) bool {
+			return !slices.ContainsFunc(left, func(o mesh.Group) bool { return slices.Contains(g.After, o.Name) })
+		})
+		if i < 0 {
+			return append(out, left...)
+		}
+		out = append(out, left[i])
+		left = slices.Delete(left, i, i+1)
+	}
+	return out
+}
+
+// passage finds whether a group may begin, from what has become of those that it
+// comes after.
+func (p *planner) passage(g mesh.Group) passage {
+	var all, over, succeeded, failed int
+	for _, name := range g.After {
+		o := p.outcomes[name]
+		all++
+		if o.over() {
+			over++
+		}
+		if o.succeeded() {
+			succeeded++
+		}
+		if o.failed > 0 {
+			failed++
+		}
+	}
+	// What may still succeed: a group with a failure, or a skipped one, will not.
+	hope := 0
+	for _, name := range g.After {
+		if o := p.outcomes[name]; !o.over() && o.failed == 0 {
+			hope++
+		}
+	}
+	switch ended := over == all; g.AfterRule {
+	case mesh.AllDone:
+		return pass(ended, false)
+	case mesh.OneSuccess:
+		return pass(succeeded > 0, hope == 0)
+	case mesh.OneDone:
+		return pass(over > 0, false)
+	case mesh.OneFailed:
+		return pass(failed > 0, ended)
+	case mesh.NoneFailed:
+		return pass(ended && failed == 0 && succeeded > 0, failed > 0 || ended)
+	case mesh.QuorumSuccess:
+		return pass(succeeded >= g.AfterQuorum, succeeded+hope < g.AfterQuorum)
+	case mesh.AllSuccess:
+		return pass(succeeded == all, succeeded+hope < all)
+	}
+	return pass(all == 0, false)
+}
+
+func pass(may, cannot bool) passage {
+	switch {
+	case may:
+		return open
+	case cannot:
+		return vain
+	}
+	return shut
+}
+
+// fillInTurn decides what becomes of each seat, group by group: what comes after a
+// group rests on what has become of it.
+func (p *planner) fillInTurn() {
+	seats := p.seatsAll
+	for _, g := range p.groups {
+		p.passages[g.Name] = p.passage(g)
+		n, before := 0, p.tally
+		for ; n < len(seats) && seats[n].Group == g.Name; n++ {
+			p.recall(seats[n])
+			p.fill(seats[n])
+		}
+		p.outcomes[g.Name] = outcome{
+			seats: n, done: p.tally.done - before.done,
+			failed: p.tally.failed - before.failed, skipped: p.tally.skipped - before.skipped,
+		}
+		seats = seats[n:]
+	}
+}
+
+// recall has the copies of a seat stop that are too early.
+func (p *planner) recall(s *seat) {
+	var inTime []*mesh.AllocView
+	for _, a := range s.live {
+		if p.early(a) {
+			s.stale = append(s.stale, a)
+		} else {
+			inTime = append(inTime, a)
+		}
+	}
+	s.live = inTime
+}
+
+// keptBack counts a seat whose group may not begin, and says whether that is so. As
+// long as it is not known what has completed, nothing is placed anyway.
+func (p *planner) keptBack(s *seat) bool {
+	if p.gap {
+		return false
+	}
+	switch p.passages[s.Group] {
+	case shut:
+		p.queue(s, "waits for "+p.awaited(s.group))
+	case vain:
+		p.tally.skipped++
+	case open:
+		return false
+	}
+	return true
+}
+
+// awaited are the groups that one waits for, in words.
+func (p *planner) awaited(g mesh.Group) string {
+	const most = 5
+	var names []string
+	for _, name := range g.After {
+		if !p.outcomes[name].over() {
+			names = append(names, fmt.Sprintf("%q", name))
+		}
+	}
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if n := len(names) - most; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	if g.AfterRule != mesh.AllSuccess {
+		text += fmt.Sprintf(" (%s)", g.AfterRule)
+	}
+	return text
+}
+
+// early says whether a copy of another version runs while its group has to wait
+// in this one.
+func (p *planner) early(a *mesh.AllocView) bool {
+	return p.passages[a.Group] != open && !p.gap && (a.Version != p.job.Number || a.Hash != p.job.Hash)
+}
+
+// ordered says whether any group of the job comes after another.
+func (p *planner) ordered() bool {
+	return slices.ContainsFunc(p.groups, func(g mesh.Group) bool { return len(g.After) > 0 })
+}
+
+// handled says whether each failed group has one directly after it whose rule
+// looks at failures, and which has completed.
+func (p *planner) handled() bool {
+	for name, o := range p.outcomes {
+		if o.failed > 0 && !slices.ContainsFunc(p.groups, func(g mesh.Group) bool {
+			return g.AfterRule.Handles() && slices.Contains(g.After, name) && p.outcomes[g.Name].succeeded()
+		}) {
+			return false
+		}
+	}
+	return true
+}
