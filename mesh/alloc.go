@@ -56,6 +56,7 @@ type Alloc struct {
 	Want        Want       `json:"want"`
 	Reason      string     `json:"reason,omitempty"` // why it was placed or stopped
 	Resources   Resources  `json:"resources"`
+	Gang        *Gang      `json:"gang,omitempty"` // of a job whose copies are placed together
 	Fence       crdt.Fence `json:"fence"`
 	Coordinator NodeID     `json:"coordinator"`
 	At          time.Time  `json:"at"` // of the placement

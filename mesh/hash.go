@@ -23,8 +23,8 @@ func HashJob(j *Job, stopped bool) string {
 
 // HashGroup names what a copy of the group runs: all that its node acts on, and
 // nothing else. Two versions of a job in which it is the same need no new copy.
-// The count is not part of it, nor what the group comes after, nor the array: a
-// copy's own index of it is what [Group.ContentOf] adds.
+// The count is not part of it, nor what the group comes after, nor the array
+// or the gang: a copy's own index and rank are what [Group.ContentOf] adds.
 func HashGroup(j *Job, group string) string {
 	n := j.normal()
 	g, _ := n.Group(group)

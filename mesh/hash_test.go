@@ -45,6 +45,7 @@ func TestHashGroupIsOfWhatANodeActsOn(t *testing.T) {
 				j.Tasks[i].After, j.Tasks[i].AfterRule, j.Tasks[i].AfterQuorum = []string{"x"}, QuorumSuccess, 1
 			}
 		}, false},
+		{"gang", func(j *Job) { j.Gang = true }, false}, // see TestGangChangesEachCopy
 		{"priority", func(j *Job) { j.Priority = 9 }, false},
 		{"strategy", func(j *Job) { j.Strategy = Spread }, false},
 		{"another group", func(j *Job) { j.Tasks = append(j.Tasks, Task{Name: "new"}) }, false},

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -31,8 +32,10 @@ type Job struct {
 	Priority int      `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
 	Timeout  Duration `json:"timeout,omitempty" toml:"timeout"`   // of a copy; 0 for none
 	// MaxRunning is how many copies may run at once, of all groups; 0 for all.
-	MaxRunning int               `json:"max_running,omitempty" toml:"max_running"`
-	Meta       map[string]string `json:"meta,omitempty" toml:"meta"`
+	MaxRunning int `json:"max_running,omitempty" toml:"max_running"`
+	// Gang: the copies are placed all together or not at all, and share one fate.
+	Gang bool              `json:"gang,omitempty" toml:"gang"`
+	Meta map[string]string `json:"meta,omitempty" toml:"meta"`
 	// IncludeLate: a sysbatch job also runs on nodes admitted after it was submitted;
 	// true if unset.
 	IncludeLate *bool             `json:"include_late,omitempty" toml:"include_late"`
@@ -121,6 +124,9 @@ type Group struct {
 	Tasks     []Task
 	Resources Resources // of one copy, all tasks together
 
+	FirstRank int // of its copies, in a gang
+	GangSize  int // copies of all groups; 0 if the job is no gang
+
 	After       []string // the groups that it comes after
 	AfterRule   AfterRule
 	AfterQuorum int
@@ -129,10 +135,13 @@ type Group struct {
 // ContentOf is what the copy at a place of the group runs, if hash is that of the
 // group ([HashGroup]).
 func (g *Group) ContentOf(hash string, place int) string {
-	if place >= len(g.Array) {
-		return hash
+	if place < len(g.Array) {
+		hash += ":" + strconv.Itoa(g.Array[place])
 	}
-	return hash + ":" + strconv.Itoa(g.Array[place])
+	if g.GangSize > 0 {
+		hash += fmt.Sprintf("@%d/%d", g.FirstRank+place, g.GangSize)
+	}
+	return hash
 }
 
 // Groups are the job's groups, in the order in which their first tasks stand.
@@ -151,6 +160,7 @@ func (j *Job) Groups() []Group {
 		groups[i].Resources = groups[i].Resources.Add(t.Resources)
 	}
 	j.order(groups)
+	j.ranks(groups)
 	return groups
 }
 

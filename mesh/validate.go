@@ -105,6 +105,7 @@ func (j *Job) Validate() []FieldFault {
 	if j.MaxRunning < 0 || j.MaxRunning > CopiesMax {
 		v.fault("must be from 1 to %d, not %d", CopiesMax, j.MaxRunning).at("max_running")
 	}
+	v.gang(j)
 	v.meta(j.Meta)
 	v.recovery(j)
 	v.restart(j.Restart, "restart")

@@ -26,6 +26,7 @@ func (v *validator) tasks(j *Job) {
 		}
 		seen[t.Name] = true
 		v.oneTask(t)
+		v.variables(t, j.Gang)
 	}
 	v.counts(tasks, j.Type)
 	v.arrays(tasks, j.Type)
@@ -46,7 +47,6 @@ func (v *validator) oneTask(t *Task) {
 	v.absolute(t.Dir, "dir")
 	v.user(t.User)
 	v.env(t.Env)
-	v.variables(t)
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
 	v.duration(t.Timeout, 0, timeoutMax, "timeout")
 	v.resources(t.Resources)

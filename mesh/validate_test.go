@@ -105,6 +105,28 @@ func TestValidateFindsEachFault(t *testing.T) {
 				j.Tasks[0].Array, j.Tasks[0].Command = "0-9", []string{"./web", "${MN_ARRAY_INDEX} of ${MN_ARRAY_SIZE}"}
 			}, "",
 		},
+		{
+			"gang", func(j *Job) {
+				j.Gang, j.Tasks[0].Count, j.Tasks[1].Count = true, 128, 128
+				j.Tasks[0].Command = []string{"./web", "${MN_RANK} of ${MN_WORLD_SIZE} at ${MN_MASTER_ADDR}"}
+			}, "",
+		},
+		{
+			"gang that is too large", func(j *Job) { j.Gang, j.Tasks[0].Count, j.Tasks[1].Count = true, 129, 129 },
+			"gang: places all copies together, and 129 are more than the 128 that it can",
+		},
+		{
+			"gang per node", func(j *Job) { j.Gang, j.Type = true, System },
+			`gang: places all copies together, and those of a job of type "system" come and go with the nodes: leave it out`,
+		},
+		{
+			"gang of which some wait", func(j *Job) {
+				j.Gang, j.MaxRunning, j.Tasks[0].Array, j.Tasks[1].Array = true, 2, "0-9%2", "0-9%2"
+			},
+			"max_running: has copies wait for others, and gang = true places all together: leave one out\n" +
+				`gang: places all copies together, and those of group "g" wait for others: leave out its after, and the limit of its array`,
+		},
+		{"rank outside of a gang", func(j *Job) { j.Tasks[0].Dir = "/x/${MN_RANK}" }, `task "web": dir: unknown variable ${MN_RANK}; did you mean ${MN_TASK}?`},
 		{"driver", func(j *Job) { j.Tasks[0].Driver = "docker" }, `task "web": driver: has unsupported value "docker"; supported: "exec"`},
 		{"no command", func(j *Job) { j.Tasks[0].Command = nil }, `task "web": command: is missing: want the program and its arguments, such as ["./worker", "--port", "80"]`},
 		{"empty command", func(j *Job) { j.Tasks[0].Command = []string{""} }, `task "web": command: begins with an empty program name`},

@@ -17,8 +17,11 @@ const (
 	VarAllocIndex = "MN_ALLOC_INDEX"
 	VarNode       = "MN_NODE"
 	VarFence      = "MN_FENCE"
-	VarArrayIndex = "MN_ARRAY_INDEX" // of an array alone, as is
+	VarArrayIndex = "MN_ARRAY_INDEX" // of an array alone, as is the next
 	VarArraySize  = "MN_ARRAY_SIZE"
+	VarRank       = "MN_RANK" // of a gang alone, as are the next two
+	VarWorldSize  = "MN_WORLD_SIZE"
+	VarMaster     = "MN_MASTER_ADDR"
 	VarTaskDir    = "MN_TASK_DIR"
 	VarAllocDir   = "MN_ALLOC_DIR"
 )
@@ -30,6 +33,8 @@ var (
 	}
 	// ArrayVariables are what a copy of an array is told besides.
 	ArrayVariables = []string{VarArrayIndex, VarArraySize}
+	// GangVariables are what a copy of a gang is told besides.
+	GangVariables = []string{VarRank, VarWorldSize, VarMaster}
 	// BaseVariables are what tasks may see of the agent's environment.
 	BaseVariables = []string{"HOME", "LANG", "LC_ALL", "PATH", "TZ"}
 )
@@ -74,13 +79,16 @@ func Expand(s string, value func(name string) (string, error)) (string, error) {
 
 // variables finds references that no node can expand, before one has to. What
 // depends on the node, such as whether it has a LANG, shows only there.
-func (v *validator) variables(t *Task) {
+func (v *validator) variables(t *Task, gang bool) {
 	if len(t.Command) > argsMax || len(t.Env) > envMax {
 		return // told already, and not gone through
 	}
 	known := slices.Concat(OwnVariables, BaseVariables, slices.Sorted(maps.Keys(t.Env)))
 	if t.Array != "" {
 		known = append(known, ArrayVariables...)
+	}
+	if gang {
+		known = append(known, GangVariables...)
 	}
 	for i, arg := range t.Command {
 		v.references(arg, known, "command", strconv.Itoa(i))

@@ -100,6 +100,10 @@ func (c *Copy) environment(t *task) environment {
 	if i := c.alloc.Index; i < len(c.array) {
 		own[mesh.VarArrayIndex], own[mesh.VarArraySize] = strconv.Itoa(c.array[i]), strconv.Itoa(len(c.array))
 	}
+	if g := c.alloc.Gang; g != nil {
+		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)
+		own[mesh.VarMaster] = g.Master
+	}
 	for name, value := range own {
 		e.vars[name], e.plain[name] = value, true
 	}

@@ -74,6 +74,18 @@ func TestEnvironmentOfAnArrayTellsTheIndex(t *testing.T) {
 	}
 }
 
+func TestEnvironmentOfAGangTellsTheRank(t *testing.T) {
+	job := &mesh.Job{Name: "train", Gang: true, Tasks: []mesh.Task{{
+		Name: "worker", Command: []string{"./run", "${MN_RANK} of ${MN_WORLD_SIZE} at ${MN_MASTER_ADDR}"},
+	}}}
+	a := mesh.Alloc{ID: "abc", Gang: &mesh.Gang{Rank: 3, Size: 8, Master: "10.0.0.1"}}
+	c := NewCopy(a, job.Groups()[0], job, Facts{})
+	s, err := c.spec(c.tasks[0])
+	if err != nil || s.Command[1] != "3 of 8 at 10.0.0.1" {
+		t.Errorf("got %q, %v", s.Command, err)
+	}
+}
+
 func TestEnvironmentRefusesWhatItCannotExpand(t *testing.T) {
 	tests := []struct {
 		name string

@@ -54,6 +54,7 @@ type placing struct {
 	rest     []mesh.NodeID // candidates not asked yet, best first
 	refusals []string
 	deadline time.Duration
+	gang     *gang // that it belongs to, or nil
 }
 
 func newLead(graceAt time.Duration) lead {
@@ -239,7 +240,7 @@ func (c *Core) leadDue() {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.lead.placing)) {
-		if p := c.lead.placing[id]; p.deadline <= c.now.Boot {
+		if p := c.lead.placing[id]; p != nil && p.deadline <= c.now.Boot { // else given up with its gang
 			c.send(p.alloc.Node, Message{Release: &Release{Job: p.alloc.Job, Alloc: id, Fence: p.alloc.Fence}})
 			c.refused(id, "no answer in "+reserveTimeout.String())
 		}
@@ -285,8 +286,12 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	for _, s := range plan.Stop {
 		c.stopAlloc(s, fence, granted)
 	}
-	for _, p := range plan.Place {
-		c.place(p, fence)
+	if job.Job.Gang && len(plan.Place) > 0 {
+		c.placeGang(plan.Place, fence)
+	} else {
+		for _, p := range plan.Place {
+			c.place(p, fence)
+		}
 	}
 	for _, b := range plan.Blocked {
 		c.block(id, b, fence, plan.Wake)
@@ -379,11 +384,21 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 		c.refused(r.Alloc, r.Refusal)
 		return
 	}
-	delete(c.lead.placing, r.Alloc)
+	if p.gang != nil {
+		c.promised(p)
+		return
+	}
+	c.become(p)
+}
+
+// become makes a placement that its node has admitted a decision, if the right
+// under which it was planned is still ours.
+func (c *Core) become(p *placing) {
+	delete(c.lead.placing, p.alloc.ID)
 	c.stir()
 	fence, granted, ok := c.right(mesh.SlotOf(p.alloc.Job))
 	if !ok || granted != (p.alloc.Fence.Epoch > 0) || granted && fence != p.alloc.Fence {
-		c.send(from, Message{Release: &Release{Job: p.alloc.Job, Alloc: r.Alloc, Fence: p.alloc.Fence}})
+		c.send(p.alloc.Node, Message{Release: &Release{Job: p.alloc.Job, Alloc: p.alloc.ID, Fence: p.alloc.Fence}})
 		c.lead.dirty[p.alloc.Job] = true
 		return
 	}
@@ -393,10 +408,12 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 		kind = mesh.AllocReplaced
 	}
 	delete(c.lead.blocked, p.alloc.ID)
-	c.event(mesh.Event{Kind: kind, Job: p.alloc.Job, Alloc: p.alloc.ID, Peer: from, Fence: fence, Text: p.alloc.Reason})
+	c.event(mesh.Event{
+		Kind: kind, Job: p.alloc.Job, Alloc: p.alloc.ID, Peer: p.alloc.Node, Fence: fence, Text: p.alloc.Reason,
+	})
 }
 
-// refused goes on to the next candidate.
+// refused goes on to the next candidate, or gives up the gang.
 func (c *Core) refused(id mesh.AllocID, reason string) {
 	p := c.lead.placing[id]
 	p.refusals = append(p.refusals, fmt.Sprintf("%s: %s", c.name(p.alloc.Node), reason))
@@ -406,6 +423,10 @@ func (c *Core) refused(id mesh.AllocID, reason string) {
 	c.event(mesh.Event{
 		Kind: mesh.AllocRefused, Job: p.alloc.Job, Alloc: id, Peer: p.alloc.Node, Fence: p.alloc.Fence, Text: reason,
 	})
+	if p.gang != nil {
+		c.abandon(p, reason)
+		return
+	}
 	c.askNext(p)
 }
 

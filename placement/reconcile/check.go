@@ -18,7 +18,7 @@ func Check(p Plan, v *mesh.View) error {
 	}
 	checks := []func() error{
 		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.oneStays, c.forgetsAreOver,
-		c.withinBounds, c.inTurn,
+		c.withinBounds, c.inTurn, c.gangIsWhole,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -184,7 +184,7 @@ func (c *checker) oneStays() error {
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
 		case n == nil || n.Liveness != mesh.Alive || n.Unread:
-			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority {
+			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority && !c.job.Job.Gang {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
 		case a.Content != wanted(&a):
@@ -201,7 +201,7 @@ func (c *checker) oneStays() error {
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(done), mesh.Seat.Compare) {
 		switch {
-		case stopped[id] > 0 && stays[id]+leaving[id] == 0 && !done[id]:
+		case stopped[id] > 0 && stays[id]+leaving[id] == 0 && !done[id] && !c.job.Job.Gang:
 			return fmt.Errorf("stops all %d live copies of %s[%d]", stopped[id], id.Group, id.Index)
 		case runs[id] && (stays[id] > 1 || leaving[id] > 1):
 			return fmt.Errorf("lets %d copies of %s[%d] live", stays[id], id.Group, id.Index)
@@ -242,83 +242,6 @@ func (c *checker) forgetsAreOver() error {
 		}
 	}
 	return nil
-}
-
-// withinBounds: nothing is placed beyond max_running or the limit of an array,
-// beside all that may run.
-func (c *checker) withinBounds() error {
-	all, of := len(c.p.Place), map[string]int{}
-	for _, pl := range c.p.Place {
-		of[pl.Alloc.Group]++
-	}
-	placed := maps.Clone(of)
-	for _, a := range c.v.AllocsOf(c.p.Job) {
-		if !a.State().Final() && c.mayLive(&a) != "" {
-			all++
-			of[a.Group]++
-		}
-	}
-	if limit := c.job.Job.MaxRunning; limit > 0 && all > limit && len(c.p.Place) > 0 {
-		return fmt.Errorf("brings the job to %d copies, with max_running = %d", all, limit)
-	}
-	for _, g := range c.job.Job.Groups() {
-		if g.AtOnce > 0 && of[g.Name] > g.AtOnce && placed[g.Name] > 0 {
-			return fmt.Errorf("brings group %q to %d copies, of which %d may run at once", g.Name, of[g.Name], g.AtOnce)
-		}
-	}
-	return nil
-}
-
-// inTurn: no copy is placed before what its group's rule asks for has come about,
-// as far as it shows in the copies of those that it comes after.
-func (c *checker) inTurn() error {
-	for _, pl := range c.p.Place {
-		g, _ := c.job.Job.Group(pl.Alloc.Group)
-		all, succeeded, failed, ended := len(g.After), 0, 0, 0
-		for _, name := range g.After {
-			complete, broken, runs := c.became(name)
-			if complete {
-				succeeded++
-			}
-			if broken {
-				failed++
-			}
-			if !runs {
-				ended++
-			}
-		}
-		ok := map[mesh.AfterRule]bool{
-			"": true, mesh.AllSuccess: succeeded == all, mesh.AllDone: ended == all, mesh.OneSuccess: succeeded > 0,
-			mesh.OneDone: ended > 0, mesh.OneFailed: failed > 0, mesh.NoneFailed: ended == all && succeeded > 0,
-			mesh.QuorumSuccess: succeeded >= g.AfterQuorum,
-		}
-		if !ok[g.AfterRule] {
-			return fmt.Errorf("places %s[%d] before its turn: of %d groups %d have succeeded, %d failed, %d ended",
-				g.Name, pl.Alloc.Index, all, succeeded, failed, ended)
-		}
-	}
-	return nil
-}
-
-// became says of a group whether each of its seats has a copy that has completed,
-// whether any copy has failed, and whether one runs where none has completed.
-func (c *checker) became(group string) (complete, failed, runs bool) {
-	g, _ := c.job.Job.Group(group)
-	complete = true
-	for i := range g.Count {
-		done, lives := false, false
-		for _, a := range c.v.AllocsOf(c.p.Job) {
-			if a.Group != group || a.Index != i {
-				continue
-			}
-			n := c.v.Node(a.Node)
-			done = done || a.State() == mesh.Complete
-			failed = failed || a.State() == mesh.Failed || a.State() == mesh.TimedOut
-			lives = lives || !a.State().Final() && n != nil && n.Liveness == mesh.Alive
-		}
-		complete, runs = complete && done, runs || lives && !done
-	}
-	return complete, failed, runs
 }
 
 func (c *checker) alloc(id mesh.AllocID) *mesh.AllocView {

@@ -18,6 +18,7 @@ import (
 //	                   where max_running leaves no place for one more
 //	batch              runs to its end, or until the deadline, and then moves
 //	system, sysbatch   stays; or with --ignore-system=false stops at the deadline
+//	gangs              stop as a whole, if they fit elsewhere as a whole; see gang.go
 //	jobs that never move, whatever their type: stay, and wait for a person
 //
 // No copy stops before a node has room for the one that follows. A job has at most

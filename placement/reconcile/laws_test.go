@@ -37,6 +37,10 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 		}
 		job.Tasks = append(job.Tasks, task)
 	}
+	ordered := slices.ContainsFunc(job.Tasks, func(t mesh.Task) bool { return len(t.After) > 0 })
+	if job.MaxRunning == 0 && !ordered && !job.Type.PerNode() {
+		job.Gang = rapid.IntRange(0, 2).Draw(t, "gang") == 0
+	}
 	return job
 }
 
@@ -165,6 +169,7 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 			job.Tasks[i].After, job.Tasks[i].AfterRule, job.Tasks[i].AfterQuorum = nil, "", 0
 		}
 		job.Type = rapid.SampledFrom([]mesh.JobType{mesh.Service, mesh.System}).Draw(t, "type at last")
+		job.Gang = job.Gang && job.Type == mesh.Service
 		w.submit(job, false)
 		ids := slices.Sorted(maps.Keys(w.nodes))
 		for i, id := range ids {
@@ -214,12 +219,12 @@ func TestNeverMoreThanMaxRunning(t *testing.T) {
 			w.addNode(name, mesh.Resources{CPU: 4 * mesh.Core, Memory: 64 * mesh.GiB, Disk: mesh.TiB})
 		}
 		job := drawJob(t, partition)
-		job.MaxRunning = limit
+		job.MaxRunning, job.Gang = limit, false
 		w.submit(job, false)
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {
 			w.disturb(t, partition)
 			if job = w.job.Job; job.MaxRunning != limit {
-				job.MaxRunning = limit
+				job.MaxRunning, job.Gang = limit, false
 				w.submit(job, w.job.Stopped)
 			}
 			w.apply(w.plan(rapid.IntRange(0, 3).Draw(t, "granted") > 0))

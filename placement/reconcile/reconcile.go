@@ -17,9 +17,10 @@
 //  2. Of several copies of one index that live in sight, exactly one stays: at once
 //     if there must never be two, else when one is known to run.
 //  3. A copy is never stopped for being out of sight, but for those of majority
-//     jobs, which have stopped by themselves before they are told to.
+//     jobs, which have stopped by themselves before they are told to, and those of
+//     gangs that go on without them.
 //  4. An index of a batch job that has completed is not run again, until a version
-//     that says so.
+//     that says so, but with the rest of its gang.
 package reconcile
 
 import (
@@ -33,8 +34,9 @@ import (
 
 // Bounds and rhythms of planning.
 const (
-	// placeMax bounds the placements of a job that are on their way at a time.
-	placeMax = 128
+	// placeMax bounds the placements of a job that are on their way at a time. A
+	// gang is placed whole.
+	placeMax = mesh.GangMax
 	// retryBlocked is when a copy that fitted nowhere is tried again, should no
 	// news have come until then.
 	retryBlocked = 5 * time.Second
@@ -58,8 +60,12 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 			p.group(g)
 		}
 	}
-	p.budget()
-	p.fillInTurn()
+	if job.Job.Gang {
+		p.gang(p.seatsAll)
+	} else {
+		p.budget()
+		p.fillInTurn()
+	}
 	p.stopSurplus()
 	p.forget()
 	p.conclude()

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"mn/mesh"
@@ -22,14 +23,9 @@ func (p *planner) refill(s *seat) {
 	var before *mesh.AllocView
 	does := "wants"
 	if n := len(s.copies); n > 0 {
-		before = s.copies[n-1]
-		switch {
-		case before.Content != s.content:
+		before, does = s.copies[n-1], p.does()
+		if before.Content != s.content {
 			does = "changes"
-		case p.job.Verb == mesh.VerbResume:
-			does = "resumes"
-		case p.job.Verb == mesh.VerbRetry:
-			does = "retries"
 		}
 	}
 	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
@@ -37,6 +33,17 @@ func (p *planner) refill(s *seat) {
 		reason = fmt.Sprintf("node %s is drained", p.nodeName(before.Node))
 	}
 	p.place(s, before, reason, p.failedNodes(s))
+}
+
+// does is what the version has to do with work that there was before it.
+func (p *planner) does() string {
+	switch p.job.Verb {
+	case mesh.VerbResume:
+		return "resumes"
+	case mesh.VerbRetry:
+		return "retries"
+	}
+	return "wants"
 }
 
 // speaks says whether what became of a copy is an outcome of the job's versions
@@ -94,14 +101,7 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	moves := p.moves(s, failed.Status.At)
 	if why := p.exhausted(s, failed, moves); why != "" {
-		if mesh.ReviewFor(&p.job.Job) {
-			p.tally.review++
-			why += "; mn job retry " + string(p.job.ID()) + " runs it again"
-		} else {
-			p.tally.failed++
-		}
-		p.tally.because(fmt.Sprintf("%s failed on %s: %s; %s",
-			s.short(), p.nodeName(failed.Node), cause(failed), why))
+		p.giveUp(1, fmt.Sprintf("%s failed on %s: %s", s.short(), p.nodeName(failed.Node), cause(failed)), why)
 		return
 	}
 	// The failure has its node's wall time. Should the clocks disagree, we wait
@@ -113,12 +113,29 @@ func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 		p.wakeIn(left)
 		return
 	}
-	reason := fmt.Sprintf("failed on %s: %s; %s %d",
-		p.nodeName(failed.Node), cause(failed), s.pick("move", "further try"), moves+1)
-	if !p.policy.Unlimited {
-		reason += fmt.Sprintf(" of %d in %v", p.policy.Attempts, mesh.Duration(p.policy.Interval))
-	}
+	reason := fmt.Sprintf("failed on %s: %s; %s %s",
+		p.nodeName(failed.Node), cause(failed), s.pick("move", "further try"), p.ofMoves(moves+1))
 	p.place(s, failed, reason, p.failedNodes(s))
+}
+
+// ofMoves is the number of a move, and of how many, in words.
+func (p *planner) ofMoves(n int) string {
+	if p.policy.Unlimited {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d of %d in %v", n, p.policy.Attempts, mesh.Duration(p.policy.Interval))
+}
+
+// giveUp counts copies that no other follows, unless a person says so.
+func (p *planner) giveUp(copies int, failure, why string) {
+	text := failure + "; " + why
+	if mesh.ReviewFor(&p.job.Job) {
+		p.tally.review += copies
+		text += "; mn job retry " + string(p.job.ID()) + " runs it again"
+	} else {
+		p.tally.failed += copies
+	}
+	p.tally.because(text)
 }
 
 // pick is one text for seats that may go to any node, another for those that are
@@ -167,19 +184,21 @@ func (p *planner) moves(s *seat, at time.Time) int {
 // it the job's policy counts: now, or when that copy failed.
 func Moves(v *mesh.View, job *mesh.JobView) map[mesh.AllocID]int {
 	p := newPlanner(v, job, nil, true)
-	count := map[mesh.AllocID]int{}
 	for _, g := range job.Job.Groups() {
-		hash := mesh.HashGroup(&job.Job, g.Name)
-		for _, id := range p.seats(g) {
-			copies := p.copies[id]
-			if len(copies) == 0 {
-				continue
-			}
-			last, at := copies[len(copies)-1], v.Now
-			s := &seat{Seat: id, group: g, content: g.ContentOf(hash, id.Index), copies: copies}
-			if p.failed(last, s) {
-				at = last.Status.At
-			}
+		p.group(g)
+	}
+	count := map[mesh.AllocID]int{}
+	for _, s := range p.seatsAll {
+		if len(s.copies) == 0 {
+			continue
+		}
+		last, at := s.last(), v.Now
+		if p.failed(last, s) {
+			at = last.Status.At
+		}
+		if job.Job.Gang {
+			count[last.ID] = p.gangMoves(p.seatsAll, at)
+		} else {
 			count[last.ID] = p.moves(s, at)
 		}
 	}

@@ -186,6 +186,8 @@ func (w *world) jobCommand(args []string) error {
 			job.Recovery.Lease = after
 		case "max_running":
 			job.MaxRunning = n
+		case "gang":
+			job.Gang = true
 		case "strategy":
 			job.Strategy = mesh.Strategy(value)
 		case "moves":

@@ -43,7 +43,7 @@ func newWorld() *world {
 func (w *world) addNode(name string, capacity mesh.Resources) *toyNode {
 	n := &toyNode{up: true, view: mesh.NodeView{
 		Node: mesh.Node{
-			ID: mesh.NodeID(name), Name: name, Boot: "boot-1", Role: mesh.Worker,
+			ID: mesh.NodeID(name), Name: name, Address: name + ":7946", Boot: "boot-1", Role: mesh.Worker,
 			Drivers: []string{mesh.DefaultDriver}, Capacity: capacity,
 		},
 		Known: true, AdmittedAt: w.now, Liveness: mesh.Alive, Eligible: true,

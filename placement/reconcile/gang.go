@@ -1,0 +1,332 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mn/mesh"
+)
+
+// The copies of a gang are placed all together or not at all, and share one fate.
+// All of them are of one generation, the latest of any seat, and it is whole as
+// long as each seat's copy of it runs, is about to, may run out of sight, or has
+// completed. When one has failed for good, is lost so that another would take its
+// place, was stopped, or is of another content, all are stopped; once nothing of
+// the job may run any more, the next generation is placed, of all seats, under the
+// reschedule policy counted once, or none is. What has completed is run again with
+// the others. A node that is drained loses the gang as a whole, too.
+//
+// So there are never copies of two generations that run, unless the job's choice
+// for partitions accepts two copies of a seat; and as every side of a split goes on
+// from the same generation to the next, with the same ids, one of the two gangs
+// stays when they meet: that of the later granted decisions.
+
+// gang decides what becomes of all seats of a gang.
+func (p *planner) gang(seats []*seat) {
+	switch why := p.broken(seats); {
+	case p.job.Paused:
+		unfinished := func(s *seat) bool { return s.done == nil || s.done != s.last() }
+		if !slices.ContainsFunc(seats, unfinished) {
+			p.tally.done += len(seats)
+		}
+	case len(p.pending) > 0:
+		p.tally.starting += len(seats)
+	case why == "":
+		if why = p.drainGang(seats); why != "" {
+			p.disband(seats, why)
+			return
+		}
+		p.hold(seats)
+	case p.places.all > 0:
+		p.disband(seats, why)
+	default:
+		p.muster(seats, why)
+	}
+}
+
+// gangStops begins the reason for which each copy of a gang is stopped, when the
+// gang is not whole any more.
+const gangStops = "the gang stops: "
+
+// broken is why a gang is not whole, or "". A failure is told first: others are its
+// consequence.
+func (p *planner) broken(seats []*seat) string {
+	latest := generation(seats)
+	if s, a := p.fallen(seats, latest); a != nil {
+		return p.failure(s, a)
+	}
+	for _, s := range seats {
+		if why := p.breaks(s, latest); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (p *planner) failure(s *seat, a *mesh.AllocView) string {
+	return fmt.Sprintf("%v failed on %s: %s", s.Seat, p.nodeName(a.Node), cause(a))
+}
+
+// generation is that of the gang: the latest of any seat, -1 if there is none.
+func generation(seats []*seat) int {
+	latest := -1
+	for _, s := range seats {
+		if n := len(s.copies); n > 0 {
+			latest = max(latest, s.copies[n-1].Generation)
+		}
+	}
+	return latest
+}
+
+// breaks is why a gang is not whole for what its copy in a seat is, or "".
+func (p *planner) breaks(s *seat, latest int) string {
+	wanted := fmt.Sprintf("version %d %s it", p.job.Number, p.does())
+	if len(s.copies) == 0 || s.last().Generation != latest {
+		return wanted
+	}
+	a := s.last()
+	fate := p.fate(a)
+	over := a.Want == mesh.WantStop || fate.is == ended
+	switch {
+	case a == s.done:
+		return ""
+	case a.Content != s.content:
+		return fmt.Sprintf("version %d changes %v", p.job.Number, s.Seat)
+	case p.worn(a):
+		return fmt.Sprintf("version %d retries %v", p.job.Number, s.Seat)
+	case over && a.Version != p.job.Number:
+		return wanted
+	case a.Want == mesh.WantStop:
+		return strings.TrimPrefix(a.Reason, gangStops)
+	case over:
+		return fmt.Sprintf("%v has stopped on %s", s.Seat, p.nodeName(a.Node))
+	case fate.is == gone:
+		return fmt.Sprintf("%v is lost: %s", s.Seat, fate.why)
+	}
+	return ""
+}
+
+// last is the copy of the latest generation.
+func (s *seat) last() *mesh.AllocView { return s.copies[len(s.copies)-1] }
+
+// hold keeps a gang that is whole. Earlier copies that have come back into sight
+// have nothing to do with it.
+func (p *planner) hold(seats []*seat) {
+	for _, s := range seats {
+		p.end(s.copies[:len(s.copies)-1], "a later gang has taken the place of this one")
+		a := s.last()
+		switch fate := p.fate(a); {
+		case a == s.done:
+			p.tally.done++
+		case fate.is == away:
+			p.wait(s, fate.why)
+			p.wakeIn(fate.wake)
+		default:
+			p.tally.live(p, a)
+		}
+	}
+}
+
+// disband stops a gang that is not whole, and waits until nothing of the job may
+// run any more.
+func (p *planner) disband(seats []*seat, why string) {
+	stops := gangStops + why
+	lives := func(a *mesh.AllocView) bool { return !a.State().Final() }
+	if !slices.ContainsFunc(seats, func(s *seat) bool { return slices.ContainsFunc(s.copies, lives) }) {
+		stops = "waits until all else of the job has stopped"
+	}
+	for _, s := range seats {
+		reason := stops
+		bar := p.barred()
+		switch {
+		case bar != "" && len(s.live) > 0:
+			p.tally.live(p, s.live[0])
+			continue
+		case bar != "":
+			reason = bar
+		default:
+			p.end(s.copies, gangStops+"%s", why)
+		}
+		if s.busy != "" {
+			reason = s.busy
+		}
+		p.wait(s, reason)
+	}
+	p.wakeIn(p.places.wake)
+}
+
+// end stops those of some copies that are meant to run and have not ended, in sight
+// or not: none of them may come back beside a later one.
+func (p *planner) end(copies []*mesh.AllocView, format string, args ...any) {
+	for _, a := range copies {
+		if a.Want == mesh.WantRun && !a.State().Final() {
+			p.stop([]*mesh.AllocView{a}, format, args...)
+		}
+	}
+}
+
+// muster plans the next generation of a gang of which nothing may run.
+func (p *planner) muster(seats []*seat, why string) {
+	latest := generation(seats)
+	if s, failed := p.fallen(seats, latest); failed != nil {
+		moves := p.gangMoves(seats, failed.Status.At)
+		if end := p.exhausted(s, failed, moves); end != "" {
+			p.giveUp(len(seats), why, end)
+			return
+		}
+		delay := p.policy.Delays.After(moves + 1)
+		if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
+			p.waitAll(seats, fmt.Sprintf("%s; the gang moves after %v", why, mesh.Duration(delay)))
+			p.wakeIn(left)
+			return
+		}
+		why += "; move " + p.ofMoves(moves+1)
+	}
+	if bar := p.barred(); bar != "" {
+		p.waitAll(seats, bar)
+		return
+	}
+	p.placeGang(seats, latest+1, why)
+}
+
+func (p *planner) waitAll(seats []*seat, reason string) {
+	for _, s := range seats {
+		p.wait(s, reason)
+	}
+}
+
+// fallen is the first copy of a generation that has failed, with its seat.
+func (p *planner) fallen(seats []*seat, generation int) (*seat, *mesh.AllocView) {
+	var of *seat
+	var first *mesh.AllocView
+	for _, s := range seats {
+		for _, a := range s.copies {
+			if a.Generation == generation && p.failed(a, s) && (first == nil || a.Status.At.Before(first.Status.At)) {
+				of, first = s, a
+			}
+		}
+	}
+	return of, first
+}
+
+// gangMoves counts the generations that were placed because the one before had
+// failed, within the policy's interval before the instant at.
+func (p *planner) gangMoves(seats []*seat, at time.Time) int {
+	placed := map[int]time.Time{}
+	failed := map[int]bool{}
+	for _, s := range seats {
+		for _, a := range s.copies {
+			placed[a.Generation] = a.At
+			failed[a.Generation] = failed[a.Generation] || p.failed(a, s)
+		}
+	}
+	window := mesh.Window{Interval: p.policy.Interval}
+	for generation := range generation(seats) + 1 {
+		if when, ok := placed[generation]; ok && failed[generation-1] {
+			window.Add(when.Sub(at))
+		}
+	}
+	return window.Count(0)
+}
+
+// placeGang proposes a copy for each seat, or none.
+func (p *planner) placeGang(seats []*seat, generation int, reason string) {
+	places, blocked := p.arrange(seats, generation, reason)
+	if blocked != nil {
+		p.plan.Blocked = append(p.plan.Blocked, *blocked)
+		p.tally.blocked += len(seats)
+		p.wakeIn(retryBlocked)
+		return
+	}
+	p.plan.Place = places
+	for _, s := range seats {
+		p.end(s.copies, gangStops+"%s", reason)
+	}
+	p.tally.starting += len(seats)
+}
+
+// arrange finds a node for each copy of a gang, the best where those before it have
+// taken their room; or the first that fits nowhere.
+func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Placement, *Blocked) {
+	var places []Placement
+	var master string
+	for rank, s := range seats {
+		var before *mesh.AllocView
+		if len(s.copies) > 0 {
+			before = s.last()
+		}
+		a := p.next(s, before, reason)
+		a.Generation = generation
+		a.ID = mesh.AllocIDOf(p.job.ID(), p.job.Number, s.Seat, generation)
+		choice := p.choose(s, a.ID, p.failedNodes(s))
+		if len(choice.Candidates) == 0 {
+			return nil, &Blocked{Alloc: a.ID, Seat: s.Seat, Copies: len(seats), Choice: choice}
+		}
+		best := choice.Candidates[0].Node
+		if rank == 0 {
+			master = p.view.Node(best).Host()
+		}
+		choice.Candidates = choice.Candidates[:1] // what all are told rests on where the first goes
+		a.Gang = &mesh.Gang{Rank: rank, Size: len(seats), Master: master}
+		places = append(places, Placement{Alloc: a, Choice: choice})
+		p.take(best, a)
+	}
+	return places, nil
+}
+
+// drainGang is why a gang that is whole has to stop and begin elsewhere, as some of
+// its copies have to leave their node, or "". It stays as long as there is no room
+// for all of it, its own counted.
+func (p *planner) drainGang(seats []*seat) string {
+	var leaving []*mesh.AllocView
+	late := false
+	for _, s := range seats {
+		for _, a := range s.live {
+			if p.leaves(a) {
+				left := p.view.Node(a.Node).Admin.Deadline.Sub(p.view.Now)
+				leaving, late = append(leaving, a), late || left <= 0
+				p.wakeIn(left)
+			}
+		}
+	}
+	if len(leaving) == 0 {
+		return ""
+	}
+	action, why := p.gangMayMove(seats, late)
+	for _, a := range leaving {
+		p.drained(a, action, "%s", why)
+	}
+	if action != mesh.DrainMigrate {
+		return ""
+	}
+	return fmt.Sprintf("node %s is drained", p.nodeName(leaving[0].Node))
+}
+
+// gangMayMove is what becomes of a gang that has to leave a node.
+func (p *planner) gangMayMove(seats []*seat, late bool) (mesh.DrainAction, string) {
+	if mode := p.job.Job.Recovery.Mode; !mode.Moves() {
+		return mesh.DrainReview, fmt.Sprintf("recovery mode %q never moves work", mode)
+	}
+	if !p.job.Job.Type.Long() && !late {
+		return mesh.DrainWaiting, "waits for its end, or for the deadline"
+	}
+	if bar := p.barred(); bar != "" {
+		return mesh.DrainWaiting, bar
+	}
+	trial, view := *p, *p.view
+	view.Nodes, view.Allocs = slices.Clone(view.Nodes), slices.Clone(view.Allocs)
+	trial.view = &view
+	for _, s := range seats {
+		for _, a := range s.live {
+			n := view.Node(a.Node)
+			n.Used = n.Used.Sub(a.Resources)
+		}
+	}
+	if _, blocked := trial.arrange(seats, generation(seats)+1, ""); blocked != nil {
+		p.wakeIn(retryBlocked)
+		return mesh.DrainBlocked, fmt.Sprintf("%v: %s", blocked.Seat, blocked.Choice.Summary())
+	}
+	return mesh.DrainMigrate, "the gang stops, and starts again elsewhere"
+}
