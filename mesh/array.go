@@ -12,16 +12,34 @@ const (
 	arrayMax  = 1_000_000_000 // no index is as high
 )
 
-// Array is the copies of a group as a sweep: copy i has the index Indexes[i],
-// and at most AtOnce of them run at a time, if that is not 0.
+// Array is the copies of a group as a sweep: each has an index of its own, and at
+// most AtOnce of them run at a time, if that is not 0.
 type Array struct {
-	Indexes []int
-	AtOnce  int
+	AtOnce int
+	parts  []arraySpan
+	size   int
+}
+
+// arraySpan is some indexes of an array: first, first+step, and so on.
+type arraySpan struct{ first, step, count int }
+
+// Len is the number of indexes; 0 if there is no array.
+func (a Array) Len() int { return a.size }
+
+// At is the index of the copy at a place, from 0 to Len()-1.
+func (a Array) At(place int) int {
+	for _, s := range a.parts {
+		if place < s.count {
+			return s.first + place*s.step
+		}
+		place -= s.count
+	}
+	panic("mesh: a place outside of an array")
 }
 
 // ParseArray reads "0-99", "1,3,5-7", "0-99:2" (every second) and, after any of
 // these, "%8": at most 8 at once. The indexes are in the order of the text. It
-// refuses what names none, one twice, or more than [CopiesMax].
+// refuses what names none, or more than [CopiesMax].
 func ParseArray(text string) (Array, error) {
 	var a Array
 	if len(text) > arrayText {
@@ -36,24 +54,30 @@ func ParseArray(text string) (Array, error) {
 		}
 		a.AtOnce = n
 	}
-	seen := map[int]bool{}
 	for part := range strings.SplitSeq(list, ",") {
 		first, last, step, err := arrayPart(strings.TrimSpace(part))
 		if err != nil {
 			return a, err
 		}
-		if count := (last-first)/step + 1; len(a.Indexes)+count > CopiesMax {
+		span := arraySpan{first, step, (last-first)/step + 1}
+		if a.size += span.count; a.size > CopiesMax {
 			return a, fmt.Errorf("has more than %d indexes", CopiesMax)
 		}
-		for i := first; i <= last; i += step {
-			if seen[i] {
-				return a, fmt.Errorf("has the index %d twice", i)
-			}
-			seen[i] = true
-			a.Indexes = append(a.Indexes, i)
-		}
+		a.parts = append(a.parts, span)
 	}
 	return a, nil
+}
+
+// repeated is an index that an array has twice, if there is one.
+func (a Array) repeated() (index int, found bool) {
+	seen := map[int]bool{}
+	for place := range a.size {
+		if index = a.At(place); seen[index] {
+			return index, true
+		}
+		seen[index] = true
+	}
+	return 0, false
 }
 
 // arrayPart reads "7", "5-7" or "0-99:2".
@@ -112,8 +136,11 @@ func (v *validator) arrays(tasks []Task, of JobType) {
 		case t.Count != 0:
 			v.fault("says how many copies there are, and so does count = %d: leave one out", t.Count).at("array")
 		}
-		if _, err := ParseArray(t.Array); err != nil {
+		a, err := ParseArray(t.Array)
+		if err != nil {
 			v.fault("%v", err).at("array")
+		} else if index, found := a.repeated(); found {
+			v.fault("has the index %d twice", index).at("array")
 		}
 	}
 }

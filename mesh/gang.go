@@ -55,7 +55,7 @@ func (v *validator) gang(j *Job) {
 		v.fault("has copies wait for others, and gang = true places all together: leave one out").at("max_running")
 	}
 	for _, g := range j.Groups() {
-		if g.AtOnce > 0 || len(g.After) > 0 {
+		if g.Array.AtOnce > 0 || len(g.After) > 0 {
 			v.fault("places all copies together, and those of group %q wait for others: leave out its after, "+
 				"and the limit of its array", clip(g.Name)).at("gang")
 		}

@@ -119,8 +119,7 @@ const DefaultDriver = "exec"
 type Group struct {
 	Name      string
 	Count     int
-	Array     []int // index of each copy; nil if it has none but its place
-	AtOnce    int   // how many copies may run at once; 0 for all
+	Array     Array // of Count indexes, or of none
 	Tasks     []Task
 	Resources Resources // of one copy, all tasks together
 
@@ -135,8 +134,8 @@ type Group struct {
 // ContentOf is what the copy at a place of the group runs, if hash is that of the
 // group ([HashGroup]).
 func (g *Group) ContentOf(hash string, place int) string {
-	if place < len(g.Array) {
-		hash += ":" + strconv.Itoa(g.Array[place])
+	if place < g.Array.Len() {
+		hash += ":" + strconv.Itoa(g.Array.At(place))
 	}
 	if g.GangSize > 0 {
 		hash += fmt.Sprintf("@%d/%d", g.FirstRank+place, g.GangSize)
@@ -172,7 +171,7 @@ func (t *Task) ofGroup(name string) Group {
 		return g
 	}
 	if a, err := ParseArray(t.Array); err == nil {
-		g.Count, g.Array, g.AtOnce = len(a.Indexes), a.Indexes, a.AtOnce
+		g.Count, g.Array = a.Len(), a
 	}
 	return g
 }

@@ -96,6 +96,10 @@ func TestValidateFindsEachFault(t *testing.T) {
 			`task "web": array: "0-x" is no index below 1000000000, and no range such as "0-99" or "0-99:2"`,
 		},
 		{
+			"array with one twice", func(j *Job) { j.Tasks = j.Tasks[:1]; j.Tasks[0].Array = "1-9:4,0-9:5" },
+			`task "web": array: has the index 5 twice`,
+		},
+		{
 			"array's index outside of one", func(j *Job) { j.Tasks[0].Command = []string{"./web", "${MN_ARRAY_INDEX}"} },
 			`task "web": command.1: unknown variable ${MN_ARRAY_INDEX}; did you mean ${MN_ALLOC_INDEX}?`,
 		},

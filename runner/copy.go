@@ -77,7 +77,7 @@ type Copy struct {
 	job   *mesh.Job
 	facts Facts
 	tasks []*task
-	array []int // the indexes of the group's copies, if it is an array
+	array mesh.Array // of the group
 
 	fence   crdt.Fence
 	run     bool          // told to run

@@ -97,8 +97,8 @@ func (c *Copy) environment(t *task) environment {
 		mesh.VarTaskDir:    c.path(WorkDir(c.alloc.ID, t.def.Name)),
 		mesh.VarAllocDir:   c.path(SharedDir(c.alloc.ID)),
 	}
-	if i := c.alloc.Index; i < len(c.array) {
-		own[mesh.VarArrayIndex], own[mesh.VarArraySize] = strconv.Itoa(c.array[i]), strconv.Itoa(len(c.array))
+	if i := c.alloc.Index; i < c.array.Len() {
+		own[mesh.VarArrayIndex], own[mesh.VarArraySize] = strconv.Itoa(c.array.At(i)), strconv.Itoa(c.array.Len())
 	}
 	if g := c.alloc.Gang; g != nil {
 		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)

@@ -71,7 +71,7 @@ func (c *command) waitFor(
 // bounded says whether a job runs as it should with some of its copies waiting.
 func bounded(job *mesh.Job) bool {
 	return job.MaxRunning > 0 ||
-		slices.ContainsFunc(job.Groups(), func(g mesh.Group) bool { return g.AtOnce > 0 })
+		slices.ContainsFunc(job.Groups(), func(g mesh.Group) bool { return g.Array.AtOnce > 0 })
 }
 
 // follow looks at a job until it has come to its end, or the watch has. A

@@ -49,8 +49,8 @@ func (p *planner) full(g mesh.Group) string {
 	switch limit := p.job.Job.MaxRunning; {
 	case limit > 0 && all >= limit:
 		return fmt.Sprintf("max_running = %d: %s", limit, running(all))
-	case g.AtOnce > 0 && of >= g.AtOnce:
-		return fmt.Sprintf(`array = "…%%%d": %s`, g.AtOnce, running(of))
+	case g.Array.AtOnce > 0 && of >= g.Array.AtOnce:
+		return fmt.Sprintf(`array = "…%%%d": %s`, g.Array.AtOnce, running(of))
 	}
 	return ""
 }

@@ -219,7 +219,7 @@ func (c *checker) leaves(a *mesh.AllocView) bool {
 // bounded says whether one more copy may be one too many.
 func (c *checker) bounded() bool {
 	return c.job.Job.MaxRunning > 0 ||
-		slices.ContainsFunc(c.job.Job.Groups(), func(g mesh.Group) bool { return g.AtOnce > 0 })
+		slices.ContainsFunc(c.job.Job.Groups(), func(g mesh.Group) bool { return g.Array.AtOnce > 0 })
 }
 
 // twoWhileItMoves says whether a copy that is to leave goes on until the next is well.

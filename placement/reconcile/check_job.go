@@ -28,8 +28,9 @@ func (c *checker) withinBounds() error {
 		return fmt.Errorf("brings the job to %d copies, with max_running = %d", all, limit)
 	}
 	for _, g := range c.job.Job.Groups() {
-		if g.AtOnce > 0 && of[g.Name] > g.AtOnce && placed[g.Name] > 0 {
-			return fmt.Errorf("brings group %q to %d copies, of which %d may run at once", g.Name, of[g.Name], g.AtOnce)
+		if g.Array.AtOnce > 0 && of[g.Name] > g.Array.AtOnce && placed[g.Name] > 0 {
+			return fmt.Errorf("brings group %q to %d copies, of which %d may run at once",
+				g.Name, of[g.Name], g.Array.AtOnce)
 		}
 	}
 	return nil
