@@ -91,16 +91,23 @@ func (j *Job) moves(t *Task) string {
 	if j.Type.PerNode() {
 		return "is tried again on its node"
 	}
+	if j.Gang {
+		return "moves to another node with all copies of the job"
+	}
 	if g, _ := j.Group(t.Group); len(g.Tasks) > 1 {
 		return fmt.Sprintf("moves to another node with group %q", g.Name)
 	}
 	return "moves to another node"
 }
 
-// Spent is what the job is when a copy has failed for good.
+// Spent is what the job is when a copy has failed for good. Where groups come after
+// others, that is not all.
 func (j *Job) Spent() string {
 	if ReviewFor(j) {
 		return fmt.Sprintf("the job is paused and waits for a person: mn job retry %s", j.Name)
+	}
+	if slices.ContainsFunc(j.Tasks, func(t Task) bool { return len(t.After) > 0 }) {
+		return "its group has failed, and so has the job in the end, unless a group after it answers for that"
 	}
 	return "the job has failed"
 }
@@ -158,6 +165,9 @@ func (j *Job) nodeLost() string {
 			"within their lease of %v and the longest kill_grace", Duration(r.TaskLease()))
 	case r.Partition() == Keep:
 		return "the copies wait until the node is known to be dead: it has booted again, or was evicted"
+	}
+	if j.Gang {
+		return after + ", and all others with them"
 	}
 	return after + "; if it comes back, one of two copies stays"
 }

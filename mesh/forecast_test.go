@@ -141,3 +141,17 @@ func TestNext(t *testing.T) {
 		}
 	}
 }
+
+func TestForecastOfAGangAndOfGroupsInOrder(t *testing.T) {
+	gang := ForecastOf(&Job{Name: "lab", Gang: true, Tasks: []Task{{Name: "work"}}})
+	if got := gang.Tasks[0].Then[1]; got != "moves to another node with all copies of the job after 5s (1 in 24h)" {
+		t.Errorf("of a gang: got %q", got)
+	}
+	if !strings.HasSuffix(gang.NodeLost, "given the node up, and all others with them") {
+		t.Errorf("a gang's node is lost: got %q", gang.NodeLost)
+	}
+	order := &Job{Name: "lab", Tasks: []Task{{Name: "a"}, {Name: "b", After: []string{"a"}}}}
+	if got := order.Spent(); !strings.HasPrefix(got, "its group has failed") {
+		t.Errorf("with groups in order: got %q", got)
+	}
+}
