@@ -24,6 +24,18 @@ func evict(b *blow) func() {
 	})
 }
 
+// orphaned are machines of which nobody is left who knows that they were let in: who did
+// so was evicted before it had told others. People turn them off.
+func (w *world) orphaned() {
+	for _, h := range w.hosts {
+		knows := func(o *host) bool { return !o.gone && o.disk.holds(mesh.KeyMember(h.self.ID)) }
+		if h.joined && !h.gone && !slices.ContainsFunc(w.hosts, knows) {
+			w.tell(h, "people", "nobody knows that it was let in: it is turned off")
+			h.lose()
+		}
+	}
+}
+
 // sponsors are the hosts that may let a machine in: not those that people have
 // evicted, which may not have heard of it and whose word counts for nothing, nor those
 // with a restored disk, which may find out before anybody else has heard of it.
@@ -78,6 +90,7 @@ func (w *world) checkOut(h *host, r *core.Ready) {
 func (h *host) leaves() {
 	h.kill()
 	h.gone = true
+	h.w.orphaned()
 	if len(h.tasks) > 0 {
 		h.w.breach("out-is-out", "the agent of %s ends for good, and leaves tasks behind", h.name)
 	}
