@@ -111,8 +111,14 @@ func (h *host) fork(key string, s runner.Spec) {
 		h.forks = append(h.forks, func() { h.fork(key, s) })
 		return
 	}
-	h.w.pids++
 	now := h.now()
+	if s.Until > 0 && now.Boot >= s.Until { // its supervisor looks first
+		r.ended, r.expired, r.at = true, true, now.Wall
+		h.disk.runs[key] = r
+		h.observe(h.ending(r), think)
+		return
+	}
+	h.w.pids++
 	r.pid, r.started = h.w.pids, now.Wall
 	h.disk.runs[key] = r
 	p := &process{

@@ -246,6 +246,20 @@ func leaseEnds(t *testing.T, w *World) {
 	w.runs = map[string]bool{}
 }
 
+// leaseOver: a machine may have slept since the order.
+func leaseOver(t *testing.T, w *World) {
+	s := Spec("web", `touch ran`)
+	s.Until = w.suite.Now() - time.Second
+	w.Start(s)
+	o := w.Expect(runner.StartFailed)
+	if !o.Expired || o.Err == "" {
+		t.Errorf("observed %+v, want it expired, with the reason", o)
+	}
+	if _, err := os.Stat(filepath.Join(w.Root, runner.WorkDir(alloc, "web"), "ran")); err == nil {
+		t.Error("the task has run")
+	}
+}
+
 func renewal(t *testing.T, w *World) {
 	s := Spec("web", `touch ready; exec sleep 1000`)
 	s.Until = w.suite.Now() + time.Second

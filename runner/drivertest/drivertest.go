@@ -50,6 +50,7 @@ func (s Suite) Run(t *testing.T) {
 		{"RestartOfTheAgentAdopts", adopt},
 		{"EndWithoutTheAgentIsFound", foundEnd},
 		{"LeaseEndsTheTask", leaseEnds},
+		{"NothingStartsAfterItsLease", leaseOver},
 		{"RenewalPutsTheEndOff", renewal},
 		{"RemoveDeletesTheFiles", remove},
 		{"NamesThatAreNoneAreRefused", badNames},

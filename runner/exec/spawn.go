@@ -52,7 +52,7 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	}
 	c.Close()
 	t.reap()
-	if hello.Err != "" {
+	if hello.Err != "" && !hello.Expired { // else its record says more
 		return nil, o, errors.New(hello.Err)
 	}
 	if r, o, err, ok := t.before(s.Attempt); ok {
@@ -68,7 +68,8 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 // could not be started.
 type hello struct {
 	supervise.Start
-	Err string `json:"error"`
+	Err     string `json:"error"`
+	Expired bool   `json:"expired"`
 }
 
 func readHello(r *bufio.Reader) (hello, error) {

@@ -148,6 +148,12 @@ func (s *supervisor) run(agent *os.File) {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT)
 	oom := oomKills()
 	s.control = newControl(agent)
+	if until := s.spec.Until; until > 0 && clock.Boot() >= until {
+		// The machine slept between the order and now: another may run it.
+		s.exit.Err, s.exit.Code, s.exit.Expired = "its lease ran out before it was started", -1, true
+		s.finish()
+		return
+	}
 	if err := s.launch(); err != nil {
 		s.exit.Err, s.exit.Code = err.Error(), -1
 		s.finish()
