@@ -122,7 +122,7 @@ func (p *planner) drain(s *seat, a *mesh.AllocView) {
 	switch {
 	case p.pending[s.Seat] != nil:
 		p.drained(a, mesh.DrainMigrate, "room for another copy is being reserved")
-	case len(s.live) > 1 || s.busy != "":
+	case len(s.live)+len(s.stale) > 1 || s.busy != "":
 		p.drained(a, mesh.DrainWaiting, "waits until it is the only copy")
 	case a.Target != "" && left > 0, a.Target == "" && !p.job.Job.Type.Long() && left > 0:
 		p.drained(a, mesh.DrainWaiting, "waits for its end, or for the deadline")
