@@ -169,7 +169,7 @@ func (j *Job) nodeLost() string {
 	if j.Gang {
 		return after + ", and all others with them"
 	}
-	return after + "; if it comes back, one of two copies stays"
+	return after + "; if it comes back, " + j.stays()
 }
 
 // split is what the job promises while nodes do not see each other, in words.
@@ -184,5 +184,23 @@ func (j *Job) split() string {
 	case Keep:
 		return "never two copies: what runs goes on, and is not replaced"
 	}
-	return "each side runs a copy; when they meet again, one of them stays"
+	return "each side runs a copy; when they meet again, " + j.stays()
+}
+
+// stays says which of two copies does, in words.
+func (j *Job) stays() string {
+	if j.Gang {
+		return "of two gangs the later one stays"
+	}
+	which := "the original"
+	switch j.Recovery.Stays() {
+	case KeepReplacement:
+		which = "the replacement"
+	case LongestRunning:
+		which = "that which has run longest"
+	case BestScore:
+		which = "that on the better node for it"
+	case KeepOriginal, KeepFurthest:
+	}
+	return "of two copies that run " + which + " stays"
 }

@@ -96,6 +96,13 @@ func TestForecastOfALostNode(t *testing.T) {
 	}{
 		{Recovery{}, "move 1s after gossip has given the node up; if it comes back", "each side runs a copy"},
 		{
+			Recovery{Reconcile: LongestRunning},
+			"that which has run longest stays",
+			"of two copies that run that which has run longest stays",
+		},
+		{Recovery{Reconcile: KeepReplacement}, "the replacement stays", "the replacement stays"},
+		{Recovery{Reconcile: BestScore}, "the better node for it stays", "the better node for it stays"},
+		{
 			Recovery{LostAfter: &minute, OnPartition: Majority},
 			"move 1m after gossip has given the node up, and when",
 			"stops its own within 15s",

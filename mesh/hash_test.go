@@ -52,6 +52,7 @@ func TestHashGroupIsOfWhatANodeActsOn(t *testing.T) {
 		{"reschedule", func(j *Job) { j.Reschedule = &ReschedulePolicy{} }, false},
 		{"a mode like the other", func(j *Job) { j.Recovery.Mode = ClusterRecover }, false},
 		{"a lease that has no use", func(j *Job) { j.Recovery.Lease = Duration(time.Minute) }, false},
+		{"which of two copies stays", func(j *Job) { j.Recovery.Reconcile = BestScore }, false},
 		{"keep", func(j *Job) { j.Recovery.OnPartition = Keep }, false},
 		{"majority", func(j *Job) { j.Recovery.OnPartition = Majority }, true},
 		{"mode", func(j *Job) { j.Recovery.Mode = LocalRestart }, true},

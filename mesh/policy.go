@@ -23,12 +23,26 @@ const (
 	Keep     OnPartition = "keep"     // never two; what runs is never stopped
 )
 
+// Choice says which of several copies of the same work stays, of those that run, once
+// their nodes see each other again.
+type Choice string
+
+// The choices. KeepFurthest is not in this release: it takes checkpoints.
+const (
+	KeepOriginal    Choice = "keep_original"    // the first that was placed
+	KeepReplacement Choice = "keep_replacement" // the last
+	LongestRunning  Choice = "longest_running"
+	BestScore       Choice = "best_score" // that on the node which placement ranks best
+	KeepFurthest    Choice = "keep_furthest"
+)
+
 // Recovery is the job's choice of what happens when its work is lost.
 type Recovery struct {
 	Mode        RecoveryMode `json:"mode,omitempty" toml:"mode"`
 	OnPartition OnPartition  `json:"on_partition,omitempty" toml:"on_partition"`
 	LostAfter   *Duration    `json:"lost_after,omitempty" toml:"lost_after"` // from a node's failure to its replacement
 	Lease       Duration     `json:"lease,omitempty" toml:"lease"`           // majority: how long a copy runs unrenewed
+	Reconcile   Choice       `json:"reconcile,omitempty" toml:"reconcile"`   // eager: which of two copies stays
 }
 
 // Defaults of Recovery. A node is declared failed by gossip only after its own
@@ -52,6 +66,14 @@ func (r Recovery) Partition() OnPartition {
 		return Keep
 	}
 	return Eager
+}
+
+// Stays is the effective Reconcile.
+func (r Recovery) Stays() Choice {
+	if r.Reconcile == "" {
+		return KeepOriginal
+	}
+	return r.Reconcile
 }
 
 // Lost is the effective LostAfter.

@@ -183,11 +183,34 @@ func (v *validator) recovery(j *Job) {
 		v.fault("%q moves work, and mode %q never does: want %q, or mode %q",
 			r.OnPartition, r.Mode, Keep, ClusterRecover).at("recovery", "on_partition")
 	}
+	v.choice(j)
 	if r.LostAfter != nil {
 		v.duration(*r.LostAfter, 0, lostAfterMax, "recovery", "lost_after")
 	}
 	if r.Lease != 0 {
 		v.duration(r.Lease, taskLeaseMin, taskLeaseMax, "recovery", "lease")
+	}
+}
+
+// choice: which copy stays is a question only where there may be two.
+func (v *validator) choice(j *Job) {
+	r := j.Recovery
+	supported := []Choice{KeepOriginal, BestScore, KeepReplacement, LongestRunning}
+	switch {
+	case r.Reconcile == KeepFurthest:
+		v.fault("%q is not in this release, which has no checkpoints to tell it by; want %q, or leave it out",
+			KeepFurthest, LongestRunning).at("recovery", "reconcile")
+	case r.Reconcile == "" || r.Reconcile == KeepOriginal || !slices.Contains(supported, r.Reconcile):
+		oneOf(v, r.Reconcile, supported, "recovery", "reconcile")
+	case j.Type.PerNode():
+		v.fault("chooses between two copies, and a job of type %q has one on each node: leave it out", j.Type).
+			at("recovery", "reconcile")
+	case j.Gang:
+		v.fault("chooses between two copies, and of two gangs the later one stays as a whole: leave it out").
+			at("recovery", "reconcile")
+	case r.Partition() != Eager:
+		v.fault("chooses between two copies, and with on_partition = %q there are never two: leave it out",
+			r.Partition()).at("recovery", "reconcile")
 	}
 }
 

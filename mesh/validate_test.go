@@ -44,6 +44,24 @@ func TestValidateFindsEachFault(t *testing.T) {
 			"partition and mode", func(j *Job) { j.Recovery = Recovery{Mode: LocalRestart, OnPartition: Eager} },
 			`recovery.on_partition: "eager" moves work, and mode "local_restart" never does: want "keep", or mode "cluster_recover"`,
 		},
+		{"choice", func(j *Job) { j.Recovery.Reconcile = "newest" }, `recovery.reconcile: has unsupported value "newest"; supported: "keep_original", "best_score", "keep_replacement", "longest_running"`},
+		{"choice of one", func(j *Job) { j.Recovery = Recovery{OnPartition: Keep, Reconcile: KeepOriginal} }, ""},
+		{
+			"choice of never two", func(j *Job) { j.Recovery = Recovery{Mode: LocalRestart, Reconcile: BestScore} },
+			`recovery.reconcile: chooses between two copies, and with on_partition = "keep" there are never two: leave it out`,
+		},
+		{
+			"choice on each node", func(j *Job) { j.Type, j.Recovery.Reconcile = System, LongestRunning },
+			`recovery.reconcile: chooses between two copies, and a job of type "system" has one on each node: leave it out`,
+		},
+		{
+			"choice of a gang", func(j *Job) { j.Gang, j.Recovery.Reconcile = true, BestScore },
+			`recovery.reconcile: chooses between two copies, and of two gangs the later one stays as a whole: leave it out`,
+		},
+		{
+			"choice by checkpoints", func(j *Job) { j.Recovery.Reconcile = KeepFurthest },
+			`recovery.reconcile: "keep_furthest" is not in this release, which has no checkpoints to tell it by; want "longest_running", or leave it out`,
+		},
 		{"lost_after", func(j *Job) { j.Recovery.LostAfter = &soon }, "recovery.lost_after: must not be negative, as -1s is"},
 		{"lost_after too long", func(j *Job) { j.Recovery.LostAfter = &long }, "recovery.lost_after: must be at most 24h, not 48h"},
 		{"lease", func(j *Job) { j.Recovery.Lease = Duration(time.Millisecond) }, "recovery.lease: must be at least 1s, not 1ms"},

@@ -171,7 +171,7 @@ func (p *planner) stopFirst(s *seat, a *mesh.AllocView, late bool) {
 
 // handOver keeps a copy that has to leave until another is healthy.
 func (p *planner) handOver(s *seat, staying, leaving []*mesh.AllocView) {
-	next := p.original(staying)
+	next := p.chosen(s, staying)
 	p.stopOthers(staying, next)
 	wait := p.healthy(next)
 	if wait == 0 {
@@ -183,7 +183,7 @@ func (p *planner) handOver(s *seat, staying, leaving []*mesh.AllocView) {
 	if wait != never {
 		p.wakeIn(wait)
 	}
-	old := p.original(leaving)
+	old := p.chosen(s, leaving)
 	p.stopOthers(leaving, old)
 	p.drained(old, mesh.DrainMigrate, "until the copy on %s is healthy", p.nodeName(next.Node))
 	if p.running(old) {

@@ -21,6 +21,9 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 		Strategy: rapid.SampledFrom([]mesh.Strategy{mesh.Binpack, mesh.Spread}).Draw(t, "strategy"),
 		Recovery: mesh.Recovery{OnPartition: partition},
 	}
+	if partition == mesh.Eager {
+		job.Recovery.Reconcile = rapid.SampledFrom(choices).Draw(t, "reconcile")
+	}
 	if rapid.Bool().Draw(t, "capped") {
 		job.MaxRunning = rapid.IntRange(1, 6).Draw(t, "max_running")
 	}

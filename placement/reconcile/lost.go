@@ -152,7 +152,7 @@ func outOfSight(l mesh.Liveness) string {
 	return string(l)
 }
 
-// keepOne keeps one of the copies of a seat that live in sight: the original. Others
+// keepOne keeps one of the copies of a seat that live in sight, by the job's choice. Others
 // came about while it was out of sight, or because its node is drained. If there may
 // be two, it waits until it is known that one runs.
 func (p *planner) keepOne(s *seat) {
@@ -166,7 +166,7 @@ func (p *planner) keepOne(s *seat) {
 		p.tally.live(p, s.live[0])
 		return
 	}
-	stays := p.original(s.live)
+	stays := p.chosen(s, s.live)
 	p.stopOthers(s.live, stays)
 	p.tally.live(p, stays)
 	switch n := p.view.Node(stays.Node); {
@@ -175,16 +175,6 @@ func (p *planner) keepOne(s *seat) {
 	case n.Admin.Mode == mesh.Draining:
 		p.drained(stays, mesh.DrainIgnored, "belongs to the node")
 	}
-}
-
-// original is the lowest generation that runs, or else the lowest.
-func (p *planner) original(copies []*mesh.AllocView) *mesh.AllocView {
-	for _, a := range copies {
-		if p.running(a) {
-			return a
-		}
-	}
-	return copies[0]
 }
 
 // stopOthers stops all copies but one.

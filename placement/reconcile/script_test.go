@@ -180,6 +180,8 @@ func (w *world) jobCommand(args []string) error {
 			job.Recovery.Mode = mesh.RecoveryMode(value)
 		case "partition":
 			job.Recovery.OnPartition = mesh.OnPartition(value)
+		case "reconcile":
+			job.Recovery.Reconcile = mesh.Choice(value)
 		case "lost_after":
 			job.Recovery.LostAfter = &after
 		case "lease":
