@@ -92,6 +92,15 @@ func (r Recovery) TaskLease() time.Duration {
 	return r.Lease.Std()
 }
 
+// EffectiveRecovery is what a job's recovery mode comes to among the nodes that there
+// are, and why.
+type EffectiveRecovery struct {
+	Requested RecoveryMode `json:"requested"`
+	Effective RecoveryMode `json:"effective"` // never Auto
+	Degraded  bool         `json:"degraded"`  // ClusterRecover was requested, and cannot be had
+	Reason    string       `json:"reason"`
+}
+
 // UpdatePolicy bounds what is replaced at a time while the job goes on: now when a
 // node is drained.
 type UpdatePolicy struct {

@@ -174,6 +174,9 @@ func hello() api.Snapshot {
 		Outlooks: []api.Outlook{
 			{
 				Status: mesh.JobRunning, Wanted: map[string]int{"hello": 2},
+				Recovery: mesh.EffectiveRecovery{
+					Requested: mesh.ClusterRecover, Effective: mesh.LocalRestart, Degraded: true, Reason: "only box-1 can run it",
+				},
 				Coordinator: "aaaa2222bbbb3333", Fence: fenced,
 			},
 		},

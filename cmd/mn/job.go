@@ -147,6 +147,7 @@ func (c *command) showJob(j api.Job) {
 	} else {
 		c.field("coordinator", "none known")
 	}
+	c.field("recovery", "%s", recovery(j.Recovery))
 	c.field("partition", "%s", j.OnPartition)
 	for _, hash := range j.Conflicts {
 		c.field("conflict", "version %s was submitted at the same time, and does not run", hash)
@@ -155,6 +156,18 @@ func (c *command) showJob(j api.Job) {
 		c.printf("\n")
 		c.table(c.allocTable(j.Allocations, false))
 	}
+}
+
+// recovery is the mode that was requested, what it comes to, and why.
+func recovery(r mesh.EffectiveRecovery) string {
+	text := string(r.Requested)
+	switch {
+	case r.Degraded:
+		text += ", degraded to " + string(r.Effective)
+	case r.Effective != r.Requested:
+		text += ", now " + string(r.Effective)
+	}
+	return text + ": " + r.Reason
 }
 
 func (c *command) jobValidate() *cobra.Command {

@@ -86,11 +86,12 @@ type Snapshot struct {
 // Outlook is what becomes of a job, and who decides about it.
 type Outlook struct {
 	Status      mesh.JobStatus
-	Wanted      map[string]int   // how many copies it should have, by group
-	Drain       []mesh.DrainStep // what becomes of its copies on nodes that are to be drained
-	Text        string           // why, if there is something to say
-	Coordinator mesh.NodeID      // "" if nobody is known to hold the slot's lease
-	Fence       crdt.Fence       // of that lease; epoch 0 if it is degraded
+	Wanted      map[string]int         // how many copies it should have, by group
+	Drain       []mesh.DrainStep       // what becomes of its copies on nodes that are to be drained
+	Recovery    mesh.EffectiveRecovery // what its mode comes to
+	Text        string                 // why, if there is something to say
+	Coordinator mesh.NodeID            // "" if nobody is known to hold the slot's lease
+	Fence       crdt.Fence             // of that lease; epoch 0 if it is degraded
 }
 
 // Submitted is the answer to a change of a job.

@@ -28,16 +28,17 @@ type JobRow struct {
 // Job is the state of a job.
 type Job struct {
 	JobRow
-	Hash          string           `json:"hash"`
-	Reason        string           `json:"reason"`
-	Coordinator   string           `json:"coordinator"` // name of the node that decides; "" if none is known
-	CoordinatorID mesh.NodeID      `json:"coordinator_id"`
-	Fence         string           `json:"fence"` // epoch.ballot; epoch 0 is degraded
-	OnPartition   mesh.OnPartition `json:"on_partition"`
-	SubmittedBy   string           `json:"submitted_by"`
-	Conflicts     []string         `json:"conflicts"` // hashes of the versions that lost
-	Groups        []GroupRow       `json:"groups"`
-	Allocations   []Alloc          `json:"allocations"`
+	Hash          string                 `json:"hash"`
+	Reason        string                 `json:"reason"`
+	Coordinator   string                 `json:"coordinator"` // name of the node that decides; "" if none is known
+	CoordinatorID mesh.NodeID            `json:"coordinator_id"`
+	Fence         string                 `json:"fence"` // epoch.ballot; epoch 0 is degraded
+	OnPartition   mesh.OnPartition       `json:"on_partition"`
+	Recovery      mesh.EffectiveRecovery `json:"recovery"`
+	SubmittedBy   string                 `json:"submitted_by"`
+	Conflicts     []string               `json:"conflicts"` // hashes of the versions that lost
+	Groups        []GroupRow             `json:"groups"`
+	Allocations   []Alloc                `json:"allocations"`
 }
 
 // GroupRow is a group of a job: how many copies should run, and how many do.
@@ -98,6 +99,7 @@ func (p picture) job(id mesh.JobID) (Job, error) {
 		CoordinatorID: o.Coordinator,
 		Fence:         o.Fence.String(),
 		OnPartition:   j.Job.Recovery.Partition(),
+		Recovery:      o.Recovery,
 		SubmittedBy:   p.nodeName(j.By),
 		Conflicts:     []string{},
 		Groups:        p.groups(i),
