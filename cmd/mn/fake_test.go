@@ -352,8 +352,20 @@ func (f *fake) RevokeToken(_ context.Context, id string) error {
 
 func (f *fake) Administer(context.Context, mesh.Administration) (int, error) { return 2, nil }
 
-func (f *fake) Suppose(ctx context.Context, _ mesh.Administration) (api.Snapshot, error) {
-	return f.Snapshot(ctx)
+func (f *fake) Suppose(ctx context.Context, s api.Supposition) ([]api.Foreseen, error) {
+	snap, err := f.Snapshot(ctx)
+	side := api.Foreseen{Snapshot: snap, InSight: []mesh.NodeID{"aaaa2222bbbb3333", "cccc4444dddd5555"}, Granted: true}
+	for i, what := range []mesh.Becoming{mesh.Moves, mesh.Moves, mesh.Waits, mesh.NoRoom} {
+		o := mesh.Outcome{
+			Job: "hello", Seat: mesh.Seat{Group: "hello", Index: i}, Node: "eeee6666ffff7777", Becomes: what, Reason: "so it is",
+		}
+		if what == mesh.Moves {
+			o.To = "aaaa2222bbbb3333"
+		}
+		side.Outcomes = append(side.Outcomes, o)
+	}
+	other := api.Foreseen{Snapshot: snap, InSight: []mesh.NodeID{"cccc4444dddd5555"}}
+	return []api.Foreseen{side, other}[:max(1, len(s.Sides))], err
 }
 
 func (f *fake) Evict(context.Context, mesh.NodeID, string) (int, error) { return 2, nil }

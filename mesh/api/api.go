@@ -67,8 +67,9 @@ type Backend interface {
 
 	// Administer says what people want of a node, and on how many disks that is by now.
 	Administer(ctx context.Context, a mesh.Administration) (copies int, err error)
-	// Suppose is the picture as it would be if people wanted that of a node.
-	Suppose(ctx context.Context, a mesh.Administration) (Snapshot, error)
+	// Suppose is what would come of something that might happen, for each group of
+	// nodes that are in sight of each other then. It changes nothing.
+	Suppose(ctx context.Context, s Supposition) ([]Foreseen, error)
 
 	// Version says what runs here.
 	Version(ctx context.Context) (Version, error)

@@ -28,11 +28,13 @@ func TestJSONNamesAreKept(t *testing.T) {
 	node, err4 := c.Node(ctx, "n3")
 	alloc, err5 := c.Alloc(ctx, "sum0")
 	history, err6 := c.History(ctx, "web")
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	whatIf, err7 := c.WhatIf(ctx, WhatIfRequest{Lose: []string{"n3"}})
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]any{
 		"job": job, "jobs": jobs, "nodes": nodes, "node": node, "alloc": alloc, "history": history,
+		"whatif": whatIf,
 	} {
 		got, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {

@@ -122,6 +122,11 @@ func (c *Client) WatchDrain(ctx context.Context, node string, each func(Drain) e
 	return watchCall(ctx, c, callDrain, nodeRef{node}, each)
 }
 
+// WhatIf says what would become of the copies, were something to happen.
+func (c *Client) WhatIf(ctx context.Context, r WhatIfRequest) (WhatIf, error) {
+	return do(ctx, c, callWhatIf, r)
+}
+
 // Evict has the mesh do without a node for good.
 func (c *Client) Evict(ctx context.Context, r EvictRequest) (Evicted, error) {
 	return do(ctx, c, callEvict, r)

@@ -110,11 +110,11 @@ func administer(ctx context.Context, b Backend, r AdminRequest) (Drain, error) {
 
 // suppose says what a drain would do.
 func suppose(ctx context.Context, b Backend, a mesh.Administration) (Drain, error) {
-	snap, err := b.Suppose(ctx, a)
+	sides, err := b.Suppose(ctx, Supposition{Admin: a})
 	if err != nil {
 		return Drain{}, err
 	}
-	d, err := picture{snap}.drain(string(a.Node))
+	d, err := picture{sides[0].Snapshot}.drain(string(a.Node))
 	d.Status, d.Would = mesh.DrainDryRun, d.Status
 	for i := range d.Copies {
 		if d.Copies[i].Action == mesh.DrainMigrate {

@@ -43,6 +43,10 @@ var (
 		"GET", "/v1/jobs/{job}/explain", "say what follows a failure", false,
 	}
 
+	callWhatIf = call[WhatIfRequest, WhatIf]{
+		"POST", "/v1/whatif", "say what would become of the copies if nodes were lost, drained or cut off", false,
+	}
+
 	callNodes = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
 	callNode  = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
 	callEvict = call[EvictRequest, Evicted]{"POST", "/v1/nodes/{node}/evict", "evict a node for good", false}

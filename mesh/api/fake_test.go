@@ -200,11 +200,21 @@ func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error)
 	return 2, f.note(a)
 }
 
-func (f *fake) Suppose(ctx context.Context, a mesh.Administration) (Snapshot, error) {
-	if err := f.note(a); err != nil {
-		return Snapshot{}, err
+func (f *fake) Suppose(ctx context.Context, s Supposition) ([]Foreseen, error) {
+	if err := f.note(s); err != nil {
+		return nil, err
 	}
-	return f.Snapshot(ctx)
+	snap, err := f.Snapshot(ctx)
+	o := mesh.Outcome{
+		Alloc: "web00002", Job: "web", Seat: mesh.Seat{Group: "web", Index: 2}, Node: "bbbc3333",
+		Becomes: mesh.Moves, To: "aaaa1111", Reason: "node n3 is lost",
+	}
+	waits := o
+	waits.Becomes, waits.To = mesh.Waits, ""
+	return []Foreseen{{
+		Snapshot: snap, InSight: []mesh.NodeID{"bbbb2222", "aaaa1111"}, Granted: true,
+		Outcomes: []mesh.Outcome{o, waits},
+	}}, err
 }
 
 func (f *fake) Evict(_ context.Context, node mesh.NodeID, reason string) (int, error) {

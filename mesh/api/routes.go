@@ -125,6 +125,7 @@ func (s *Server) routeNodes(b Backend) {
 	serve(s, callAdmin, func(ctx context.Context, r AdminRequest) (Drain, error) {
 		return administer(ctx, b, r)
 	})
+	serve(s, callWhatIf, func(ctx context.Context, r WhatIfRequest) (WhatIf, error) { return whatIf(ctx, b, r) })
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
 		snap, err := b.Snapshot(ctx)
 		if err != nil {

@@ -341,27 +341,6 @@ func (b *backend) Administer(ctx context.Context, a mesh.Administration) (int, e
 	return kept.Copies, nil
 }
 
-// Suppose is the picture as it would be if people wanted that of a node.
-func (b *backend) Suppose(ctx context.Context, a mesh.Administration) (api.Snapshot, error) {
-	snap, err := b.Snapshot(ctx)
-	if err != nil {
-		return snap, err
-	}
-	view := *snap.View
-	view.Nodes = slices.Clone(view.Nodes)
-	if n := view.Node(a.Node); n != nil {
-		n.Admin, n.Eligible = a, a.Mode == mesh.InService
-	}
-	snap = api.Snapshot{View: &view}
-	for i := range view.Jobs {
-		plan := reconcile.Job(&view, &view.Jobs[i], nil, true)
-		snap.Outlooks = append(snap.Outlooks, api.Outlook{
-			Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Text: outlook(plan),
-		})
-	}
-	return snap, nil
-}
-
 // Version says what runs here.
 func (b *backend) Version(context.Context) (api.Version, error) {
 	return api.Version{
