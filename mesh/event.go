@@ -29,6 +29,8 @@ const (
 	NodeLeft     EventKind = "node_left"
 	NodeAdmitted EventKind = "node_admitted"
 	NodeEvicted  EventKind = "node_evicted"
+	// NodeForgotten: a person has vouched that the node is off for good.
+	NodeForgotten EventKind = "node_forgotten"
 	// What people want of a node, and that a drain has come to its end.
 	NodeMaintenanceEnabled  EventKind = "node_maintenance_enabled"
 	NodeMaintenanceDisabled EventKind = "node_maintenance_disabled"
@@ -66,9 +68,9 @@ const (
 
 // EventKinds are all kinds of events, in the order above.
 var EventKinds = []EventKind{
-	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeMaintenanceEnabled, NodeMaintenanceDisabled,
-	NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeOut, ClockRefused, ClockCompared,
-	RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged, MajorityChanged, LeadChanged,
-	JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut,
-	TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
+	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeOut, ClockRefused,
+	ClockCompared, RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged, MajorityChanged, LeadChanged,
+	JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, TaskStarted,
+	TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 }

@@ -156,15 +156,15 @@ func (j *Job) nodeLost() string {
 	after := "the copies move " + Duration(r.Lost()).String() + " after gossip has given the node up"
 	switch {
 	case j.Type.PerNode():
-		return "its copy waits for it to come back, or to be evicted"
+		return "its copy waits for it to come back, as long as it belongs to the mesh"
 	case !r.Mode.Moves():
-		return fmt.Sprintf("the copies wait for it to come back, or to be evicted: mode %q never moves work; "+
-			"what has died with it counts as failed then", r.Mode)
+		return fmt.Sprintf("the copies wait for it to come back, or to be forgotten: mode %q never moves work; "+
+			"what has died with it counts as failed when it is back", r.Mode)
 	case r.Partition() == Majority:
 		return after + fmt.Sprintf(", and when they have stopped for sure: "+
 			"within their lease of %v and the longest kill_grace", Duration(r.TaskLease()))
 	case r.Partition() == Keep:
-		return "the copies wait until the node is known to be dead: it has booted again, or was evicted"
+		return "the copies wait until the node is known to be dead: it has booted again, or a person forgets it"
 	}
 	if j.Gang {
 		return after + ", and all others with them"

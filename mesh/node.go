@@ -54,6 +54,9 @@ type Evicted struct {
 	Reason string    `json:"reason,omitempty"`
 	By     NodeID    `json:"by"` // the peer that was asked
 	At     time.Time `json:"at"`
+	// Off: a person vouches that it is off, and will never run anything again. The
+	// mesh forgets it then: its copies have ended, whatever their jobs promise.
+	Off bool `json:"off,omitempty"`
 }
 
 // AdminMode is what people want a node to be, whatever it is up to.

@@ -11,12 +11,12 @@ import (
 type View struct {
 	Now    time.Time
 	Self   NodeID
-	Nodes  []NodeView  // every admitted node, by id
+	Nodes  []NodeView  // every node that was let in and not forgotten, by id
 	Jobs   []JobView   // by name
 	Allocs []AllocView // by job, group, index, generation, id
 }
 
-// NodeView is an admitted node as seen from here.
+// NodeView is a node of the mesh as seen from here.
 type NodeView struct {
 	Node                     // Name and ID are set even if the node's own record is not here yet
 	Known      bool          // the node's own record is here
@@ -27,6 +27,7 @@ type NodeView struct {
 	// since it came into sight, or that we cannot take what it writes, for its clock
 	// is too far ahead: what we know of its copies may be of another boot.
 	Unread   bool
+	Evicted  bool           // it is out for good; what runs there stops when it hears of it
 	Eligible bool           // new work may be placed on it, liveness aside
 	Admin    Administration // what people want of it; zero: nothing in particular
 	Used     Resources      // by allocations that want to run, or still run, on it

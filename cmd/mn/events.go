@@ -200,7 +200,8 @@ func eventColour(k mesh.EventKind) colour {
 	case mesh.NodeLeft, mesh.AllocRefused, mesh.AllocBlocked, mesh.AllocReplaced, mesh.AllocStopped,
 		mesh.TaskExited, mesh.TaskRestarting, mesh.LeaseLost, mesh.MajorityChanged, mesh.LeadChanged:
 		return yellow
-	case mesh.NodeLost, mesh.NodeEvicted, mesh.NodeOut, mesh.ClockRefused, mesh.RecordRefused, mesh.TaskFailed:
+	case mesh.NodeLost, mesh.NodeEvicted, mesh.NodeForgotten, mesh.NodeOut, mesh.ClockRefused, mesh.RecordRefused,
+		mesh.TaskFailed:
 		return red
 	}
 	return plain

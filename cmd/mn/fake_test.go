@@ -368,7 +368,7 @@ func (f *fake) Suppose(ctx context.Context, s api.Supposition) ([]api.Foreseen, 
 	return []api.Foreseen{side, other}[:max(1, len(s.Sides))], err
 }
 
-func (f *fake) Evict(context.Context, mesh.NodeID, string) (int, error) { return 2, nil }
+func (f *fake) Evict(context.Context, api.EvictRequest) (int, error) { return 2, nil }
 
 func (f *fake) Version(context.Context) (api.Version, error) {
 	return api.Version{

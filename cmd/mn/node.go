@@ -14,7 +14,7 @@ import (
 
 func (c *command) nodeCommand() *cobra.Command {
 	return group("node", "See the machines of the mesh, and say what is wanted of them", c.nodeList(), c.nodeStatus(),
-		c.nodeMaintenance(), c.nodeDrain(), c.nodeUndrain(), c.nodeEvict())
+		c.nodeMaintenance(), c.nodeDrain(), c.nodeUndrain(), c.nodeEvict(), c.nodeForget())
 }
 
 func (c *command) nodeList() *cobra.Command {
@@ -69,8 +69,8 @@ func (c *command) nodeEvict() *cobra.Command {
 		Short: "Have the mesh do without a node for good",
 		Long: "Have the mesh do without a node for good: it was stolen, or is to be used for something else.\n" +
 			"Its key is never let in again. It stops what it runs when it hears of it, and its agent ends.\n" +
-			"Its copies move: of eager jobs soon, of majority jobs when they have stopped for sure, of keep\n" +
-			"jobs never.",
+			"Its copies move: of eager jobs soon, of majority jobs when they have stopped for sure. Of keep jobs,\n" +
+			"and of those that never move work, they wait until it is forgotten: nobody knows that they have stopped.",
 		Example:           "  mn node evict box-3 --reason \"stolen\"",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(nodeNames),
@@ -84,7 +84,42 @@ func (c *command) nodeEvict() *cobra.Command {
 			})
 		}),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who look at it later")
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+func (c *command) nodeForget() *cobra.Command {
+	var r api.EvictRequest
+	cmd := &cobra.Command{
+		Use:   "forget NAME --off",
+		Short: "Forget a node that is off for good",
+		Long: `Forget a node whose machine is off, or will never run anything again. With --off you
+vouch for that: nobody can find it out, and jobs that must never run twice have their
+copies replaced on your word. It is refused while the agent that is asked sees the node.
+
+The node is evicted, if it was not: its key is never let in again, and should it come
+back after all, it stops what it runs. It is shown no more, nobody waits for it, and all
+its copies are replaced, also of keep jobs and of those that never move by themselves.`,
+		Example:           "  mn node forget box-3 --off --reason \"burnt down\"",
+		Args:              needs("NAME"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			if !r.Off {
+				return misused(cmd, "nobody but you can know that %q will never run anything again: say so, with --off",
+					args[0])
+			}
+			r.Node = args[0]
+			e, err := client.Evict(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return c.result(e, func() {
+				c.printf("node %s (%s) is forgotten; that is on %d disks by now\n", e.Name, e.ID.Short(), e.Copies)
+			})
+		}),
+	}
+	cmd.Flags().BoolVar(&r.Off, "off", false, "I vouch that it is off, or will never run anything again")
+	reasonFlag(cmd, &r.Reason)
 	return cmd
 }
 

@@ -99,8 +99,9 @@ func (p picture) current(j *mesh.JobView) []mesh.AllocView {
 	perNode := j.Job.Type.PerNode()
 	var out []mesh.AllocView
 	for _, a := range all {
+		there := p.View.Node(a.Node) != nil // else it has gone with its node
 		latest := a.Index < count[a.Group] && perNode == (a.Target != "") && last[a.Seat()].ID == a.ID
-		if latest || !a.State().Final() {
+		if latest && (there || !perNode) || there && !a.State().Final() {
 			out = append(out, a)
 		}
 	}

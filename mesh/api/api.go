@@ -62,8 +62,8 @@ type Backend interface {
 	RevokeToken(ctx context.Context, id string) error
 
 	// Evict has the mesh do without a node for good, and says on how many disks
-	// that is by now.
-	Evict(ctx context.Context, node mesh.NodeID, reason string) (copies int, err error)
+	// that is by now. The request's node is an id.
+	Evict(ctx context.Context, r EvictRequest) (copies int, err error)
 
 	// Administer says what people want of a node, and on how many disks that is by now.
 	Administer(ctx context.Context, a mesh.Administration) (copies int, err error)

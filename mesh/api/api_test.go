@@ -128,12 +128,12 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 		},
 		"evict": {
 			func(ctx context.Context, c *Client) error {
-				e, err := c.Evict(ctx, EvictRequest{Node: "n2", Reason: "stolen"})
+				e, err := c.Evict(ctx, EvictRequest{Node: "n2", Reason: "stolen", Off: true})
 				if err == nil && (e.Name != "n2" || e.Copies != 2) {
 					return fmt.Errorf("got %+v", e)
 				}
 				return err
-			}, "bbbb2222 stolen",
+			}, EvictRequest{Node: "bbbb2222", Reason: "stolen", Off: true},
 		},
 		"revoke token": {
 			func(ctx context.Context, c *Client) error { return c.RevokeToken(ctx, "t/1") }, "t/1",

@@ -128,6 +128,9 @@ type RevertRequest struct {
 type EvictRequest struct {
 	Node   string `json:"node"` // name, id, or the first characters of the id
 	Reason string `json:"reason,omitempty"`
+	// Off vouches that it is off, and will never run anything again: it is forgotten, and
+	// its copies are replaced, also of jobs that must never run twice.
+	Off bool `json:"off,omitempty"`
 }
 
 // AdminRequest says what people want of a node.

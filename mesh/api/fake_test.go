@@ -217,9 +217,7 @@ func (f *fake) Suppose(ctx context.Context, s Supposition) ([]Foreseen, error) {
 	}}, err
 }
 
-func (f *fake) Evict(_ context.Context, node mesh.NodeID, reason string) (int, error) {
-	return 2, f.note(string(node) + " " + reason)
-}
+func (f *fake) Evict(_ context.Context, r EvictRequest) (int, error) { return 2, f.note(r) }
 
 func (f *fake) Version(context.Context) (Version, error) {
 	return Version{Release: "1.0", Node: "n1"}, f.fault

@@ -78,6 +78,8 @@ func nodeRow(n *mesh.NodeView) Node {
 // what is seen of it.
 func nodeState(n *mesh.NodeView) string {
 	switch {
+	case n.Evicted:
+		return "evicted"
 	case n.Drained(), n.Admin.Mode == mesh.Maintenance:
 		return "maintenance"
 	case n.Admin.Mode == mesh.Draining:

@@ -149,3 +149,25 @@ func TestWhatIsNotThereIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestAForgottenNodeTakesItsCopiesAlong: they are shown no more once others are there,
+// and one that is missing still is.
+func TestAForgottenNodeTakesItsCopiesAlong(t *testing.T) {
+	snap := world()
+	snap.View.Nodes = snap.View.Nodes[:2]
+	rows, err := picture{snap}.allocs(AllocsRequest{Job: "web"})
+	if got, want := ids(rows), "web00000/web=running web00001/web=running web00002/web=lost"; err != nil || got != want {
+		t.Errorf("nothing in its place: got %s, %v, want %s", got, err, want)
+	}
+	next := snap.View.Allocs[3]
+	next.ID, next.Index, next.Generation = "web00003", 2, 1
+	snap.View.Allocs = append(snap.View.Allocs, next)
+	rows, err = picture{snap}.allocs(AllocsRequest{Job: "web"})
+	if got, want := ids(rows), "web00000/web=running web00001/web=running web00003/web=running"; err != nil || got != want {
+		t.Errorf("another in its place: got %s, %v, want %s", got, err, want)
+	}
+	snap.View.Nodes[1].Evicted, snap.View.Nodes[1].Liveness = true, mesh.Lost
+	if got := (picture{snap}).nodes()[1].State; got != "evicted" {
+		t.Errorf("an evicted node is %s", got)
+	}
+}

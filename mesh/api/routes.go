@@ -135,7 +135,8 @@ func (s *Server) routeNodes(b Backend) {
 		if err != nil {
 			return Evicted{}, err
 		}
-		copies, err := b.Evict(ctx, n.ID, r.Reason)
+		r.Node = string(n.ID)
+		copies, err := b.Evict(ctx, r)
 		return Evicted{n.Name, n.ID, copies}, err
 	})
 }

@@ -96,6 +96,7 @@ type Admit struct {
 type Evict struct {
 	Node   mesh.NodeID
 	Reason string
+	Off    bool // a person vouches that it never runs anything again: see [mesh.Evicted]
 }
 
 // Administer says what people want of a node. The answer is [Kept].

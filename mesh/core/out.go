@@ -1,7 +1,7 @@
 package core
 
 import (
-	"fmt"
+	"cmp"
 	"maps"
 	"slices"
 
@@ -59,17 +59,48 @@ func (c *Core) evict(call Evict) (reply any, none crdt.Entry, f *mesh.Fault) {
 	if _, member := c.records.members[call.Node]; !member {
 		return nil, none, mesh.Faultf(mesh.NotFound, "no node %q", call.Node).Hint("mn node ls")
 	}
-	if _, evicted := c.records.evicted[call.Node]; evicted {
+	before, evicted := c.records.evicted[call.Node]
+	if evicted && (before.Off || !call.Off) {
 		return Kept{}, none, nil
 	}
-	e := mesh.Evicted{Node: call.Node, Reason: call.Reason, By: c.self, At: c.now.Wall.UTC()}
+	if f := c.mayForget(call); f != nil {
+		return nil, none, f
+	}
+	reason := cmp.Or(call.Reason, before.Reason)
+	e := mesh.Evicted{Node: call.Node, Reason: reason, By: c.self, At: c.now.Wall.UTC(), Off: call.Off}
 	if f := fits(mesh.KeyEvicted(call.Node), e); f != nil {
 		return nil, none, f
 	}
-	text := fmt.Sprintf("%s: %s", c.name(call.Node), call.Reason)
-	c.event(mesh.Event{Kind: mesh.NodeEvicted, Peer: call.Node, Text: text})
+	kind, text := mesh.NodeEvicted, c.name(call.Node)
+	if call.Off {
+		kind, text = mesh.NodeForgotten, text+", which a person says is off for good"
+	}
+	if reason != "" {
+		text += ": " + reason
+	}
+	c.event(mesh.Event{Kind: kind, Peer: call.Node, Text: text})
 	return Kept{}, c.put(mesh.KeyEvicted(call.Node), e, crdt.Fence{}), nil
 }
+
+// mayForget says why nobody can vouch that a node is off, if so: we see it, or have
+// only just begun to look.
+func (c *Core) mayForget(call Evict) *mesh.Fault {
+	name, p := c.name(call.Node), c.peers[call.Node]
+	switch {
+	case !call.Off:
+		return nil
+	case call.Node == c.self || p != nil && p.liveness == mesh.Alive:
+		return mesh.Faultf(mesh.Conflict, "node %q is alive: only a machine that is off for good is forgotten", name).
+			Hint("mn node evict %s puts it out, whatever it is up to", name)
+	case p == nil && !c.graceOver():
+		return mesh.Faultf(mesh.Unavailable, "this agent has only just started, and node %q may yet show itself", name).
+			Hint("try again in %v", mesh.Duration(c.cfg.JoinGrace))
+	}
+	return nil
+}
+
+// forgotten says whether a person has vouched that a node is off for good.
+func (c *Core) forgotten(id mesh.NodeID) bool { return c.records.evicted[id].Off && id != c.self }
 
 // refuseEvicted refuses all that an evicted node says, and tells it so.
 func (c *Core) refuseEvicted(from mesh.NodeID, m *Message) bool {

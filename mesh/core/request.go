@@ -190,7 +190,7 @@ func (c *Core) admit(a Admit) (reply any, none crdt.Entry, f *mesh.Fault) {
 			Hint("join with a new data directory, and so with a new key")
 	}
 	for id := range c.records.members {
-		if c.name(id) == a.Member.Name && id != a.Member.ID {
+		if c.name(id) == a.Member.Name && id != a.Member.ID && !c.forgotten(id) {
 			return nil, none, mesh.Faultf(mesh.Conflict, "the name %q is taken by node %s", a.Member.Name, id.Short()).
 				Hint("choose another with --name")
 		}

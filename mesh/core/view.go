@@ -50,7 +50,7 @@ func (c *Core) count(allocs []mesh.AllocView) {
 	}
 }
 
-// nodes are the admitted nodes, with what is in use on them: by allocations
+// nodes are all that were let in and not forgotten, with what is in use on them: by allocations
 // that want to run or still run there, and by reservations on their way.
 func (c *Core) nodes() []mesh.NodeView {
 	if c.nodeViews != nil && c.nodesAt == c.now {
@@ -63,9 +63,14 @@ func (c *Core) nodes() []mesh.NodeView {
 			used[p.alloc.Node] = used[p.alloc.Node].Add(p.alloc.Resources)
 		}
 	}
-	nodes := make([]mesh.NodeView, len(c.records.members))
-	for i, id := range c.records.memberIDs() {
-		n := &nodes[i]
+	nodes := make([]mesh.NodeView, 0, len(c.records.members))
+	for _, id := range c.records.memberIDs() {
+		if c.forgotten(id) {
+			continue
+		}
+		nodes = append(nodes, mesh.NodeView{})
+		n := &nodes[len(nodes)-1]
+		_, n.Evicted = c.records.evicted[id]
 		n.Admin, n.Used, n.Holds = c.records.admin[id], used[id], c.records.picture.holds[id]
 		n.Eligible = c.admitted(id) && n.Admin.Mode == mesh.InService
 		n.Node, n.Known = c.records.nodes[id]

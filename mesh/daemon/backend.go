@@ -322,12 +322,12 @@ func (b *backend) RevokeToken(ctx context.Context, id string) error {
 }
 
 // Evict has the mesh do without a node for good.
-func (b *backend) Evict(ctx context.Context, node mesh.NodeID, reason string) (int, error) {
-	r, err := b.loop.ask(ctx, core.Evict{Node: node, Reason: reason})
+func (b *backend) Evict(ctx context.Context, r api.EvictRequest) (int, error) {
+	v, err := b.loop.ask(ctx, core.Evict{Node: mesh.NodeID(r.Node), Reason: r.Reason, Off: r.Off})
 	if err != nil {
 		return 0, err
 	}
-	kept, _ := r.(core.Kept)
+	kept, _ := v.(core.Kept)
 	return kept.Copies, nil
 }
 

@@ -16,7 +16,8 @@ func (p *planner) stopSurplus() {
 		if a.State().Final() || p.wanted[a.Seat()] {
 			continue
 		}
-		if a.Target != "" && p.view.Node(a.Target) == nil && !p.job.Stopped && !p.job.Paused {
+		n := p.view.Node(a.Node)
+		if a.Target != "" && (n == nil || n.Evicted) && !p.job.Stopped && !p.job.Paused {
 			continue // its node is no member any more, and stops it by itself
 		}
 		g, wanted := p.job.Job.Group(a.Group)

@@ -24,6 +24,9 @@ func (p *planner) seats(g mesh.Group) []mesh.Seat {
 	}
 	for i := range p.view.Nodes {
 		n := &p.view.Nodes[i]
+		if n.Evicted {
+			continue
+		}
 		seat := mesh.Seat{Group: g.Name, Target: n.ID}
 		if p.begun(seat) || p.suits(n, g) {
 			seats = append(seats, seat)
