@@ -46,7 +46,7 @@ func foreseen(view *mesh.View, voters lease.Roster, s api.Supposition) []api.For
 			// The others go on: where there may be two, what starts does so beside.
 			o := &f.Outcomes[i]
 			job := view.Job(o.Job)
-			if o.Becomes == mesh.Moves && job.Job.Recovery.Partition() == mesh.Eager {
+			if o.Becomes == mesh.Moves && !slices.Contains(side, o.Node) && job.Job.Recovery.Partition() == mesh.Eager {
 				o.Becomes = mesh.StartsBeside
 			}
 		}
@@ -55,8 +55,8 @@ func foreseen(view *mesh.View, voters lease.Roster, s api.Supposition) []api.For
 	return sides
 }
 
-// foresee is what becomes of the copies on some nodes, and of what stops by itself
-// elsewhere, where some are in sight of each other.
+// foresee is what becomes of the copies on some nodes, and of what stops elsewhere for
+// that, where some are in sight of each other. A drain that goes on anyway is left out.
 func foresee(view *mesh.View, voters lease.Roster, about, inSight []mesh.NodeID) api.Foreseen {
 	n := 0
 	for _, v := range voters.Voters {
@@ -74,7 +74,8 @@ func foresee(view *mesh.View, voters lease.Roster, about, inSight []mesh.NodeID)
 		})
 	}
 	for _, o := range reconcile.Foresee(view, f.Granted) {
-		if slices.Contains(about, o.Node) || o.Becomes == mesh.Ends && slices.Contains(inSight, o.Node) {
+		others := slices.Contains(inSight, o.Node) && view.Node(o.Node).Admin.Mode != mesh.Draining
+		if slices.Contains(about, o.Node) || others {
 			f.Outcomes = append(f.Outcomes, o)
 		}
 	}

@@ -46,11 +46,13 @@ func Want(v *mesh.View, a mesh.Administration) *mesh.View {
 }
 
 // Foresee is what would become of each copy that is meant to run on a node which is
-// out of sight or to be drained, and of those that stop by themselves for want of a
-// majority: plans for all jobs are carried out on a copy of the view, turn by turn,
-// until none has anything to do. What runs counts as well, also what is only placed by
-// then; what is stopped in sight ends at once. No other time passes: batch work on a node that is to be drained
-// is still there.
+// out of sight or to be drained, of those that stop by themselves for want of a majority,
+// and of those elsewhere that are stopped for what becomes of others.
+//
+// Plans for all jobs are carried out on a copy of the view, turn by turn, until none has
+// anything to do. What runs counts as well, also what is only placed by then; what is
+// stopped in sight ends at once. No other time passes: batch work on a node that is to
+// be drained is still there.
 func Foresee(v *mesh.View, granted bool) []mesh.Outcome {
 	f := foresight{now: *v, granted: granted, plans: make([]Plan, len(v.Jobs))}
 	f.now.Nodes, f.now.Allocs = slices.Clone(v.Nodes), slices.Clone(v.Allocs)
@@ -144,8 +146,13 @@ func (f *foresight) place(job *mesh.Job, pl Placement) {
 	f.now.Allocs = slices.Insert(f.now.Allocs, at, a)
 }
 
-// concerned says whether something becomes of a copy, being where it is.
+// concerned says whether something becomes of a copy: for where it is, or as it is
+// stopped by now.
 func (p *planner) concerned(a *mesh.AllocView) bool {
+	stopped := func(is *mesh.AllocView) bool { return is.ID == a.ID && is.Want == mesh.WantStop }
+	if slices.ContainsFunc(p.copies[a.Seat()], stopped) {
+		return true
+	}
 	n := p.view.Node(a.Node)
 	return n != nil && (n.Liveness != mesh.Alive || n.Admin.Mode == mesh.Draining || p.unrenewed(a))
 }

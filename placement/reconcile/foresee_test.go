@@ -127,6 +127,23 @@ func TestForeseeInTheMinority(t *testing.T) {
 	}
 }
 
+// TestForeseeWhatGoesWithOthers: a gang stops as a whole, also where nothing is lost.
+func TestForeseeWhatGoesWithOthers(t *testing.T) {
+	w := newWorld()
+	for _, line := range []string{"node n1 n2", "job type=batch gang=true strategy=spread a=2", "apply", "settle"} {
+		if err := w.command(strings.Fields(line), new(strings.Builder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[mesh.NodeID]mesh.Outcome{}
+	for _, o := range Foresee(Lose(w.view(), []mesh.NodeID{"n1"}), true) {
+		got[o.Node] = o
+	}
+	if len(got) != 2 || got["n1"].Becomes != mesh.Moves || got["n2"].Becomes != mesh.Moves || got["n2"].To != "n2" {
+		t.Errorf("got %+v, want that both are placed anew, on n2", got)
+	}
+}
+
 // TestForeseeSharesTheRoom among jobs: what one takes the next has not.
 func TestForeseeSharesTheRoom(t *testing.T) {
 	v := &mesh.View{Now: time.Unix(1e9, 0)}
