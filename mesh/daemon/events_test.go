@@ -87,12 +87,19 @@ func checkOnce(t *testing.T, lines []api.EventLine) {
 	}
 }
 
+// everywhere is a job with a copy on every node, also on one that has just joined.
+func everywhere(name string) mesh.Job {
+	job := loopJob(name, 1)
+	job.Type = mesh.System
+	return job
+}
+
 func TestAnyNodeHasTheEventsOfAll(t *testing.T) {
 	agents := newMesh(t, 3)
 	f := agents[2].follow(api.EventsRequest{Tail: -1, Follow: true})
-	agents[0].run(loopJob("web", 3))
+	agents[0].run(everywhere("web"))
 	agents[0].waitJob("web", running(3))
-	for started := map[string]bool{}; len(started) < 3; { // the job spreads
+	for started := map[string]bool{}; len(started) < 3; {
 		l := f.wait("start on every node", func(l api.EventLine) bool { return l.Kind == mesh.TaskStarted })
 		if l.Job != "web" || l.Alloc == "" {
 			t.Errorf("a start of what? %+v", l)
@@ -133,7 +140,7 @@ func TestAnyNodeHasTheEventsOfAll(t *testing.T) {
 // it is, and between two readings.
 func TestEventsGoOnOverRestarts(t *testing.T) {
 	agents := newMesh(t, 3)
-	agents[0].run(loopJob("web", 3))
+	agents[0].run(everywhere("web"))
 	agents[0].waitJob("web", running(3))
 	f := agents[0].follow(api.EventsRequest{Tail: -1, Follow: true})
 	for started := map[string]bool{}; len(started) < 3; {
