@@ -177,6 +177,10 @@ func (v *validator) recovery(j *Job) {
 		v.fault("%q moves work, and mode %q never does: want %q, or mode %q",
 			r.OnPartition, r.Mode, Keep, ClusterRecover).at("recovery", "on_partition")
 	}
+	if t := Hazard(j.Tasks); t != nil && r.Partition() != Keep {
+		v.fault("task %q is marked unsafe (%s), and %q may start it a second time: want %q",
+			clip(t.Name), t.Safety.Mark(), r.Partition(), Keep).at("recovery", "on_partition")
+	}
 	if r.LostAfter != nil {
 		v.duration(*r.LostAfter, 0, lostAfterMax, "recovery", "lost_after")
 	}
