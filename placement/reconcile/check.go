@@ -16,7 +16,9 @@ func Check(p Plan, v *mesh.View) error {
 	if c.job == nil {
 		return fmt.Errorf("plan for job %q, which is not in the view", p.Job)
 	}
-	checks := []func() error{c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.oneStays, c.forgetsAreOver}
+	checks := []func() error{
+		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.neverAgain, c.oneStays, c.forgetsAreOver,
+	}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -138,6 +140,7 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 	r := c.job.Job.Recovery
 	n := c.v.Node(o.Node)
 	switch {
+	case vouched(o) && o.Verdict.Approve && (n == nil || n.Liveness != mesh.Alive):
 	case n == nil && r.Partition() != mesh.Majority:
 	case n == nil && o.Unrenewed < r.TaskLease():
 		return "it may have been renewed"
@@ -176,7 +179,7 @@ func (c *checker) oneStays() error {
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
 		case n == nil || n.Liveness != mesh.Alive || n.Unread:
-			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority {
+			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority && !vouched(&a) {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
 		case a.Content != content[a.Group]:

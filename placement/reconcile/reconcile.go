@@ -20,6 +20,7 @@
 //     jobs, which have stopped by themselves before they are told to.
 //  4. An index of a batch job that has completed is not run again, until a version
 //     that says so.
+//  5. What is marked unsafe and may have run is not run again, until a person says so.
 package reconcile
 
 import (
@@ -157,6 +158,7 @@ type seat struct {
 	stale []*mesh.AllocView // in sight, meant to run, of another content, or to be retried
 	gone  []*mesh.AllocView // meant to run, out of sight for so long that they count no more
 	done  *mesh.AllocView   // has completed the work
+	lost  *mesh.AllocView   // away, and a person has to say that it does not run any more
 	busy  string            // why a copy that may still run bars another
 	wake  time.Duration     // when that may be over; 0 if only news can tell
 }
@@ -176,6 +178,9 @@ func (p *planner) sort(s *seat) {
 			}
 		case away:
 			s.busy, s.wake = fate.why, fate.wake
+			if fate.review {
+				s.lost = a
+			}
 		case here:
 			switch {
 			case a.Want == mesh.WantStop:
@@ -217,6 +222,8 @@ func (p *planner) fill(s *seat) {
 	case p.bound(s) != "":
 		p.tally.awaited++
 		p.waitFor(s, p.bound(s))
+	case s.lost != nil:
+		p.lost(s)
 	case s.busy != "":
 		p.wait(s, s.busy)
 		p.wakeIn(s.wake)

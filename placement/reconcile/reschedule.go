@@ -56,7 +56,13 @@ func (p *planner) completed(a *mesh.AllocView, s *seat) bool {
 
 // failed says whether a copy ended other than it should, for good on its node.
 func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
-	if a.Want != mesh.WantRun || !p.speaks(a, s, p.anew) {
+	if !p.speaks(a, s, p.anew) {
+		return false
+	}
+	if p.cutOff(a, &s.group) != "" {
+		return true
+	}
+	if a.Want != mesh.WantRun {
 		return false
 	}
 	switch a.State() {
@@ -92,16 +98,12 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 // Earlier moves are counted within the interval before the failure, not before
 // now: a job that has failed for good must not revive when time has passed.
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
+	if p.decided(s, failed) {
+		return
+	}
 	moves := p.moves(s, failed.Status.At)
 	if why := p.exhausted(s, failed, moves); why != "" {
-		if mesh.ReviewFor(&p.job.Job) {
-			p.tally.review++
-			why += "; mn job retry " + string(p.job.ID()) + " runs it again"
-		} else {
-			p.tally.failed++
-		}
-		p.tally.because(fmt.Sprintf("%s failed on %s: %s; %s",
-			s.short(), p.nodeName(failed.Node), cause(failed), why))
+		p.giveUp(s, failed, why)
 		return
 	}
 	// The failure has its node's wall time. Should the clocks disagree, we wait
@@ -135,7 +137,9 @@ func (s *seat) short() string { return s.pick(s.Seat.String(), s.Group) }
 
 // exhausted is why a failed copy may not be followed by another, or "".
 func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
-	switch {
+	switch mark := p.cutOff(failed, &s.group); {
+	case mark != "":
+		return mark
 	case failed.State() == mesh.TimedOut:
 		return "a copy that has timed out is not moved"
 	case !p.job.Job.Recovery.Mode.Moves():
