@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mn/mesh"
@@ -61,20 +62,23 @@ func (p *planner) decided(s *seat, failed *mesh.AllocView) bool {
 
 // giveUp counts a seat whose copy has failed and is not followed by another by itself.
 func (p *planner) giveUp(s *seat, failed *mesh.AllocView, why string) {
-	marked := p.cutOff(failed, &s.group) != ""
-	if marked || mesh.ReviewFor(&p.job.Job) {
-		p.tally.review++
-		p.review(failed, mesh.ReviewFailed, failed.Status.At, cause(failed)+"; "+why)
-	} else {
-		p.tally.failed++
-	}
+	why = "; " + why
+	marked, then := p.cutOff(failed, &s.group) != "", ""
 	switch {
+	case marked && strings.Contains(cause(failed), mesh.Hazard(s.group.Tasks).Safety.Mark()): // its node says so
+		why, then = "", "; "+hint
 	case marked:
-		why += "; " + hint
+		then = "; " + hint
 	case mesh.ReviewFor(&p.job.Job):
-		why += "; mn job retry " + string(p.job.ID()) + " runs it again"
+		then = "; mn job retry " + string(p.job.ID()) + " runs it again"
+	default:
+		p.tally.failed++
+		p.tally.because(p.how(s, failed) + why)
+		return
 	}
-	p.tally.because(p.how(s, failed) + "; " + why)
+	p.tally.review++
+	p.review(failed, mesh.ReviewFailed, failed.Status.At, cause(failed)+why)
+	p.tally.because(p.how(s, failed) + why + then)
 }
 
 // how is how a copy has ended, in words.
