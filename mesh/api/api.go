@@ -70,6 +70,10 @@ type Backend interface {
 	// Suppose is the picture as it would be if people wanted that of a node.
 	Suppose(ctx context.Context, a mesh.Administration) (Snapshot, error)
 
+	// Judge is a person's word about a copy that waits for one, of which the verdict
+	// has the copy, the word and the reason; it says on how many disks that is by now.
+	Judge(ctx context.Context, v mesh.Verdict) (copies int, err error)
+
 	// Version says what runs here.
 	Version(ctx context.Context) (Version, error)
 	// Digest is a short sum of the replicated state: equal on peers that have
@@ -88,6 +92,7 @@ type Outlook struct {
 	Status      mesh.JobStatus
 	Wanted      map[string]int   // how many copies it should have, by group
 	Drain       []mesh.DrainStep // what becomes of its copies on nodes that are to be drained
+	Reviews     []mesh.Review    // which of its copies wait for a person
 	Text        string           // why, if there is something to say
 	Coordinator mesh.NodeID      // "" if nobody is known to hold the slot's lease
 	Fence       crdt.Fence       // of that lease; epoch 0 if it is degraded

@@ -53,7 +53,7 @@ func (p *planner) cutOff(a *mesh.AllocView, g *mesh.Group) string {
 // not in sight. No waiting tells that it does not run: a person does.
 func (p *planner) fateUnsafe(a *mesh.AllocView, n *mesh.NodeView, mark string) fate {
 	if p.dead(a, n) {
-		return fate{is: gone, why: "a person has said that it does not run any more"}
+		return fate{is: gone, why: said("a person has said that it does not run any more", a.Verdict)}
 	}
 	f := fate{is: gone, why: "its node is no member any more"}
 	if n != nil {
