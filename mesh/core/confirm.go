@@ -173,6 +173,9 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 		delete(c.confirms.of, id)
 		return !c.ranUnsafe(id, &s) // its node must have forgotten that it has run
 	}
+	if v := c.records.verdicts[id]; v.Kind == mesh.ReviewLost && v.Approve {
+		return false // it will be stopped: another takes its place
+	}
 	if c.overtaken(id) {
 		return false // another follows, under a fence of now
 	}

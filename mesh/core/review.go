@@ -32,6 +32,11 @@ func (c *Core) judge(call Judge) (reply any, none crdt.Entry, f *mesh.Fault) {
 		return nil, none, mesh.Faultf(mesh.Invalid, "the reason is not UTF-8 text of at most %d bytes", mesh.ReasonMax)
 	}
 	r := plan.Reviews[at]
+	if r.Kind == mesh.ReviewLost && call.Approve && c.lead.degraded {
+		return nil, none, mesh.Faultf(mesh.Unavailable,
+			"no majority of the voters is in sight: copy %s may run where they are", a.ID).
+			Hint("ask a node that sees them")
+	}
 	v := mesh.Verdict{
 		Alloc: a.ID, Job: a.Job, Kind: r.Kind, Approve: call.Approve, Reason: call.Reason,
 		By: c.self, At: c.judgedAt(a, &job),

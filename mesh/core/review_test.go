@@ -86,6 +86,30 @@ func TestLostUnsafeCopyWaitsForAPerson(t *testing.T) {
 	}
 }
 
+// TestNobodyVouchesForTheOtherSide of a split: who sees no majority cannot know what
+// runs where it is.
+func TestNobodyVouchesForTheOtherSide(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: unsafeJob("pay")})
+	l.until(5*time.Second, func() bool { return l.begun() == 1 })
+	runs := l.runs()
+	asked := l.other(runs)
+	for _, h := range l.nodes {
+		if h != asked {
+			l.kill(h, true)
+		}
+	}
+	l.after(time.Minute)
+	open := asked.reviews("pay")
+	if len(open) != 1 {
+		t.Fatalf("%v waits\n%s", open, l.events())
+	}
+	if f := l.ask(asked, Judge{Alloc: open[0].Alloc, Approve: true}).Fault; f == nil || f.Kind != mesh.Unavailable {
+		t.Errorf("what may run elsewhere was approved: %v", f)
+	}
+}
+
 // TestUnsafeCopyIsNotStartedAgain by an agent that comes back without it, whatever it
 // is told meanwhile; nor once a person has given it up.
 func TestUnsafeCopyIsNotStartedAgain(t *testing.T) {

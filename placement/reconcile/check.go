@@ -182,7 +182,7 @@ func (c *checker) oneStays() error {
 			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority && !vouched(&a) {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
-		case a.Content != content[a.Group]:
+		case a.Content != content[a.Group], vouched(&a) && c.stops[a.ID]:
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
 		case c.leaves(&a) && c.stops[a.ID] && !c.twoWhileItMoves():
 		case c.leaves(&a) && !c.stops[a.ID]:

@@ -188,6 +188,8 @@ func (p *planner) sort(s *seat) {
 				if p.leaves(a) {
 					p.drained(a, mesh.DrainMigrate, "is stopping")
 				}
+			case p.dead(a):
+				p.condemn(s, a)
 			case a.Content != s.content, p.worn(a):
 				s.stale = append(s.stale, a)
 			default:

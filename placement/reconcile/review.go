@@ -26,10 +26,14 @@ import (
 const hint = "mn review ls"
 
 // word is what a person said about a copy, if it was about such a review and still
-// counts.
+// counts. That it is lost does not, if it has begun since.
 func (p *planner) word(a *mesh.AllocView, kinds ...mesh.ReviewKind) *mesh.Verdict {
 	v := a.Verdict
 	if v == nil || !slices.Contains(kinds, v.Kind) || !v.Approve && !v.At.After(p.anew.At) {
+		return nil
+	}
+	later := func(t mesh.TaskStatus) bool { return t.FirstStart.After(v.At) }
+	if v.Kind == mesh.ReviewLost && a.Status != nil && slices.ContainsFunc(a.Status.Tasks, later) {
 		return nil
 	}
 	return v

@@ -52,8 +52,8 @@ func (p *planner) cutOff(a *mesh.AllocView, g *mesh.Group) string {
 // fateUnsafe is the fate of a copy whose work must not run twice and whose node is
 // not in sight. No waiting tells that it does not run: a person does.
 func (p *planner) fateUnsafe(a *mesh.AllocView, n *mesh.NodeView, mark string) fate {
-	if p.dead(a, n) {
-		return fate{is: gone, why: said("a person has said that it does not run any more", a.Verdict)}
+	if p.dead(a) {
+		return fate{is: gone, why: said(deadText, a.Verdict)}
 	}
 	f := fate{is: gone, why: "its node is no member any more"}
 	if n != nil {
@@ -65,15 +65,22 @@ func (p *planner) fateUnsafe(a *mesh.AllocView, n *mesh.NodeView, mark string) f
 	return f
 }
 
-// dead says whether a person has said of a copy out of sight that it does not run. If
-// its node was seen since, it may have begun after that, unless it was to stop.
-func (p *planner) dead(a *mesh.AllocView, n *mesh.NodeView) bool {
+// dead says whether a person has said of a copy that it does not run any more. It must
+// not begin then either.
+func (p *planner) dead(a *mesh.AllocView) bool {
 	v := p.word(a, mesh.ReviewLost)
-	if v == nil || !v.Approve {
-		return false
-	}
-	return n == nil || a.Want == mesh.WantStop || v.At.After(p.view.Now.Add(-n.LostFor))
+	return v != nil && v.Approve
 }
+
+// condemn stops a copy that a person takes for dead, should it be there after all.
+func (p *planner) condemn(s *seat, a *mesh.AllocView) {
+	s.busy = "the copy before it is stopping on " + p.nodeName(a.Node)
+	if !p.job.Paused {
+		p.stop([]*mesh.AllocView{a}, "%s", said(deadText, a.Verdict))
+	}
+}
+
+const deadText = "a person has said that it does not run any more"
 
 // unsafeGroup is by which mark a copy that is not bound to its node must not be
 // followed by another, or "".
