@@ -85,10 +85,10 @@ const deadText = "a person has said that it does not run any more"
 // unsafeGroup is by which mark a copy that is not bound to its node must not be
 // followed by another, or "".
 func (p *planner) unsafeGroup(a *mesh.AllocView) string {
-	g, ok := p.job.Job.Group(a.Group)
-	if !ok || a.Target != "" {
-		return ""
+	if a.Target != "" || mesh.Hazard(p.job.Job.Tasks) == nil {
+		return "" // before the groups are put together, for each copy
 	}
+	g, _ := p.job.Job.Group(a.Group)
 	return unsafe(&g)
 }
 
