@@ -119,8 +119,10 @@ func TestEverySettingIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	unset := map[string]bool{ // cannot stand beside others, or need a user
-		"Job.IncludeLate": true, "Job.Recovery.Lease": true, "Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
-		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true, "Job.Tasks[0].Array": true, "Job.Gang": true,
+		"Job.IncludeLate": true, "Job.Recovery.Lease": true, "Job.Recovery.Reconcile": true,
+		"Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
+		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true,
+		"Job.Tasks[0].Array": true, "Job.Gang": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 	}
 	eachField("Job", reflect.ValueOf(*job), func(path string, v reflect.Value) {

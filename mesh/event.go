@@ -50,14 +50,18 @@ const (
 	// MajorityChanged: the voters in sight are a majority no more, or again.
 	MajorityChanged EventKind = "majority_changed"
 	// LeadChanged: the node cannot lead any more, or can again.
-	LeadChanged    EventKind = "lead_changed"
-	JobSubmitted   EventKind = "job_submitted"
-	AllocPlaced    EventKind = "alloc_placed"
-	AllocRefused   EventKind = "alloc_refused"
-	AllocBlocked   EventKind = "alloc_blocked"
-	AllocReplaced  EventKind = "alloc_replaced"
-	AllocStopped   EventKind = "alloc_stopped"
-	AllocTimedOut  EventKind = "alloc_timed_out" // by the job's timeout
+	LeadChanged   EventKind = "lead_changed"
+	JobSubmitted  EventKind = "job_submitted"
+	AllocPlaced   EventKind = "alloc_placed"
+	AllocRefused  EventKind = "alloc_refused"
+	AllocBlocked  EventKind = "alloc_blocked"
+	AllocReplaced EventKind = "alloc_replaced"
+	AllocStopped  EventKind = "alloc_stopped"
+	AllocTimedOut EventKind = "alloc_timed_out" // by the job's timeout
+	// A copy waits for a person, and what they have said.
+	ReviewOpened   EventKind = "review_opened"
+	ReviewApproved EventKind = "review_approved"
+	ReviewRejected EventKind = "review_rejected"
 	TaskStarted    EventKind = "task_started"
 	TaskAdopted    EventKind = "task_adopted"
 	TaskExited     EventKind = "task_exited"
@@ -71,6 +75,7 @@ var EventKinds = []EventKind{
 	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
 	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeOut, ClockRefused,
 	ClockCompared, RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged, MajorityChanged, LeadChanged,
-	JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, TaskStarted,
+	JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut,
+	ReviewOpened, ReviewApproved, ReviewRejected, TaskStarted,
 	TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 }

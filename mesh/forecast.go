@@ -59,13 +59,34 @@ func (j *Job) timesOut() string {
 	if j.Timeout == 0 && !slices.ContainsFunc(j.Tasks, func(t Task) bool { return t.Timeout > 0 }) {
 		return ""
 	}
-	return "its copy is not restarted nor moved: " + j.Spent()
+	then := "its copy is not restarted nor moved: " + j.Spent()
+	if t := Hazard(j.Tasks); t != nil && !ReviewFor(j) {
+		then += fmt.Sprintf("; if task %q had started, %s", t.Name, review)
+	}
+	return then
+}
+
+// review is what becomes of what must not run twice, in words.
+const review = "the job is paused and waits for a person: mn review ls"
+
+// once says that what is marked unsafe is not run again, in words.
+func (t *Task) once() string {
+	return fmt.Sprintf("is not run again, as it is marked unsafe (%s): %s", t.Safety.Mark(), review)
+}
+
+// hazard is the task beside t for which the copy of both is not run again, or nil.
+func (j *Job) hazard(t *Task) *Task {
+	g, _ := j.Group(t.Group)
+	return Hazard(g.Tasks)
 }
 
 // fails is what follows when a task of the job fails for as long as it can.
 func (j *Job) fails(t *Task) []string {
 	r, m := RestartFor(j, t), RescheduleFor(j)
 	var then []string
+	if t.Safety.Mark() != "" {
+		return []string{t.once()}
+	}
 	if r.restarts() {
 		then = append(then, fmt.Sprintf("restarts here after %s (%d in %v)",
 			r.Delays.ladder(r.Attempts), r.Attempts, Duration(r.Interval)))
@@ -74,6 +95,8 @@ func (j *Job) fails(t *Task) []string {
 	case r.restarts() && r.Mode == RestartDelay:
 		return append(then, fmt.Sprintf(
 			"waits until the oldest of them is %v ago, and restarts here again, without end", Duration(r.Interval)))
+	case j.hazard(t) != nil:
+		return append(then, fmt.Sprintf("once task %q has started, its copy %s", j.hazard(t).Name, j.hazard(t).once()))
 	case m.Enabled && m.Unlimited:
 		return append(then, fmt.Sprintf("%s after %s, without end", j.moves(t), m.Delays.ladder(math.MaxInt)))
 	case m.Enabled && m.Attempts > 0:
@@ -118,10 +141,14 @@ func Next(job *Job, task *Task, restarts, moves int, opens time.Duration) string
 	full := job.normal()
 	r, m := RestartFor(&full, task), RescheduleFor(&full)
 	switch {
+	case task.Safety.Mark() != "":
+		return task.once()
 	case r.restarts() && restarts < r.Attempts:
 		return fmt.Sprintf("restarts here after %v", Duration(r.Delays.After(restarts+1)))
 	case r.restarts() && r.Mode == RestartDelay:
 		return fmt.Sprintf("restarts here after %v", Duration(opens.Round(time.Second)))
+	case full.hazard(task) != nil:
+		return fmt.Sprintf("once task %q has started, its copy %s", full.hazard(task).Name, full.hazard(task).once())
 	case m.Enabled && (m.Unlimited || moves < m.Attempts):
 		return fmt.Sprintf("%s after %v", full.moves(task), Duration(m.Delays.After(moves+1)))
 	}
@@ -157,6 +184,9 @@ func (j *Job) nodeLost() string {
 	switch {
 	case j.Type.PerNode():
 		return "its copy waits for it to come back, as long as it belongs to the mesh"
+	case Hazard(j.Tasks) != nil:
+		t := Hazard(j.Tasks)
+		return fmt.Sprintf("copies of the group of task %q are not replaced: one of them %s", t.Name, t.once())
 	case !r.Mode.Moves():
 		return fmt.Sprintf("the copies wait for it to come back, or to be forgotten: mode %q never moves work; "+
 			"what has died with it counts as failed when it is back", r.Mode)

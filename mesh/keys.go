@@ -14,6 +14,7 @@ const (
 	PrefixAway     = "away/"     // Away           whoever stops waiting for a node
 	PrefixEvicted  = "evicted/"  // Evicted        people
 	PrefixAdmin    = "admin/"    // Administration people
+	PrefixReview   = "review/"   // Verdict        people
 	PrefixNode     = "node/"     // Node           that node
 	PrefixStatus   = "status/"   // Status         the allocation's node
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
@@ -40,6 +41,9 @@ func KeyEvicted(id NodeID) string { return PrefixEvicted + string(id) }
 
 // KeyAdmin is the key of what people want of a node.
 func KeyAdmin(id NodeID) string { return PrefixAdmin + string(id) }
+
+// KeyReview is the key of what a person said about a copy that waited for it.
+func KeyReview(id AllocID) string { return PrefixReview + string(id) }
 
 // KeyNode is the key of a node's record of itself.
 func KeyNode(id NodeID) string { return PrefixNode + string(id) }

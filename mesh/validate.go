@@ -184,6 +184,13 @@ func (v *validator) recovery(j *Job) {
 			r.OnPartition, r.Mode, Keep, ClusterRecover).at("recovery", "on_partition")
 	}
 	v.choice(j)
+	if t := Hazard(j.Tasks); t != nil && r.Partition() != Keep {
+		v.fault("task %q is marked unsafe (%s), and %q may start it a second time: want %q",
+			clip(t.Name), t.Safety.Mark(), r.Partition(), Keep).at("recovery", "on_partition")
+	} else if t != nil && j.Gang {
+		v.fault("runs all copies again when one has failed, and task %q is marked unsafe (%s)",
+			clip(t.Name), t.Safety.Mark()).at("gang")
+	}
 	if r.LostAfter != nil {
 		v.duration(*r.LostAfter, 0, lostAfterMax, "recovery", "lost_after")
 	}

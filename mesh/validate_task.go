@@ -52,6 +52,16 @@ func (v *validator) oneTask(t *Task) {
 	v.resources(t.Resources)
 	v.restart(t.Restart, "restart")
 	v.exitCodes(t.SuccessExitCodes)
+	v.safety(t.Safety)
+}
+
+func (v *validator) safety(s *Safety) {
+	if s == nil {
+		return
+	}
+	v.text(s.IdempotencyKey, "safety", "idempotency_key")
+	all := []SideEffects{EffectsNone, EffectsExternal, EffectsWrite, EffectsUnsafe}
+	oneOf(v, s.SideEffects, all, "safety", "side_effects")
 }
 
 func (v *validator) exitCodes(codes []int) {

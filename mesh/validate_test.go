@@ -138,6 +138,12 @@ func TestValidateFindsEachFault(t *testing.T) {
 			"gang: places all copies together, and 129 are more than the 128 that it can",
 		},
 		{
+			"gang of what must not run twice", func(j *Job) {
+				j.Gang, j.Tasks[0].Safety, j.Recovery.OnPartition = true, &Safety{Unsafe: true}, Keep
+			},
+			`gang: runs all copies again when one has failed, and task "web" is marked unsafe (unsafe = true)`,
+		},
+		{
 			"gang per node", func(j *Job) { j.Gang, j.Type = true, System },
 			`gang: places all copies together, and those of a job of type "system" come and go with the nodes: leave it out`,
 		},
@@ -199,6 +205,25 @@ func TestValidateFindsEachFault(t *testing.T) {
 			"too many exit codes", func(j *Job) { j.Tasks[0].SuccessExitCodes = make([]int, codesMax+1) },
 			`task "web": success_exit_codes: has 65 entries, more than 64`,
 		},
+		{
+			"safety", func(j *Job) {
+				j.Tasks[0].Safety = &Safety{SideEffects: "some", IdempotencyKey: "\x00"}
+				j.Recovery.OnPartition = Keep
+			},
+			`task "web": safety.idempotency_key: has a NUL byte in it` + "\n" +
+				`task "web": safety.side_effects: has unsupported value "some"; supported: "none", "external", "write", "unsafe"`,
+		},
+		{"safe", func(j *Job) { j.Tasks[0].Safety = &Safety{SafeToRetry: &yes, SideEffects: EffectsNone} }, ""},
+		{
+			"unsafe, and eager by default", func(j *Job) { j.Tasks[1].Safety = &Safety{SideEffects: EffectsWrite} },
+			`recovery.on_partition: task "side" is marked unsafe (side_effects = "write"), and "eager" may start it a second time: want "keep"`,
+		},
+		{
+			"unsafe, and majority", func(j *Job) { j.Tasks[1].Safety, j.Recovery.OnPartition = &Safety{Unsafe: true}, Majority },
+			`recovery.on_partition: task "side" is marked unsafe (unsafe = true), and "majority" may start it a second time: want "keep"`,
+		},
+		{"unsafe, and keep", func(j *Job) { j.Tasks[1].Safety, j.Recovery.OnPartition = &Safety{Unsafe: true}, Keep }, ""},
+		{"unsafe, in a mode of keep", func(j *Job) { j.Tasks[1].Safety, j.Recovery.Mode = &Safety{Unsafe: true}, LocalRestart }, ""},
 		{"memory", func(j *Job) { j.Tasks[0].Resources.Memory = MiB }, `task "web": resources.memory: 1 MiB is less than the 4 MiB minimum`},
 		{
 			"negative", func(j *Job) { j.Tasks[0].Resources = Resources{-Core, -1, -2} },

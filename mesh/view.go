@@ -61,7 +61,8 @@ func (j *JobView) ID() JobID { return JobID(j.Job.Name) }
 type AllocView struct {
 	Alloc
 	Degraded bool
-	Status   *Status // of Alloc.Node; nil as long as it has not reported
+	Status   *Status  // of Alloc.Node; nil as long as it has not reported
+	Verdict  *Verdict // what a person said about it last; nil if nobody has
 	// Unrenewed is how long nobody can have put off the copy's dead-man's switch;
 	// it matters for majority jobs only, and zero delays their replacement.
 	Unrenewed time.Duration

@@ -257,6 +257,10 @@ func (c *Copy) startDue(t *task) {
 	if !due {
 		return
 	}
+	if why := t.once(); why != "" {
+		c.fail(t, cmp.Or(t.status.Reason, "it was ordered to start before")+"; "+why)
+		return
+	}
 	if t.charge {
 		t.charge = false
 		t.count(c.now)

@@ -140,7 +140,9 @@ func cause(o Observation) string {
 func (c *Copy) recover(t *task, cause string) {
 	p := t.policy
 	used := t.window.Count(c.now.Boot)
-	switch {
+	switch why := t.once(); {
+	case why != "":
+		c.fail(t, cause+"; "+why)
 	case !p.Enabled || p.Attempts <= 0:
 		c.fail(t, cause+"; restarts are off")
 	case used < p.Attempts:

@@ -207,6 +207,7 @@ func (w *world) checkStart(p *process) {
 	w.clocks.started(w.now, p.copy)
 	w.spans.begin(w.now, p.h, Runs, "%v", p.copy)
 	w.checkFits(p.h)
+	w.checkOnce(p)
 	if !w.exclusive(p.copy) {
 		return
 	}
@@ -412,6 +413,8 @@ func (w *world) countEvent(e *mesh.Event) {
 		w.counts.add(Replaced)
 	case e.Kind == mesh.AllocRefused:
 		w.counts.add(Refusals)
+	case e.Kind == mesh.ReviewOpened:
+		w.counts.add(Reviewed)
 	case e.Kind == mesh.TaskAdopted:
 		w.counts.add(Adopted)
 	case e.Kind == mesh.ClockCompared:

@@ -41,6 +41,8 @@ const (
 	Emptied        Name = "copies_emptied"
 	Joins          Name = "nodes_joined"
 	Overlaps       Name = "frozen_overlaps"
+	Reviewed       Name = "reviews_opened"
+	Approved       Name = "reviews_approved"
 )
 
 // counted is a count and what it counts.
@@ -79,6 +81,8 @@ func allCounts() []counted {
 		{Emptied, "a node back from beyond the horizon began anew"},
 		{Joins, "a node joined the mesh"},
 		{Overlaps, "a task of a machine that woke ran beside its replacement for a moment"},
+		{Reviewed, "a copy began to wait for a person"},
+		{Approved, "people let work go on that waited for them"},
 	}
 }
 

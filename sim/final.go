@@ -213,6 +213,8 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")
 	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || job.Stopped || job.Paused:
 		return ""
+	case len(plan.Reviews) > 0:
+		return "" // people have not said anything yet
 	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.scenario.Tasks.fails():
 		return ""
 	}

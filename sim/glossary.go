@@ -49,6 +49,7 @@ func invariants() []Term {
 		{"acknowledged-is-kept", "each acknowledged write is on every disk (the end)"},
 		{"one-copy", "a task of a majority or keep job never runs twice (each start, after each sleep)"},
 		{"fences-of-tasks", "the MN_FENCE of such a task never goes down (each start)"},
+		{"unsafe-once", "a task marked unsafe does not begin again before people have said so (each start)"},
 		{"fits", "no node runs more than it has room for (each start)"},
 		{"out-is-out", "who learns that it is evicted or barred holds nothing, says nothing, stops all (each step)"},
 		{"out-for-cause", "nobody believes so without reason (each step)"},
@@ -77,5 +78,6 @@ func requests() []Term {
 		{"pause", "that a job stops for now"},
 		{"resume", "that a paused job goes on"},
 		{"retry", "that what has failed runs again"},
+		{"approve", "that a copy which waits for a person goes on"},
 	}
 }

@@ -175,6 +175,8 @@ func (p *people) want() {
 	name := fmt.Sprintf("user-%d", p.dice.IntN(p.w.scenario.People.Jobs)+1)
 	job := p.jobs[mesh.JobID(name)]
 	switch kind := pick(p.dice, kinds); {
+	case kind == "approve":
+		p.approve(h)
 	case job == nil, kind == "submit":
 		p.submit(p.draw(name, job), h)
 	case kind == "scale":

@@ -24,6 +24,7 @@ type world struct {
 	people   *people
 	faults   *faults
 	checker  *checker
+	words    words
 	trace    *trace
 	spans    *spans
 	counts   counts
@@ -48,7 +49,7 @@ const formMax = 3 * time.Minute
 func newWorld(s Scenario, o Options) *world {
 	w := &world{
 		options: o, byID: map[mesh.NodeID]*host{}, trace: newTrace(o), counts: counts{},
-		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), spans: newSpans(o.Timeline),
+		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), words: newWords(), spans: newSpans(o.Timeline),
 	}
 	w.values = values{w, map[string][]byte{}}
 	w.scenario = climate(s, o)

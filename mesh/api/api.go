@@ -71,6 +71,10 @@ type Backend interface {
 	// nodes that are in sight of each other then. It changes nothing.
 	Suppose(ctx context.Context, s Supposition) ([]Foreseen, error)
 
+	// Judge is a person's word about a copy that waits for one, of which the verdict
+	// has the copy, the word and the reason; it says on how many disks that is by now.
+	Judge(ctx context.Context, v mesh.Verdict) (copies int, err error)
+
 	// Version says what runs here.
 	Version(ctx context.Context) (Version, error)
 	// Digest is a short sum of the replicated state: equal on peers that have
@@ -89,6 +93,7 @@ type Outlook struct {
 	Status      mesh.JobStatus
 	Wanted      map[string]int         // how many copies it should have, by group
 	Drain       []mesh.DrainStep       // what becomes of its copies on nodes that are to be drained
+	Reviews     []mesh.Review          // which of its copies wait for a person
 	Recovery    mesh.EffectiveRecovery // what its mode comes to
 	Text        string                 // why, if there is something to say
 	Coordinator mesh.NodeID            // "" if nobody is known to hold the slot's lease

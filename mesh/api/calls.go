@@ -127,6 +127,21 @@ func (c *Client) WhatIf(ctx context.Context, r WhatIfRequest) (WhatIf, error) {
 	return do(ctx, c, callWhatIf, r)
 }
 
+// Reviews lists what waits for a person.
+func (c *Client) Reviews(ctx context.Context) ([]Review, error) {
+	return do(ctx, c, callReviews, none{})
+}
+
+// WatchReviews is Reviews now and whenever it changes.
+func (c *Client) WatchReviews(ctx context.Context, each func([]Review) error) error {
+	return watchCall(ctx, c, callReviews, none{}, each)
+}
+
+// Judge is a person's word, and returns what it was about.
+func (c *Client) Judge(ctx context.Context, r JudgeRequest) ([]Review, error) {
+	return do(ctx, c, callJudge, r)
+}
+
 // Evict has the mesh do without a node for good.
 func (c *Client) Evict(ctx context.Context, r EvictRequest) (Evicted, error) {
 	return do(ctx, c, callEvict, r)

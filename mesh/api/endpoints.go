@@ -54,6 +54,10 @@ var (
 	callAdmin = call[AdminRequest, Drain]{
 		"POST", "/v1/nodes/{node}/administration", "say what people want of a node", false,
 	}
+	callReviews = call[none, []Review]{"GET", "/v1/reviews", "list what waits for a person", true}
+	callJudge   = call[JudgeRequest, []Review]{
+		"POST", "/v1/reviews", "decide about what waits for a person", false,
+	}
 	callAllocs = call[AllocsRequest, []Alloc]{"GET", "/v1/allocs", "list allocations", true}
 	callAlloc  = call[allocRef, AllocDetail]{
 		"GET", "/v1/allocs/{alloc}", "show an allocation", true,

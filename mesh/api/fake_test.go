@@ -196,6 +196,8 @@ func (f *fake) Tokens(context.Context) ([]TokenStatus, error) { return nil, f.fa
 
 func (f *fake) RevokeToken(_ context.Context, id string) error { return f.note(id) }
 
+func (f *fake) Judge(_ context.Context, v mesh.Verdict) (int, error) { return 2, f.note(v) }
+
 func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error) {
 	return 2, f.note(a)
 }

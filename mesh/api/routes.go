@@ -115,6 +115,7 @@ func (s *Server) routeReads(b Backend) {
 		return p.nodeDetail(r.Node)
 	}))
 	serve(s, callDrain, reads(b, func(p picture, r nodeRef) (Drain, error) { return p.drain(r.Node) }))
+	serve(s, callReviews, reads(b, func(p picture, _ none) ([]Review, error) { return p.reviews(), nil }))
 	serve(s, callAllocs, reads(b, picture.allocs))
 	serve(s, callAlloc, reads(b, func(p picture, r allocRef) (AllocDetail, error) {
 		return p.allocDetail(r.Alloc)
@@ -126,6 +127,9 @@ func (s *Server) routeNodes(b Backend) {
 		return administer(ctx, b, r)
 	})
 	serve(s, callWhatIf, func(ctx context.Context, r WhatIfRequest) (WhatIf, error) { return whatIf(ctx, b, r) })
+	serve(s, callJudge, func(ctx context.Context, r JudgeRequest) ([]Review, error) {
+		return judge(ctx, b, r)
+	})
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
 		snap, err := b.Snapshot(ctx)
 		if err != nil {

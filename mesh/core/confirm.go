@@ -171,7 +171,10 @@ func (c *Core) kept(from mesh.NodeID, m *Confirmed) {
 func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 	if s, ok := c.records.statuses[id][cmp.Or(asked.For, from)]; ok && begun(&s) {
 		delete(c.confirms.of, id)
-		return true
+		return !c.ranUnsafe(id, &s) // its node must have forgotten that it has run
+	}
+	if v := c.records.verdicts[id]; v.Kind == mesh.ReviewLost && v.Approve {
+		return false // it will be stopped: another takes its place
 	}
 	if c.overtaken(id) {
 		return false // another follows, under a fence of now

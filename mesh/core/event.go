@@ -102,6 +102,14 @@ type Evict struct {
 // Administer says what people want of a node. The answer is [Kept].
 type Administer struct{ mesh.Administration }
 
+// Judge is a person's word about a copy that waits for it. The answer is [Kept].
+type Judge struct {
+	Alloc   mesh.AllocID
+	Approve bool
+	Reason  string
+}
+
+func (Judge) call()      {}
 func (Submit) call()     {}
 func (Act) call()        {}
 func (PutToken) call()   {}

@@ -36,10 +36,11 @@ type lead struct {
 	wakes    map[mesh.JobID]time.Duration // when to plan a job again
 	placing  map[mesh.AllocID]*placing
 	blocked  map[mesh.AllocID]string // reasons already told
-	graceAt  time.Duration           // when peers that we have not seen begin to count as lost
-	degraded bool                    // no voter majority is in sight
-	calmAt   time.Duration           // when to decide again without one; never if now
-	heardAt  time.Duration           // when a peer out of sight was heard, if that counted
+	reviews  map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
+	graceAt  time.Duration // when peers that we have not seen begin to count as lost
+	degraded bool          // no voter majority is in sight
+	calmAt   time.Duration // when to decide again without one; never if now
+	heardAt  time.Duration // when a peer out of sight was heard, if that counted
 	// majorityAt is since when a voter majority is in sight; never if none is.
 	majorityAt time.Duration
 	// heldSince is when we took each slot that we hold, renewed when we last put
@@ -64,6 +65,7 @@ func newLead(graceAt time.Duration) lead {
 		wakes:   map[mesh.JobID]time.Duration{},
 		placing: map[mesh.AllocID]*placing{},
 		blocked: map[mesh.AllocID]string{},
+		reviews: map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind{},
 		members: true,
 		calmAt:  never,
 		heardAt: -heardEvery,
@@ -296,6 +298,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	for _, b := range plan.Blocked {
 		c.block(id, b, fence, plan.Wake)
 	}
+	c.tellReviews(id, plan.Reviews, fence)
 	delete(c.lead.wakes, id)
 	if plan.Wake > 0 {
 		c.lead.wakes[id] = c.now.Boot + plan.Wake
@@ -450,6 +453,9 @@ func (c *Core) forget(id mesh.AllocID, granted bool, fence crdt.Fence) {
 	if granted {
 		c.drop(mesh.KeyDegraded(id), crdt.Fence{}) // first: without the other it would stand
 		c.drop(mesh.KeyAlloc(id), fence)
+		if _, judged := c.records.verdicts[id]; judged {
+			c.drop(mesh.KeyReview(id), crdt.Fence{})
+		}
 	}
 }
 

@@ -177,6 +177,9 @@ func (r *records) redraw(job mesh.JobID) {
 			if s, ok := r.statuses[id][a.Node]; ok {
 				a.Status = &s
 			}
+			if v, ok := r.verdicts[id]; ok {
+				a.Verdict = &v
+			}
 			list = append(list, a)
 		} else if r.granted[id].Job != job && r.degraded[id].Job != job {
 			delete(ids, id) // it was forgotten

@@ -24,6 +24,7 @@ type records struct {
 	away     map[mesh.NodeID]mesh.Away
 	evicted  map[mesh.NodeID]mesh.Evicted
 	admin    map[mesh.NodeID]mesh.Administration
+	verdicts map[mesh.AllocID]mesh.Verdict
 	picture  picture
 	reads    reads
 }
@@ -46,6 +47,7 @@ func newRecords() *records {
 		away:     map[mesh.NodeID]mesh.Away{},
 		evicted:  map[mesh.NodeID]mesh.Evicted{},
 		admin:    map[mesh.NodeID]mesh.Administration{},
+		verdicts: map[mesh.AllocID]mesh.Verdict{},
 		picture:  newPicture(),
 		reads:    reads{},
 	}
@@ -116,6 +118,10 @@ func (r *records) apply(e crdt.Entry) touched {
 	case *mesh.Administration:
 		r.admin[v.Node] = *v
 		return touched{nodes: true}
+	case *mesh.Verdict:
+		r.verdicts[v.Alloc] = *v
+		r.stir(v.Alloc)
+		return touched{job: v.Job}
 	case *mesh.Evicted:
 		r.evicted[v.Node], r.picture.members = *v, nil
 		return touched{nodes: true, evicted: v.Node}
@@ -140,6 +146,8 @@ func (r *records) remove(key string) touched {
 		return t
 	case mesh.PrefixAway:
 		delete(r.away, mesh.NodeID(rest))
+	case mesh.PrefixReview:
+		delete(r.verdicts, mesh.AllocID(rest))
 	case mesh.PrefixStatus:
 		by := r.statuses[mesh.AllocID(id)]
 		t := touched{job: by[mesh.NodeID(node)].Job}
@@ -170,6 +178,8 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Away{}
 	case mesh.PrefixAdmin:
 		rec = &mesh.Administration{}
+	case mesh.PrefixReview:
+		rec = &mesh.Verdict{}
 	case mesh.PrefixEvicted:
 		rec = &mesh.Evicted{}
 	case mesh.PrefixMember:
@@ -252,6 +262,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 		key = mesh.KeyAway(v.Node)
 	case *mesh.Administration:
 		key = mesh.KeyAdmin(v.Node)
+	case *mesh.Verdict:
+		key = mesh.KeyReview(v.Alloc)
 	case *mesh.Evicted:
 		key = mesh.KeyEvicted(v.Node)
 	case nil:

@@ -34,6 +34,8 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.admit(call)
 	case Administer:
 		reply.Value, e, reply.Fault = c.administer(call.Administration)
+	case Judge:
+		reply.Value, e, reply.Fault = c.judge(call)
 	case Evict:
 		reply.Value, e, reply.Fault = c.evict(call)
 	}
@@ -142,6 +144,9 @@ func (c *Core) version(next mesh.JobVersion) (reply any, none crdt.Entry, f *mes
 		// clock is ahead of the node where it happened, as far as clocks may be.
 		if a.State().Final() && a.Status.At.After(next.At) && a.Status.At.Sub(c.now.Wall) <= crdt.MaxAhead {
 			next.At = a.Status.At.UTC()
+		}
+		if v := a.Verdict; v != nil && v.At.After(next.At) && v.At.Sub(c.now.Wall) <= crdt.MaxAhead {
+			next.At = v.At
 		}
 	}
 	next.Hash = versionHash(next.Number, next.Parent, next.Content())

@@ -118,7 +118,7 @@ func (c *Core) adopt(a mesh.AllocView) {
 		return
 	}
 	if a.Want == mesh.WantStop && len(found) == 0 {
-		c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: mesh.Stopped})
+		c.endUnstarted(a, status, mesh.Stopped, a.Reason)
 		return
 	}
 	runs := slices.ContainsFunc(found, func(o runner.Observation) bool { return o.Kind == runner.Adopted })
@@ -130,10 +130,7 @@ func (c *Core) adopt(a mesh.AllocView) {
 		return // its job version is still on its way here
 	}
 	if err := c.ledger.Confirm(a.Alloc, c.now.Boot); err != nil && !runs {
-		c.putStatus(mesh.Status{
-			Alloc: a.ID, Job: a.Job, State: mesh.Failed, Fence: a.Fence,
-			Tasks: []mesh.TaskStatus{{Name: a.Group, State: mesh.Failed, Reason: err.Error()}},
-		})
+		c.endUnstarted(a, status, mesh.Failed, err.Error())
 		return
 	}
 	t := &tended{

@@ -27,7 +27,8 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 		for i := range s.View.Jobs {
 			plan, coordinator, fence := c.Outlook(&s.View.Jobs[i])
 			s.Outlooks = append(s.Outlooks, api.Outlook{
-				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Text: outlook(plan),
+				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Reviews: plan.Reviews,
+				Text:     outlook(plan),
 				Recovery: reconcile.Mode(s.View, &s.View.Jobs[i].Job), Coordinator: coordinator, Fence: fence,
 			})
 		}
@@ -334,6 +335,16 @@ func (b *backend) Evict(ctx context.Context, r api.EvictRequest) (int, error) {
 // Administer says what people want of a node.
 func (b *backend) Administer(ctx context.Context, a mesh.Administration) (int, error) {
 	r, err := b.loop.ask(ctx, core.Administer{Administration: a})
+	if err != nil {
+		return 0, err
+	}
+	kept, _ := r.(core.Kept)
+	return kept.Copies, nil
+}
+
+// Judge is a person's word about a copy that waits for one.
+func (b *backend) Judge(ctx context.Context, v mesh.Verdict) (int, error) {
+	r, err := b.loop.ask(ctx, core.Judge{Alloc: v.Alloc, Approve: v.Approve, Reason: v.Reason})
 	if err != nil {
 		return 0, err
 	}

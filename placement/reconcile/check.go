@@ -17,7 +17,7 @@ func Check(p Plan, v *mesh.View) error {
 		return fmt.Errorf("plan for job %q, which is not in the view", p.Job)
 	}
 	checks := []func() error{
-		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.oneStays, c.forgetsAreOver,
+		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.neverAgain, c.oneStays, c.forgetsAreOver,
 		c.withinBounds, c.inTurn, c.gangIsWhole,
 	}
 	for _, check := range checks {
@@ -141,6 +141,7 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 	r := c.job.Job.Recovery
 	n := c.v.Node(o.Node)
 	switch {
+	case vouched(o) && o.Verdict.Approve && (n == nil || n.Liveness != mesh.Alive):
 	case n == nil && r.Partition() != mesh.Majority:
 	case n == nil && o.Unrenewed < r.TaskLease():
 		return "it may have been renewed"
@@ -184,10 +185,11 @@ func (c *checker) oneStays() error {
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
 		case n == nil || n.Liveness != mesh.Alive || n.Unread:
-			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority && !c.job.Job.Gang {
+			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority && !c.job.Job.Gang &&
+				!vouched(&a) {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
-		case a.Content != wanted(&a):
+		case a.Content != wanted(&a), vouched(&a) && c.stops[a.ID]:
 		case c.stops[a.ID] && len(groups[a.Group].After) > 0 && a.Hash != c.job.Hash: // another version's, too early
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
 		case c.leaves(&a) && c.stops[a.ID] && (!c.twoWhileItMoves() || c.bounded()):

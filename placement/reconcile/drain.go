@@ -19,7 +19,7 @@ import (
 //	batch              runs to its end, or until the deadline, and then moves
 //	system, sysbatch   stays; or with --ignore-system=false stops at the deadline
 //	gangs              stop as a whole, if they fit elsewhere as a whole; see gang.go
-//	jobs that never move, whatever their type: stay, and wait for a person
+//	jobs that never move, and what must not run twice: stay, and wait for a person
 //
 // No copy stops before a node has room for the one that follows. A job has at most
 // update.max_parallel of its copies between two nodes. A copy that was moved counts
@@ -126,11 +126,10 @@ func (p *planner) drain(s *seat, a *mesh.AllocView) {
 		p.drained(a, mesh.DrainWaiting, "waits until it is the only copy")
 	case a.Target != "" && left > 0, a.Target == "" && !p.job.Job.Type.Long() && left > 0:
 		p.drained(a, mesh.DrainWaiting, "waits for its end, or for the deadline")
+	case p.stays(s, a):
 	case a.Target != "":
 		p.stop([]*mesh.AllocView{a}, "node %s is drained", p.nodeName(a.Node))
 		p.drained(a, mesh.DrainMigrate, "stops: the deadline is over")
-	case !p.job.Job.Recovery.Mode.Moves():
-		p.drained(a, mesh.DrainReview, "recovery mode %q never moves work", p.job.Job.Recovery.Mode)
 	case !p.mayReplace():
 		p.drained(a, mesh.DrainWaiting, `on_partition = %q waits for a majority of the voters`, p.partition)
 	case p.job.Job.Type.Long() && p.partition == mesh.Eager && p.full(s.group) == "":

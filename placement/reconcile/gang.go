@@ -173,7 +173,7 @@ func (p *planner) muster(seats []*seat, why string) {
 	if s, failed := p.fallen(seats, latest); failed != nil {
 		moves := p.gangMoves(seats, failed.Status.At)
 		if end := p.exhausted(s, failed, moves); end != "" {
-			p.giveUp(len(seats), why, end)
+			p.giveUpGang(len(seats), why, end)
 			return
 		}
 		delay := p.policy.Delays.After(moves + 1)

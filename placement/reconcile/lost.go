@@ -34,6 +34,8 @@ type fate struct {
 	is   standing
 	why  string
 	wake time.Duration // 0 if only news can change it
+	// review: a person has to say that it does not run any more.
+	review bool
 }
 
 // fate is where the job's choice for partitions is put into effect.
@@ -48,7 +50,11 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 		return fate{is: here}
 	case a.Target != "" && n != nil:
 		return p.awaits(n, "its copy waits for it")
-	case !p.job.Job.Recovery.Mode.Moves() && n != nil:
+	}
+	if mark := p.unsafeGroup(a); mark != "" {
+		return p.fateUnsafe(a, n, mark)
+	}
+	if !p.job.Job.Recovery.Mode.Moves() && n != nil {
 		return p.awaits(n, `recovery mode "`+string(p.job.Job.Recovery.Mode)+`" never moves work`)
 	}
 	switch p.partition {
@@ -189,10 +195,10 @@ func (p *planner) stopOthers(copies []*mesh.AllocView, stays *mesh.AllocView) {
 }
 
 // bury stops the copies of a seat that are gone, if the job never wants two:
-// they have stopped by themselves, and must not start again when their node is
-// back. For jobs that may have two, the original is welcome back.
+// they have stopped by themselves, or so a person says, and must not start again
+// when their node is back. For jobs that may have two, the original is welcome back.
 func (p *planner) bury(s *seat) {
-	if p.partition != mesh.Majority {
+	if p.partition != mesh.Majority && unsafe(&s.group) == "" {
 		return
 	}
 	for _, a := range s.gone {

@@ -22,6 +22,7 @@ type Plan struct {
 	Waiting []Waiting        // needed, and not to be placed yet
 	Forget  []mesh.AllocID   // ended so long ago that nothing depends on them
 	Drain   []mesh.DrainStep // what becomes of copies on nodes that are to be drained
+	Reviews []mesh.Review    // what waits for a person
 	Wanted  map[string]int   // how many copies the job should have, by group
 
 	Wake   time.Duration // plan again after this long; 0 if only news calls for it
@@ -82,6 +83,9 @@ func (p *Plan) String() string {
 	}
 	for _, d := range p.Drain {
 		fmt.Fprintf(&b, "drain %s: %s: %s\n", d.Alloc, d.Action, d.Reason)
+	}
+	for _, r := range p.Reviews {
+		fmt.Fprintf(&b, "review %s: %s: %s\n", r.Alloc, r.Kind, r.Reason)
 	}
 	for _, id := range p.Forget {
 		fmt.Fprintf(&b, "forget %s\n", id)

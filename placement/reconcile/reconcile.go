@@ -21,6 +21,7 @@
 //     gangs that go on without them.
 //  4. An index of a batch job that has completed is not run again, until a version
 //     that says so, but with the rest of its gang.
+//  5. What is marked unsafe and may have run is not run again, until a person says so.
 package reconcile
 
 import (
@@ -169,6 +170,7 @@ type seat struct {
 	stale []*mesh.AllocView // in sight, meant to run, of another content, to be retried, or too early
 	gone  []*mesh.AllocView // meant to run, out of sight for so long that they count no more
 	done  *mesh.AllocView   // has completed the work
+	lost  *mesh.AllocView   // away, and a person has to say that it does not run any more
 	busy  string            // why a copy that may still run bars another
 	wake  time.Duration     // when that may be over; 0 if only news can tell
 }
@@ -188,6 +190,9 @@ func (p *planner) sort(s *seat) {
 			}
 		case away:
 			s.busy, s.wake = fate.why, fate.wake
+			if fate.review {
+				s.lost = a
+			}
 		case here:
 			switch {
 			case a.Want == mesh.WantStop:
@@ -195,6 +200,8 @@ func (p *planner) sort(s *seat) {
 				if p.leaves(a) {
 					p.drained(a, mesh.DrainMigrate, "is stopping")
 				}
+			case p.dead(a):
+				p.condemn(s, a)
 			case a.Content != s.content, p.worn(a):
 				s.stale = append(s.stale, a)
 			default:
@@ -229,6 +236,8 @@ func (p *planner) fill(s *seat) {
 	case p.bound(s) != "":
 		p.tally.awaited++
 		p.waitFor(s, p.bound(s))
+	case s.lost != nil:
+		p.lost(s)
 	case s.busy != "":
 		p.wait(s, s.busy)
 		p.wakeIn(s.wake)

@@ -63,7 +63,13 @@ func (p *planner) completed(a *mesh.AllocView, s *seat) bool {
 
 // failed says whether a copy ended other than it should, for good on its node.
 func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
-	if a.Want != mesh.WantRun || !p.speaks(a, s, p.anew) {
+	if !p.speaks(a, s, p.anew) {
+		return false
+	}
+	if p.cutOff(a, &s.group) != "" {
+		return true
+	}
+	if a.Want != mesh.WantRun {
 		return false
 	}
 	switch a.State() {
@@ -99,9 +105,12 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 // Earlier moves are counted within the interval before the failure, not before
 // now: a job that has failed for good must not revive when time has passed.
 func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
+	if p.decided(s, failed) {
+		return
+	}
 	moves := p.moves(s, failed.Status.At)
 	if why := p.exhausted(s, failed, moves); why != "" {
-		p.giveUp(1, fmt.Sprintf("%s failed on %s: %s", s.short(), p.nodeName(failed.Node), cause(failed)), why)
+		p.giveUp(s, failed, why)
 		return
 	}
 	// The failure has its node's wall time. Should the clocks disagree, we wait
@@ -126,8 +135,8 @@ func (p *planner) ofMoves(n int) string {
 	return fmt.Sprintf("%d of %d in %v", n, p.policy.Attempts, mesh.Duration(p.policy.Interval))
 }
 
-// giveUp counts copies that no other follows, unless a person says so.
-func (p *planner) giveUp(copies int, failure, why string) {
+// giveUpGang counts the copies of a gang that no other follows, unless a person says so.
+func (p *planner) giveUpGang(copies int, failure, why string) {
 	text := failure + "; " + why
 	if mesh.ReviewFor(&p.job.Job) {
 		p.tally.review += copies
@@ -152,7 +161,9 @@ func (s *seat) short() string { return s.pick(s.Seat.String(), s.Group) }
 
 // exhausted is why a failed copy may not be followed by another, or "".
 func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
-	switch {
+	switch mark := p.cutOff(failed, &s.group); {
+	case mark != "":
+		return mark
 	case failed.State() == mesh.TimedOut:
 		return "a copy that has timed out is not moved"
 	case !p.job.Job.Recovery.Mode.Moves():

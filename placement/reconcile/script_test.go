@@ -68,6 +68,7 @@ func runScript(t *testing.T, file string) {
 //	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
 //	drain NODE DEADLINE [system]    maintain|serve NODE
 //	status GROUP[INDEX].GENERATION STATE
+//	approve|reject GROUP[INDEX].GENERATION
 //	settle    advance DURATION
 //	plan [degraded]    apply [degraded]
 func (w *world) command(f []string, out *strings.Builder) error {
@@ -102,6 +103,14 @@ func (w *world) command(f []string, out *strings.Builder) error {
 			}
 		}
 		return fmt.Errorf("no copy %s", f[1])
+	case "approve", "reject":
+		for _, r := range w.plan(true).Reviews {
+			if c := w.copies[r.Alloc]; fmt.Sprintf("%v.%d", c.view.Seat(), c.view.Generation) == f[1] {
+				w.verdict(r, f[0] == "approve")
+				return nil
+			}
+		}
+		return fmt.Errorf("%s waits for nobody", f[1])
 	case "drain":
 		d, err := time.ParseDuration(f[2])
 		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.Draining, d, len(f) > 3)
@@ -159,6 +168,7 @@ func (w *world) nodeCommand(args []string) error {
 
 func (w *world) jobCommand(args []string) error {
 	job := mesh.Job{Name: "lab", Type: mesh.Service}
+	var effects mesh.SideEffects
 	stopped := false
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
@@ -192,10 +202,15 @@ func (w *world) jobCommand(args []string) error {
 			job.Gang = true
 		case "strategy":
 			job.Strategy = mesh.Strategy(value)
+		case "unsafe":
+			effects = mesh.SideEffects(value)
 		case "moves":
 			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
 		default:
 			task, err := toyTask(key, value)
+			if effects != "" {
+				task.Safety = &mesh.Safety{SideEffects: effects}
+			}
 			if err != nil {
 				return err
 			}

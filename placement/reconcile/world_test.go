@@ -18,6 +18,8 @@ type world struct {
 	nodes  map[mesh.NodeID]*toyNode
 	job    mesh.JobView
 	copies map[mesh.AllocID]*toyCopy
+	unsafe bool            // all tasks are marked so
+	words  []mesh.Ancestor // the versions that begin anew
 }
 
 // toyNode is a node, as it is and as it is seen.
@@ -28,8 +30,9 @@ type toyNode struct {
 
 // toyCopy is a decision and what its node really does about it.
 type toyCopy struct {
-	view mesh.AllocView
-	runs bool
+	view    mesh.AllocView
+	runs    bool
+	begunAt time.Time
 }
 
 func newWorld() *world {
@@ -54,6 +57,11 @@ func (w *world) addNode(name string, capacity mesh.Resources) *toyNode {
 
 // submit makes the next version of the job.
 func (w *world) submit(job mesh.Job, stopped bool) {
+	for i := range job.Tasks {
+		if w.unsafe {
+			job.Tasks[i].Safety = &mesh.Safety{Unsafe: true}
+		}
+	}
 	next := w.job.NextRun(&job)
 	if next.Stopped = stopped; stopped {
 		next.Verb = mesh.VerbStop
@@ -75,6 +83,9 @@ func (w *world) version(next mesh.JobVersion) {
 	next.At, next.Hash = w.now, fmt.Sprintf("%s-%d", mesh.HashJob(&next.Job, next.Stopped), next.Number)
 	line := append([]mesh.Ancestor{w.job.Ancestor()}, w.job.Line...)
 	w.job = mesh.JobView{JobVersion: next, Line: line}
+	if next.Anew == 0 || next.Since == 0 {
+		w.words = append(w.words, next.Ancestor())
+	}
 	w.now = w.now.Add(time.Millisecond)
 }
 
@@ -129,8 +140,11 @@ func (w *world) settle() {
 		if n == nil || n.view.Liveness != mesh.Alive || c.view.State().Final() {
 			continue
 		}
+		ran := c.runs
 		c.runs = c.view.Want == mesh.WantRun
 		switch {
+		case c.runs && !ran && w.once(c):
+			w.report(c, mesh.Failed)
 		case c.runs && c.view.State() == mesh.Running && c.view.Status.Boot == n.view.Boot:
 		case c.runs:
 			w.report(c, mesh.Running)
@@ -140,24 +154,43 @@ func (w *world) settle() {
 	}
 }
 
+// once says whether a node does not start a copy again.
+func (w *world) once(c *toyCopy) bool {
+	g, _ := w.job.Job.Group(c.view.Group)
+	return began(&c.view, &g)
+}
+
 // report has a copy's node say what has become of it.
 func (w *world) report(c *toyCopy, state mesh.AllocState) {
-	c.runs = state == mesh.Running
+	if c.runs = state == mesh.Running; c.runs && c.begunAt.IsZero() {
+		c.begunAt = w.now
+	}
+	before := c.view.Status
 	c.view.Status = &mesh.Status{
 		Alloc: c.view.ID, Job: c.view.Job, Node: c.view.Node,
 		Boot: w.nodes[c.view.Node].view.Boot, State: state, At: w.now,
 	}
 	switch state {
 	case mesh.Running:
-		c.view.Status.Tasks = []mesh.TaskStatus{{State: state, StartedAt: w.now}}
+		c.view.Status.Tasks = []mesh.TaskStatus{{Name: c.view.Group, State: state, StartedAt: w.now}}
 	case mesh.TimedOut: // by the job's timeout, so none of its tasks has
 		c.view.Status.Outcome, c.view.Status.Reason = state, "timed out after 10m"
 	case mesh.Failed:
 		c.view.Status.Tasks = []mesh.TaskStatus{
 			{State: state, Lifecycle: mesh.Poststop, Reason: "could not clean up"}, // decides nothing
-			{State: state, Reason: "exit code 1"},
+			{Name: c.view.Group, State: state, StartedAt: w.now, Reason: "exit code 1"},
+		}
+	case mesh.Stopped, mesh.Starting:
+		if before != nil {
+			c.view.Status.Tasks = slices.Clone(before.Tasks)
 		}
 	}
+}
+
+// verdict is a person's word about a copy that waits for one.
+func (w *world) verdict(r mesh.Review, approve bool) {
+	w.now = w.now.Add(time.Millisecond)
+	w.copies[r.Alloc].view.Verdict = &mesh.Verdict{Alloc: r.Alloc, Kind: r.Kind, Approve: approve, At: w.now}
 }
 
 // advance lets time pass. Copies of majority jobs that nobody can renew stop.
@@ -195,6 +228,8 @@ func (w *world) sight(n *toyNode, l mesh.Liveness, since time.Duration) {
 			continue
 		}
 		switch {
+		case !c.runs && w.once(c):
+			w.report(c, mesh.Failed)
 		case s.State == mesh.Running && !c.runs && s.Boot == n.view.Boot:
 			w.report(c, mesh.Stopped) // its switch has stopped it
 		case s.State == mesh.Running && !c.runs:
@@ -206,7 +241,9 @@ func (w *world) sight(n *toyNode, l mesh.Liveness, since time.Duration) {
 // administer says what people want of a node.
 func (w *world) administer(n *toyNode, mode mesh.AdminMode, deadline time.Duration, system bool) {
 	n.view.Eligible = mode == mesh.InService
-	n.view.Admin = mesh.Administration{Node: n.view.ID, Mode: mode, Deadline: w.now.Add(deadline), System: system}
+	n.view.Admin = mesh.Administration{
+		Node: n.view.ID, Mode: mode, Deadline: w.now.Add(deadline), System: system, At: w.now,
+	}
 }
 
 // kill is a power cut: the node and what ran on it are dead.

@@ -1,0 +1,124 @@
+package core
+
+import (
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// What waits for a person follows from the plan of a job; what they say about it is a
+// record, which any peer takes, and which the job's coordinator acts on.
+
+// judge takes a person's word about a copy that waits for it.
+func (c *Core) judge(call Judge) (reply any, none crdt.Entry, f *mesh.Fault) {
+	a, ok := c.records.effective(call.Alloc)
+	if !ok {
+		return nil, none, mesh.Faultf(mesh.NotFound, "no allocation %q", call.Alloc).Hint("mn review ls")
+	}
+	job, ok := c.records.job(a.Job)
+	if !ok {
+		return nil, none, mesh.Faultf(mesh.NotFound, "no job %q", a.Job).Hint("mn job ls")
+	}
+	plan, _, _ := c.Outlook(&job)
+	at := slices.IndexFunc(plan.Reviews, func(r mesh.Review) bool { return r.Alloc == a.ID })
+	switch {
+	case at < 0:
+		return nil, none, mesh.Faultf(mesh.Conflict, "copy %s of job %q waits for nobody", a.ID, a.Job).
+			Hint("mn review ls")
+	case len(call.Reason) > mesh.ReasonMax || !utf8.ValidString(call.Reason):
+		return nil, none, mesh.Faultf(mesh.Invalid, "the reason is not UTF-8 text of at most %d bytes", mesh.ReasonMax)
+	}
+	r := plan.Reviews[at]
+	if r.Kind == mesh.ReviewLost && call.Approve && c.lead.degraded {
+		return nil, none, mesh.Faultf(mesh.Unavailable,
+			"no majority of the voters is in sight: copy %s may run where they are", a.ID).
+			Hint("ask a node that sees them")
+	}
+	v := mesh.Verdict{
+		Alloc: a.ID, Job: a.Job, Kind: r.Kind, Approve: call.Approve, Reason: call.Reason,
+		By: c.self, At: c.judgedAt(a, &job),
+	}
+	if f := fits(mesh.KeyReview(a.ID), v); f != nil {
+		return nil, none, f
+	}
+	e := mesh.Event{Kind: mesh.ReviewRejected, Job: a.Job, Alloc: a.ID, Peer: a.Node, Text: r.Reason}
+	if v.Approve {
+		e.Kind = mesh.ReviewApproved
+	}
+	if v.Reason != "" {
+		e.Text = v.Reason + " (" + r.Reason + ")"
+	}
+	c.event(e)
+	return Kept{}, c.put(mesh.KeyReview(a.ID), v, crdt.Fence{}), nil
+}
+
+// judgedAt is later than all that the word about a copy can be about: what a person
+// has seen is earlier, also if the clock is ahead of the node where it happened, as
+// far as clocks may be.
+func (c *Core) judgedAt(a mesh.AllocView, job *mesh.JobView) time.Time {
+	at := c.now.Wall.UTC()
+	seen := []time.Time{job.At, c.records.admin[a.Node].At, c.records.verdicts[a.ID].At}
+	for _, s := range c.records.statuses[a.ID] {
+		seen = append(seen, s.At)
+	}
+	for _, t := range seen {
+		if !t.Before(at) && t.Sub(c.now.Wall) <= crdt.MaxAhead {
+			at = t.UTC().Add(time.Nanosecond)
+		}
+	}
+	return at
+}
+
+// tellReviews tells once what of a job has begun to wait for a person.
+func (c *Core) tellReviews(job mesh.JobID, open []mesh.Review, fence crdt.Fence) {
+	told := c.lead.reviews[job]
+	delete(c.lead.reviews, job)
+	if len(open) == 0 {
+		return
+	}
+	now := map[mesh.AllocID]mesh.ReviewKind{}
+	for _, r := range open {
+		now[r.Alloc] = r.Kind
+		if told[r.Alloc] != r.Kind {
+			c.event(mesh.Event{
+				Kind: mesh.ReviewOpened, Job: job, Alloc: r.Alloc, Peer: r.Node, Fence: fence,
+				Text: r.Reason + "; mn review approve or reject " + string(r.Alloc),
+			})
+		}
+	}
+	c.lead.reviews[job] = now
+}
+
+// endUnstarted ends a copy that this agent does not start, or start again. What its
+// tasks have done before is kept: what is unsafe may have run.
+func (c *Core) endUnstarted(a mesh.AllocView, said mesh.Status, state mesh.AllocState, reason string) {
+	tasks := slices.Clone(said.Tasks)
+	for i := range tasks {
+		if t := &tasks[i]; !t.State.Final() {
+			begun := t.HasBegun()
+			t.State, t.Reason, t.PID = state, reason, 0
+			if begun && t.FirstStart.IsZero() {
+				t.FirstStart = said.At // an older release does not say
+			}
+		}
+	}
+	if len(tasks) == 0 && state == mesh.Failed {
+		tasks = []mesh.TaskStatus{{Name: a.Group, State: state, Reason: reason}}
+	}
+	c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: state, Fence: a.Fence, Tasks: tasks})
+}
+
+// ranUnsafe says whether a task of a copy that must not run twice was ordered to start.
+func (c *Core) ranUnsafe(id mesh.AllocID, s *mesh.Status) bool {
+	a, ok := c.records.effective(id)
+	if !ok {
+		return false
+	}
+	_, group, _ := c.spec(a.Alloc)
+	return slices.ContainsFunc(group.Tasks, func(t mesh.Task) bool {
+		return t.Safety.Mark() != "" && s.Began(t.Name)
+	})
+}
