@@ -68,7 +68,7 @@ func (c *checker) inTurn() error {
 }
 
 // became says of a group whether each of its seats has a copy that has completed,
-// whether any copy has failed, and whether one runs where none has completed.
+// whether any copy has failed or was given up, and whether one runs where none has completed.
 func (c *checker) became(group string) (complete, failed, runs bool) {
 	g, _ := c.job.Job.Group(group)
 	complete = true
@@ -80,7 +80,8 @@ func (c *checker) became(group string) (complete, failed, runs bool) {
 			}
 			n := c.v.Node(a.Node)
 			done = done || a.State() == mesh.Complete
-			failed = failed || a.State() == mesh.Failed || a.State() == mesh.TimedOut
+			givenUp := a.Verdict != nil && !a.Verdict.Approve
+			failed = failed || a.State() == mesh.Failed || a.State() == mesh.TimedOut || givenUp
 			lives = lives || !a.State().Final() && n != nil && n.Liveness == mesh.Alive
 		}
 		complete, runs = complete && done, runs || lives && !done

@@ -49,7 +49,8 @@ func (c *checker) answered(o *mesh.AllocView) bool {
 		return true
 	}
 	anew, _ := c.job.AnewWhen()
-	content := mesh.HashGroup(&c.job.Job, o.Group)
+	g, _ := c.job.Job.Group(o.Group)
+	content := g.ContentOf(mesh.HashGroup(&c.job.Job, o.Group), o.Index)
 	earlier := o.Version < anew.Number || !c.job.CameFrom(o.Version, o.Hash)
 	return earlier && o.State().Final() && (o.Content != content || !o.Status.At.After(anew.At))
 }

@@ -59,7 +59,7 @@ func (w *world) addNode(name string, capacity mesh.Resources) *toyNode {
 func (w *world) submit(job mesh.Job, stopped bool) {
 	for i := range job.Tasks {
 		if w.unsafe {
-			job.Tasks[i].Safety = &mesh.Safety{Unsafe: true}
+			job.Tasks[i].Safety, job.Gang = &mesh.Safety{Unsafe: true}, false // a gang would run again as a whole
 		}
 	}
 	next := w.job.NextRun(&job)
