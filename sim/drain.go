@@ -72,7 +72,10 @@ func (w *world) inService(members []*host) string {
 }
 
 // drained says whether a copy on a host may have been stopped because the node was
-// to be drained: it is, or was a moment ago.
+// to be drained: it is, or was not long ago. The word of it may be late.
 func (h *host) drained() bool {
-	return h.wanted.Mode == mesh.Draining || h.wantedAt > 0 && h.w.now-h.wantedAt < staleMax
+	return h.wanted.Mode == mesh.Draining || h.wantedAt > 0 && h.w.now-h.wantedAt < wordMax
 }
+
+// wordMax is how late a decision may reach its node, cut off as that may be.
+const wordMax = time.Minute

@@ -273,6 +273,9 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 			continue
 		}
 		h := w.byID[a.Node]
+		if n := v.Node(a.Node); n != nil && n.Liveness == mesh.Alive && (h == nil || h.gone) {
+			return fmt.Sprintf("%s is said to run on %s, which is gone and still in sight", a.ID, n.Name)
+		}
 		if h == nil || h.gone {
 			continue // nobody can know; such copies are waited for
 		}
