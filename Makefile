@@ -10,7 +10,7 @@ SIM     ?= 3m
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FLAGS   := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 TOOLS   := bin/tools
-GO      := $(shell find . -name '*.go' -not -path './bin/*') go.mod go.sum
+GO      := $(shell find . \( -name '*.go' -o -name '*.toml' \) -not -path './bin/*') go.mod go.sum
 # Where goroutines are; the rest is pure, and has nothing to race.
 RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membership ./mesh/transport ./runner/... \
            ./health/... ./sim/lab/... ./cmd/mn ./cmd/mnlab
