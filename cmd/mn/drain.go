@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +59,11 @@ maintenance then, and takes no new work, unless --mark-eligible says that it doe
 			mode := mesh.Maintenance
 			if eligible {
 				mode = mesh.InService
+			} else if now, err := client.Drain(cmd.Context(), args[0]); err != nil {
+				return err
+			} else if now.Mode == mesh.InService {
+				return mesh.Faultf(mesh.Conflict, "node %s is in service: there is no drain to cancel", now.Node).
+					Hint("mn node maintenance %s --enable keeps new work from it", now.Node)
 			}
 			return c.administer(cmd.Context(), client, api.AdminRequest{Node: args[0], Mode: mode, Reason: reason})
 		}),
@@ -112,11 +116,10 @@ node in maintenance, until mn node undrain.`,
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(nodeNames),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
-			d, err := time.ParseDuration(deadline)
-			if err != nil || d <= 0 {
+			if err := r.Deadline.UnmarshalText([]byte(deadline)); err != nil || r.Deadline <= 0 {
 				return misused(cmd, "--deadline %q is no duration such as 30m or 90s", deadline)
 			}
-			r.Node, r.Mode, r.Deadline = args[0], mesh.Draining, mesh.Duration(d)
+			r.Node, r.Mode = args[0], mesh.Draining
 			r.System, r.DryRun = !ignoreSystem, dryRun
 			if dryRun && (wait || watch) {
 				return misused(cmd, "--dry-run changes nothing: there is nothing to wait for")
@@ -132,7 +135,8 @@ node in maintenance, until mn node undrain.`,
 		}),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&deadline, "deadline", mesh.DefaultDrainDeadline.String(), "when batch jobs move too, from now")
+	flags.StringVar(&deadline, "deadline", mesh.Duration(mesh.DefaultDrainDeadline).String(),
+		"when batch jobs move too, from now")
 	flags.BoolVar(&ignoreSystem, "ignore-system", true, "jobs with a copy on each node stay")
 	flags.BoolVar(&dryRun, "dry-run", false, "change nothing, and say what would happen")
 	flags.BoolVar(&wait, "wait", false, "return when nothing is left on it")
