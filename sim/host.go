@@ -23,7 +23,8 @@ type host struct {
 
 	clock    clock
 	disk     *disk
-	backup   *disk // an earlier state, for a restore
+	past     []*disk // what it held before it was lost, or restored
+	backup   *disk   // an earlier state, for a restore
 	backedUp time.Duration
 	known    *disk  // a later one, of which others have heard
 	exposed  bool   // they must have found out that it was restored

@@ -92,6 +92,7 @@ func heir(name string) string { return name + "+" }
 func (h *host) lose() {
 	h.cutPower()
 	h.gone = true
+	h.past = append(h.past, h.disk)
 	h.disk = newDisk()
 }
 
@@ -131,6 +132,7 @@ func restore(b *blow) func() {
 		h.w.clocks.fell(h)
 		h.cutPower()
 		h.exposed = h.known.beyond(h.backup)
+		h.past = append(h.past, h.disk)
 		h.disk = h.backup.clone()
 		h.restores = append(h.restores, span{h.backedUp, h.w.now})
 		h.barred, h.w.restored = true, true
@@ -328,6 +330,7 @@ func diskSpoilt(b *blow) func() {
 		}
 		h.w.clocks.fell(h)
 		h.kill()
+		h.past = append(h.past, h.disk.clone())
 		lost := h.disk.spoil(b.dice, million/4)
 		h.spoilt = true
 		b.said = fmt.Sprintf("%d records", lost)

@@ -110,11 +110,23 @@ func (p *people) kept(h *host, what, key string, copies int) {
 	}
 	p.w.counts.add(Acknowledged)
 	p.w.tell(h, "people", "%s: acknowledged, on %d disks", what, copies)
-	if len(a.on) < copies {
-		p.w.breach("acknowledged-is-durable", "%s was told by %s that %q is on %d disks; it is on %d: %s",
-			what, h.name, a.key, copies, len(a.on), who(a.on))
+	if lost := p.lost(key); len(a.on)+lost < copies {
+		p.w.breach("acknowledged-is-durable", "%s was told by %s that %q is on %d disks; it is on %d: %s (and was on %d more)",
+			what, h.name, a.key, copies, len(a.on), who(a.on), lost)
 	}
 	p.acked = append(p.acked, a)
+}
+
+// lost counts the disks that held a write and are no more: one may have been lost
+// while its word was on the way.
+func (p *people) lost(key string) int {
+	n := 0
+	for _, h := range p.w.hosts {
+		if !h.disk.holds(key) && slices.ContainsFunc(h.past, func(d *disk) bool { return d.holds(key) }) {
+			n++
+		}
+	}
+	return n
 }
 
 // admit has a member let a new node in.
