@@ -111,7 +111,7 @@ func (p *people) kept(h *host, what, key string, copies int) {
 	p.w.counts.add(Acknowledged)
 	p.w.tell(h, "people", "%s: acknowledged, on %d disks", what, copies)
 	if lost := p.lost(key); len(a.on)+lost < copies {
-		p.w.breach("acknowledged-is-durable", "%s was told by %s that %q is on %d disks; it is on %d: %s (and was on %d more)",
+		p.w.breach("acknowledged-is-durable", "%s was told by %s that %q is on %d disks; it is on %d: %s (%d are lost)",
 			what, h.name, a.key, copies, len(a.on), who(a.on), lost)
 	}
 	p.acked = append(p.acked, a)
