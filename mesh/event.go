@@ -37,6 +37,8 @@ const (
 	NodeDrainStarted        EventKind = "node_drain_started"
 	NodeDrainCancelled      EventKind = "node_drain_cancelled"
 	NodeDrainCompleted      EventKind = "node_drain_completed"
+	// NodeGivenUp: people do not want it to be given time to come back.
+	NodeGivenUp EventKind = "node_given_up"
 	// NodeOut: the node has learned that it is no longer part of the mesh.
 	NodeOut      EventKind = "node_out"
 	ClockRefused EventKind = "clock_refused"
@@ -73,9 +75,9 @@ const (
 // EventKinds are all kinds of events, in the order above.
 var EventKinds = []EventKind{
 	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
-	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeOut, ClockRefused,
-	ClockCompared, RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged, MajorityChanged, LeadChanged,
-	JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut,
-	ReviewOpened, ReviewApproved, ReviewRejected, TaskStarted,
-	TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeGivenUp, NodeOut,
+	ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged,
+	MajorityChanged, LeadChanged, JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced,
+	AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved, ReviewRejected, TaskStarted, TaskAdopted,
+	TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 }

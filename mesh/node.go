@@ -81,6 +81,9 @@ type Administration struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 	// System: copies of jobs that have one on each node go too, at the deadline.
 	System bool `json:"system,omitempty"`
+	// GivenUp is when somebody last said that no time is to be given to the node to
+	// come back. It says nothing of an absence that begins later.
+	GivenUp time.Time `json:"given_up,omitzero"`
 }
 
 // DefaultDrainDeadline is how long a drain waits for batch jobs to end.

@@ -27,6 +27,7 @@ type NodeView struct {
 	// since it came into sight, or that we cannot take what it writes, for its clock
 	// is too far ahead: what we know of its copies may be of another boot.
 	Unread   bool
+	GivenUp  bool           // people do not want its copies' jobs to give it time to come back
 	Evicted  bool           // it is out for good; what runs there stops when it hears of it
 	Eligible bool           // new work may be placed on it, liveness aside
 	Admin    Administration // what people want of it; zero: nothing in particular

@@ -352,6 +352,8 @@ func (f *fake) RevokeToken(_ context.Context, id string) error {
 
 func (f *fake) Judge(context.Context, mesh.Verdict) (int, error) { return 2, nil }
 
+func (f *fake) GiveUp(context.Context, mesh.NodeID, string) (int, error) { return 2, nil }
+
 func (f *fake) Administer(context.Context, mesh.Administration) (int, error) { return 2, nil }
 
 func (f *fake) Suppose(ctx context.Context, s api.Supposition) ([]api.Foreseen, error) {

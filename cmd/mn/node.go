@@ -14,7 +14,8 @@ import (
 
 func (c *command) nodeCommand() *cobra.Command {
 	return group("node", "See the machines of the mesh, and say what is wanted of them", c.nodeList(), c.nodeStatus(),
-		c.nodeMaintenance(), c.nodeDrain(), c.nodeUndrain(), c.nodeEvict(), c.nodeForget())
+		c.nodeMaintenance(), c.nodeDrain(), c.nodeUndrain(),
+		c.nodeReconcile(), c.nodeEvict(), c.nodeForget())
 }
 
 func (c *command) nodeList() *cobra.Command {

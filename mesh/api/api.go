@@ -67,6 +67,8 @@ type Backend interface {
 
 	// Administer says what people want of a node, and on how many disks that is by now.
 	Administer(ctx context.Context, a mesh.Administration) (copies int, err error)
+	// GiveUp has nobody give a node that is out of sight any time to come back.
+	GiveUp(ctx context.Context, node mesh.NodeID, reason string) (copies int, err error)
 	// Suppose is what would come of something that might happen, for each group of
 	// nodes that are in sight of each other then. It changes nothing.
 	Suppose(ctx context.Context, s Supposition) ([]Foreseen, error)

@@ -122,6 +122,11 @@ func (c *Client) WatchDrain(ctx context.Context, node string, each func(Drain) e
 	return watchCall(ctx, c, callDrain, nodeRef{node}, each)
 }
 
+// Reconcile has what ran on a node recovered, and says what becomes of it.
+func (c *Client) Reconcile(ctx context.Context, r ReconcileRequest) (Recovery, error) {
+	return do(ctx, c, callReconcile, r)
+}
+
 // WhatIf says what would become of the copies, were something to happen.
 func (c *Client) WhatIf(ctx context.Context, r WhatIfRequest) (WhatIf, error) {
 	return do(ctx, c, callWhatIf, r)

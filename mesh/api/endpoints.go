@@ -54,6 +54,9 @@ var (
 	callAdmin = call[AdminRequest, Drain]{
 		"POST", "/v1/nodes/{node}/administration", "say what people want of a node", false,
 	}
+	callReconcile = call[ReconcileRequest, Recovery]{
+		"POST", "/v1/nodes/{node}/reconcile", "recover what ran on a node that is out of sight, at once", false,
+	}
 	callReviews = call[none, []Review]{"GET", "/v1/reviews", "list what waits for a person", true}
 	callJudge   = call[JudgeRequest, []Review]{
 		"POST", "/v1/reviews", "decide about what waits for a person", false,
@@ -145,6 +148,14 @@ type AdminRequest struct {
 	Deadline mesh.Duration  `json:"deadline,omitempty"` // draining: from now
 	System   bool           `json:"system,omitempty"`   // draining: jobs with a copy on each node go too
 	DryRun   bool           `json:"dry_run,omitempty"`  // draining: change nothing, and say what would happen
+}
+
+// ReconcileRequest asks for the recovery of what ran on a node, without giving it time
+// to come back.
+type ReconcileRequest struct {
+	Node   string `json:"node"` // name, id, or the first characters of the id
+	Reason string `json:"reason,omitempty"`
+	DryRun bool   `json:"dry_run,omitempty"` // change nothing, and say what would happen
 }
 
 // AllocsRequest says which allocations. Empty fields select everything.

@@ -198,6 +198,10 @@ func (f *fake) RevokeToken(_ context.Context, id string) error { return f.note(i
 
 func (f *fake) Judge(_ context.Context, v mesh.Verdict) (int, error) { return 2, f.note(v) }
 
+func (f *fake) GiveUp(_ context.Context, node mesh.NodeID, reason string) (int, error) {
+	return 2, f.note([2]string{string(node), reason})
+}
+
 func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error) {
 	return 2, f.note(a)
 }

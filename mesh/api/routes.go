@@ -126,6 +126,9 @@ func (s *Server) routeNodes(b Backend) {
 	serve(s, callAdmin, func(ctx context.Context, r AdminRequest) (Drain, error) {
 		return administer(ctx, b, r)
 	})
+	serve(s, callReconcile, func(ctx context.Context, r ReconcileRequest) (Recovery, error) {
+		return reconcile(ctx, b, r)
+	})
 	serve(s, callWhatIf, func(ctx context.Context, r WhatIfRequest) (WhatIf, error) { return whatIf(ctx, b, r) })
 	serve(s, callJudge, func(ctx context.Context, r JudgeRequest) ([]Review, error) {
 		return judge(ctx, b, r)

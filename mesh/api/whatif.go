@@ -47,6 +47,8 @@ type Supposition struct {
 	Lost  []mesh.NodeID       // nodes are lost for good
 	Admin mesh.Administration // people want that of its node
 	Sides [][]mesh.NodeID     // all nodes in sight, by who would see whom
+	// GivenUp is a node that is given no time to come back.
+	GivenUp mesh.NodeID
 }
 
 // Foreseen is what would come of a [Supposition] for those who are in sight of each other.

@@ -18,7 +18,7 @@ func (c *Core) administer(a mesh.Administration) (reply any, none crdt.Entry, f 
 		return nil, none, mesh.Faultf(mesh.NotFound, "no node %q", a.Node).Hint("mn node ls")
 	}
 	before := c.records.admin[a.Node]
-	a.By, a.At = c.self, c.now.Wall.UTC()
+	a.By, a.At, a.GivenUp = c.self, c.now.Wall.UTC(), before.GivenUp
 	if f := fits(mesh.KeyAdmin(a.Node), a); f != nil {
 		return nil, none, f
 	}
@@ -31,6 +31,27 @@ func (c *Core) administer(a mesh.Administration) (reply any, none crdt.Entry, f 
 	}
 	c.event(mesh.Event{Kind: administered(before.Mode, a.Mode), Peer: a.Node, Text: text})
 	return Kept{}, c.put(mesh.KeyAdmin(a.Node), a, crdt.Fence{}), nil
+}
+
+// giveUp has nobody give a node any time to come back from where it is now. Whoever
+// hears of it judges by its own clocks for how long the node has been out of sight: one
+// that hears of it late, or has restarted since, may give the node its time.
+func (c *Core) giveUp(g GiveUp) (reply any, none crdt.Entry, f *mesh.Fault) {
+	n := mesh.NodeView{Node: mesh.Node{ID: g.Node}}
+	switch c.liveness(&n); {
+	case !c.admitted(g.Node):
+		return nil, none, mesh.Faultf(mesh.NotFound, "no node %q", g.Node).Hint("mn node ls")
+	case n.Liveness == mesh.Alive:
+		return nil, none, mesh.Faultf(mesh.Conflict, "node %q is in sight: nobody waits for it", c.name(g.Node))
+	}
+	a := c.records.admin[g.Node]
+	a.Node, a.GivenUp = g.Node, c.now.Wall.UTC()
+	text := c.name(g.Node)
+	if g.Reason != "" {
+		text += ": " + g.Reason
+	}
+	c.event(mesh.Event{Kind: mesh.NodeGivenUp, Peer: g.Node, Text: text})
+	return Kept{}, c.put(mesh.KeyAdmin(g.Node), a, crdt.Fence{}), nil
 }
 
 // administered is the kind of event that a change of mode is.

@@ -161,3 +161,56 @@ func TestNobodyAdministersANodeThatIsNoMember(t *testing.T) {
 		t.Errorf("got %v, want that there is no such node", f)
 	}
 }
+
+// TestGivenUpIsOneAbsence: a node that people give up is given no time as long as it is
+// away, as every other node knows, and is given it again the next time. Nothing else that
+// people want of it changes, and a node in sight is not given up.
+func TestGivenUpIsOneAbsence(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(30 * time.Second)
+	by, of := l.nodes[0], l.nodes[2]
+	giveUp := func() *mesh.Fault {
+		f := l.ask(by, GiveUp{Node: of.self.ID, Reason: "it burns"}).Fault
+		l.after(time.Second)
+		return f
+	}
+	is := func(when string, want bool) {
+		t.Helper()
+		for _, h := range l.nodes[:2] {
+			n := h.core.View().Node(of.self.ID)
+			if n.GivenUp != want || n.Admin.Mode != mesh.Maintenance {
+				t.Errorf("%s: %s has it given up: %v, and %q", when, h.name, n.GivenUp, n.Admin.Mode)
+			}
+		}
+	}
+	if f := l.administer(by, of, mesh.Maintenance); f != nil {
+		t.Fatal(f)
+	}
+	if f := giveUp(); f == nil || f.Kind != mesh.Conflict {
+		t.Fatalf("a node in sight was given up: %v", f)
+	}
+	l.kill(of, true)
+	l.after(10 * time.Second)
+	is("lost", false)
+	if f := giveUp(); f != nil {
+		t.Fatal(f)
+	}
+	is("given up", true)
+	if f := l.administer(by, of, mesh.Maintenance); f != nil {
+		t.Fatal(f)
+	}
+	is("in maintenance once more", true)
+	l.start(of)
+	l.meet(of)
+	l.after(15 * time.Second)
+	is("back", false)
+	l.kill(of, true)
+	l.after(10 * time.Second)
+	is("lost again", false)
+	if got := by.kinds(mesh.NodeGivenUp); len(got) != 1 {
+		t.Errorf("told %d times", len(got))
+	}
+	if f := l.ask(by, GiveUp{Node: "nobody"}).Fault; f == nil || f.Kind != mesh.NotFound {
+		t.Errorf("a stranger was given up: %v", f)
+	}
+}

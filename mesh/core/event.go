@@ -102,6 +102,13 @@ type Evict struct {
 // Administer says what people want of a node. The answer is [Kept].
 type Administer struct{ mesh.Administration }
 
+// GiveUp has nobody give a node that is out of sight any time to come back. What the
+// jobs promise holds all the same. The answer is [Kept].
+type GiveUp struct {
+	Node   mesh.NodeID
+	Reason string
+}
+
 // Judge is a person's word about a copy that waits for it. The answer is [Kept].
 type Judge struct {
 	Alloc   mesh.AllocID
@@ -116,3 +123,4 @@ func (PutToken) call()   {}
 func (Admit) call()      {}
 func (Evict) call()      {}
 func (Administer) call() {}
+func (GiveUp) call()     {}

@@ -34,6 +34,8 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.admit(call)
 	case Administer:
 		reply.Value, e, reply.Fault = c.administer(call.Administration)
+	case GiveUp:
+		reply.Value, e, reply.Fault = c.giveUp(call)
 	case Judge:
 		reply.Value, e, reply.Fault = c.judge(call)
 	case Evict:

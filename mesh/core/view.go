@@ -87,7 +87,8 @@ func (c *Core) nodes() []mesh.NodeView {
 // stir has views made anew: something that they show has changed.
 func (c *Core) stir() { c.view, c.nodeViews = nil, nil }
 
-// liveness fills in what gossip says of a node, and for how long. A peer not
+// liveness fills in what gossip says of a node, for how long, and whether people give
+// it time. A peer not
 // seen since our start counts as lost only when the grace for joining is over.
 func (c *Core) liveness(n *mesh.NodeView) {
 	p := c.peers[n.ID]
@@ -104,6 +105,12 @@ func (c *Core) liveness(n *mesh.NodeView) {
 			n.LostFor = c.now.Boot - p.since
 		}
 	}
+	absent := n.LostFor
+	if n.Liveness == mesh.Unseen {
+		absent = c.now.Boot - c.started
+	}
+	since := c.now.Wall.Add(-absent)
+	n.GivenUp = n.Liveness != mesh.Alive && !n.Admin.GivenUp.IsZero() && !n.Admin.GivenUp.Before(since)
 }
 
 // Sees says whether a node is a member in sight, as the view has it.

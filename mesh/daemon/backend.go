@@ -342,6 +342,16 @@ func (b *backend) Administer(ctx context.Context, a mesh.Administration) (int, e
 	return kept.Copies, nil
 }
 
+// GiveUp has nobody give a node that is out of sight any time to come back.
+func (b *backend) GiveUp(ctx context.Context, node mesh.NodeID, reason string) (int, error) {
+	r, err := b.loop.ask(ctx, core.GiveUp{Node: node, Reason: reason})
+	if err != nil {
+		return 0, err
+	}
+	kept, _ := r.(core.Kept)
+	return kept.Copies, nil
+}
+
 // Judge is a person's word about a copy that waits for one.
 func (b *backend) Judge(ctx context.Context, v mesh.Verdict) (int, error) {
 	r, err := b.loop.ask(ctx, core.Judge{Alloc: v.Alloc, Approve: v.Approve, Reason: v.Reason})

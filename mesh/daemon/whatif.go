@@ -35,6 +35,8 @@ func foreseen(view *mesh.View, voters lease.Roster, s api.Supposition) []api.For
 	switch {
 	case s.Admin.Node != "":
 		return []api.Foreseen{foresee(reconcile.Want(view, s.Admin), voters, []mesh.NodeID{s.Admin.Node}, alive)}
+	case s.GivenUp != "":
+		return []api.Foreseen{foresee(reconcile.GiveUp(view, s.GivenUp), voters, []mesh.NodeID{s.GivenUp}, alive)}
 	case len(s.Sides) == 0:
 		return []api.Foreseen{foresee(reconcile.Lose(view, s.Lost), voters, s.Lost, except(s.Lost))}
 	}

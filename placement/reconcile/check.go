@@ -156,7 +156,7 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 		return "nobody knows that it is dead"
 	case r.Partition() == mesh.Majority && min(n.LostFor, o.Unrenewed) < r.TaskLease()+mesh.DefaultKillGrace:
 		return "its lease may not have run out"
-	case n.LostFor < r.Lost():
+	case n.LostFor < r.Lost() && !n.GivenUp:
 		return "its node is out of sight only just now"
 	}
 	return ""

@@ -35,6 +35,16 @@ func Lose(v *mesh.View, lost []mesh.NodeID) *mesh.View {
 	return &w
 }
 
+// GiveUp is the view with a node given no time to come back.
+func GiveUp(v *mesh.View, id mesh.NodeID) *mesh.View {
+	w := *v
+	w.Nodes = slices.Clone(v.Nodes)
+	if n := w.Node(id); n != nil {
+		n.GivenUp = n.Liveness != mesh.Alive
+	}
+	return &w
+}
+
 // Want is the view as if people wanted that of a node.
 func Want(v *mesh.View, a mesh.Administration) *mesh.View {
 	w := *v

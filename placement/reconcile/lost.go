@@ -71,7 +71,15 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 	if n == nil {
 		return fate{is: gone, why: "its node is no member any more"}
 	}
-	return p.fateAfter(n, p.job.Job.Recovery.Lost(), "")
+	return p.fateAfter(n, p.patience(n), "")
+}
+
+// patience is how long a node may be out of sight until its copies are replaced.
+func (p *planner) patience(n *mesh.NodeView) time.Duration {
+	if n.GivenUp {
+		return 0
+	}
+	return p.job.Job.Recovery.Lost()
 }
 
 // Rival is why a copy that has not run yet must not start now, or "": another of
@@ -103,7 +111,7 @@ func (p *planner) fateMajority(a *mesh.AllocView, n *mesh.NodeView) fate {
 	wait := lease + lease/rateBound + p.killGrace(a) + watchdog
 	f := fate{is: gone, why: "its node is no member any more"}
 	if n != nil {
-		f = p.fateAfter(n, p.job.Job.Recovery.Lost()+wait, "until its copy has surely stopped")
+		f = p.fateAfter(n, p.patience(n)+wait, "until its copy has surely stopped")
 	}
 	if left := wait - a.Unrenewed; left > 0 {
 		f = fate{
@@ -117,7 +125,7 @@ func (p *planner) fateMajority(a *mesh.AllocView, n *mesh.NodeView) fate {
 // fateAfter counts a node out of sight for so long as gone.
 func (p *planner) fateAfter(n *mesh.NodeView, limit time.Duration, what string) fate {
 	switch {
-	case n.Liveness == mesh.Unseen && n.LostFor == 0:
+	case n.Liveness == mesh.Unseen && n.LostFor == 0 && !n.GivenUp:
 		f := p.awaits(n, "waits for it to show itself")
 		f.wake = max(limit, unseenRetry)
 		return f

@@ -57,7 +57,7 @@ func (p *planner) fateUnsafe(a *mesh.AllocView, n *mesh.NodeView, mark string) f
 	}
 	f := fate{is: gone, why: "its node is no member any more"}
 	if n != nil {
-		f = p.fateAfter(n, p.job.Job.Recovery.Lost(), "")
+		f = p.fateAfter(n, p.patience(n), "")
 	}
 	if f.is == gone {
 		f = fate{is: away, review: true, why: f.why + "; " + mark + ", and may have run"}

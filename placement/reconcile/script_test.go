@@ -87,6 +87,8 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		d, err := time.ParseDuration(f[2])
 		w.sight(w.nodes[mesh.NodeID(f[1])], mesh.Liveness(f[0]), d)
 		return err
+	case "give-up": // nobody gives it time to come back
+		w.nodes[mesh.NodeID(f[1])].view.GivenUp = true
 	case "alive":
 		w.sight(w.nodes[mesh.NodeID(f[1])], mesh.Alive, 0)
 	case "kill":

@@ -221,7 +221,7 @@ func (w *world) sight(n *toyNode, l mesh.Liveness, since time.Duration) {
 	if l != mesh.Alive {
 		return
 	}
-	n.up, n.view.LostFor = true, 0
+	n.up, n.view.LostFor, n.view.GivenUp = true, 0, false
 	for _, c := range w.copies {
 		s := c.view.Status
 		if c.view.Node != n.view.ID || s == nil || s.State.Final() {
