@@ -76,6 +76,9 @@ func (d *daemon) startGossip(ctx context.Context, closers *closers) error {
 	if err != nil {
 		return err
 	}
+	if err := d.recall(ctx, book); err != nil {
+		return err
+	}
 	seeds, err := resolveSeeds(ctx, d.cfg.Seeds)
 	if err != nil {
 		d.log.Warn("a seed has no address now", "err", err)
@@ -105,6 +108,18 @@ func (d *daemon) startGossip(ctx context.Context, closers *closers) error {
 	d.gossip.Store(gossip)
 	closers.add(gossip.Close)
 	return nil
+}
+
+// recall notes where peers have said that they are, of those that the book does not
+// have: it is written some time after they were seen, their records are durable at once.
+func (d *daemon) recall(ctx context.Context, book *membership.Book) error {
+	return d.loop.look(ctx, func(c *core.Core) {
+		for _, n := range c.View().Nodes {
+			if n.ID != d.self.ID && len(book.Addresses(n.ID)) == 0 {
+				book.Saw(n.ID, n.Address)
+			}
+		}
+	})
 }
 
 func (d *daemon) discovery() (membership.Discovery, error) {
