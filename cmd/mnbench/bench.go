@@ -59,12 +59,15 @@ type runner struct {
 	report   *report
 }
 
+// partNames are the keys of [runner.parts], for people.
+const partNames = "loss, takeover, submit, flood, first, idle or tasks"
+
 // bench measures everything, or soaks.
 func bench(args []string) error {
 	flags := flag.NewFlagSet("mnbench", flag.ContinueOnError)
 	mn := flags.String("mn", "bin/mn", "the mn binary")
 	rounds := flags.Int("rounds", 20, "measurements of each kind")
-	only := flags.String("only", "", "one part: loss, submit, flood, first, idle or tasks")
+	only := flags.String("only", "", "one part: "+partNames)
 	settings := flags.String("profile", "", "one of default and fast")
 	soak := flags.Duration("soak", 0, "instead, look so long for false alarms on a loaded machine")
 	if err := flags.Parse(args); err != nil {
@@ -87,7 +90,7 @@ func bench(args []string) error {
 		work = r.parts()[*only]
 	}
 	if work == nil {
-		return errors.Join(fmt.Errorf("part %q: want loss, submit, flood, first, idle or tasks", *only), r.close())
+		return errors.Join(fmt.Errorf("part %q: want "+partNames, *only), r.close())
 	}
 	if err := work(ctx); err != nil {
 		return errors.Join(fmt.Errorf("%w\nthe agents' logs are in %s", err, r.dir), r.tower.close())
@@ -137,14 +140,14 @@ func (r *runner) close() error { return errors.Join(r.tower.close(), os.RemoveAl
 
 func (r *runner) parts() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"loss": r.losses, "submit": r.submits, "first": r.firstJobs, "flood": r.floods,
+		"loss": r.losses, "takeover": r.takeovers, "submit": r.submits, "first": r.firstJobs, "flood": r.floods,
 		"idle": r.idle, "tasks": r.tasks,
 	}
 }
 
 func (r *runner) all(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
-		r.submits, r.losses, r.floods, r.firstJobs, r.idle, r.tasks,
+		r.submits, r.losses, r.takeovers, r.floods, r.firstJobs, r.idle, r.tasks,
 	} {
 		if err := part(ctx); err != nil {
 			return err
