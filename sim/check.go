@@ -24,6 +24,7 @@ type checker struct {
 	buried  map[string]crdt.Entry // the highest tombstone of each key
 	fences  map[copyID]uint64
 	lastRan map[copyID]map[int]time.Duration // when some copy was last known to run, by host
+	done    map[copyID]bool                  // a copy of batch work that has ended well
 	digests map[summary]crdt.Digest          // by what was seen
 	dice    chance
 }
@@ -48,7 +49,7 @@ func newChecker() *checker {
 	return &checker{
 		rosters: map[uint64]string{}, decided: map[mesh.JobID]crdt.Fence{},
 		buried: map[string]crdt.Entry{}, fences: map[copyID]uint64{}, lastRan: map[copyID]map[int]time.Duration{},
-		digests: map[summary]crdt.Digest{},
+		done: map[copyID]bool{}, digests: map[summary]crdt.Digest{},
 	}
 }
 
@@ -294,6 +295,10 @@ func (w *world) checkStop(p *process) {
 		w.counts.add(Drained)
 		return
 	}
+	if w.checker.done[p.copy] { // and it was long until others knew
+		w.counts.add(SurplusStopped)
+		return
+	}
 	for _, h := range w.hosts {
 		for _, o := range h.tasks {
 			if o != p && o.copy == p.copy {
@@ -446,6 +451,9 @@ func (w *world) noteAlarm(_, about *host) {
 // noteExit is the end of a task, by itself or told.
 func (w *world) noteExit(p *process, code int) {
 	w.tell(p.h, "task", "%v ends with code %d", p.copy, code)
+	if job := w.people.job(p.copy.job); code == 0 && p.asked == "" && job != nil && !job.Type.Long() {
+		w.checker.done[p.copy] = true
+	}
 	w.ran(p)
 }
 
