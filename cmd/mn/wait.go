@@ -142,8 +142,10 @@ func (p *progress) see(j api.Job) (over bool, end error) {
 	switch j.Status {
 	case mesh.JobCompleted:
 		return true, nil
-	case mesh.JobFailed, mesh.JobPaused: // by nobody: it waits for a person since a failure
-		return true, p.failure(j)
+	case mesh.JobFailed:
+		return true, p.failure(j, "failed")
+	case mesh.JobPaused: // by nobody
+		return true, p.failure(j, "is paused, and waits for a person")
 	}
 	return false, nil
 }
@@ -165,19 +167,19 @@ func endedMeanwhile(j api.Job) error {
 	return mesh.Faultf(mesh.Conflict, "job %q was %s", j.ID, did)
 }
 
-// failure is how a job ends that failed: with its task's exit code, if it has
-// one.
-func (p *progress) failure(j api.Job) error {
+// failure is how a job ends that failed, or does not go on by itself since something
+// of it has: with its task's exit code, if it has one.
+func (p *progress) failure(j api.Job, how string) error {
 	for _, a := range j.Allocations {
 		if a.Lifecycle == mesh.Poststop {
 			continue // it does not decide
 		}
 		if a.Status == string(mesh.Failed) && a.ExitCode != nil && *a.ExitCode != 0 {
-			p.say("job %q failed: %s: %s", j.ID, copyName(a.Task, a.Index, a.Node), a.Reason)
+			p.say("job %q %s: %s: %s", j.ID, how, copyName(a.Task, a.Index, a.Node), a.Reason)
 			return exitCode(*a.ExitCode)
 		}
 	}
-	return mesh.Faultf(mesh.Internal, "job %q failed: %s", j.ID, j.Reason).Hint("mn why %s", j.ID)
+	return mesh.Faultf(mesh.Internal, "job %q %s: %s", j.ID, how, j.Reason).Hint("mn why %s", j.ID)
 }
 
 // tell says what is new: the whole in numbers, and which copies went wrong.
