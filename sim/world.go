@@ -224,8 +224,8 @@ func (w *world) rest() {
 		w.breach("settles", "%v after the last fault: %s", w.calm, why)
 	}
 	w.until(w.now+stays, nil)
-	// A task may just have ended, and its end be on its way.
-	w.until(w.now+stays, w.well)
+	// A task may just have ended, and its end be on its way, which may take some tries.
+	w.until(w.now+4*stays, w.well)
 	if why := w.pending(); why != "" && !w.ended() {
 		w.breach("settles", "everything was well, and is so no longer: %s", why)
 	}
