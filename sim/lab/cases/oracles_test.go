@@ -166,3 +166,22 @@ func TestUsedBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestFewest(t *testing.T) {
+	life := func(seen, last int, ended bool) watch.Life {
+		return watch.Life{Seen: time.Duration(seen), Last: time.Duration(last), Ended: ended}
+	}
+	lives := []watch.Life{life(0, 90, false), life(0, 20, true), life(10, 50, true), life(52, 90, false), life(30, 90, false)}
+	for _, c := range []struct{ from, to, want int }{
+		{0, 90, 2},   // at first, and when the second ends before the fifth begins
+		{30, 49, 3},  // the third is there still
+		{30, 90, 2},  // and is gone for a moment
+		{60, 90, 3},  // the fourth has come
+		{15, 18, 3},  // nothing ends in it
+		{95, 100, 3}, // what was seen last before, and has not ended
+	} {
+		if got := fewest(lives, time.Duration(c.from), time.Duration(c.to)); got != c.want {
+			t.Errorf("from %d to %d: %d, want %d", c.from, c.to, got, c.want)
+		}
+	}
+}
