@@ -107,13 +107,7 @@ func (v *validator) after(t *Task, of JobType, groups []Group) {
 
 // names checks that after names other groups, each once.
 func (v *validator) names(t *Task, groups []Group) {
-	var known []string
-	for _, g := range groups {
-		known = append(known, g.Name)
-		for _, o := range g.Tasks {
-			known = append(known, o.Name)
-		}
-	}
+	known := namesOf(groups)
 	var before []string
 	for _, name := range t.After[:min(len(t.After), TasksMax)] {
 		group := groupNamed(name, groups)

@@ -116,6 +116,19 @@ func (j *Job) Validate() []FieldFault {
 	return v.faults
 }
 
+// Check is all that is wrong with the job as one fault, a line for each; nil if
+// nothing is.
+func (j *Job) Check() *Fault {
+	var lines []string
+	for _, f := range j.Validate() {
+		lines = append(lines, fmt.Sprintf("job %q: %v", j.Name, f))
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return Faultf(Invalid, "%s", strings.Join(lines, "\n"))
+}
+
 // validator collects faults; task is the prefix of the paths within a task.
 type validator struct {
 	faults []FieldFault

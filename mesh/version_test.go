@@ -7,7 +7,7 @@ import (
 )
 
 // chain takes a job through verbs, beginning with a run: "run other" changes its
-// content, "retry all" leaves nothing completed.
+// content, "retry all" leaves nothing completed, "scale gang" is of one.
 func chain(steps ...string) []JobVersion {
 	var all []JobVersion
 	v := JobVersion{}
@@ -16,6 +16,11 @@ func chain(steps ...string) []JobVersion {
 		next := v.Next(Verb(verb))
 		if verb == "run" {
 			next = v.NextRun(&Job{Name: "lab", Tasks: []Task{{Name: "work", Command: []string{"run", rest}}}})
+		}
+		if verb == "scale" {
+			job := v.Job
+			job.Gang = rest == "gang"
+			next = v.NextScale(&job, ScaledTo("work", 2))
 		}
 		if rest == "all" {
 			next.Since = 0
@@ -47,6 +52,10 @@ func TestWhatAVerbKeeps(t *testing.T) {
 		{"run,stop,run", 3, 3, false, false},
 		{"run,cancel,retry", 1, 3, false, false},
 		{"run,pause,stop", 1, 1, true, false},
+		{"run,retry,scale", 1, 2, false, false},
+		{"run,retry,pause,scale", 1, 2, false, true},
+		{"run,retry,pause,scale,resume,scale", 1, 2, false, false},
+		{"run,retry,pause,scale gang", 4, 4, false, true},
 	} {
 		versions := chain(strings.Split(tt.steps, ",")...)
 		v := versions[len(versions)-1]

@@ -222,6 +222,22 @@ func (f *fake) Act(_ context.Context, verb mesh.Verb, r api.ActRequest) (api.Sub
 	return api.Submitted{ID: r.Job, Version: 4, Changed: true}, expects("hello", r.Expect, 3)
 }
 
+// Scale changes hello by the rules of all jobs.
+func (f *fake) Scale(_ context.Context, r api.ScaleRequest) (api.Submitted, error) {
+	job := helloJob(2)
+	if r.Job != "hello" {
+		return api.Submitted{}, mesh.Faultf(mesh.NotFound, "no job %q", r.Job)
+	}
+	next, _, fault := job.Scaled(r.Group, r.Count)
+	if fault != nil {
+		return api.Submitted{}, fault
+	}
+	if mesh.HashJob(&next, false) == mesh.HashJob(&job, false) {
+		return api.Submitted{ID: r.Job, Version: 3}, nil
+	}
+	return api.Submitted{ID: r.Job, Version: 4, Changed: true}, expects("hello", r.Expect, 3)
+}
+
 func why() []api.WhyNode {
 	return []api.WhyNode{
 		{

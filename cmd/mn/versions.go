@@ -127,7 +127,7 @@ one that it was made from. What a file leaves out counts as its default. The exi
 code is 0 whether they differ or not.`,
 		Example:           "  mn job diff hello\n  mn job diff hello 3\n  mn job diff hello 3 5 --json",
 		Args:              from1to3,
-		ValidArgsFunction: c.complete(jobNames),
+		ValidArgsFunction: c.complete(jobNames, versionNumbers, versionNumbers),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			all, err := pastOf(cmd.Context(), client, mesh.JobID(args[0]))
 			if err != nil {

@@ -35,6 +35,8 @@ type Backend interface {
 	Submit(ctx context.Context, r RunRequest) (Submitted, error)
 	// Act writes a version of the job by a verb that leaves its content as it is.
 	Act(ctx context.Context, verb mesh.Verb, r ActRequest) (Submitted, error)
+	// Scale writes a version of the job with another number of copies of a group.
+	Scale(ctx context.Context, r ScaleRequest) (Submitted, error)
 	// Plan says what Submit would lead to, and changes nothing.
 	Plan(ctx context.Context, job mesh.Job) (Plan, error)
 	// Why explains the placement of a job, node by node.

@@ -30,7 +30,10 @@ var (
 	callPause    = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/pause", "pause a job", false}
 	callResume   = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/resume", "go on with a paused job", false}
 	callRetry    = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/retry", "run again what failed", false}
-	callRevert   = call[RevertRequest, Submitted]{
+	callScale    = call[ScaleRequest, Submitted]{
+		"POST", "/v1/jobs/{job}/scale", "change how many copies a job has", false,
+	}
+	callRevert = call[RevertRequest, Submitted]{
 		"POST", "/v1/jobs/{job}/revert", "go back to the content of a version", false,
 	}
 	callJobs    = call[none, []JobRow]{"GET", "/v1/jobs", "list the jobs", true}
@@ -126,6 +129,16 @@ type RevertRequest struct {
 	Version string     `json:"version"`                  // number, or the beginning of the hash
 	Reason  string     `json:"reason,omitempty"`         // kept with the version, for people
 	Expect  *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
+}
+
+// ScaleRequest is how many copies of a group of a job there are to be. They go on
+// where they were, also if the job is paused.
+type ScaleRequest struct {
+	Job    mesh.JobID `json:"job"`
+	Group  string     `json:"group,omitempty"` // or a task in it; may be left out if there is only one
+	Count  int        `json:"count"`
+	Reason string     `json:"reason,omitempty"`         // kept with the version, for people
+	Expect *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
 }
 
 // EvictRequest says which node the mesh is to do without, and why.

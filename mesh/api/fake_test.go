@@ -152,6 +152,10 @@ func (f *fake) Act(_ context.Context, verb mesh.Verb, r ActRequest) (Submitted, 
 	return Submitted{ID: r.Job, Version: 3, Changed: true}, f.note(acted{verb, r})
 }
 
+func (f *fake) Scale(_ context.Context, r ScaleRequest) (Submitted, error) {
+	return Submitted{ID: r.Job, Version: 3, Changed: true}, f.note(r)
+}
+
 // acted is what the fake notes of an Act.
 type acted struct {
 	verb mesh.Verb

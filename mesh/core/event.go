@@ -72,7 +72,17 @@ type Act struct {
 	Expect *uint64 // refuse unless this is the current version
 }
 
-// Submitted says what came of a Submit or an Act.
+// Scale makes a version of a job with another number of copies of a group. The
+// answer is [Submitted].
+type Scale struct {
+	Job    mesh.JobID
+	Group  string // or a task in it; may be left out if there is only one
+	Count  int
+	Reason string  // for people
+	Expect *uint64 // refuse unless this is the current version
+}
+
+// Submitted says what came of a Submit, an Act or a Scale.
 type Submitted struct {
 	Version   mesh.JobVersion
 	Unchanged bool // the job was already like that; no version was made
@@ -112,6 +122,7 @@ type Judge struct {
 func (Judge) call()      {}
 func (Submit) call()     {}
 func (Act) call()        {}
+func (Scale) call()      {}
 func (PutToken) call()   {}
 func (Admit) call()      {}
 func (Evict) call()      {}

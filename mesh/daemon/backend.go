@@ -61,6 +61,11 @@ func (b *backend) Act(ctx context.Context, verb mesh.Verb, r api.ActRequest) (ap
 	return b.submit(ctx, core.Act{Job: r.Job, Verb: verb, All: r.All, Reason: r.Reason, Expect: r.Expect})
 }
 
+// Scale makes a version of a job with another number of copies.
+func (b *backend) Scale(ctx context.Context, r api.ScaleRequest) (api.Submitted, error) {
+	return b.submit(ctx, core.Scale{Job: r.Job, Group: r.Group, Count: r.Count, Reason: r.Reason, Expect: r.Expect})
+}
+
 func (b *backend) submit(ctx context.Context, call core.Call) (api.Submitted, error) {
 	v, err := b.loop.ask(ctx, call)
 	if err != nil {
