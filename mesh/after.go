@@ -24,8 +24,6 @@ const (
 	QuorumSuccess AfterRule = "quorum_success"              // as many as after_quorum says
 )
 
-var afterRules = []AfterRule{AllSuccess, AllDone, OneSuccess, OneDone, OneFailed, NoneFailed, QuorumSuccess}
-
 // Handles says whether a group with this rule is one to answer for a failure of
 // those before it.
 func (r AfterRule) Handles() bool { return r == OneFailed || r == AllDone || r == OneDone }
