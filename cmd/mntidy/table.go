@@ -85,6 +85,7 @@ var libraries = []library{
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
 	{"github.com/pelletier/go-toml", []string{"configs"}},
 	{"github.com/quic-go/quic-go", []string{"mesh/transport"}},
+	{"github.com/rogpeppe/go-internal", []string{"cmd/mn"}},
 	{"github.com/spf13/cobra", []string{"cmd/mn"}},
 	{"golang.org/x/sys", nil}, // the rest of package syscall
 }
