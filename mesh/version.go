@@ -164,10 +164,20 @@ func (j *JobView) CameFrom(number uint64, hash string) bool {
 	return ok && a.Hash == hash
 }
 
-// FindVersion is the version that a person means: by its number or, as
-// concurrent versions have the same one, by its hash or the beginning of it. Of
-// several of a number it is the one that current came from.
-func FindVersion(history []JobVersion, current *JobVersion, ref string) (*JobVersion, error) {
+// FindVersion is the version of a job that a person means: by a tag, as the current
+// one, by its number or, as concurrent versions have the same one, by its hash or the
+// beginning of it. Of several of a number it is the one that the current one came from.
+func FindVersion(history []JobVersion, job *JobView, ref string) (*JobVersion, error) {
+	current := &job.JobVersion
+	switch v, isTag := tagged(history, job.Tags, ref); {
+	case v != nil:
+		return v, nil
+	case isTag:
+		return nil, Faultf(Unavailable, "the version of job %q that is tagged %q is not here yet", job.ID(), ref).
+			Hint("ask again, or another node")
+	case ref == CurrentRef:
+		return current, nil
+	}
 	ref = strings.ToLower(ref)
 	number, err := strconv.ParseUint(ref, 10, 64)
 	var found []*JobVersion

@@ -122,11 +122,14 @@ func TestFindVersion(t *testing.T) {
 		{Job: job, Number: 2, Hash: "bbbb2222", Parent: "aaaa1111"},
 		{Job: job, Number: 3, Hash: "cccc1111", Parent: "bbbb2222"},
 	}
+	view := &JobView{JobVersion: history[3], Tags: []Tag{
+		{Name: "bbbb", Version: 1, Hash: "aaaa1111"}, {Name: "Best", Version: 2, Hash: "bbbb1111"}, {Name: "late", Hash: "dddd1111"},
+	}}
 	for ref, want := range map[string]string{
-		"1": "aaaa1111", "2": "bbbb2222", "bbbb1": "bbbb1111", "BBBB1111": "bbbb1111", "3": "cccc1111",
-		"4": "not_found", "bbb": "not_found", "bbbb": "bbbb2222", "": "not_found", "dead": "not_found",
+		"Best": "bbbb1111", "best": "not_found", "late": "unavailable", "current": "cccc1111", "1": "aaaa1111", "2": "bbbb2222", "bbbb1": "bbbb1111", "BBBB1111": "bbbb1111", "3": "cccc1111",
+		"4": "not_found", "bbb": "not_found", "bbbb": "aaaa1111", "bbbb2": "bbbb2222", "": "not_found", "dead": "not_found",
 	} {
-		v, err := FindVersion(history, &history[3], ref)
+		v, err := FindVersion(history, view, ref)
 		got := ""
 		if err != nil {
 			got = string(FaultOf(err).Kind)

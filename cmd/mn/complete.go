@@ -62,12 +62,16 @@ func groupNames(ctx context.Context, client *api.Client, before []string) ([]str
 	return names, err
 }
 
-// versionNumbers are the versions of the job that is named before, the last first.
+// versionNumbers are the versions of the job that is named before, the last first, and
+// their tags.
 func versionNumbers(ctx context.Context, client *api.Client, before []string) ([]string, error) {
 	versions, err := client.History(ctx, mesh.JobID(before[0]))
 	var numbers []string
 	for _, v := range slices.Backward(versions) {
 		numbers = append(numbers, fmt.Sprintf("%d\t%s", v.Number, v.Did()))
+		for _, t := range v.Tags {
+			numbers = append(numbers, fmt.Sprintf("%s\tversion %d", t, v.Number))
+		}
 	}
 	return numbers, err
 }

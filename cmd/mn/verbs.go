@@ -190,7 +190,8 @@ func (c *command) jobRevert() *cobra.Command {
 		Use:   "revert JOB VERSION",
 		Short: "Run an earlier version of a job again",
 		Long: `Make a version of a job with the content of an earlier one, and run it. VERSION is
-its number; or, for one of several concurrent versions, the beginning of its hash.`,
+a tag or its number; or, for one of several concurrent versions, the beginning of its
+hash.`,
 		Example:           "  mn job revert hello 3 --reason \"4 leaks memory\"",
 		Args:              needs("JOB", "VERSION"),
 		ValidArgsFunction: c.complete(jobNames, versionNumbers),

@@ -41,6 +41,9 @@ var (
 	callHistory = call[jobRef, []JobVersion]{
 		"GET", "/v1/jobs/{job}/history", "list the versions of a job", false,
 	}
+	callTag = call[TagRequest, Tagged]{
+		"POST", "/v1/jobs/{job}/tags", "name a version of a job, or take its name away", false,
+	}
 	callWhy     = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
 	callExplain = call[jobRef, Explanation]{
 		"GET", "/v1/jobs/{job}/explain", "say what follows a failure", false,
@@ -126,7 +129,7 @@ type ActRequest struct {
 // runs then as a new one.
 type RevertRequest struct {
 	Job     mesh.JobID `json:"job"`
-	Version string     `json:"version"`                  // number, or the beginning of the hash
+	Version string     `json:"version"`                  // number, beginning of the hash, or tag
 	Reason  string     `json:"reason,omitempty"`         // kept with the version, for people
 	Expect  *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
 }
@@ -139,6 +142,14 @@ type ScaleRequest struct {
 	Count  int        `json:"count"`
 	Reason string     `json:"reason,omitempty"`         // kept with the version, for people
 	Expect *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
+}
+
+// TagRequest is a name for a version of a job, or one that no version is to have.
+type TagRequest struct {
+	Job     mesh.JobID `json:"job"`
+	Tag     string     `json:"tag"`
+	Version string     `json:"version,omitempty"` // number, beginning of the hash, another tag, or "current"
+	Remove  bool       `json:"remove,omitempty"`  // needs no version
 }
 
 // EvictRequest says which node the mesh is to do without, and why.

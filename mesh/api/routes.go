@@ -85,6 +85,11 @@ func (s *Server) routeVerbs(b Backend) {
 	serve(s, callScale, func(ctx context.Context, r ScaleRequest) (Submitted, error) {
 		return submitted(b.Scale(ctx, r))
 	})
+	serve(s, callTag, func(ctx context.Context, r TagRequest) (Tagged, error) {
+		t, err := b.Tag(ctx, r)
+		t.Warnings = listed(t.Warnings)
+		return t, err
+	})
 	serve(s, callRevert, func(ctx context.Context, r RevertRequest) (Submitted, error) {
 		history, err := b.History(ctx, r.Job)
 		if err != nil {
@@ -99,7 +104,7 @@ func (s *Server) routeVerbs(b Backend) {
 		if current == nil {
 			return Submitted{}, p.noJob(r.Job)
 		}
-		to, err := mesh.FindVersion(history, &current.JobVersion, r.Version)
+		to, err := mesh.FindVersion(history, current, r.Version)
 		if err != nil {
 			return Submitted{}, err
 		}

@@ -89,6 +89,22 @@ type Submitted struct {
 	Copies    int  // how many nodes hold the write on disk, this one included
 }
 
+// Tag gives a name to a version of a job, or takes it away. The answer is [Tagged].
+type Tag struct {
+	Job     mesh.JobID
+	Name    string
+	Version string // see [mesh.FindVersion]; not needed to remove it
+	Remove  bool
+}
+
+// Tagged says what came of a Tag.
+type Tagged struct {
+	Tag       mesh.Tag
+	Before    uint64 // the version that had the name before; 0 if none
+	Unchanged bool   // that version had the name already; nothing was written
+	Copies    int    // how many nodes hold the write on disk, this one included
+}
+
 // PutToken makes a join token known, or revokes it. The answer is [Kept].
 type PutToken struct{ Token mesh.Token }
 
@@ -123,6 +139,7 @@ func (Judge) call()      {}
 func (Submit) call()     {}
 func (Act) call()        {}
 func (Scale) call()      {}
+func (Tag) call()        {}
 func (PutToken) call()   {}
 func (Admit) call()      {}
 func (Evict) call()      {}

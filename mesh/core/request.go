@@ -30,6 +30,8 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.act(call)
 	case Scale:
 		reply.Value, e, reply.Fault = c.scale(call)
+	case Tag:
+		reply.Value, e, reply.Fault = c.tag(call)
 	case PutToken:
 		reply.Value, e = Kept{}, c.put(mesh.KeyToken(call.Token.ID), call.Token, crdt.Fence{})
 	case Admit:
