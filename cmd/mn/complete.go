@@ -25,11 +25,18 @@ type asked = func(ctx context.Context, client *api.Client, before []string) ([]s
 // complete makes a completion of the first arguments, each of what the peer is asked
 // for.
 func (c *command) complete(arguments ...asked) completion {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= len(arguments) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return c.completeFlag(arguments[len(args)])(cmd, args, typed)
+	}
+}
+
+// completeFlag makes a completion of what the peer is asked for, behind any arguments.
+func (c *command) completeFlag(words asked) completion {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		const none = cobra.ShellCompDirectiveNoFileComp
-		if len(args) >= len(arguments) {
-			return nil, none
-		}
 		client, err := c.client()
 		if err != nil {
 			return nil, none
@@ -38,7 +45,7 @@ func (c *command) complete(arguments ...asked) completion {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeWait)
 		defer cancel()
 		// Without an answer there is nothing to offer, and nobody to tell.
-		found, _ := arguments[len(args)](ctx, client, args)
+		found, _ := words(ctx, client, args)
 		return found, none
 	}
 }
@@ -63,8 +70,11 @@ func groupNames(ctx context.Context, client *api.Client, before []string) ([]str
 }
 
 // versionNumbers are the versions of the job that is named before, the last first, and
-// their tags.
+// their tags, if one is.
 func versionNumbers(ctx context.Context, client *api.Client, before []string) ([]string, error) {
+	if len(before) == 0 {
+		return nil, nil
+	}
 	versions, err := client.History(ctx, mesh.JobID(before[0]))
 	var numbers []string
 	for _, v := range slices.Backward(versions) {

@@ -45,14 +45,7 @@ do not change. With --remove, no version has the tag any more.`,
 		}),
 	}
 	cmd.Flags().StringVar(&remove, "remove", "", "take this tag away")
-	_ = cmd.RegisterFlagCompletionFunc("remove", func(
-		cmd *cobra.Command, args []string, typed string,
-	) ([]string, cobra.ShellCompDirective) {
-		if len(args) == 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return c.complete(jobNames, tagNames)(cmd, args, typed)
-	})
+	_ = cmd.RegisterFlagCompletionFunc("remove", c.completeFlag(tagNames))
 	return cmd
 }
 
@@ -70,8 +63,11 @@ func toldTag(r api.TagRequest, done api.Tagged) string {
 	return fmt.Sprintf("version %d of job %q is tagged %q", done.Version, done.ID, done.Tag)
 }
 
-// tagNames are the tags of the job that is named before.
+// tagNames are the tags of the job that is named before, if one is.
 func tagNames(ctx context.Context, client *api.Client, before []string) ([]string, error) {
+	if len(before) == 0 {
+		return nil, nil
+	}
 	versions, err := client.History(ctx, mesh.JobID(before[0]))
 	var names []string
 	for _, v := range versions {

@@ -110,6 +110,7 @@ version is the current one, or the one with that tag, number or beginning of its
 		}),
 	}
 	cmd.Flags().StringVar(&ref, "version", "", "tag, number, or beginning of the hash of another version")
+	_ = cmd.RegisterFlagCompletionFunc("version", c.completeFlag(versionNumbers))
 	return cmd
 }
 
