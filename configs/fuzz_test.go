@@ -13,9 +13,9 @@ import (
 
 var place = regexp.MustCompile(`^job\.toml:(\d+):(\d+): .+|^job\.toml: and \d+ more faults$`)
 
-// Whatever a file holds, it is a valid job or told to be wrong at a place that
-// is in the file.
-func FuzzParseJob(f *testing.F) {
+// seed gives a fuzz target files that are good, and some that are not.
+func seed(f *testing.F) {
+	f.Helper()
 	add := func(data []byte, err error) {
 		if err != nil {
 			f.Fatal(err)
@@ -31,6 +31,12 @@ func FuzzParseJob(f *testing.F) {
 		add(os.ReadFile(name))
 	}
 	f.Add([]byte("[[task]]\nenv = {a.b = [1, {c = 2}]}\n[task.x]\n[[task.x.y]]\n\"\\u0000\" = 1"))
+}
+
+// Whatever a file holds, it is a valid job or told to be wrong at a place that
+// is in the file.
+func FuzzParseJob(f *testing.F) {
+	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		job, err := ParseJob("job.toml", data)
 		if err == nil {

@@ -24,8 +24,6 @@ const (
 	QuorumSuccess AfterRule = "quorum_success"              // as many as after_quorum says
 )
 
-var afterRules = []AfterRule{AllSuccess, AllDone, OneSuccess, OneDone, OneFailed, NoneFailed, QuorumSuccess}
-
 // Handles says whether a group with this rule is one to answer for a failure of
 // those before it.
 func (r AfterRule) Handles() bool { return r == OneFailed || r == AllDone || r == OneDone }
@@ -107,13 +105,7 @@ func (v *validator) after(t *Task, of JobType, groups []Group) {
 
 // names checks that after names other groups, each once.
 func (v *validator) names(t *Task, groups []Group) {
-	var known []string
-	for _, g := range groups {
-		known = append(known, g.Name)
-		for _, o := range g.Tasks {
-			known = append(known, o.Name)
-		}
-	}
+	known := namesOf(groups)
 	var before []string
 	for _, name := range t.After[:min(len(t.After), TasksMax)] {
 		group := groupNamed(name, groups)

@@ -54,6 +54,7 @@ const (
 	// LeadChanged: the node cannot lead any more, or can again.
 	LeadChanged   EventKind = "lead_changed"
 	JobSubmitted  EventKind = "job_submitted"
+	JobTagged     EventKind = "job_tagged" // a person has named a version, or no longer does
 	AllocPlaced   EventKind = "alloc_placed"
 	AllocRefused  EventKind = "alloc_refused"
 	AllocBlocked  EventKind = "alloc_blocked"
@@ -77,7 +78,7 @@ var EventKinds = []EventKind{
 	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
 	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeGivenUp, NodeOut,
 	ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged,
-	MajorityChanged, LeadChanged, JobSubmitted, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced,
+	MajorityChanged, LeadChanged, JobSubmitted, JobTagged, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced,
 	AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved, ReviewRejected, TaskStarted, TaskAdopted,
 	TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 }

@@ -214,7 +214,8 @@ type JobVersion struct {
 
 	// Since is the number of the version from which on completed work counts, Anew
 	// that from which on failures and moves do; 0: this version's own. They are never
-	// greater than Number, and all versions from Since on have the same content.
+	// greater than Number, and all versions from Since on have the same content, but
+	// for how many copies they want.
 	Since uint64 `json:"since,omitempty"`
 	Anew  uint64 `json:"anew,omitempty"`
 }

@@ -9,6 +9,7 @@ import (
 // it one kind of writer.
 const (
 	PrefixJob      = "job/"      // JobVersion     people
+	PrefixTag      = "tag/"      // Tag            people
 	PrefixToken    = "token/"    // Token          people
 	PrefixMember   = "member/"   // Member         the peer that admitted it
 	PrefixAway     = "away/"     // Away           whoever stops waiting for a node
@@ -26,6 +27,9 @@ const (
 func KeyJob(id JobID, number uint64, hash string) string {
 	return fmt.Sprintf("%s%s/%08d-%s", PrefixJob, id, number, hash)
 }
+
+// KeyTag is the key of a name that a version of a job has.
+func KeyTag(id JobID, name string) string { return PrefixTag + string(id) + "/" + name }
 
 // KeyToken is the key of a join token.
 func KeyToken(id string) string { return PrefixToken + id }

@@ -93,11 +93,11 @@ func setIfZero[T comparable](to *T, value T) {
 func (j *Job) Validate() []FieldFault {
 	v := &validator{}
 	v.name("the job's name", j.Name, "name")
-	oneOf(v, j.Type, []JobType{Service, Batch, System, SysBatch}, "type")
+	oneOf(v, j.Type, jobTypes, "type")
 	if j.IncludeLate != nil && j.Type != SysBatch {
 		v.fault("is for jobs of type %q, which this is not", SysBatch).at("include_late")
 	}
-	oneOf(v, j.Strategy, []Strategy{Binpack, Spread}, "strategy")
+	oneOf(v, j.Strategy, strategies, "strategy")
 	if j.Priority < 0 || j.Priority > priorityMax {
 		v.fault("must be from 1 to %d, not %d", priorityMax, j.Priority).at("priority")
 	}
@@ -114,6 +114,19 @@ func (j *Job) Validate() []FieldFault {
 	v.tasks(j)
 	v.size(j)
 	return v.faults
+}
+
+// Check is all that is wrong with the job as one fault, a line for each; nil if
+// nothing is.
+func (j *Job) Check() *Fault {
+	var lines []string
+	for _, f := range j.Validate() {
+		lines = append(lines, fmt.Sprintf("job %q: %v", j.Name, f))
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return Faultf(Invalid, "%s", strings.Join(lines, "\n"))
 }
 
 // validator collects faults; task is the prefix of the paths within a task.
@@ -177,8 +190,8 @@ func (v *validator) meta(meta map[string]string) {
 
 func (v *validator) recovery(j *Job) {
 	r := j.Recovery
-	oneOf(v, r.Mode, []RecoveryMode{Auto, ClusterRecover, LocalRestart, ManualRecover}, "recovery", "mode")
-	oneOf(v, r.OnPartition, []OnPartition{Eager, Majority, Keep}, "recovery", "on_partition")
+	oneOf(v, r.Mode, recoveryModes, "recovery", "mode")
+	oneOf(v, r.OnPartition, partitions, "recovery", "on_partition")
 	if !r.Mode.Moves() && (r.OnPartition == Eager || r.OnPartition == Majority) {
 		v.fault("%q moves work, and mode %q never does: want %q, or mode %q",
 			r.OnPartition, r.Mode, Keep, ClusterRecover).at("recovery", "on_partition")
@@ -202,13 +215,12 @@ func (v *validator) recovery(j *Job) {
 // choice: which copy stays is a question only where there may be two.
 func (v *validator) choice(j *Job) {
 	r := j.Recovery
-	supported := []Choice{KeepOriginal, BestScore, KeepReplacement, LongestRunning}
 	switch {
 	case r.Reconcile == KeepFurthest:
 		v.fault("%q is not in this release, which has no checkpoints to tell it by; want %q, or leave it out",
 			KeepFurthest, LongestRunning).at("recovery", "reconcile")
-	case r.Reconcile == "" || r.Reconcile == KeepOriginal || !slices.Contains(supported, r.Reconcile):
-		oneOf(v, r.Reconcile, supported, "recovery", "reconcile")
+	case r.Reconcile == "" || r.Reconcile == KeepOriginal || !slices.Contains(choices, r.Reconcile):
+		oneOf(v, r.Reconcile, choices, "recovery", "reconcile")
 	case j.Type.PerNode():
 		v.fault("chooses between two copies, and a job of type %q has one on each node: leave it out", j.Type).
 			at("recovery", "reconcile")
@@ -227,7 +239,7 @@ func (v *validator) restart(p *RestartPolicy, key string) {
 	}
 	v.attempts(p.Attempts, key)
 	v.delays(p.Interval, p.Delay, p.MaxDelay, p.DelayFunction, key)
-	oneOf(v, p.Mode, []RestartMode{RestartFail, RestartDelay}, key, "mode")
+	oneOf(v, p.Mode, restartModes, key, "mode")
 }
 
 func (v *validator) reschedule(j *Job) {
@@ -272,7 +284,7 @@ func (v *validator) delays(interval, delay, limit Duration, f DelayFunction, key
 	v.duration(interval, 0, policyMax, key, "interval")
 	v.duration(delay, 0, policyMax, key, "delay")
 	v.duration(limit, 0, policyMax, key, "max_delay")
-	oneOf(v, f, []DelayFunction{Constant, Exponential, Fibonacci}, key, "delay_function")
+	oneOf(v, f, delayFunctions, key, "delay_function")
 }
 
 func (v *validator) duration(d Duration, least, most time.Duration, keys ...string) {

@@ -39,10 +39,8 @@ func (v *validator) oneTask(t *Task) {
 	if t.Group != "" {
 		v.name("the group's name", t.Group, "group")
 	}
-	oneOf(v, t.Lifecycle, []Lifecycle{Prestart, Sidecar, Poststop}, "lifecycle")
-	if t.Driver != "" && t.Driver != DefaultDriver {
-		v.fault("has unsupported value %q; supported: %q", clip(t.Driver), DefaultDriver).at("driver")
-	}
+	oneOf(v, t.Lifecycle, lifecycles, "lifecycle")
+	oneOf(v, t.Driver, drivers, "driver")
 	v.command(t.Command)
 	v.absolute(t.Dir, "dir")
 	v.user(t.User)
@@ -60,8 +58,7 @@ func (v *validator) safety(s *Safety) {
 		return
 	}
 	v.text(s.IdempotencyKey, "safety", "idempotency_key")
-	all := []SideEffects{EffectsNone, EffectsExternal, EffectsWrite, EffectsUnsafe}
-	oneOf(v, s.SideEffects, all, "safety", "side_effects")
+	oneOf(v, s.SideEffects, sideEffects, "safety", "side_effects")
 }
 
 func (v *validator) exitCodes(codes []int) {

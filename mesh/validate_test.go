@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -270,6 +271,17 @@ func TestFaultsLeadToTheirKeys(t *testing.T) {
 	}
 	if want := []string{"restart/max_delay", "task/1/resources/memory"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// The patterns that editors get say of names what ValidName says.
+func TestNamesMatchTheirPattern(t *testing.T) {
+	for _, s := range []string{
+		"", "a", "a b", "-a", "a-b_c.d", "é", "9", "a\n", strings.Repeat("a", 63), strings.Repeat("a", 64),
+	} {
+		if got, want := regexp.MustCompile(namePattern).MatchString(s), ValidName(s); got != want {
+			t.Errorf("%q: got %v, want %v", s, got, want)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 type Verb string
 
 // The verbs. A revert is followed by the number of the version that it took the
-// content of: "revert 3".
+// content of: "revert 3", and a scale by what there is how often: "scale web 3".
 const (
 	VerbRun    Verb = "run"    // with this content, all of it
 	VerbStop   Verb = "stop"   // for good
@@ -22,6 +22,7 @@ const (
 	VerbResume Verb = "resume" // what a pause has stopped
 	VerbRetry  Verb = "retry"  // what has failed
 	VerbRevert Verb = "revert" // to the content of an earlier version
+	VerbScale  Verb = "scale"  // to another number of copies
 )
 
 // ReasonMax bounds the reason that a person may give, in bytes.
@@ -62,6 +63,18 @@ func (v *JobVersion) NextRun(job *Job) JobVersion {
 	n := v.Next(VerbRun)
 	n.Job = *job
 	if !v.Paused || HashJob(&v.Job, false) != HashJob(job, false) {
+		n.Since, n.Anew = 0, 0
+	}
+	return n
+}
+
+// NextScale is the version that a person makes of v by scaling it to job: it goes on
+// where it was, also if it is paused. A gang begins anew, as every copy of it is told
+// how many there are.
+func (v *JobVersion) NextScale(job *Job, verb Verb) JobVersion {
+	n := v.Next(verb)
+	n.Job, n.Paused = *job, v.Paused
+	if job.Gang {
 		n.Since, n.Anew = 0, 0
 	}
 	return n
@@ -151,10 +164,20 @@ func (j *JobView) CameFrom(number uint64, hash string) bool {
 	return ok && a.Hash == hash
 }
 
-// FindVersion is the version that a person means: by its number or, as
-// concurrent versions have the same one, by its hash or the beginning of it. Of
-// several of a number it is the one that current came from.
-func FindVersion(history []JobVersion, current *JobVersion, ref string) (*JobVersion, error) {
+// FindVersion is the version of a job that a person means: by a tag, as the current
+// one, by its number or, as concurrent versions have the same one, by its hash or the
+// beginning of it. Of several of a number it is the one that the current one came from.
+func FindVersion(history []JobVersion, job *JobView, ref string) (*JobVersion, error) {
+	current := &job.JobVersion
+	switch v, isTag := tagged(history, job.Tags, ref); {
+	case v != nil:
+		return v, nil
+	case isTag:
+		return nil, Faultf(Unavailable, "the version of job %q that is tagged %q is not here yet", job.ID(), ref).
+			Hint("ask again, or another node")
+	case ref == CurrentRef:
+		return current, nil
+	}
 	ref = strings.ToLower(ref)
 	number, err := strconv.ParseUint(ref, 10, 64)
 	var found []*JobVersion
@@ -187,6 +210,11 @@ func lineage(history []JobVersion, of *JobVersion) map[string]bool {
 		mine[hash] = true
 	}
 	return mine
+}
+
+// ScaledTo is the verb of wanting so many copies of a group.
+func ScaledTo(group string, count int) Verb {
+	return Verb(fmt.Sprintf("%s %s %d", VerbScale, group, count))
 }
 
 // Reverted is the verb of going back to a version.

@@ -7,7 +7,7 @@ import (
 )
 
 // chain takes a job through verbs, beginning with a run: "run other" changes its
-// content, "retry all" leaves nothing completed.
+// content, "retry all" leaves nothing completed, "scale gang" is of one.
 func chain(steps ...string) []JobVersion {
 	var all []JobVersion
 	v := JobVersion{}
@@ -16,6 +16,11 @@ func chain(steps ...string) []JobVersion {
 		next := v.Next(Verb(verb))
 		if verb == "run" {
 			next = v.NextRun(&Job{Name: "lab", Tasks: []Task{{Name: "work", Command: []string{"run", rest}}}})
+		}
+		if verb == "scale" {
+			job := v.Job
+			job.Gang = rest == "gang"
+			next = v.NextScale(&job, ScaledTo("work", 2))
 		}
 		if rest == "all" {
 			next.Since = 0
@@ -47,6 +52,10 @@ func TestWhatAVerbKeeps(t *testing.T) {
 		{"run,stop,run", 3, 3, false, false},
 		{"run,cancel,retry", 1, 3, false, false},
 		{"run,pause,stop", 1, 1, true, false},
+		{"run,retry,scale", 1, 2, false, false},
+		{"run,retry,pause,scale", 1, 2, false, true},
+		{"run,retry,pause,scale,resume,scale", 1, 2, false, false},
+		{"run,retry,pause,scale gang", 4, 4, false, true},
 	} {
 		versions := chain(strings.Split(tt.steps, ",")...)
 		v := versions[len(versions)-1]
@@ -113,11 +122,14 @@ func TestFindVersion(t *testing.T) {
 		{Job: job, Number: 2, Hash: "bbbb2222", Parent: "aaaa1111"},
 		{Job: job, Number: 3, Hash: "cccc1111", Parent: "bbbb2222"},
 	}
+	view := &JobView{JobVersion: history[3], Tags: []Tag{
+		{Name: "bbbb", Version: 1, Hash: "aaaa1111"}, {Name: "Best", Version: 2, Hash: "bbbb1111"}, {Name: "late", Hash: "dddd1111"},
+	}}
 	for ref, want := range map[string]string{
-		"1": "aaaa1111", "2": "bbbb2222", "bbbb1": "bbbb1111", "BBBB1111": "bbbb1111", "3": "cccc1111",
-		"4": "not_found", "bbb": "not_found", "bbbb": "bbbb2222", "": "not_found", "dead": "not_found",
+		"Best": "bbbb1111", "best": "not_found", "late": "unavailable", "current": "cccc1111", "1": "aaaa1111", "2": "bbbb2222", "bbbb1": "bbbb1111", "BBBB1111": "bbbb1111", "3": "cccc1111",
+		"4": "not_found", "bbb": "not_found", "bbbb": "aaaa1111", "bbbb2": "bbbb2222", "": "not_found", "dead": "not_found",
 	} {
-		v, err := FindVersion(history, &history[3], ref)
+		v, err := FindVersion(history, view, ref)
 		got := ""
 		if err != nil {
 			got = string(FaultOf(err).Kind)

@@ -53,6 +53,7 @@ type JobView struct {
 	// Line is the versions that this one came from, its parent first, back to those
 	// of its Since and Anew; shorter as long as the record of one is not here.
 	Line []Ancestor
+	Tags []Tag // that people have given to its versions, by name
 }
 
 // ID is the job's id.

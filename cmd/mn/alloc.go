@@ -40,8 +40,8 @@ func (c *command) allocList() *cobra.Command {
 	f.StringVar(&job, "job", "", "only of this job")
 	f.StringVar(&r.Node, "node", "", "only on this node")
 	f.BoolVar(&r.All, "all", false, "those that are over and replaced, too")
-	_ = cmd.RegisterFlagCompletionFunc("job", c.complete(jobNames))
-	_ = cmd.RegisterFlagCompletionFunc("node", c.complete(nodeNames))
+	_ = cmd.RegisterFlagCompletionFunc("job", c.completeFlag(jobNames))
+	_ = cmd.RegisterFlagCompletionFunc("node", c.completeFlag(nodeNames))
 	watchFlag(cmd, &again)
 	return cmd
 }

@@ -2,26 +2,41 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mn/mesh"
 	"mn/mesh/api"
 )
 
 // completeWait bounds how long a press of the tab key may take.
 const completeWait = time.Second
 
-// completion completes a command's first argument.
+// completion completes the arguments of a command.
 type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 
-// complete makes a completion of what names asks the peer for.
-func (c *command) complete(names func(context.Context, *api.Client) ([]string, error)) completion {
+// asked are words that a peer is asked for, to complete an argument that comes
+// after others.
+type asked = func(ctx context.Context, client *api.Client, before []string) ([]string, error)
+
+// complete makes a completion of the first arguments, each of what the peer is asked
+// for.
+func (c *command) complete(arguments ...asked) completion {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= len(arguments) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return c.completeFlag(arguments[len(args)])(cmd, args, typed)
+	}
+}
+
+// completeFlag makes a completion of what the peer is asked for, behind any arguments.
+func (c *command) completeFlag(words asked) completion {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		const none = cobra.ShellCompDirectiveNoFileComp
-		if len(args) > 0 {
-			return nil, none
-		}
 		client, err := c.client()
 		if err != nil {
 			return nil, none
@@ -30,12 +45,12 @@ func (c *command) complete(names func(context.Context, *api.Client) ([]string, e
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeWait)
 		defer cancel()
 		// Without an answer there is nothing to offer, and nobody to tell.
-		found, _ := names(ctx, client)
+		found, _ := words(ctx, client, args)
 		return found, none
 	}
 }
 
-func jobNames(ctx context.Context, client *api.Client) ([]string, error) {
+func jobNames(ctx context.Context, client *api.Client, _ []string) ([]string, error) {
 	jobs, err := client.Jobs(ctx)
 	var names []string
 	for _, j := range jobs {
@@ -44,7 +59,34 @@ func jobNames(ctx context.Context, client *api.Client) ([]string, error) {
 	return names, err
 }
 
-func nodeNames(ctx context.Context, client *api.Client) ([]string, error) {
+// groupNames are the groups of the job that is named before.
+func groupNames(ctx context.Context, client *api.Client, before []string) ([]string, error) {
+	job, err := client.Job(ctx, mesh.JobID(before[0]))
+	var names []string
+	for _, g := range job.Groups {
+		names = append(names, g.Group)
+	}
+	return names, err
+}
+
+// versionNumbers are the versions of the job that is named before, the last first, and
+// their tags, if one is.
+func versionNumbers(ctx context.Context, client *api.Client, before []string) ([]string, error) {
+	if len(before) == 0 {
+		return nil, nil
+	}
+	versions, err := client.History(ctx, mesh.JobID(before[0]))
+	var numbers []string
+	for _, v := range slices.Backward(versions) {
+		numbers = append(numbers, fmt.Sprintf("%d\t%s", v.Number, v.Did()))
+		for _, t := range v.Tags {
+			numbers = append(numbers, fmt.Sprintf("%s\tversion %d", t, v.Number))
+		}
+	}
+	return numbers, err
+}
+
+func nodeNames(ctx context.Context, client *api.Client, _ []string) ([]string, error) {
 	nodes, err := client.Nodes(ctx)
 	var names []string
 	for _, n := range nodes {
@@ -53,7 +95,7 @@ func nodeNames(ctx context.Context, client *api.Client) ([]string, error) {
 	return names, err
 }
 
-func allocIDs(ctx context.Context, client *api.Client) ([]string, error) {
+func allocIDs(ctx context.Context, client *api.Client, _ []string) ([]string, error) {
 	allocs, err := client.Allocs(ctx, api.AllocsRequest{})
 	var ids []string
 	for _, a := range allocs {
@@ -62,7 +104,7 @@ func allocIDs(ctx context.Context, client *api.Client) ([]string, error) {
 	return ids, err
 }
 
-func tokenIDs(ctx context.Context, client *api.Client) ([]string, error) {
+func tokenIDs(ctx context.Context, client *api.Client, _ []string) ([]string, error) {
 	tokens, err := client.Tokens(ctx)
 	var ids []string
 	for _, t := range tokens {

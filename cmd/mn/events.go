@@ -47,7 +47,7 @@ func (c *command) eventsCommand() *cobra.Command {
 		Args: needs(),
 	}, func([]string) mesh.JobID { return mesh.JobID(job) })
 	cmd.Flags().StringVar(&job, "job", "", "only about this job")
-	_ = cmd.RegisterFlagCompletionFunc("job", c.complete(jobNames))
+	_ = cmd.RegisterFlagCompletionFunc("job", c.completeFlag(jobNames))
 	return cmd
 }
 
@@ -80,7 +80,7 @@ func (c *command) eventsOf(cmd *cobra.Command, job func(args []string) mesh.JobI
 	flags.StringSliceVar(&f.kinds, "kind", nil, "only of this kind; can be given more than once")
 	flags.StringVar(&f.since, "since", "", "only since then: 10m ago, or a time like 2026-11-23T09:00:00Z")
 	flags.StringVar(&f.after, "after", "", "go on after the line with this cursor")
-	_ = cmd.RegisterFlagCompletionFunc("node", c.complete(nodeNames))
+	_ = cmd.RegisterFlagCompletionFunc("node", c.completeFlag(nodeNames))
 	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(kindNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -165,7 +165,7 @@ func hello() api.Snapshot {
 			},
 			Jobs: []mesh.JobView{{JobVersion: mesh.JobVersion{
 				Job: helloJob(2), Number: 3, Hash: "fedcba9876543210", At: earlier(), By: "cccc4444dddd5555",
-			}}},
+			}, Tags: []mesh.Tag{{Job: "hello", Name: "first", Version: 1, Hash: "0000111122223333"}}}},
 			Allocs: []mesh.AllocView{
 				placed("hello", "abcd0000", 0, "aaaa2222bbbb3333", mesh.Running),
 				placed("hello", "abce0001", 1, "cccc4444dddd5555", mesh.Running),
@@ -220,6 +220,43 @@ func (f *fake) Act(_ context.Context, verb mesh.Verb, r api.ActRequest) (api.Sub
 		return api.Submitted{ID: r.Job, Version: 3}, nil
 	}
 	return api.Submitted{ID: r.Job, Version: 4, Changed: true}, expects("hello", r.Expect, 3)
+}
+
+// Scale changes hello by the rules of all jobs.
+func (f *fake) Scale(_ context.Context, r api.ScaleRequest) (api.Submitted, error) {
+	job := helloJob(2)
+	if r.Job != "hello" {
+		return api.Submitted{}, mesh.Faultf(mesh.NotFound, "no job %q", r.Job)
+	}
+	next, _, fault := job.Scaled(r.Group, r.Count)
+	if fault != nil {
+		return api.Submitted{}, fault
+	}
+	if mesh.HashJob(&next, false) == mesh.HashJob(&job, false) {
+		return api.Submitted{ID: r.Job, Version: 3}, nil
+	}
+	return api.Submitted{ID: r.Job, Version: 4, Changed: true}, expects("hello", r.Expect, 3)
+}
+
+// Tag tags a version of hello, whose first one is tagged.
+func (f *fake) Tag(ctx context.Context, r api.TagRequest) (api.Tagged, error) {
+	history, _ := f.History(ctx, r.Job)
+	job := hello().View.Jobs[0]
+	done := api.Tagged{ID: r.Job, Tag: r.Tag, Version: 1, Changed: true}
+	if r.Remove {
+		return done, nil
+	}
+	if fault := mesh.CheckTag(r.Tag); fault != nil {
+		return done, fault
+	}
+	v, err := mesh.FindVersion(history, &job, r.Version)
+	if err != nil {
+		return done, err
+	}
+	if done.Version = v.Number; r.Tag == "first" {
+		done.Before, done.Changed = 1, v.Number != 1
+	}
+	return done, nil
 }
 
 func why() []api.WhyNode {

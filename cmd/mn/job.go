@@ -14,9 +14,10 @@ import (
 
 func (c *command) jobCommand() *cobra.Command {
 	return group("job", "Run jobs and see what becomes of them",
-		c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobCancel(),
-		c.jobPause(), c.jobResume(), c.jobRetry(), c.jobRevert(), c.jobHistory(), c.jobDiff(),
-		c.jobShow(), c.jobExplain(), c.jobEvents(), c.jobValidate())
+		c.jobInit(), c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobCancel(),
+		c.jobPause(), c.jobResume(), c.jobRetry(), c.jobScale(), c.jobRevert(), c.jobTag(), c.jobHistory(), c.jobDiff(),
+		c.jobShow(), c.jobExplain(), c.jobEvents(), c.jobValidate(),
+		c.jobFmt(), c.jobSchema())
 }
 
 func (c *command) jobRun() *cobra.Command {

@@ -63,7 +63,7 @@ lines of each copy in either case.`,
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written")
 	f.IntVar(&tail, "tail", 0, "only the last lines of each copy")
 	f.StringVar(&alloc, "alloc", "", "only of the copy with this id")
-	_ = cmd.RegisterFlagCompletionFunc("alloc", c.complete(allocIDs))
+	_ = cmd.RegisterFlagCompletionFunc("alloc", c.completeFlag(allocIDs))
 	return cmd
 }
 

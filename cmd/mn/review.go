@@ -99,7 +99,7 @@ func (c *command) judgement(cmd *cobra.Command, r *api.JudgeRequest, done string
 }
 
 // reviewed are the jobs and copies that wait for a person.
-func reviewed(ctx context.Context, client *api.Client) ([]string, error) {
+func reviewed(ctx context.Context, client *api.Client, _ []string) ([]string, error) {
 	reviews, err := client.Reviews(ctx)
 	var names []string
 	jobs := map[mesh.JobID]bool{}

@@ -115,6 +115,13 @@ func needs(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atMost makes a check that there are no more arguments than names.
+func atMost(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		return needs(names[:min(len(args), len(names))]...)(cmd, args)
+	}
+}
+
 // misused is the error of a command that was called wrongly.
 func misused(cmd *cobra.Command, format string, args ...any) error {
 	return mesh.Faultf(mesh.Invalid, format, args...).

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -124,16 +126,75 @@ alone. The history is kept: this is a version like any other.`,
 	})
 }
 
+func (c *command) jobScale() *cobra.Command {
+	w := &conditions{}
+	cmd := &cobra.Command{
+		Use:   "scale JOB [GROUP|TASK] N",
+		Short: "Change how many copies of a job there are",
+		Long: `Make a version of a job in which a group has N copies: the count of its tasks. The
+group is named by itself or by a task in it, and need not be if there is only one.
+Copies that are still wanted are left alone, what has completed stays so, and the
+counts of failures and moves go on. A gang is placed anew. A paused job stays paused;
+one that is stopped or has ended cannot be scaled.
+
+The file that the job came from is not changed: running it again goes back to its
+count. mn job show prints a file with the new one.`,
+		Example:           "  mn job scale hello 4\n  mn job scale shop web 3 --reason \"more visitors\"",
+		Args:              oneMayLack("JOB", "GROUP", "N"),
+		ValidArgsFunction: c.complete(jobNames, groupNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			r := api.ScaleRequest{Job: mesh.JobID(args[0]), Reason: w.reason, Expect: w.expect()}
+			last := len(args) - 1
+			if last == 2 {
+				r.Group = args[1]
+			}
+			count, err := strconv.Atoi(args[last])
+			if err != nil {
+				return misused(cmd, "%q is no number of copies", args[last])
+			}
+			r.Count = count
+			done, err := client.Scale(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			c.warn(done)
+			return c.result(done, func() {
+				if !done.Changed {
+					c.printf("job %q has count = %d already, version %d\n", done.ID, count, done.Version)
+					return
+				}
+				c.printf("job %q is accepted with count = %d, version %d\n", done.ID, count, done.Version)
+			})
+		}),
+	}
+	w.flags(cmd)
+	return cmd
+}
+
+// oneMayLack checks that there is an argument for each of names, but perhaps for
+// the last but one.
+func oneMayLack(names ...string) cobra.PositionalArgs {
+	last := len(names) - 1
+	without := append(slices.Clone(names[:last-1]), names[last])
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > last {
+			return needs(names...)(cmd, args)
+		}
+		return needs(without...)(cmd, args)
+	}
+}
+
 func (c *command) jobRevert() *cobra.Command {
 	w := &conditions{}
 	cmd := &cobra.Command{
 		Use:   "revert JOB VERSION",
 		Short: "Run an earlier version of a job again",
 		Long: `Make a version of a job with the content of an earlier one, and run it. VERSION is
-its number; or, for one of several concurrent versions, the beginning of its hash.`,
+a tag or its number; or, for one of several concurrent versions, the beginning of its
+hash.`,
 		Example:           "  mn job revert hello 3 --reason \"4 leaks memory\"",
 		Args:              needs("JOB", "VERSION"),
-		ValidArgsFunction: c.complete(jobNames),
+		ValidArgsFunction: c.complete(jobNames, versionNumbers),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			done, err := client.Revert(cmd.Context(), api.RevertRequest{
 				Job: mesh.JobID(args[0]), Version: args[1], Reason: w.reason, Expect: w.expect(),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,13 +27,13 @@ Concurrent versions have the same number; the one that runs is current.`,
 				return err
 			}
 			return c.result(versions, func() {
-				b := newTable("VERSION", "HASH", "SUBMITTED", "AT", "DID", "REASON", "CURRENT")
+				b := newTable("VERSION", "HASH", "SUBMITTED", "AT", "DID", "REASON", "TAGS", "CURRENT")
 				for _, v := range versions {
 					current := ""
 					if v.Current {
 						current = "yes"
 					}
-					b.add(v.Number, v.Hash, ago(&v.At), v.Node, v.Verb, v.Reason, current)
+					b.add(v.Number, v.Hash, ago(&v.At), v.Node, v.Verb, v.Reason, strings.Join(v.Tags, " "), current)
 				}
 				c.table(b)
 			})
@@ -40,10 +41,11 @@ Concurrent versions have the same number; the one that runs is current.`,
 	}
 }
 
-// past is the versions of a job, and the one of them that is current.
+// past is the versions of a job, the one of them that is current, and the job as it is.
 type past struct {
 	all     []mesh.JobVersion
 	current *mesh.JobVersion
+	job     mesh.JobView
 }
 
 func pastOf(ctx context.Context, client *api.Client, id mesh.JobID) (past, error) {
@@ -54,12 +56,15 @@ func pastOf(ctx context.Context, client *api.Client, id mesh.JobID) (past, error
 	var v past
 	for _, r := range rows {
 		v.all = append(v.all, r.JobVersion)
+		for _, t := range r.Tags {
+			v.job.Tags = append(v.job.Tags, mesh.Tag{Job: id, Name: t, Version: r.Number, Hash: r.Hash})
+		}
 	}
 	at := slices.IndexFunc(rows, func(r api.JobVersion) bool { return r.Current })
 	if at < 0 {
 		return past{}, mesh.Faultf(mesh.Unavailable, "job %q has just changed", id).Hint("ask again")
 	}
-	v.current = &v.all[at]
+	v.current, v.job.JobVersion = &v.all[at], v.all[at]
 	return v, nil
 }
 
@@ -68,7 +73,7 @@ func (v past) find(ref string) (*mesh.JobVersion, error) {
 	if ref == "" {
 		return v.current, nil
 	}
-	return mesh.FindVersion(v.all, v.current, ref)
+	return mesh.FindVersion(v.all, &v.job, ref)
 }
 
 // before is the version that the current one was made from, or nil.
@@ -86,7 +91,7 @@ func (c *command) jobShow() *cobra.Command {
 		Use:   "show JOB",
 		Short: "Print the job file of a version",
 		Long: `Print a job as the file that it could have been read from: mn job run takes it. The
-version is the current one, or the one with that number or beginning of its hash.`,
+version is the current one, or the one with that tag, number or beginning of its hash.`,
 		Example:           "  mn job show hello > hello.toml\n  mn job show hello --version 3",
 		Args:              needs("JOB"),
 		ValidArgsFunction: c.complete(jobNames),
@@ -104,7 +109,8 @@ version is the current one, or the one with that number or beginning of its hash
 			})
 		}),
 	}
-	cmd.Flags().StringVar(&ref, "version", "", "number, or beginning of the hash, of another version")
+	cmd.Flags().StringVar(&ref, "version", "", "tag, number, or beginning of the hash of another version")
+	_ = cmd.RegisterFlagCompletionFunc("version", c.completeFlag(versionNumbers))
 	return cmd
 }
 
@@ -121,13 +127,13 @@ func (c *command) jobDiff() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff JOB [FROM [TO]]",
 		Short: "Say in which settings two versions of a job differ",
-		Long: `Say in which settings two versions of a job differ, each by its number or the
+		Long: `Say in which settings two versions of a job differ, each by its tag, its number or the
 beginning of its hash. TO is the current version if it is not given, and FROM the
 one that it was made from. What a file leaves out counts as its default. The exit
 code is 0 whether they differ or not.`,
 		Example:           "  mn job diff hello\n  mn job diff hello 3\n  mn job diff hello 3 5 --json",
 		Args:              from1to3,
-		ValidArgsFunction: c.complete(jobNames),
+		ValidArgsFunction: c.complete(jobNames, versionNumbers, versionNumbers),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
 			all, err := pastOf(cmd.Context(), client, mesh.JobID(args[0]))
 			if err != nil {

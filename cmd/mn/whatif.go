@@ -57,7 +57,7 @@ side. Each side's plan is shown; that of the side with a majority of the voters 
 	flags.StringVar(&r.Drain, "drain", "", "this node is drained")
 	flags.StringVar(&partition, "partition", "", "these sides do not see each other: a,b/c")
 	for _, name := range suppositions {
-		_ = cmd.RegisterFlagCompletionFunc(name, c.complete(nodeNames))
+		_ = cmd.RegisterFlagCompletionFunc(name, c.completeFlag(nodeNames))
 	}
 	return cmd
 }

@@ -12,6 +12,7 @@ type room struct {
 // rooms are all packages, from the ground up. Imports go down only.
 var rooms = []room{
 	{"crdt", 1, true, nil},
+	{"docs", 1, true, nil},
 
 	{"mesh", 2, true, []string{"crdt"}},
 	{"crdt/store", 2, false, []string{"crdt"}},
@@ -23,7 +24,7 @@ var rooms = []room{
 	{"runner/logs", 3, false, nouns},
 	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs", "health/clock"}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
-	{"configs", 3, false, nouns},
+	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
 	{"mesh/identity", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"mesh/membership", 3, false, nouns},
 	{"mesh/api", 3, false, nouns},
@@ -84,6 +85,7 @@ var libraries = []library{
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
 	{"github.com/pelletier/go-toml", []string{"configs"}},
 	{"github.com/quic-go/quic-go", []string{"mesh/transport"}},
+	{"github.com/rogpeppe/go-internal", []string{"cmd/mn"}},
 	{"github.com/spf13/cobra", []string{"cmd/mn"}},
 	{"golang.org/x/sys", nil}, // the rest of package syscall
 }

@@ -35,6 +35,10 @@ type Backend interface {
 	Submit(ctx context.Context, r RunRequest) (Submitted, error)
 	// Act writes a version of the job by a verb that leaves its content as it is.
 	Act(ctx context.Context, verb mesh.Verb, r ActRequest) (Submitted, error)
+	// Scale writes a version of the job with another number of copies of a group.
+	Scale(ctx context.Context, r ScaleRequest) (Submitted, error)
+	// Tag gives a name to a version of the job, or takes it away.
+	Tag(ctx context.Context, r TagRequest) (Tagged, error)
 	// Plan says what Submit would lead to, and changes nothing.
 	Plan(ctx context.Context, job mesh.Job) (Plan, error)
 	// Why explains the placement of a job, node by node.
@@ -108,6 +112,17 @@ type Submitted struct {
 	Version  uint64     `json:"version"`
 	Hash     string     `json:"hash"`
 	Changed  bool       `json:"changed"` // false: it was this version already
+	Warnings []string   `json:"warnings"`
+}
+
+// Tagged is what came of a name for a version of a job.
+type Tagged struct {
+	ID       mesh.JobID `json:"id"`
+	Tag      string     `json:"tag"`
+	Version  uint64     `json:"version"` // that has it, or had it
+	Hash     string     `json:"hash"`
+	Before   uint64     `json:"before"`  // the version that had it before; 0 if none
+	Changed  bool       `json:"changed"` // false: that version had it already
 	Warnings []string   `json:"warnings"`
 }
 

@@ -21,6 +21,16 @@ func (c *Client) Revert(ctx context.Context, r RevertRequest) (Submitted, error)
 	return do(ctx, c, callRevert, r)
 }
 
+// Scale changes how many copies of a group of a job there are to be.
+func (c *Client) Scale(ctx context.Context, r ScaleRequest) (Submitted, error) {
+	return do(ctx, c, callScale, r)
+}
+
+// Tag gives a name to a version of a job, or takes it away.
+func (c *Client) Tag(ctx context.Context, r TagRequest) (Tagged, error) {
+	return do(ctx, c, callTag, r)
+}
+
 // Plan says what submitting a job would lead to.
 func (c *Client) Plan(ctx context.Context, job mesh.Job) (Plan, error) {
 	return do(ctx, c, callPlan, jobBody{job})

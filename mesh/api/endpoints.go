@@ -30,13 +30,19 @@ var (
 	callPause    = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/pause", "pause a job", false}
 	callResume   = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/resume", "go on with a paused job", false}
 	callRetry    = call[ActRequest, Submitted]{"POST", "/v1/jobs/{job}/retry", "run again what failed", false}
-	callRevert   = call[RevertRequest, Submitted]{
+	callScale    = call[ScaleRequest, Submitted]{
+		"POST", "/v1/jobs/{job}/scale", "change how many copies a job has", false,
+	}
+	callRevert = call[RevertRequest, Submitted]{
 		"POST", "/v1/jobs/{job}/revert", "go back to the content of a version", false,
 	}
 	callJobs    = call[none, []JobRow]{"GET", "/v1/jobs", "list the jobs", true}
 	callJob     = call[jobRef, Job]{"GET", "/v1/jobs/{job}", "show a job", true}
 	callHistory = call[jobRef, []JobVersion]{
 		"GET", "/v1/jobs/{job}/history", "list the versions of a job", false,
+	}
+	callTag = call[TagRequest, Tagged]{
+		"POST", "/v1/jobs/{job}/tags", "name a version of a job, or take its name away", false,
 	}
 	callWhy     = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
 	callExplain = call[jobRef, Explanation]{
@@ -126,9 +132,27 @@ type ActRequest struct {
 // runs then as a new one.
 type RevertRequest struct {
 	Job     mesh.JobID `json:"job"`
-	Version string     `json:"version"`                  // number, or the beginning of the hash
+	Version string     `json:"version"`                  // number, beginning of the hash, or tag
 	Reason  string     `json:"reason,omitempty"`         // kept with the version, for people
 	Expect  *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
+}
+
+// ScaleRequest is how many copies of a group of a job there are to be. They go on
+// where they were, also if the job is paused.
+type ScaleRequest struct {
+	Job    mesh.JobID `json:"job"`
+	Group  string     `json:"group,omitempty"` // or a task in it; may be left out if there is only one
+	Count  int        `json:"count"`
+	Reason string     `json:"reason,omitempty"`         // kept with the version, for people
+	Expect *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
+}
+
+// TagRequest is a name for a version of a job, or one that no version is to have.
+type TagRequest struct {
+	Job     mesh.JobID `json:"job"`
+	Tag     string     `json:"tag"`
+	Version string     `json:"version,omitempty"` // number, beginning of the hash, another tag, or "current"
+	Remove  bool       `json:"remove,omitempty"`  // needs no version
 }
 
 // EvictRequest says which node the mesh is to do without, and why.

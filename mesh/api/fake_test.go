@@ -59,6 +59,7 @@ func world() Snapshot {
 				{JobVersion: mesh.JobVersion{Job: sum, Number: 1, Hash: "h-sum", At: monday, By: "aaaa1111"}},
 				{
 					JobVersion: mesh.JobVersion{Job: web, Number: 2, Hash: "h-web", At: monday, By: "bbbb2222"},
+					Tags:       []mesh.Tag{{Job: "web", Name: "first", Version: 1, Hash: "h-first"}},
 					Conflicts:  []mesh.JobVersion{{Hash: "h-other"}},
 				},
 			},
@@ -150,6 +151,14 @@ func (f *fake) Submit(ctx context.Context, r RunRequest) (Submitted, error) {
 
 func (f *fake) Act(_ context.Context, verb mesh.Verb, r ActRequest) (Submitted, error) {
 	return Submitted{ID: r.Job, Version: 3, Changed: true}, f.note(acted{verb, r})
+}
+
+func (f *fake) Scale(_ context.Context, r ScaleRequest) (Submitted, error) {
+	return Submitted{ID: r.Job, Version: 3, Changed: true}, f.note(r)
+}
+
+func (f *fake) Tag(_ context.Context, r TagRequest) (Tagged, error) {
+	return Tagged{ID: r.Job, Tag: r.Tag, Version: 3, Changed: true}, f.note(r)
 }
 
 // acted is what the fake notes of an Act.

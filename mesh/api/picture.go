@@ -52,8 +52,9 @@ type GroupRow struct {
 // JobVersion is a version in the history of a job.
 type JobVersion struct {
 	mesh.JobVersion
-	Node    string `json:"node"`    // name of the peer that took it
-	Current bool   `json:"current"` // the one that runs
+	Node    string   `json:"node"`    // name of the peer that took it
+	Current bool     `json:"current"` // the one that runs
+	Tags    []string `json:"tags"`
 }
 
 // picture computes answers from a snapshot.
@@ -143,11 +144,16 @@ func (p picture) history(id mesh.JobID, versions []mesh.JobVersion) []JobVersion
 	current := p.View.Job(id)
 	for _, v := range versions {
 		v.Verb = v.Did() // an earlier release did not keep it
-		rows = append(rows, JobVersion{
-			JobVersion: v,
-			Node:       p.nodeName(v.By),
-			Current:    current != nil && current.Hash == v.Hash && current.Number == v.Number,
-		})
+		row := JobVersion{JobVersion: v, Node: p.nodeName(v.By), Tags: []string{}}
+		if current != nil {
+			row.Current = current.Hash == v.Hash && current.Number == v.Number
+			for _, t := range current.Tags {
+				if t.Hash == v.Hash {
+					row.Tags = append(row.Tags, t.Name)
+				}
+			}
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }

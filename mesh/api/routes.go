@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"mn/mesh"
 )
@@ -35,15 +33,18 @@ func (s *Server) routes() {
 func (s *Server) routeJobs(b Backend) {
 	s.routeVerbs(b)
 	serve(s, callPlan, func(ctx context.Context, r jobBody) (Plan, error) {
-		if err := check(r.Job); err != nil {
-			return Plan{}, err
+		if f := r.Job.Check(); f != nil {
+			return Plan{}, f
 		}
 		p, err := b.Plan(ctx, r.Job)
 		p.Place, p.Stop, p.Blocked = listed(p.Place), listed(p.Stop), listed(p.Blocked)
 		return p, err
 	})
 	serve(s, callValidate, func(_ context.Context, r jobBody) (none, error) {
-		return none{}, check(r.Job)
+		if f := r.Job.Check(); f != nil {
+			return none{}, f
+		}
+		return none{}, nil
 	})
 	serve(s, callWhy, func(ctx context.Context, r jobRef) (Why, error) {
 		return b.Why(ctx, r.Job)
@@ -68,8 +69,8 @@ func (s *Server) routeJobs(b Backend) {
 
 func (s *Server) routeVerbs(b Backend) {
 	serve(s, callRun, func(ctx context.Context, r RunRequest) (Submitted, error) {
-		if err := check(r.Job); err != nil {
-			return Submitted{}, err
+		if f := r.Job.Check(); f != nil {
+			return Submitted{}, f
 		}
 		return submitted(b.Submit(ctx, r))
 	})
@@ -81,6 +82,14 @@ func (s *Server) routeVerbs(b Backend) {
 			return submitted(b.Act(ctx, verb, r))
 		})
 	}
+	serve(s, callScale, func(ctx context.Context, r ScaleRequest) (Submitted, error) {
+		return submitted(b.Scale(ctx, r))
+	})
+	serve(s, callTag, func(ctx context.Context, r TagRequest) (Tagged, error) {
+		t, err := b.Tag(ctx, r)
+		t.Warnings = listed(t.Warnings)
+		return t, err
+	})
 	serve(s, callRevert, func(ctx context.Context, r RevertRequest) (Submitted, error) {
 		history, err := b.History(ctx, r.Job)
 		if err != nil {
@@ -95,12 +104,12 @@ func (s *Server) routeVerbs(b Backend) {
 		if current == nil {
 			return Submitted{}, p.noJob(r.Job)
 		}
-		to, err := mesh.FindVersion(history, &current.JobVersion, r.Version)
+		to, err := mesh.FindVersion(history, current, r.Version)
 		if err != nil {
 			return Submitted{}, err
 		}
-		if err := check(to.Job); err != nil {
-			return Submitted{}, err
+		if f := to.Job.Check(); f != nil {
+			return Submitted{}, f
 		}
 		run := RunRequest{Job: to.Job, Reason: r.Reason, Expect: r.Expect, Verb: mesh.Reverted(to)}
 		return submitted(b.Submit(ctx, run))
@@ -187,18 +196,6 @@ func reads[Req, Reply any](
 		}
 		return of(picture{snap}, r)
 	}
-}
-
-// check tells all that is wrong with a job.
-func check(j mesh.Job) error {
-	var lines []string
-	for _, f := range j.Validate() {
-		lines = append(lines, fmt.Sprintf("job %q: %v", j.Name, f))
-	}
-	if len(lines) == 0 {
-		return nil
-	}
-	return mesh.Faultf(mesh.Invalid, "%s", strings.Join(lines, "\n"))
 }
 
 func submitted(s Submitted, err error) (Submitted, error) {

@@ -111,7 +111,70 @@ func TestTheVerbsOfAJob(t *testing.T) {
 	}
 }
 
-// answer is what came of an Act, as text.
+// TestScaling takes a batch job through changes of its count: what has completed stays
+// so, what runs goes on, and a job that is paused stays so.
+func TestScaling(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: batch("sum")})
+	each := service("each", 1)
+	each.Type, each.Tasks[0].Count = mesh.System, 0
+	l.ask(l.nodes[0], Submit{Job: each})
+	l.after(2 * time.Second)
+	four := uint64(4)
+	for i, tt := range []struct {
+		do      func()
+		call    Call
+		want    string // version, "unchanged", or part of why it is refused
+		becomes mesh.JobStatus
+		copies  int // of the job that run
+	}{
+		{call: Scale{Job: "sum", Count: 3}, want: "unchanged", becomes: mesh.JobRunning, copies: 3},
+		{
+			do:   func() { l.exit("sum", 0, 0) },
+			call: Scale{Job: "sum", Count: 5, Reason: "more data"},
+			want: "2", becomes: mesh.JobRunning, copies: 4,
+		},
+		{call: Scale{Job: "sum", Group: "loop", Count: 2}, want: "3", becomes: mesh.JobRunning, copies: 1},
+		{call: Act{Job: "sum", Verb: mesh.VerbPause}, want: "4", becomes: mesh.JobPaused},
+		{call: Scale{Job: "sum", Count: 9, Expect: new(uint64)}, want: "at version 4, not 0", becomes: mesh.JobPaused},
+		{call: Scale{Job: "sum", Count: 4, Expect: &four}, want: "5", becomes: mesh.JobPaused},
+		{call: Act{Job: "sum", Verb: mesh.VerbResume}, want: "6", becomes: mesh.JobRunning, copies: 3},
+		{call: Scale{Job: "sum", Count: 10001}, want: "count: must be from 1 to 10000, not 10001", becomes: mesh.JobRunning, copies: 3},
+		{call: Scale{Job: "sum", Group: "web", Count: 2}, want: `no task or group "web"`, becomes: mesh.JobRunning, copies: 3},
+		{call: Scale{Job: "none", Count: 2}, want: `no job "none"`, becomes: mesh.JobRunning, copies: 3},
+		{call: Scale{Job: "each", Count: 2}, want: "one copy on each node", becomes: mesh.JobRunning, copies: 3},
+		{
+			do: func() {
+				for i := range 4 {
+					l.exit("sum", i, 0)
+				}
+			},
+			call: Scale{Job: "sum", Count: 6}, want: "has ended: completed", becomes: mesh.JobCompleted,
+		},
+		{call: Act{Job: "sum", Verb: mesh.VerbStop}, want: "7", becomes: mesh.JobStopped},
+		{call: Scale{Job: "sum", Count: 6}, want: `job "sum" is stopped`, becomes: mesh.JobStopped},
+	} {
+		if tt.do != nil {
+			tt.do()
+			l.after(time.Second)
+		}
+		got := answer(l.ask(l.nodes[i%3], tt.call))
+		if got != tt.want && !(len(tt.want) > 1 && strings.Contains(got, tt.want)) {
+			t.Fatalf("%d: %+v: got %q, want %q\n%s", i, tt.call, got, tt.want, l.events())
+		}
+		l.after(3 * time.Second)
+		if status, text := l.status("sum"); status != tt.becomes || l.total() != tt.copies+3 {
+			t.Fatalf("%d: after %+v it is %s (%s), and %d copies run; want %s and %d\n%s", i, tt.call,
+				status, text, l.total()-3, tt.becomes, tt.copies, l.events())
+		}
+	}
+	if v := l.nodes[0].core.History("sum")[1]; v.Verb != "scale loop 5" || v.Reason != "more data" {
+		t.Errorf("version 2 says that a person did %q: %s", v.Verb, v.Reason)
+	}
+}
+
+// answer is what came of a call that changes a job, as text.
 func answer(r Reply) string {
 	if r.Fault != nil {
 		return r.Fault.Text

@@ -306,11 +306,13 @@ func (c *Core) put(key string, record any, fence crdt.Fence) crdt.Entry {
 	return e
 }
 
-// drop deletes a record that is ours to delete.
-func (c *Core) drop(key string, fence crdt.Fence) {
-	if e, ok := c.replica.Delete(key, fence, c.now.Wall); ok {
+// drop deletes a record that is ours to delete; the entry is zero if there is none.
+func (c *Core) drop(key string, fence crdt.Fence) crdt.Entry {
+	e, ok := c.replica.Delete(key, fence, c.now.Wall)
+	if ok {
 		c.wrote(e)
 	}
+	return e
 }
 
 func (c *Core) wrote(e crdt.Entry) {

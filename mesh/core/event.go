@@ -72,11 +72,37 @@ type Act struct {
 	Expect *uint64 // refuse unless this is the current version
 }
 
-// Submitted says what came of a Submit or an Act.
+// Scale makes a version of a job with another number of copies of a group. The
+// answer is [Submitted].
+type Scale struct {
+	Job    mesh.JobID
+	Group  string // or a task in it; may be left out if there is only one
+	Count  int
+	Reason string  // for people
+	Expect *uint64 // refuse unless this is the current version
+}
+
+// Submitted says what came of a Submit, an Act or a Scale.
 type Submitted struct {
 	Version   mesh.JobVersion
 	Unchanged bool // the job was already like that; no version was made
 	Copies    int  // how many nodes hold the write on disk, this one included
+}
+
+// Tag gives a name to a version of a job, or takes it away. The answer is [Tagged].
+type Tag struct {
+	Job     mesh.JobID
+	Name    string
+	Version string // see [mesh.FindVersion]; not needed to remove it
+	Remove  bool
+}
+
+// Tagged says what came of a Tag.
+type Tagged struct {
+	Tag       mesh.Tag
+	Before    uint64 // the version that had the name before; 0 if none
+	Unchanged bool   // that version had the name already; nothing was written
+	Copies    int    // how many nodes hold the write on disk, this one included
 }
 
 // PutToken makes a join token known, or revokes it. The answer is [Kept].
@@ -119,6 +145,8 @@ type Judge struct {
 func (Judge) call()      {}
 func (Submit) call()     {}
 func (Act) call()        {}
+func (Scale) call()      {}
+func (Tag) call()        {}
 func (PutToken) call()   {}
 func (Admit) call()      {}
 func (Evict) call()      {}

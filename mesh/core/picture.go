@@ -46,7 +46,7 @@ func (p *picture) decides(job mesh.JobID, id mesh.AllocID) {
 	p.stale[job] = struct{}{}
 }
 
-// versioned notes that the versions of a job have changed.
+// versioned notes that the versions of a job, or their tags, have changed.
 func (p *picture) versioned(id mesh.JobID) {
 	delete(p.heads, id)
 	p.jobs = nil
@@ -125,7 +125,7 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		}
 		return mesh.JobVersion{}, false
 	})
-	return &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line}
+	return &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
 }
 
 // allocs are the effective decisions with their statuses: by job, group, index,

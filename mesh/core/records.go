@@ -15,6 +15,7 @@ import (
 // the replica does not.
 type records struct {
 	versions map[mesh.JobID]map[string]mesh.JobVersion // by key
+	tags     map[mesh.JobID]map[string]mesh.Tag        // by name
 	granted  map[mesh.AllocID]decision
 	degraded map[mesh.AllocID]mesh.DegradedAlloc
 	statuses map[mesh.AllocID]map[mesh.NodeID]mesh.Status
@@ -38,6 +39,7 @@ type decision struct {
 func newRecords() *records {
 	return &records{
 		versions: map[mesh.JobID]map[string]mesh.JobVersion{},
+		tags:     map[mesh.JobID]map[string]mesh.Tag{},
 		granted:  map[mesh.AllocID]decision{},
 		degraded: map[mesh.AllocID]mesh.DegradedAlloc{},
 		statuses: map[mesh.AllocID]map[mesh.NodeID]mesh.Status{},
@@ -84,6 +86,12 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.versions[id][e.Key] = *v
 		r.picture.versioned(id)
 		return touched{job: id, spec: true}
+	case *mesh.Tag:
+		if r.tags[v.Job] == nil {
+			r.tags[v.Job] = map[string]mesh.Tag{}
+		}
+		r.tags[v.Job][v.Name] = *v
+		r.picture.versioned(v.Job)
 	case *mesh.Alloc:
 		r.stir(v.ID)
 		r.picture.decides(v.Job, v.ID)
@@ -133,7 +141,7 @@ func (r *records) apply(e crdt.Entry) touched {
 // deleted need no case.
 func (r *records) remove(key string) touched {
 	rest := strings.TrimPrefix(key, mesh.Kind(key)) // of a key without a slash, all
-	id, node, _ := strings.Cut(rest, "/")
+	id, node, _ := strings.Cut(rest, "/")           // or a job, and a tag
 	r.stir(mesh.AllocID(id))
 	switch mesh.Kind(key) {
 	case mesh.PrefixAlloc:
@@ -144,6 +152,9 @@ func (r *records) remove(key string) touched {
 		t := touched{job: r.degraded[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
 		delete(r.degraded, mesh.AllocID(rest))
 		return t
+	case mesh.PrefixTag:
+		delete(r.tags[mesh.JobID(id)], node)
+		r.picture.versioned(mesh.JobID(id))
 	case mesh.PrefixAway:
 		delete(r.away, mesh.NodeID(rest))
 	case mesh.PrefixReview:
@@ -166,6 +177,8 @@ func decode(e crdt.Entry) (any, error) {
 	switch mesh.Kind(e.Key) {
 	case mesh.PrefixJob:
 		rec = &mesh.JobVersion{}
+	case mesh.PrefixTag:
+		rec = &mesh.Tag{}
 	case mesh.PrefixAlloc:
 		rec = &mesh.Alloc{}
 	case mesh.PrefixDegraded:
@@ -246,6 +259,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 		if n := v.Job.Copies(); n > mesh.CopiesMax { // a plan goes through them one by one
 			return fmt.Errorf("record %q wants %d copies, more than %d", e.Key, n, mesh.CopiesMax)
 		}
+	case *mesh.Tag:
+		key = mesh.KeyTag(v.Job, v.Name)
 	case *mesh.Alloc:
 		key, writer, granted = mesh.KeyAlloc(v.ID), string(v.Coordinator), true
 	case *mesh.DegradedAlloc:

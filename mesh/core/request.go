@@ -28,6 +28,10 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.submit(call)
 	case Act:
 		reply.Value, e, reply.Fault = c.act(call)
+	case Scale:
+		reply.Value, e, reply.Fault = c.scale(call)
+	case Tag:
+		reply.Value, e, reply.Fault = c.tag(call)
 	case PutToken:
 		reply.Value, e = Kept{}, c.put(mesh.KeyToken(call.Token.ID), call.Token, crdt.Fence{})
 	case Admit:
@@ -68,11 +72,8 @@ func (c *Core) submit(s Submit) (reply any, none crdt.Entry, f *mesh.Fault) {
 
 // act makes the next version of a job by a verb, if the verb makes sense now.
 func (c *Core) act(a Act) (reply any, none crdt.Entry, f *mesh.Fault) {
-	current, exists := c.records.job(a.Job)
-	if !exists {
-		return nil, none, mesh.Faultf(mesh.NotFound, "no job %q", a.Job).Hint("mn job ls")
-	}
-	if f := expected(&current, string(a.Job), a.Expect); f != nil {
+	current, f := c.toChange(a.Job, a.Expect)
+	if f != nil {
 		return nil, none, f
 	}
 	changes, f := c.may(&current, a)
@@ -88,6 +89,40 @@ func (c *Core) act(a Act) (reply any, none crdt.Entry, f *mesh.Fault) {
 	}
 	next.Reason = a.Reason
 	return c.version(next)
+}
+
+// scale makes the next version of a job with another number of copies, if it is one
+// that goes on.
+func (c *Core) scale(s Scale) (reply any, none crdt.Entry, f *mesh.Fault) {
+	current, f := c.toChange(s.Job, s.Expect)
+	if f != nil {
+		return nil, none, f
+	}
+	job, group, f := current.Job.Scaled(s.Group, s.Count)
+	if f != nil {
+		return nil, none, f
+	}
+	if f := job.Check(); f != nil {
+		return nil, none, f
+	}
+	if _, f := c.may(&current, Act{Job: s.Job, Verb: mesh.VerbScale}); f != nil {
+		return nil, none, f
+	}
+	if mesh.HashJob(&job, false) == mesh.HashJob(&current.Job, false) {
+		return Submitted{Version: current.JobVersion, Unchanged: true}, none, nil
+	}
+	next := current.NextScale(&job, mesh.ScaledTo(group, s.Count))
+	next.Reason = s.Reason
+	return c.version(next)
+}
+
+// toChange is a job that there is, at the version that is expected.
+func (c *Core) toChange(id mesh.JobID, expect *uint64) (mesh.JobView, *mesh.Fault) {
+	current, exists := c.records.job(id)
+	if !exists {
+		return current, mesh.Faultf(mesh.NotFound, "no job %q", id).Hint("mn job ls")
+	}
+	return current, expected(&current, string(id), expect)
 }
 
 func expected(current *mesh.JobView, name string, number *uint64) *mesh.Fault {
@@ -123,7 +158,7 @@ func (c *Core) may(job *mesh.JobView, a Act) (changes bool, f *mesh.Fault) {
 	case a.Verb == mesh.VerbResume && !job.Paused && plan.Status == mesh.JobPaused:
 		return false, conflict("was paused by nobody: it waits since a failure, "+plan.Text).
 			Hint("mn job retry %s", a.Job)
-	case a.Verb == mesh.VerbCancel:
+	case a.Verb == mesh.VerbCancel, a.Verb == mesh.VerbScale:
 		return true, nil
 	}
 	return job.Paused != (a.Verb == mesh.VerbPause), nil

@@ -373,6 +373,9 @@ func (c *Core) reply(r Reply, copies int) {
 	case Submitted:
 		v.Copies = copies
 		r.Value = v
+	case Tagged:
+		v.Copies = copies
+		r.Value = v
 	case Kept:
 		v.Copies = copies
 		r.Value = v

@@ -61,6 +61,11 @@ func (b *backend) Act(ctx context.Context, verb mesh.Verb, r api.ActRequest) (ap
 	return b.submit(ctx, core.Act{Job: r.Job, Verb: verb, All: r.All, Reason: r.Reason, Expect: r.Expect})
 }
 
+// Scale makes a version of a job with another number of copies.
+func (b *backend) Scale(ctx context.Context, r api.ScaleRequest) (api.Submitted, error) {
+	return b.submit(ctx, core.Scale{Job: r.Job, Group: r.Group, Count: r.Count, Reason: r.Reason, Expect: r.Expect})
+}
+
 func (b *backend) submit(ctx context.Context, call core.Call) (api.Submitted, error) {
 	v, err := b.loop.ask(ctx, call)
 	if err != nil {
@@ -70,9 +75,32 @@ func (b *backend) submit(ctx context.Context, call core.Call) (api.Submitted, er
 	out := api.Submitted{
 		ID: mesh.JobID(s.Version.Job.Name), Version: s.Version.Number, Hash: s.Version.Hash, Changed: !s.Unchanged,
 	}
-	if s.Copies == 1 && !s.Unchanged && b.peersAdmitted(ctx) {
-		out.Warnings = append(out.Warnings,
-			"only this node has the change on its disk so far: no peer has confirmed it")
+	if !s.Unchanged {
+		out.Warnings = b.warnings(ctx, s.Copies)
+	}
+	return out, nil
+}
+
+// warnings are what is to be said of a change that so many nodes have on their disks.
+func (b *backend) warnings(ctx context.Context, copies int) []string {
+	if copies > 1 || !b.peersAdmitted(ctx) {
+		return nil
+	}
+	return []string{"only this node has the change on its disk so far: no peer has confirmed it"}
+}
+
+// Tag gives a name to a version of a job, or takes it away.
+func (b *backend) Tag(ctx context.Context, r api.TagRequest) (api.Tagged, error) {
+	v, err := b.loop.ask(ctx, core.Tag{Job: r.Job, Name: r.Tag, Version: r.Version, Remove: r.Remove})
+	if err != nil {
+		return api.Tagged{}, err
+	}
+	t := v.(core.Tagged)
+	out := api.Tagged{
+		ID: r.Job, Tag: t.Tag.Name, Version: t.Tag.Version, Hash: t.Tag.Hash, Before: t.Before, Changed: !t.Unchanged,
+	}
+	if !t.Unchanged {
+		out.Warnings = b.warnings(ctx, t.Copies)
 	}
 	return out, nil
 }

@@ -1,0 +1,83 @@
+package mesh
+
+// What texts of the job file may be, where they are words of ours.
+var (
+	jobTypes       = []JobType{Service, Batch, System, SysBatch}
+	strategies     = []Strategy{Binpack, Spread}
+	recoveryModes  = []RecoveryMode{Auto, ClusterRecover, LocalRestart, ManualRecover}
+	partitions     = []OnPartition{Eager, Majority, Keep}
+	choices        = []Choice{KeepOriginal, BestScore, KeepReplacement, LongestRunning}
+	restartModes   = []RestartMode{RestartFail, RestartDelay}
+	delayFunctions = []DelayFunction{Constant, Exponential, Fibonacci}
+	lifecycles     = []Lifecycle{Prestart, Sidecar, Poststop}
+	afterRules     = []AfterRule{AllSuccess, AllDone, OneSuccess, OneDone, OneFailed, NoneFailed, QuorumSuccess}
+	sideEffects    = []SideEffects{EffectsNone, EffectsExternal, EffectsWrite, EffectsUnsafe}
+	drivers        = []string{DefaultDriver}
+)
+
+// Limit is what a value at a key of the job file may be, as far as that depends on
+// nothing else in the file. It is told to editors; [Job.Validate] knows more.
+type Limit struct {
+	OneOf       []string // of a text: nothing else
+	Pattern     string   // of a text: the regular expression that it matches
+	Keys        string   // of a table with keys of its own: what each of them matches
+	Least, Most int      // of a number; of a list or table, the number of its entries
+}
+
+// Patterns that say what [ValidName] and the checks of a task's user, directory and
+// environment say.
+const (
+	namePattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
+	userPattern = `^([A-Za-z0-9_.][A-Za-z0-9_.-]{0,31})?$`
+	dirPattern  = `^/`
+	envPattern  = `^[A-Za-z_][A-Za-z0-9_]{0,254}$`
+)
+
+// Limits are the limits of the job file's keys, by their paths: task.restart.mode.
+// Those of the numbers in a list have its path with [] after it.
+func Limits() map[string]Limit {
+	all := map[string]Limit{
+		"name":                      {Pattern: namePattern},
+		"type":                      {OneOf: texts(jobTypes)},
+		"strategy":                  {OneOf: texts(strategies)},
+		"priority":                  {Least: 1, Most: priorityMax},
+		"max_running":               {Least: 1, Most: CopiesMax},
+		"meta":                      {Keys: namePattern, Most: metaMax},
+		"recovery.mode":             {OneOf: texts(recoveryModes)},
+		"recovery.on_partition":     {OneOf: texts(partitions)},
+		"recovery.reconcile":        {OneOf: texts(choices)},
+		"update.max_parallel":       {Least: 1, Most: CopiesMax},
+		"task":                      {Least: 1, Most: TasksMax},
+		"task.name":                 {Pattern: namePattern},
+		"task.group":                {Pattern: namePattern},
+		"task.count":                {Least: 1, Most: CopiesMax},
+		"task.lifecycle":            {OneOf: texts(lifecycles)},
+		"task.after":                {Most: TasksMax},
+		"task.after_rule":           {OneOf: texts(afterRules)},
+		"task.after_quorum":         {Least: 1, Most: TasksMax},
+		"task.driver":               {OneOf: drivers},
+		"task.command":              {Least: 1, Most: argsMax},
+		"task.dir":                  {Pattern: dirPattern},
+		"task.user":                 {Pattern: userPattern},
+		"task.env":                  {Keys: envPattern, Most: envMax},
+		"task.success_exit_codes":   {Most: codesMax},
+		"task.success_exit_codes[]": {Most: codeMax},
+		"task.safety.side_effects":  {OneOf: texts(sideEffects)},
+	}
+	for _, policy := range []string{"restart", "task.restart", "reschedule"} {
+		all[policy+".attempts"] = Limit{Most: WindowMax}
+		all[policy+".delay_function"] = Limit{OneOf: texts(delayFunctions)}
+	}
+	for _, policy := range []string{"restart", "task.restart"} {
+		all[policy+".mode"] = Limit{OneOf: texts(restartModes)}
+	}
+	return all
+}
+
+func texts[T ~string](values []T) []string {
+	var all []string
+	for _, v := range values {
+		all = append(all, string(v))
+	}
+	return all
+}
