@@ -69,7 +69,8 @@ func (p *planner) healthy(a *mesh.AllocView) time.Duration {
 const never = time.Duration(1<<63 - 1)
 
 // budget finds out how many more copies of the job may be on their way between two
-// nodes, and how many may stop before there is another: what is not well counts.
+// nodes, and how many may stop before there is another: what is not well counts. One
+// that is not well and has to leave is no loss where it is: it may move all the same.
 func (p *planner) budget() {
 	p.movable = p.job.Job.Update.Parallel()
 	p.stoppable, p.turn = p.movable, never
@@ -85,6 +86,8 @@ func (p *planner) budget() {
 		}
 		switch {
 		case s.done != nil:
+		case wait > 0 && len(staying) == 0 && len(leaving) > 0 && p.pending[s.Seat] == nil:
+			p.stoppable, p.turn = p.stoppable-1, min(p.turn, wait)
 		case wait > 0:
 			p.movable, p.stoppable, p.turn = p.movable-1, p.stoppable-1, min(p.turn, wait)
 		case len(leaving) > 0 && (len(staying) > 0 || p.pending[s.Seat] != nil):
@@ -156,19 +159,23 @@ func (p *planner) startFirst(s *seat, a *mesh.AllocView, late bool) {
 // stopFirst stops a copy that has to leave, for another to be placed when it has.
 // Copies of batch jobs have had their time, and need not wait for each other.
 func (p *planner) stopFirst(s *seat, a *mesh.AllocView, late bool) {
-	if p.job.Job.Type.Long() && p.stoppable <= 0 && !late {
+	left := &p.stoppable
+	if p.healthy(a) > 0 {
+		left = &p.movable // it counts among those that do not run as it is
+	}
+	if p.job.Job.Type.Long() && *left <= 0 && !late {
 		p.waitTurn(a)
 		return
 	}
 	if next, choice, ok := p.destination(s, a); ok {
-		p.stoppable--
+		*left--
 		p.take(choice.Candidates[0].Node, next)
 		p.stop([]*mesh.AllocView{a}, "node %s is drained", p.nodeName(a.Node))
 		p.drained(a, mesh.DrainMigrate, "stops, and starts again elsewhere")
 	}
 }
 
-// handOver keeps a copy that has to leave until another is healthy.
+// handOver keeps a copy that has to leave, and runs, until another is healthy.
 func (p *planner) handOver(s *seat, staying, leaving []*mesh.AllocView) {
 	next := p.chosen(s, staying)
 	p.stopOthers(staying, next)
@@ -176,6 +183,11 @@ func (p *planner) handOver(s *seat, staying, leaving []*mesh.AllocView) {
 	if wait == 0 {
 		p.stop(leaving, "node %s is drained; the copy on %s has taken over",
 			p.nodeName(leaving[0].Node), p.nodeName(next.Node))
+		p.tally.live(p, next)
+		return
+	}
+	if !slices.ContainsFunc(leaving, p.running) {
+		p.stop(leaving, "node %s is drained, and it does not run", p.nodeName(leaving[0].Node))
 		p.tally.live(p, next)
 		return
 	}

@@ -175,7 +175,7 @@ func (p *planner) keepOne(s *seat) {
 		p.handOver(s, staying, leaving)
 		return
 	}
-	if p.partition == mesh.Eager && !slices.ContainsFunc(s.live, p.running) {
+	if p.partition == mesh.Eager && len(s.live) > 1 && !slices.ContainsFunc(s.live, p.running) {
 		// Which of them will is not known: that which stays might be the later.
 		p.tally.live(p, s.live[0])
 		return

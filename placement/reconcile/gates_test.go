@@ -1,0 +1,142 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSafetyGates is what recovery does about a copy on n1 when n2 has room for another,
+// rule by rule, in the order in which they are asked. The first that applies decides.
+func TestSafetyGates(t *testing.T) {
+	const (
+		runs   = "; settle"
+		idle   = "" // placed, and it has not begun
+		lost   = "; lost n1 1h"
+		failed = "; status web[0].0 failed; advance 10m"
+	)
+	for _, row := range []struct {
+		rule string // of the document: who may move what
+		job  string // its settings; one copy of group web
+		then string // what becomes of it, from its placement on n1
+		want string // in the plan
+		not  string // in the plan; "" for nothing
+	}{
+		// Whoever is only just out of sight is waited for.
+		{
+			"inside the grace: waits for the node", "lost_after=10m", runs + "; lost n1 1m",
+			"waiting web[0]: node n1 is lost; waits for up to 10m", "place",
+		},
+		{
+			"and is recovered after it", "lost_after=10m", runs + "; lost n1 10m",
+			"place web[0].1 as web[0].1 on n2", "",
+		},
+		{
+			"a person has given the node up", "lost_after=10m", runs + "; lost n1 1m; give-up n1",
+			"place web[0].1 as web[0].1 on n2", "",
+		},
+		// A failure that no policy answers is not recovered from by itself.
+		{
+			"stranded: failed, and nothing is left to be done", "mode=local_restart", runs + failed,
+			"paused: 1 of 1 waiting for a person", "place",
+		},
+		{
+			"the same of a batch job", "type=batch mode=local_restart", runs + failed,
+			"failed: 1 of 1 failed", "place",
+		},
+		{"its policy allows no move", "type=batch moves=0", runs + failed, "failed: 1 of 1 failed", "place"},
+		// What people have paused stays so, whatever is lost.
+		{"paused by a person", "", runs + "; pause; settle" + lost, "version 2 pauses the job", "place"},
+		{"paused while it was out of sight", "", runs + lost + "; pause", "pausing", "place"},
+		// The modes that never move work.
+		{
+			"manual_recover: a person decides", "mode=manual_recover", runs + lost,
+			`waiting web[0]: node n1 is lost; recovery mode "manual_recover" never moves work`, "place",
+		},
+		{
+			"local_restart: it waits for its node", "mode=local_restart", runs + lost,
+			`waiting web[0]: node n1 is lost; recovery mode "local_restart" never moves work`, "place",
+		},
+		// Work that is bound to its node waits for that.
+		{
+			"system: bound to its node", "type=system", "; settle; lost n1 1h",
+			"its copy waits for it", "web@n1.1",
+		},
+		{
+			"sysbatch: bound to its node", "type=sysbatch", "; settle; lost n1 1h",
+			"its copy waits for it", "web@n1.1",
+		},
+		// What a job promises about two copies.
+		{
+			"keep: never two, and nobody knows that it is dead", "partition=keep", runs + lost,
+			`on_partition = "keep" waits until it is known to be dead`, "place",
+		},
+		{
+			"keep: its node has booted again, and starts it there", "partition=keep", runs + "; kill n1; advance 1h; alive n1",
+			"1 of 1 starting", "place",
+		},
+		{
+			"majority: its lease may not have run out", "partition=majority lease=30s", runs + "; lost n1 10s",
+			"waits until the copy on n1 has surely stopped", "place",
+		},
+		{
+			"majority: it has surely stopped", "partition=majority lease=30s", runs + "; lost n1 1s; advance 1m",
+			"place web[0].1 as web[0].1 on n2", "",
+		},
+		// Unsafe work that may have begun.
+		{
+			"unsafe, and it runs: a person decides", "partition=keep unsafe=write", runs + lost,
+			"review web[0].0: lost: node n1 is lost; task \"web\" is marked unsafe", "place",
+		},
+		{
+			"unsafe, and it has failed: a person decides", "partition=keep unsafe=write", runs + failed,
+			"review web[0].0: failed", "place",
+		},
+		{
+			"unsafe, and a person has approved", "partition=keep unsafe=write", runs + failed + "; approve web[0].0",
+			"place web[0].1 as web[0].1 on n2", "",
+		},
+		{
+			"unsafe, and a person has rejected", "partition=keep unsafe=write", runs + failed + "; reject web[0].0",
+			"failed: 1 of 1 failed", "place",
+		},
+		{
+			"unsafe, and its node is lost: it may have begun, for all that is known", "partition=keep unsafe=write", idle + "; lost n1 1h",
+			"review web[0].0: lost", "place",
+		},
+		{
+			"unsafe, and idle: in sight, and it never began", "partition=keep unsafe=write", idle + "; drain n1 30m",
+			"stop web[0].0: node n1 is drained", "review",
+		},
+		// No gate is shut.
+		{"safe: it moves by itself", "", runs + lost, "place web[0].1 as web[0].1 on n2", ""},
+		{
+			"it is done: it never runs again", "type=batch", runs + "; status web[0].0 complete" + lost,
+			"completed", "place",
+		},
+		{
+			"there is no room: blocked, and not charged to any policy", "", runs + "; maintain n2" + lost,
+			"blocked web[0]", "place",
+		},
+		{
+			"there is room again", "", runs + "; maintain n2" + lost + "; plan; serve n2",
+			"place web[0].1 as web[0].1 on n2", "",
+		},
+	} {
+		w := newWorld()
+		var out strings.Builder
+		for line := range strings.SplitSeq("node n1; job "+row.job+" web=1; apply; node n2"+row.then, "; ") {
+			out.Reset()
+			if err := w.command(strings.Fields(line), &out); err != nil {
+				t.Fatalf("%s: %q: %v", row.rule, line, err)
+			}
+		}
+		out.Reset()
+		if err := w.command([]string{"plan"}, &out); err != nil {
+			t.Fatalf("%s: %v", row.rule, err)
+		}
+		got := out.String()
+		if !strings.Contains(got, row.want) || row.not != "" && strings.Contains(got, row.not) {
+			t.Errorf("%s:\n%swant %q, and no %q", row.rule, got, row.want, row.not)
+		}
+	}
+}
