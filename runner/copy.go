@@ -231,8 +231,10 @@ func (c *Copy) renew(lease time.Duration) {
 	}
 }
 
-// advance orders what is due by now.
+// advance orders what is due by now. Work that is done comes first: an agent may hear of
+// it when the time of the copy is over, or a sidecar's restart is due.
 func (c *Copy) advance() {
+	c.complete()
 	c.timeOut()
 	prepared := c.prepared()
 	for _, t := range c.tasks {
@@ -241,7 +243,6 @@ func (c *Copy) advance() {
 			c.startDue(t)
 		}
 	}
-	c.complete()
 	if c.ending() && c.halted() {
 		c.cleanUp()
 	}
