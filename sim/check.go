@@ -76,6 +76,8 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 			w.checkDecision(h, e)
 		}
 	}
+	w.noteDecisions(h, r)
+	w.checkStatuses(h, r)
 	h.lastWrite = max(h.lastWrite, r.Keep.NextSeq-1)
 	w.checkHolders(h)
 	w.checkRoster(h)
@@ -284,9 +286,8 @@ const standIn = time.Minute
 // checkStop: a task that people want is not stopped unless another copy of it
 // is there. Only for jobs that nobody has changed, and tasks that do not fail.
 func (w *world) checkStop(p *process) {
-	t := &w.scenario.Tasks
 	job := w.people.job(p.copy.job)
-	if p.asked != "agent" || !w.people.untouched(p.copy.job) || t.Crash > 0 || t.Fail > 0 ||
+	if p.asked != "agent" || !w.people.untouched(p.copy.job) || w.mayEnd(job) ||
 		job.Recovery.Partition() == mesh.Majority || p.h.barred || p.h.evicted {
 		return
 	}

@@ -211,11 +211,13 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 	switch {
 	case len(plan.Stop)+len(plan.Place) > 0:
 		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")
+	case w.goesOn(&job.Job, plan.Status):
+		return fmt.Sprintf("it has not come to its end, and is %s: %s", plan.Status, plan.Text)
 	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || job.Stopped || job.Paused:
 		return ""
 	case len(plan.Reviews) > 0:
 		return "" // people have not said anything yet
-	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.scenario.Tasks.fails():
+	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.mayFail(&job.Job):
 		return ""
 	}
 	for _, b := range plan.Blocked {
@@ -229,11 +231,11 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		}
 	}
 	for _, wait := range plan.Waiting {
-		if !w.mayWait(wait.Reason) {
+		if !w.mayWait(&job.Job, wait.Reason) {
 			return "it waits: " + wait.Reason
 		}
 	}
-	if len(plan.Blocked)+len(plan.Waiting) > 0 || w.scenario.Tasks.fails() {
+	if len(plan.Blocked)+len(plan.Waiting) > 0 || w.mayFail(&job.Job) {
 		return ""
 	}
 	return fmt.Sprintf("it is %s: %s", plan.Status, plan.Text)
@@ -243,11 +245,11 @@ func (t *Tasks) fails() bool { return t.Crash > 0 || t.Fail > 0 }
 
 // mayWait says whether a reason to wait is one that lasts: a keep job waits for
 // a machine that is gone for good, until a person vouches for its end.
-func (w *world) mayWait(reason string) bool {
+func (w *world) mayWait(job *mesh.Job, reason string) bool {
 	lost := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
 	return lost && strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
 		lost && strings.Contains(reason, "its copy waits for it") ||
-		w.scenario.Tasks.fails() && strings.Contains(reason, "moves after")
+		w.mayFail(job) && strings.Contains(reason, " after ")
 }
 
 // roomFor says whether some node has room for so much.
@@ -295,7 +297,7 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 
 // everyNode looks for a machine without its copy of a job that wants one on each.
 func (w *world) everyNode(job *mesh.JobView) string {
-	if job.Job.Type != mesh.System || job.Stopped || w.scenario.Tasks.fails() {
+	if job.Job.Type != mesh.System || job.Stopped || w.mayFail(&job.Job) {
 		return ""
 	}
 	for _, h := range w.members() {
@@ -329,6 +331,7 @@ func (w *world) noStrays(v *mesh.View) string {
 // is there, and what was deleted is not.
 func (w *world) checkEnd() {
 	w.people.checkKept()
+	w.countSkipped()
 	for _, h := range w.members() {
 		for _, key := range sortedKeys(h.disk.entries) {
 			e := h.disk.entries[key]

@@ -21,6 +21,7 @@ type people struct {
 	asked map[uint64]string // what waits for an answer
 	still bool              // they ask for nothing more
 	token mesh.Token
+	ran   []mesh.JobID // what they have run of the jobs for later
 }
 
 // ack is a write that somebody was told is kept.
@@ -41,6 +42,9 @@ func newPeople(w *world) *people {
 
 // job is a job that people have submitted, or nil.
 func (p *people) job(id mesh.JobID) *mesh.Job { return p.jobs[id] }
+
+// ids are those of the jobs that people have submitted, in order.
+func (p *people) ids() []mesh.JobID { return slices.Sorted(maps.Keys(p.jobs)) }
 
 // untouched says whether people have submitted a job once and never again.
 func (p *people) untouched(id mesh.JobID) bool { return p.jobs[id] != nil && p.edits[id] == 1 }
@@ -189,6 +193,12 @@ func (p *people) want() {
 	switch kind := pick(p.dice, kinds); {
 	case kind == "approve":
 		p.approve(h)
+	case kind == "run":
+		p.run(h)
+	case len(p.w.scenario.Later) > 0 && kind != "submit":
+		if id := p.ofLater(); id != "" {
+			p.act(id, mesh.Verb(kind), h)
+		}
 	case job == nil, kind == "submit":
 		p.submit(p.draw(name, job), h)
 	case kind == "scale":
