@@ -33,6 +33,7 @@ type holding struct {
 	h     *host
 	agent *agent
 	fence crdt.Fence
+	since time.Duration
 }
 
 // holds says whether it still does, of a slot.
@@ -77,6 +78,7 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 		}
 	}
 	w.noteDecisions(h, r)
+	w.noteOrders(h, r)
 	w.checkStatuses(h, r)
 	h.lastWrite = max(h.lastWrite, r.Keep.NextSeq-1)
 	w.checkHolders(h)
@@ -123,7 +125,7 @@ func (w *world) checkHolders(h *host) {
 			w.counts.add(Takeovers)
 		}
 		w.clocks.taken(w.now, s, h)
-		*was = holding{h, h.agent, fence}
+		*was = holding{h, h.agent, fence, w.now}
 	}
 }
 

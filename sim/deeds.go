@@ -63,7 +63,7 @@ type life struct {
 	group  mesh.Group
 	place  place
 	tasks  []*stint      // in file order
-	order  time.Duration // when a task was ordered to start first
+	order  time.Duration // when its agent wanted the first task to start
 	began  time.Duration // and when one has started
 	over   string        // why no task but a poststop one may start any more
 	failed bool          // it has timed out, as its node says
@@ -100,7 +100,15 @@ const (
 // restart is a start that followed on an end that counts.
 type restart struct{ end, start time.Duration }
 
-// noteOrder notes that a task was ordered to start.
+// noteOrders notes which tasks a step wants started.
+func (w *world) noteOrders(h *host, r *core.Ready) {
+	for _, o := range r.Orders {
+		if o.Verb == runner.DoStart {
+			w.noteOrder(h, o.Spec)
+		}
+	}
+}
+
 func (w *world) noteOrder(h *host, s *runner.Spec) {
 	key := lifeKey{h.place, s.Alloc}
 	if l := w.deeds.lives[key]; l != nil {

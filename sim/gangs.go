@@ -82,10 +82,10 @@ func (w *world) checkGenerations(l *life, d *decided) {
 	}
 }
 
-// brokenMax is how long what is left of a gang may run when another of it has gone:
-// until gossip has noticed, somebody leads the job who knows all of it, and what is out
-// of sight has surely stopped; then it is told, or its lease runs out.
-const brokenMax = 90 * time.Second
+// brokenMax is how long what is left of a gang may run when another of it has gone, and
+// somebody leads the job: until gossip has noticed and what is out of sight has surely
+// stopped; then it is told, or its lease runs out.
+const brokenMax = time.Minute
 
 // checkTogether looks for gangs that are not whole, and of which something goes on
 // to run: with a majority behind them that has an end. Where copies wait for
@@ -110,7 +110,7 @@ func (w *world) checkTogether() {
 			if w.deeds.whole[key] == 0 || !runs[generation] || there[generation] >= job.Copies() {
 				w.deeds.whole[key] = w.now
 			}
-			left := w.now - w.deeds.whole[key]
+			left := w.now - max(w.deeds.whole[key], w.checker.holders[mesh.SlotOf(id)].since)
 			if left > brokenMax && job.Recovery.Partition() == mesh.Majority {
 				w.breach("gangs-are-whole", "%d of %d copies of %s, generation %d, run on for %v",
 					there[generation], job.Copies(), id, generation, left)

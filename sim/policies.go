@@ -35,7 +35,7 @@ func (w *world) checkRestart(l *life, s *stint) {
 	}
 	used := s.used(w.now-interval) - 1
 	delay := policy.Delays.After(used + 1)
-	if policy.Mode == mesh.RestartDelay && s.counted(w.now-policy.Interval-drifted(policy.Interval)) > policy.Attempts {
+	if policy.Mode == mesh.RestartDelay && s.counted(s.end.at-policy.Interval-drifted(policy.Interval)) > policy.Attempts {
 		return // it may have waited for the window alone
 	}
 	if took := w.now - s.end.at; took < delay-drifted(delay) {
@@ -134,6 +134,9 @@ func (w *world) checkMove(l *life, d *decided) {
 	}
 	interval := policy.Interval - drifted(policy.Interval)
 	moves := w.deeds.moves[at]
+	if !neverTwo(l.job) {
+		moves = nil // each side of a split has moved what it knew of
+	}
 	n := 0
 	for _, m := range moves {
 		if d.at-m < interval { // the failure may have become known late

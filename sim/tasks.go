@@ -60,7 +60,6 @@ func (h *host) order(o runner.Order) {
 	h.w.story(h, "order", "%v", o)
 	switch o.Verb {
 	case runner.DoStart:
-		h.w.noteOrder(h, o.Spec)
 		h.startTask(key, *o.Spec)
 	case runner.DoStop:
 		h.command(key, func(p *process) { p.stop(o.Grace, "agent") })
