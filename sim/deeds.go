@@ -141,7 +141,7 @@ func (l *life) stint(task string) *stint {
 // its job meanwhile.
 func (w *world) stint(p *process) (*life, *stint) {
 	l := w.deeds.lives[lifeKey{p.h.place, p.spec.Alloc}]
-	if l == nil || !w.people.untouched(p.copy.job) {
+	if l == nil || !w.people.written(p.copy.job) {
 		return nil, nil
 	}
 	return l, l.stint(p.spec.Task)
@@ -266,7 +266,7 @@ func (w *world) noteDecisions(h *host, r *core.Ready) {
 	}
 	for _, d := range placed {
 		w.deeds.decided[d.ID] = d
-		if !w.people.untouched(d.Job) {
+		if !w.people.written(d.Job) {
 			continue
 		}
 		w.know(h, d)

@@ -331,7 +331,7 @@ func (w *world) noStrays(v *mesh.View) string {
 // is there, and what was deleted is not.
 func (w *world) checkEnd() {
 	w.people.checkKept()
-	w.countSkipped()
+	w.checkSkipped()
 	for _, h := range w.members() {
 		for _, key := range sortedKeys(h.disk.entries) {
 			e := h.disk.entries[key]

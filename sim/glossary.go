@@ -64,10 +64,12 @@ func invariants() []Term {
 			"(each start)"},
 		{"in-turn", "the tasks of a copy start in the order of their lifecycles, and clean up once (each start)"},
 		{"groups-in-turn", "no group begins before its after_rule is met by what has really happened (each start)"},
-		{"within-bounds", "of a majority or keep job no more copies run than max_running and its arrays allow (each start)"},
+		{"within-bounds", "of a majority or keep job no more copies run than max_running and its arrays allow " +
+			"(each start)"},
 		{"gangs-are-whole", "a gang is placed as a whole, with ranks of their own, beside no earlier one; " +
 			"with a majority, what is left of it stops (each step, each second)"},
-		{"within-its-time", "nothing runs beyond its timeout and grace, unless there is no agent to stop it (each second)"},
+		{"within-its-time", "nothing runs beyond its timeout and grace, unless there is no agent to stop it " +
+			"(each second)"},
 		{"ends-are-true", "what a node says that a copy has come to, it has (each step)"},
 		{"settles", "soon after the last fault there are one roster, one coordinator a slot, equal data, " +
 			"and exactly the wanted copies, and it stays so (the end)"},

@@ -78,7 +78,7 @@ func (w *world) checkStatuses(h *host, r *core.Ready) {
 		if err := crdt.Decode(e.Value, &s); err != nil || s.Node != h.self.ID || s.Outcome == "" {
 			continue
 		}
-		if l := w.deeds.lives[lifeKey{h.place, s.Alloc}]; l != nil && w.people.untouched(s.Job) && !h.spoilt {
+		if l := w.deeds.lives[lifeKey{h.place, s.Alloc}]; l != nil && w.people.written(s.Job) && !h.spoilt {
 			w.checkStatus(l, &s)
 		}
 	}

@@ -58,8 +58,8 @@ func (w *world) checkBounds(l *life) {
 		}
 	}
 	if limit > 0 && all > limit || of > 0 && group > of {
-		w.breach("within-bounds", "%d copies of %s run, %d of them of group %s, with max_running = %d and %d of an array",
-			all, l.place.job, group, l.group.Name, limit, of)
+		w.breach("within-bounds", "%d copies of %s run, with max_running = %d; %d of them of group %s, with %%%d",
+			all, l.place.job, limit, group, l.group.Name, of)
 	}
 	if all == limit || group == of {
 		w.counts.add(Throttled)
@@ -189,15 +189,21 @@ func (w *world) hasBegun(job mesh.JobID, g *mesh.Group) bool {
 	return false
 }
 
-// countSkipped counts the groups that have never run, of jobs that have come to their end.
-func (w *world) countSkipped() {
+// checkSkipped looks at the groups that have never run, of jobs that have come to their
+// end: each of them was skipped by its rule.
+func (w *world) checkSkipped() {
 	for _, id := range w.people.ids() {
 		job := w.people.job(id)
-		if job.Type != mesh.Batch || !w.people.untouched(id) {
+		if job.Type != mesh.Batch || len(w.deeds.jobs[id]) == 0 || !w.people.untouched(id) {
 			continue
 		}
 		for _, g := range job.Groups() {
-			if len(g.After) > 0 && !w.hasBegun(id, &g) && w.became(job, &g).over {
+			switch {
+			case len(g.After) == 0 || w.hasBegun(id, &g):
+			case neverTwo(job) && w.met(job, &g):
+				w.breach("groups-in-turn", "group %s of %s has never run, and its after_rule %q was met:%s",
+					g.Name, id, g.AfterRule, w.outcomes(job, &g))
+			default:
 				w.counts.add(Skipped)
 			}
 		}

@@ -17,6 +17,8 @@ type people struct {
 	dice  chance
 	jobs  map[mesh.JobID]*mesh.Job // as they were submitted first
 	edits map[mesh.JobID]int       // how often each was asked to change
+	wrote map[mesh.JobID]int       // of these, how often it was submitted
+	tried map[mesh.JobID]bool      // it was to run again what had failed
 	acked []ack
 	asked map[uint64]string // what waits for an answer
 	still bool              // they ask for nothing more
@@ -35,7 +37,8 @@ type ack struct {
 func newPeople(w *world) *people {
 	return &people{
 		w: w, dice: chanceOf(w.options.Seed, "people"), jobs: map[mesh.JobID]*mesh.Job{},
-		edits: map[mesh.JobID]int{}, asked: map[uint64]string{},
+		edits: map[mesh.JobID]int{}, wrote: map[mesh.JobID]int{}, tried: map[mesh.JobID]bool{},
+		asked: map[uint64]string{},
 		token: mesh.Token{ID: "sim", Hash: []byte("sim"), Uses: NodesMax * 2, ExpiresAt: epoch.Add(lastsMax * 12)},
 	}
 }
@@ -48,6 +51,13 @@ func (p *people) ids() []mesh.JobID { return slices.Sorted(maps.Keys(p.jobs)) }
 
 // untouched says whether people have submitted a job once and never again.
 func (p *people) untouched(id mesh.JobID) bool { return p.jobs[id] != nil && p.edits[id] == 1 }
+
+// written says whether a job is as people have submitted it: they have paused it at
+// most, gone on with it, or tried again what had failed.
+func (p *people) written(id mesh.JobID) bool { return p.jobs[id] != nil && p.wrote[id] == 1 }
+
+// counted says whether all that has failed of a job counts: nobody has said anew.
+func (p *people) counted(id mesh.JobID) bool { return p.written(id) && !p.tried[id] }
 
 // ask asks a node's agent.
 func (p *people) ask(h *host, what string, call core.Call, answer func(core.Reply)) {
@@ -80,6 +90,7 @@ func (p *people) submit(job *mesh.Job, h *host) {
 		p.jobs[id] = job
 	}
 	p.edits[id]++
+	p.wrote[id]++
 	what := fmt.Sprintf("submit %s with %d copies", id, job.Copies())
 	p.w.tell(h, "people", "%s", what)
 	p.ask(h, what, core.Submit{Job: job}, func(r core.Reply) { p.submitted(h, what, r) })
@@ -88,6 +99,7 @@ func (p *people) submit(job *mesh.Job, h *host) {
 // act has something done to a job that leaves its content as it is.
 func (p *people) act(id mesh.JobID, verb mesh.Verb, h *host) {
 	p.edits[id]++
+	p.tried[id] = p.tried[id] || verb == mesh.VerbRetry
 	what := fmt.Sprintf("%s %s", verb, id)
 	p.w.tell(h, "people", "%s", what)
 	p.ask(h, what, core.Act{Job: id, Verb: verb}, func(r core.Reply) { p.submitted(h, what, r) })

@@ -35,8 +35,9 @@ func (w *world) checkRestart(l *life, s *stint) {
 	}
 	used := s.used(w.now-interval) - 1
 	delay := policy.Delays.After(used + 1)
-	if policy.Mode == mesh.RestartDelay && s.counted(s.end.at-policy.Interval-drifted(policy.Interval)) > policy.Attempts {
-		return // it may have waited for the window alone
+	mayWait := policy.Mode == mesh.RestartDelay
+	if mayWait && s.counted(s.end.at-policy.Interval-drifted(policy.Interval)) > policy.Attempts {
+		return // for the window alone, whatever the delay
 	}
 	if took := w.now - s.end.at; took < delay-drifted(delay) {
 		w.breach("policy-holds", "%s of %s restarts on %s %v after its end, and its delay is %v",
@@ -109,8 +110,11 @@ func (w *world) checkBirth(l *life) {
 	}
 	d.begun = true
 	w.checkFinished(l, d)
-	w.checkAfter(l)
 	w.checkGenerations(l, d)
+	if !w.people.counted(l.place.job) {
+		return
+	}
+	w.checkAfter(l)
 	if d.moved {
 		w.checkMove(l, d)
 	}
@@ -165,8 +169,8 @@ func (w *world) checkFinished(l *life, d *decided) {
 		w.breach("finished-stays-finished", "%s starts on %s, and was placed though %s was known to have completed",
 			l.id, l.h.name, d.redo)
 	}
-	if l.job.Recovery.Partition() != mesh.Keep {
-		return // it may have been lost before the word of it was out
+	if l.job.Recovery.Partition() != mesh.Keep || !w.people.untouched(l.place.job) {
+		return // the word of it may have been lost, or it was done when it was told to stop
 	}
 	for _, o := range w.deeds.seats[l.place] {
 		if at, ok := o.completed(); ok && !o.h.gone && !o.h.barred {

@@ -52,7 +52,8 @@ const formMax = 3 * time.Minute
 func newWorld(s Scenario, o Options) *world {
 	w := &world{
 		options: o, byID: map[mesh.NodeID]*host{}, trace: newTrace(o), counts: counts{},
-		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), words: newWords(), deeds: newDeeds(), spans: newSpans(o.Timeline),
+		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), words: newWords(), deeds: newDeeds(),
+		spans: newSpans(o.Timeline),
 	}
 	w.values = values{w, map[string][]byte{}}
 	w.scenario = climate(s, o)
