@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"mn/crdt"
@@ -289,7 +290,8 @@ func (w *world) know(h *host, d *decided) {
 			d.redo = a.ID
 		case job.Gang && a.Generation == d.Generation-1, !job.Gang && before && a.ID == d.Replaces:
 			failed := state == mesh.Failed || state == mesh.TimedOut || state == mesh.Complete && job.Type.Long()
-			if failed && a.Want == mesh.WantRun {
+			// One that was lost when it was planned may turn out to have failed.
+			if failed && a.Want == mesh.WantRun && strings.Contains(d.Reason, "failed on ") {
 				d.moved, d.overdue = true, d.overdue || state == mesh.TimedOut
 				if at := w.endOf(a); at > 0 && (d.failed == 0 || at < d.failed) {
 					d.failed = at

@@ -62,7 +62,8 @@ func (w *world) checkRanks(l *life, p *process) {
 	}
 	for _, o := range w.alive(l.place.job) {
 		other := w.deeds.decided[o.id]
-		if o.id != l.id && other.Generation == d.Generation && other.Gang != nil && other.Gang.Rank == d.Gang.Rank {
+		same := other.Version == d.Version && other.Generation == d.Generation // two sides of a split differ in one
+		if o.id != l.id && same && other.Gang != nil && other.Gang.Rank == d.Gang.Rank {
 			w.breach("gangs-are-whole", "%s and %s have the same rank %d", l.id, o.id, d.Gang.Rank)
 		}
 	}
