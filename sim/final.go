@@ -211,6 +211,8 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 	switch {
 	case len(plan.Stop)+len(plan.Place) > 0:
 		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")
+	case w.waitsForLost(plan):
+		return ""
 	case w.goesOn(&job.Job, plan.Status):
 		return fmt.Sprintf("it has not come to its end, and is %s: %s", plan.Status, plan.Text)
 	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || job.Stopped || job.Paused:
@@ -246,10 +248,24 @@ func (t *Tasks) fails() bool { return t.Crash > 0 || t.Fail > 0 }
 // mayWait says whether a reason to wait is one that lasts: a keep job waits for
 // a machine that is gone for good, until a person vouches for its end.
 func (w *world) mayWait(job *mesh.Job, reason string) bool {
-	lost := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
-	return lost && strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
-		lost && strings.Contains(reason, "its copy waits for it") ||
-		w.mayFail(job) && strings.Contains(reason, " after ")
+	return w.isOfLost(reason) || w.mayFail(job) && strings.Contains(reason, " after ")
+}
+
+// lacksHosts says whether a machine is gone for good, and with it what it knew.
+func (w *world) lacksHosts() bool {
+	return slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
+}
+
+// isOfLost says whether a copy waits for a machine that is gone for good.
+func (w *world) isOfLost(reason string) bool {
+	return w.lacksHosts() && (strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
+		strings.Contains(reason, "never moves work") || strings.Contains(reason, "its copy waits for it"))
+}
+
+// waitsForLost says whether a plan comes to nothing as it waits for such a machine.
+func (w *world) waitsForLost(plan *reconcile.Plan) bool {
+	return plan.Status == mesh.JobPausing && w.lacksHosts() ||
+		slices.ContainsFunc(plan.Waiting, func(wait reconcile.Waiting) bool { return w.isOfLost(wait.Reason) })
 }
 
 // roomFor says whether some node has room for so much.

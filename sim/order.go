@@ -200,7 +200,7 @@ func (w *world) checkSkipped() {
 		for _, g := range job.Groups() {
 			switch {
 			case len(g.After) == 0 || w.hasBegun(id, &g):
-			case neverTwo(job) && w.met(job, &g):
+			case neverTwo(job) && w.met(job, &g) && !w.lacksHosts():
 				w.breach("groups-in-turn", "group %s of %s has never run, and its after_rule %q was met:%s",
 					g.Name, id, g.AfterRule, w.outcomes(job, &g))
 			default:
