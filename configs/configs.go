@@ -82,7 +82,7 @@ func ParseJob(name string, data []byte) (*mesh.Job, error) {
 
 // lists are the keys of files whose values are lists. Other numbers in a path
 // are keys of their own.
-var lists = []string{"command", "do", "fault", "faults", "job", "machine", "proves", "task"}
+var lists = []string{"command", "do", "fault", "faults", "job", "later", "machine", "program", "proves", "task"}
 
 // pathOf writes a path of package mesh as this package writes paths.
 func pathOf(keys []string) string {

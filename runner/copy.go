@@ -124,9 +124,14 @@ func (c *Copy) Step(now Now, in Input) Output {
 		c.renew(in.Lease)
 	case Observed:
 		c.observed(in.Observation)
+		c.complete()
 	case Tick:
 	}
-	c.advance()
+	// The ends of several tasks are seen one after the other. Where the time is over, the
+	// work may yet turn out to have been done in time: the Tick follows on all of them.
+	if _, seen := in.(Observed); !seen || c.overdue() > c.now.Boot {
+		c.advance()
+	}
 	c.out.Changed = !c.reported || c.end != endBefore || !slices.EqualFunc(before, c.statuses(), sameStatus)
 	if c.out.Changed {
 		c.reported, c.at = true, now.Wall
@@ -153,9 +158,8 @@ func (c *Copy) Status() mesh.Status {
 // Wake is the instant by which the copy wants a Tick; [Never] if it waits for
 // nothing.
 func (c *Copy) Wake() time.Duration {
-	at := c.deadline()
+	at := c.overdue()
 	for _, t := range c.tasks {
-		at = min(at, c.deadlineOf(t))
 		switch {
 		case t.status.State == mesh.Stopping:
 			at = min(at, t.tellAgain)
@@ -231,9 +235,11 @@ func (c *Copy) renew(lease time.Duration) {
 	}
 }
 
-// advance orders what is due by now.
+// advance orders what is due by now. Work that is done comes first: an agent may hear of
+// it when the time of the copy is over, or a sidecar's restart is due.
 func (c *Copy) advance() {
-	c.timeOut()
+	c.complete()
+	c.timeOut(c.now.Boot)
 	prepared := c.prepared()
 	for _, t := range c.tasks {
 		turn := t.is(mesh.Prestart) || prepared && !t.is(mesh.Poststop)
@@ -241,7 +247,6 @@ func (c *Copy) advance() {
 			c.startDue(t)
 		}
 	}
-	c.complete()
 	if c.ending() && c.halted() {
 		c.cleanUp()
 	}

@@ -86,6 +86,7 @@ func (s *story) newCopy() {
 //	run | tick                 at this time
 //	after 5s                   a tick so much later
 //	stop [at once, ]REASON | renew 15s
+//	late 5s                    so much time passes, and nobody says so
 //	wall -1h                   the clock on the wall is moved
 //	reboot                     the machine was switched off, and is on for a minute
 //	KIND TASK ATTEMPT [...]    an observation, see observation
@@ -108,6 +109,9 @@ func (s *story) do(line string) string {
 	case "after":
 		s.now += s.duration(rest)
 		return s.step(Tick{})
+	case "late":
+		s.now += s.duration(rest)
+		return ""
 	case "wall":
 		s.skew += s.duration(rest)
 		return ""
@@ -149,7 +153,7 @@ func (s *story) restart(found string, stops bool) string {
 	return s.step(in) + "-- run\n" + s.step(Run{})
 }
 
-// observation reads "exited web 1 code=137 signal=9 oom expired pid=7 err=...".
+// observation reads "exited web 1 code=137 signal=9 oom expired pid=7 ago=2s err=...".
 func (s *story) observation(line string) Observation {
 	f := strings.Fields(line)
 	if len(f) < 3 {
@@ -167,6 +171,8 @@ func (s *story) observation(line string) Observation {
 			o.Signal = n
 		case "pid":
 			o.PID = n
+		case "ago":
+			o.At = o.At.Add(-s.duration(value))
 		case "oom":
 			o.OOM = true
 		case "expired":

@@ -114,16 +114,25 @@ func (t *task) timeout() mesh.Duration {
 	return t.def.Timeout
 }
 
-// timeOut ends the copy if its time is over, or that of one of its tasks. Those
-// that come after its end have no say in it.
-func (c *Copy) timeOut() {
-	if c.deadline() <= c.now.Boot {
+// overdue is the first instant at which the time of the copy, or of a task, is over.
+func (c *Copy) overdue() time.Duration {
+	at := c.deadline()
+	for _, t := range c.tasks {
+		at = min(at, c.deadlineOf(t))
+	}
+	return at
+}
+
+// timeOut ends the copy if its time was over at an instant, or that of one of its
+// tasks. Those that come after its end have no say in it.
+func (c *Copy) timeOut(by time.Duration) {
+	if c.deadline() <= by {
 		text := after(c.job.Timeout)
 		c.tell(mesh.AllocTimedOut, text)
 		c.conclude(mesh.TimedOut, text)
 	}
 	for _, t := range c.tasks {
-		if c.deadlineOf(t) <= c.now.Boot {
+		if c.deadlineOf(t) <= by {
 			t.overdue = true
 			c.event(mesh.TaskTimedOut, t, after(t.timeout()))
 			c.conclude(mesh.TimedOut, fmt.Sprintf("task %q %s", t.def.Name, after(t.timeout())))

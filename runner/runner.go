@@ -35,6 +35,14 @@ type Now struct {
 	Wall time.Time
 }
 
+// bootAt is when an instant of the past on the wall clock was since boot.
+func (n Now) bootAt(at time.Time) time.Duration {
+	if at.IsZero() {
+		return n.Boot
+	}
+	return n.Boot - max(n.Wall.Sub(at), 0)
+}
+
 // Never is later than every instant.
 const Never = time.Duration(math.MaxInt64)
 

@@ -111,7 +111,7 @@ func (c *Copy) ended(t *task, o Observation) {
 	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && c.completes(t):
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:
-		if c.timeOut(); !c.ending() {
+		if c.timeOut(c.now.bootAt(o.At)); !c.ending() {
 			c.recover(t, cause)
 		}
 	}
@@ -216,9 +216,14 @@ func (c *Copy) resume(in Resume) {
 			c.conclude(mesh.Stopped, "its poststop tasks had been started") // if the status is lost
 		}
 	}
-	for _, t := range c.tasks {
-		o, found := last[t.def.Name]
-		c.reconcile(t, o, found)
+	// What became of the main tasks says whether the work was done, whatever the others did.
+	for _, main := range []bool{true, false} {
+		for _, t := range c.tasks {
+			if o, found := last[t.def.Name]; t.is("") == main {
+				c.reconcile(t, o, found)
+			}
+		}
+		c.complete()
 	}
 }
 
@@ -238,6 +243,8 @@ func (t *task) restore(s mesh.TaskStatus, now Now) {
 		// The clock on the wall may have been moved: no longer than was meant.
 		wait := min(max(s.NextStart.Sub(now.Wall), 0), max(t.policy.Interval, t.policy.Delays.Max))
 		t.next = now.Boot + wait
+		n := len(s.RestartedAt)
+		t.charge = t.policy.Mode == mesh.RestartDelay && n > 0 && s.RestartedAt[n-1].Before(s.FinishedAt)
 	}
 }
 

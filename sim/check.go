@@ -34,6 +34,7 @@ type holding struct {
 	h     *host
 	agent *agent
 	fence crdt.Fence
+	since time.Duration
 }
 
 // holds says whether it still does, of a slot.
@@ -77,6 +78,9 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 			w.checkDecision(h, e)
 		}
 	}
+	w.noteDecisions(h, r)
+	w.noteOrders(h, r)
+	w.checkStatuses(h, r)
 	h.lastWrite = max(h.lastWrite, r.Keep.NextSeq-1)
 	w.checkHolders(h)
 	w.checkRoster(h)
@@ -122,7 +126,7 @@ func (w *world) checkHolders(h *host) {
 			w.counts.add(Takeovers)
 		}
 		w.clocks.taken(w.now, s, h)
-		*was = holding{h, h.agent, fence}
+		*was = holding{h, h.agent, fence, w.now}
 	}
 }
 
@@ -285,9 +289,8 @@ const standIn = time.Minute
 // checkStop: a task that people want is not stopped unless another copy of it
 // is there. Only for jobs that nobody has changed, and tasks that do not fail.
 func (w *world) checkStop(p *process) {
-	t := &w.scenario.Tasks
 	job := w.people.job(p.copy.job)
-	if p.asked != "agent" || !w.people.untouched(p.copy.job) || t.Crash > 0 || t.Fail > 0 ||
+	if p.asked != "agent" || !w.people.untouched(p.copy.job) || w.mayEnd(job) ||
 		job.Recovery.Partition() == mesh.Majority || p.h.barred || p.h.evicted {
 		return
 	}

@@ -43,6 +43,15 @@ const (
 	Overlaps       Name = "frozen_overlaps"
 	Reviewed       Name = "reviews_opened"
 	Approved       Name = "reviews_approved"
+	Restarted      Name = "restarts_counted"
+	Exhausted      Name = "restarts_exhausted"
+	Moved          Name = "failures_moved"
+	TimedOut       Name = "copies_timed_out"
+	Cleaned        Name = "copies_cleaned_up"
+	Throttled      Name = "copies_throttled"
+	Skipped        Name = "groups_skipped"
+	GangsPlaced    Name = "gangs_placed"
+	GangsRestarted Name = "gangs_restarted"
 )
 
 // counted is a count and what it counts.
@@ -83,6 +92,15 @@ func allCounts() []counted {
 		{Overlaps, "a task of a machine that woke ran beside its replacement for a moment"},
 		{Reviewed, "a copy began to wait for a person"},
 		{Approved, "people let work go on that waited for them"},
+		{Restarted, "a task was restarted on its node by its policy"},
+		{Exhausted, "a task failed whose restarts were used up"},
+		{Moved, "a copy was started in the stead of one that had failed"},
+		{TimedOut, "the time of a copy was over"},
+		{Cleaned, "a poststop task was started"},
+		{Throttled, "a copy was the last that may run beside others"},
+		{Skipped, "a group was never run, as those before it went otherwise"},
+		{GangsPlaced, "a gang was placed"},
+		{GangsRestarted, "a gang was placed again"},
 	}
 }
 

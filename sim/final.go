@@ -211,11 +211,15 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 	switch {
 	case len(plan.Stop)+len(plan.Place) > 0:
 		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")
+	case w.waitsForLost(plan):
+		return ""
+	case w.goesOn(&job.Job, plan.Status):
+		return fmt.Sprintf("it has not come to its end, and is %s: %s", plan.Status, plan.Text)
 	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || job.Stopped || job.Paused:
 		return ""
 	case len(plan.Reviews) > 0:
 		return "" // people have not said anything yet
-	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.scenario.Tasks.fails():
+	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.mayFail(&job.Job):
 		return ""
 	}
 	for _, b := range plan.Blocked {
@@ -229,11 +233,11 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		}
 	}
 	for _, wait := range plan.Waiting {
-		if !w.mayWait(wait.Reason) {
+		if !w.mayWait(&job.Job, wait.Reason) {
 			return "it waits: " + wait.Reason
 		}
 	}
-	if len(plan.Blocked)+len(plan.Waiting) > 0 || w.scenario.Tasks.fails() {
+	if len(plan.Blocked)+len(plan.Waiting) > 0 || w.mayFail(&job.Job) {
 		return ""
 	}
 	return fmt.Sprintf("it is %s: %s", plan.Status, plan.Text)
@@ -243,11 +247,25 @@ func (t *Tasks) fails() bool { return t.Crash > 0 || t.Fail > 0 }
 
 // mayWait says whether a reason to wait is one that lasts: a keep job waits for
 // a machine that is gone for good, until a person vouches for its end.
-func (w *world) mayWait(reason string) bool {
-	lost := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
-	return lost && strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
-		lost && strings.Contains(reason, "its copy waits for it") ||
-		w.scenario.Tasks.fails() && strings.Contains(reason, "moves after")
+func (w *world) mayWait(job *mesh.Job, reason string) bool {
+	return w.isOfLost(reason) || w.mayFail(job) && strings.Contains(reason, " after ")
+}
+
+// lacksHosts says whether a machine is gone for good, and with it what it knew.
+func (w *world) lacksHosts() bool {
+	return slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
+}
+
+// isOfLost says whether a copy waits for a machine that is gone for good.
+func (w *world) isOfLost(reason string) bool {
+	return w.lacksHosts() && (strings.Contains(reason, `on_partition = "keep" waits until it is known to be dead`) ||
+		strings.Contains(reason, "never moves work") || strings.Contains(reason, "its copy waits for it"))
+}
+
+// waitsForLost says whether a plan comes to nothing as it waits for such a machine.
+func (w *world) waitsForLost(plan *reconcile.Plan) bool {
+	return plan.Status == mesh.JobPausing && w.lacksHosts() ||
+		slices.ContainsFunc(plan.Waiting, func(wait reconcile.Waiting) bool { return w.isOfLost(wait.Reason) })
 }
 
 // roomFor says whether some node has room for so much.
@@ -295,7 +313,7 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 
 // everyNode looks for a machine without its copy of a job that wants one on each.
 func (w *world) everyNode(job *mesh.JobView) string {
-	if job.Job.Type != mesh.System || job.Stopped || w.scenario.Tasks.fails() {
+	if job.Job.Type != mesh.System || job.Stopped || w.mayFail(&job.Job) {
 		return ""
 	}
 	for _, h := range w.members() {
@@ -329,6 +347,7 @@ func (w *world) noStrays(v *mesh.View) string {
 // is there, and what was deleted is not.
 func (w *world) checkEnd() {
 	w.people.checkKept()
+	w.checkSkipped()
 	for _, h := range w.members() {
 		for _, key := range sortedKeys(h.disk.entries) {
 			e := h.disk.entries[key]

@@ -58,6 +58,19 @@ func invariants() []Term {
 		{"plans-are-sane", "no plan does what no plan may do (each second)"},
 		{"sealed-is-sealed", "who has voted for the next roster grants and keeps nothing under its own (each step)"},
 		{"no-clock-owns-the-future", "nothing is taken over from a clock too far ahead, but decisions (each step)"},
+		{"policy-holds", "nothing restarts or moves more often, or sooner, than its policies say, " +
+			"whatever becomes of agents and coordinators (each start)"},
+		{"finished-stays-finished", "what has completed does not run again, as far as whoever placed it could know " +
+			"(each start)"},
+		{"in-turn", "the tasks of a copy start in the order of their lifecycles, and clean up once (each start)"},
+		{"groups-in-turn", "no group begins before its after_rule is met by what has really happened (each start)"},
+		{"within-bounds", "of a majority or keep job no more copies run than max_running and its arrays allow " +
+			"(each start)"},
+		{"gangs-are-whole", "a gang is placed as a whole, with ranks of their own, beside no earlier one; " +
+			"with a majority, what is left of it stops (each step, each second)"},
+		{"within-its-time", "nothing runs beyond its timeout and grace, unless there is no agent to stop it " +
+			"(each second)"},
+		{"ends-are-true", "what a node says that a copy has come to, it has (each step)"},
 		{"settles", "soon after the last fault there are one roster, one coordinator a slot, equal data, " +
 			"and exactly the wanted copies, and it stays so (the end)"},
 		{"forms", "a mesh forms, and runs its first jobs (the start)"},
@@ -79,5 +92,6 @@ func requests() []Term {
 		{"resume", "that a paused job goes on"},
 		{"retry", "that what has failed runs again"},
 		{"approve", "that a copy which waits for a person goes on"},
+		{"run", "one of the jobs that the scenario has for later, under a new name"},
 	}
 }

@@ -56,6 +56,9 @@ type host struct {
 	wantedAt  time.Duration       // since when
 	epoch     uint64              // of its roster, when last looked at
 	lastWrite uint64              // the number of its last write
+	ableAs    *agent              // see able
+	ableSince time.Duration
+	wentOn    time.Duration // from the last time that its agent was stopped or asleep
 	diskDice  chance
 	crashDice chance
 }
@@ -283,7 +286,7 @@ func (h *host) sleep() (wake func()) {
 	h.asleep++
 	return func() {
 		if h.asleep--; h.asleep == 0 {
-			h.wokenAt = h.w.now
+			h.wokenAt, h.wentOn = h.w.now, h.w.now
 			h.resumeTasks()
 			h.w.checkWake(h)
 			h.unpark()
@@ -296,6 +299,7 @@ func (h *host) halt() (resume func()) {
 	h.halted++
 	return func() {
 		if h.halted--; h.halted == 0 {
+			h.wentOn = h.w.now
 			h.unpark()
 		}
 	}

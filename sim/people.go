@@ -17,10 +17,13 @@ type people struct {
 	dice  chance
 	jobs  map[mesh.JobID]*mesh.Job // as they were submitted first
 	edits map[mesh.JobID]int       // how often each was asked to change
+	wrote map[mesh.JobID]int       // of these, how often it was submitted
+	tried map[mesh.JobID]bool      // it was to run again what had failed
 	acked []ack
 	asked map[uint64]string // what waits for an answer
 	still bool              // they ask for nothing more
 	token mesh.Token
+	ran   []mesh.JobID // what they have run of the jobs for later
 }
 
 // ack is a write that somebody was told is kept.
@@ -34,7 +37,8 @@ type ack struct {
 func newPeople(w *world) *people {
 	return &people{
 		w: w, dice: chanceOf(w.options.Seed, "people"), jobs: map[mesh.JobID]*mesh.Job{},
-		edits: map[mesh.JobID]int{}, asked: map[uint64]string{},
+		edits: map[mesh.JobID]int{}, wrote: map[mesh.JobID]int{}, tried: map[mesh.JobID]bool{},
+		asked: map[uint64]string{},
 		token: mesh.Token{ID: "sim", Hash: []byte("sim"), Uses: NodesMax * 2, ExpiresAt: epoch.Add(lastsMax * 12)},
 	}
 }
@@ -42,8 +46,18 @@ func newPeople(w *world) *people {
 // job is a job that people have submitted, or nil.
 func (p *people) job(id mesh.JobID) *mesh.Job { return p.jobs[id] }
 
+// ids are those of the jobs that people have submitted, in order.
+func (p *people) ids() []mesh.JobID { return slices.Sorted(maps.Keys(p.jobs)) }
+
 // untouched says whether people have submitted a job once and never again.
 func (p *people) untouched(id mesh.JobID) bool { return p.jobs[id] != nil && p.edits[id] == 1 }
+
+// written says whether a job is as people have submitted it: they have paused it at
+// most, gone on with it, or tried again what had failed.
+func (p *people) written(id mesh.JobID) bool { return p.jobs[id] != nil && p.wrote[id] == 1 }
+
+// counted says whether all that has failed of a job counts: nobody has said anew.
+func (p *people) counted(id mesh.JobID) bool { return p.written(id) && !p.tried[id] }
 
 // ask asks a node's agent.
 func (p *people) ask(h *host, what string, call core.Call, answer func(core.Reply)) {
@@ -76,6 +90,7 @@ func (p *people) submit(job *mesh.Job, h *host) {
 		p.jobs[id] = job
 	}
 	p.edits[id]++
+	p.wrote[id]++
 	what := fmt.Sprintf("submit %s with %d copies", id, job.Copies())
 	p.w.tell(h, "people", "%s", what)
 	p.ask(h, what, core.Submit{Job: job}, func(r core.Reply) { p.submitted(h, what, r) })
@@ -84,6 +99,7 @@ func (p *people) submit(job *mesh.Job, h *host) {
 // act has something done to a job that leaves its content as it is.
 func (p *people) act(id mesh.JobID, verb mesh.Verb, h *host) {
 	p.edits[id]++
+	p.tried[id] = p.tried[id] || verb == mesh.VerbRetry
 	what := fmt.Sprintf("%s %s", verb, id)
 	p.w.tell(h, "people", "%s", what)
 	p.ask(h, what, core.Act{Job: id, Verb: verb}, func(r core.Reply) { p.submitted(h, what, r) })
@@ -189,6 +205,12 @@ func (p *people) want() {
 	switch kind := pick(p.dice, kinds); {
 	case kind == "approve":
 		p.approve(h)
+	case kind == "run":
+		p.run(h)
+	case len(p.w.scenario.Later) > 0 && kind != "submit":
+		if id := p.ofLater(); id != "" {
+			p.act(id, mesh.Verb(kind), h)
+		}
 	case job == nil, kind == "submit":
 		p.submit(p.draw(name, job), h)
 	case kind == "scale":

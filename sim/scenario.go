@@ -46,6 +46,9 @@ type Scenario struct {
 	People  People     `toml:"people"`
 	Faults  []Fault    `toml:"fault"`
 	Jobs    []mesh.Job `toml:"job"`
+
+	Later    []mesh.Job `toml:"later"`   // jobs that people submit when they "run" one
+	Programs []Program  `toml:"program"` // that tasks run by the first word of their command
 }
 
 // Machine is a node that is not like the others.
@@ -143,6 +146,9 @@ func (s *Scenario) Defaults() {
 	for i := range s.Jobs {
 		s.Jobs[i].Defaults()
 	}
+	for i := range s.Later {
+		s.Later[i].Defaults()
+	}
 }
 
 func setIfZero[T comparable](to *T, value T) {
@@ -181,13 +187,23 @@ func (s *Scenario) Validate() []mesh.FieldFault {
 		v.known(kind, names(requests()), "request").at("people", "do", fmt.Sprint(i))
 	}
 	v.lasts(s.People.Every, "people", "every")
-	for i := range s.Jobs {
-		for _, f := range s.Jobs[i].Validate() {
-			f.Path = append([]string{"job", fmt.Sprint(i)}, f.Path...)
+	v.jobs(s.Jobs, "job")
+	v.jobs(s.Later, "later")
+	for i := range s.Programs {
+		p := &s.Programs[i]
+		v.is(p.Name != "", "is missing").at("program", fmt.Sprint(i), "name")
+		v.lasts(p.Work, "program", fmt.Sprint(i), "work")
+	}
+	return v.faults
+}
+
+func (v *validator) jobs(jobs []mesh.Job, key string) {
+	for i := range jobs {
+		for _, f := range jobs[i].Validate() {
+			f.Path = append([]string{key, fmt.Sprint(i)}, f.Path...)
 			v.faults = append(v.faults, f)
 		}
 	}
-	return v.faults
 }
 
 // validator collects what is wrong.

@@ -48,6 +48,8 @@ func TestWrongScenariosAreRefused(t *testing.T) {
 		},
 		{"a negative time", `for = "-1s"`, "x.toml:1:7: for: must be from 0 to 720h, not -1s"},
 		{"a request that is none", "[people]\ndo = [\"destroy\"]", `x.toml:2:7: people.do[0]: "destroy" is no request`},
+		{"a program without a name", "[[program]]\nwork = \"1s\"", "program[0].name: is missing"},
+		{"a wrong job for later", "[[later]]\nname = \"a b\"", `x.toml:2:8: later[0].name: "a b" is not a name`},
 		{"a wrong job", "[[job]]\nname = \"a b\"", `x.toml:2:8: job[0].name: "a b" is not a name`},
 	} {
 		var s Scenario

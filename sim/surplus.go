@@ -21,8 +21,8 @@ func (w *world) checkSurplus(h *host, e *crdt.Entry) {
 	if err := crdt.Decode(e.Value, &d); err != nil || d.Want != mesh.WantStop {
 		return
 	}
-	t := &w.scenario.Tasks
-	if !strings.HasPrefix(d.Reason, "one copy is enough") || !w.people.untouched(d.Job) || t.fails() {
+	if !strings.HasPrefix(d.Reason, "one copy is enough") || !w.people.untouched(d.Job) ||
+		w.mayEnd(w.people.job(d.Job)) {
 		return
 	}
 	if d.Target != "" {

@@ -128,6 +128,7 @@ func (h *host) fork(key string, s runner.Spec) {
 	h.tasks[key] = p
 	h.w.changes++
 	h.w.checkStart(p)
+	h.w.noteStart(p)
 	h.observe(h.sighting(r, runner.Started), think)
 	p.work()
 	p.watch()
@@ -165,6 +166,10 @@ func variable(s runner.Spec, name string) string {
 func (p *process) work() {
 	t, dice := &p.h.w.scenario.Tasks, p.h.w.tasks
 	job := p.h.w.people.job(p.copy.job)
+	if g := p.program(job); g != nil {
+		p.play(g)
+		return
+	}
 	switch {
 	case job == nil || job.Type.Long():
 		if t.Crash > 0 {
@@ -253,6 +258,7 @@ func (p *process) exit(code, signal int) {
 	r.ended, r.code, r.signal, r.expired, r.at = true, code, signal, p.expired, h.now().Wall
 	h.disk.runs[p.key] = r
 	h.w.noteExit(p, code)
+	h.w.noteEnd(p, code, itself)
 	h.observe(h.ending(r), think)
 }
 
@@ -263,6 +269,7 @@ func (h *host) killTasks() {
 		delete(h.tasks, key)
 		h.w.changes++
 		h.w.noteLoss(p)
+		h.w.noteEnd(p, 0, lost)
 	}
 	h.forks = nil
 }

@@ -25,6 +25,7 @@ type world struct {
 	faults   *faults
 	checker  *checker
 	words    words
+	deeds    deeds
 	trace    *trace
 	spans    *spans
 	counts   counts
@@ -41,6 +42,8 @@ type world struct {
 	from   time.Duration // when things began to go wrong
 	calm   time.Duration // from the end of faults to everything being well
 	broken *Violation
+
+	resting bool // faults are over
 }
 
 // formMax is how long a mesh may take to form, and its jobs to run.
@@ -49,7 +52,8 @@ const formMax = 3 * time.Minute
 func newWorld(s Scenario, o Options) *world {
 	w := &world{
 		options: o, byID: map[mesh.NodeID]*host{}, trace: newTrace(o), counts: counts{},
-		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), words: newWords(), spans: newSpans(o.Timeline),
+		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), words: newWords(), deeds: newDeeds(),
+		spans: newSpans(o.Timeline),
 	}
 	w.values = values{w, map[string][]byte{}}
 	w.scenario = climate(s, o)
@@ -209,6 +213,7 @@ func (w *world) rest() {
 	}
 	w.tell(nil, "fault", "all faults end; within %v everything must be well", w.scenario.Settle)
 	w.people.quiet()
+	w.resting = true
 	w.faults.end()
 	w.network.base.Late = 0 // by seconds: nodes would be taken for dead for ever
 	from := w.now
@@ -241,6 +246,8 @@ const stays = 5 * time.Second
 func (w *world) everySecond() {
 	w.plan(time.Second, func() {
 		w.checkSecond()
+		w.checkLimits()
+		w.checkTogether()
 		w.everySecond()
 	})
 }

@@ -1,0 +1,121 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"mn/mesh"
+)
+
+// gangKey is a gang: the copies of a job that were placed together.
+type gangKey struct {
+	job        mesh.JobID
+	generation int
+}
+
+// checkGangs: a gang is placed as a whole, in one step, and each copy is told another
+// rank.
+func (w *world) checkGangs(h *host, placed []*decided) {
+	gangs := map[gangKey]map[int]bool{} // ranks
+	for _, d := range placed {
+		if d.Gang == nil {
+			continue
+		}
+		key := gangKey{d.Job, d.Generation}
+		if gangs[key] == nil {
+			gangs[key] = map[int]bool{}
+			w.counts.add(GangsPlaced)
+			if d.Generation > 0 {
+				w.counts.add(GangsRestarted)
+			}
+		}
+		if gangs[key][d.Gang.Rank] || d.Gang.Rank < 0 || d.Gang.Rank >= d.Gang.Size {
+			w.breach("gangs-are-whole", "%s places %s with rank %d of %d, which is taken",
+				h.name, d.ID, d.Gang.Rank, d.Gang.Size)
+		}
+		gangs[key][d.Gang.Rank] = true
+	}
+	for _, d := range placed {
+		if d.Gang != nil && len(gangs[gangKey{d.Job, d.Generation}]) != d.Gang.Size {
+			w.breach("gangs-are-whole", "%s places %d of the %d copies of %s, generation %d",
+				h.name, len(gangs[gangKey{d.Job, d.Generation}]), d.Gang.Size, d.Job, d.Generation)
+		}
+	}
+}
+
+// checkRanks: what runs of a gang was told what it is, and no other of it the same.
+func (w *world) checkRanks(l *life, p *process) {
+	d := w.deeds.decided[l.id]
+	if d == nil || !l.job.Gang {
+		return
+	}
+	if d.Gang == nil {
+		w.breach("gangs-are-whole", "%s starts on %s and was not placed with a gang", l.id, l.h.name)
+		return
+	}
+	rank, size := variable(p.spec, mesh.VarRank), variable(p.spec, mesh.VarWorldSize)
+	if rank != fmt.Sprint(d.Gang.Rank) || size != fmt.Sprint(l.job.Copies()) {
+		w.breach("gangs-are-whole", "%s on %s is told that it is %s of %s, and is %d of %d",
+			l.id, l.h.name, rank, size, d.Gang.Rank, l.job.Copies())
+	}
+	for _, o := range w.alive(l.place.job) {
+		other := w.deeds.decided[o.id]
+		same := other.Version == d.Version && other.Generation == d.Generation // two sides of a split differ in one
+		if o.id != l.id && same && other.Gang != nil && other.Gang.Rank == d.Gang.Rank {
+			w.breach("gangs-are-whole", "%s and %s have the same rank %d", l.id, o.id, d.Gang.Rank)
+		}
+	}
+}
+
+// checkGenerations: of a job that never has two copies nothing of an earlier gang runs
+// when a later one begins.
+func (w *world) checkGenerations(l *life, d *decided) {
+	if !l.job.Gang || !neverTwo(l.job) {
+		return
+	}
+	for _, o := range w.alive(l.place.job) {
+		if other := w.deeds.decided[o.id]; other.Generation != d.Generation && !o.late() {
+			w.breach("gangs-are-whole", "%s of generation %d starts on %s while %s of generation %d runs on %s",
+				l.id, d.Generation, l.h.name, o.id, other.Generation, o.h.name)
+		}
+	}
+}
+
+// brokenMax is how long what is left of a gang may run when another of it has gone, and
+// somebody leads the job: until gossip has noticed and what is out of sight has surely
+// stopped; then it is told, or its lease runs out.
+const brokenMax = time.Minute
+
+// checkTogether looks for gangs that are not whole, and of which something goes on
+// to run: with a majority behind them that has an end. Where copies wait for
+// nodes out of sight, it has one when nothing goes wrong any more.
+func (w *world) checkTogether() {
+	for _, id := range w.people.ids() {
+		job := w.people.job(id)
+		if !job.Gang || !w.people.untouched(id) {
+			continue
+		}
+		there, runs := map[int]int{}, map[int]bool{}
+		for _, l := range w.deeds.jobs[id] {
+			d := w.deeds.decided[l.id]
+			_, done := l.completed()
+			if l.does(isMain) || done {
+				there[d.Generation]++
+			}
+			runs[d.Generation] = runs[d.Generation] || l.does(isMain) && l.h.asleep == 0
+		}
+		for _, generation := range slices.Sorted(maps.Keys(runs)) {
+			key := gangKey{id, generation}
+			if w.deeds.whole[key] == 0 || !runs[generation] || there[generation] >= job.Copies() {
+				w.deeds.whole[key] = w.now
+			}
+			left := w.now - max(w.deeds.whole[key], w.checker.holders[mesh.SlotOf(id)].since)
+			if left > brokenMax && job.Recovery.Partition() == mesh.Majority {
+				w.breach("gangs-are-whole", "%d of %d copies of %s, generation %d, run on for %v",
+					there[generation], job.Copies(), id, generation, left)
+			}
+		}
+	}
+}
