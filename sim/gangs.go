@@ -76,7 +76,9 @@ func (w *world) checkGenerations(l *life, d *decided) {
 		return
 	}
 	for _, o := range w.alive(l.place.job) {
-		if other := w.deeds.decided[o.id]; other.Generation != d.Generation && !o.late() {
+		other := w.deeds.decided[o.id]
+		same := other.Generation == d.Generation && other.Version == d.Version
+		if !same && !o.late() {
 			w.breach("gangs-are-whole", "%s of generation %d starts on %s while %s of generation %d runs on %s",
 				l.id, d.Generation, l.h.name, o.id, other.Generation, o.h.name)
 		}
