@@ -85,6 +85,20 @@ func (w *world) checkGenerations(l *life, d *decided) {
 	}
 }
 
+// checkOneGang: at the end what runs of a gang was placed together.
+func (w *world) checkOneGang() {
+	for _, id := range w.people.ids() {
+		alive := w.alive(id)
+		for _, l := range alive {
+			one, other := w.deeds.decided[alive[0].id], w.deeds.decided[l.id]
+			if l.job.Gang && (one.Generation != other.Generation || one.Version != other.Version) {
+				w.breach("gangs-are-whole", "%s and %s of %s run at the end, and are of two gangs",
+					one.ID, other.ID, id)
+			}
+		}
+	}
+}
+
 // brokenMax is how long what is left of a gang may run when another of it has gone, and
 // somebody leads the job: until gossip has noticed and what is out of sight has surely
 // stopped; then it is told, or its lease runs out.
