@@ -58,16 +58,16 @@ type lifeKey struct {
 
 // life is that of an allocation on a node.
 type life struct {
-	h      *host
-	id     mesh.AllocID
-	job    *mesh.Job
-	group  mesh.Group
-	place  place
-	tasks  []*stint      // in file order
-	order  time.Duration // when its agent wanted the first task to start
-	began  time.Duration // and when one has started
-	over   string        // why no task but a poststop one may start any more
-	failed bool          // it has timed out, as its node says
+	h        *host
+	id       mesh.AllocID
+	job      *mesh.Job
+	group    mesh.Group
+	place    place
+	tasks    []*stint      // in file order
+	order    time.Duration // when its agent wanted the first task to start
+	began    time.Duration // and when one has started
+	over     string        // why no task but a poststop one may start any more
+	timedOut bool          // as its node says
 }
 
 // stint is what a task has done in a copy's life.
@@ -234,7 +234,7 @@ func (l *life) fell() bool {
 			return true
 		}
 	}
-	return l.failed
+	return l.timedOut
 }
 
 // ended is when the last of a copy's tasks has ended.

@@ -348,6 +348,7 @@ func (w *world) noStrays(v *mesh.View) string {
 func (w *world) checkEnd() {
 	w.people.checkKept()
 	w.checkSkipped()
+	w.checkOneGang()
 	for _, h := range w.members() {
 		for _, key := range sortedKeys(h.disk.entries) {
 			e := h.disk.entries[key]

@@ -76,9 +76,25 @@ func (w *world) checkGenerations(l *life, d *decided) {
 		return
 	}
 	for _, o := range w.alive(l.place.job) {
-		if other := w.deeds.decided[o.id]; other.Generation != d.Generation && !o.late() {
+		other := w.deeds.decided[o.id]
+		same := other.Generation == d.Generation && other.Version == d.Version
+		if !same && !o.late() {
 			w.breach("gangs-are-whole", "%s of generation %d starts on %s while %s of generation %d runs on %s",
 				l.id, d.Generation, l.h.name, o.id, other.Generation, o.h.name)
+		}
+	}
+}
+
+// checkOneGang: at the end what runs of a gang was placed together.
+func (w *world) checkOneGang() {
+	for _, id := range w.people.ids() {
+		alive := w.alive(id)
+		for _, l := range alive {
+			one, other := w.deeds.decided[alive[0].id], w.deeds.decided[l.id]
+			if l.job.Gang && (one.Generation != other.Generation || one.Version != other.Version) {
+				w.breach("gangs-are-whole", "%s and %s of %s run at the end, and are of two gangs",
+					one.ID, other.ID, id)
+			}
 		}
 	}
 }

@@ -92,8 +92,8 @@ func (w *world) checkStatus(l *life, s *mesh.Status) {
 			w.breach("ends-are-true", "%s says that %s has completed, and it has not", l.h.name, l.id)
 		}
 	case mesh.TimedOut:
-		if !l.failed {
-			l.failed = true
+		if !l.timedOut {
+			l.timedOut = true
 			w.counts.add(TimedOut)
 		}
 		earliest := l.earliest()

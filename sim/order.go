@@ -9,6 +9,7 @@ import (
 // checkTurn: the tasks of a copy start in their turn, as their lifecycles say.
 func (w *world) checkTurn(l *life, s *stint) {
 	at, done := l.completed()
+	// Known to be done: an agent that was stopped, or asleep, goes on with what it had begun.
 	done = done && at < s.ordered-heardAt && l.h.wentOn < at
 	for _, o := range l.tasks {
 		wrong := ""

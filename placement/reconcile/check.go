@@ -237,7 +237,7 @@ func (c *checker) forgetsAreOver() error {
 			return fmt.Errorf("forgets %s, which has not ended", id)
 		}
 		last := !slices.ContainsFunc(c.v.AllocsOf(c.p.Job), func(o mesh.AllocView) bool {
-			return o.Seat() == a.Seat() && o.Generation > a.Generation
+			return o.Seat() == a.Seat() && o.ID != id && o.Generation >= a.Generation
 		})
 		if last {
 			return fmt.Errorf("forgets %s, the last of %s[%d]", id, a.Group, a.Index)

@@ -96,7 +96,7 @@ func (c *checker) gangIsWhole() error {
 	if !c.job.Job.Gang {
 		return nil
 	}
-	stays, stopped := map[int]bool{}, map[int]bool{} // by generation
+	stays, stopped := map[roll]bool{}, map[roll]bool{}
 	for _, a := range c.v.AllocsOf(c.p.Job) {
 		if len(c.p.Place) > 0 && !a.State().Final() && c.mayLive(&a) != "" {
 			return fmt.Errorf("places a gang while %s may live: %s", a.ID, c.mayLive(&a))
@@ -104,9 +104,9 @@ func (c *checker) gangIsWhole() error {
 		n := c.v.Node(a.Node)
 		lives := a.Want == mesh.WantRun && !a.State().Final() && n != nil && n.Liveness == mesh.Alive
 		if c.wants(a.Seat()) && lives {
-			stays[a.Generation] = stays[a.Generation] || !c.stops[a.ID]
-			stopped[a.Generation] = stopped[a.Generation] || c.stops[a.ID]
-			if stays[a.Generation] && stopped[a.Generation] {
+			r := rollOf(&a)
+			stays[r], stopped[r] = stays[r] || !c.stops[a.ID], stopped[r] || c.stops[a.ID]
+			if stays[r] && stopped[r] {
 				return fmt.Errorf("stops a part of the gang of generation %d", a.Generation)
 			}
 		}

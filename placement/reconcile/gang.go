@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,7 +22,8 @@ import (
 // So there are never copies of two generations that run, unless the job's choice
 // for partitions accepts two copies of a seat; and as every side of a split goes on
 // from the same generation to the next, with the same ids, one of the two gangs
-// stays when they meet: that of the later granted decisions.
+// stays when they meet: that of the later granted decisions. If a side has gone on with
+// another version of the job, the gangs have ids of their own, and that of the later version stays.
 
 // gang decides what becomes of all seats of a gang.
 func (p *planner) gang(seats []*seat) {
@@ -53,7 +55,7 @@ const gangStops = "the gang stops: "
 // broken is why a gang is not whole, or "". A failure is told first: others are its
 // consequence.
 func (p *planner) broken(seats []*seat) string {
-	latest := generation(seats)
+	latest := latestRoll(seats)
 	if s, a := p.fallen(seats, latest); a != nil {
 		return p.failure(s, a)
 	}
@@ -69,21 +71,35 @@ func (p *planner) failure(s *seat, a *mesh.AllocView) string {
 	return fmt.Sprintf("%v failed on %s: %s", s.Seat, p.nodeName(a.Node), cause(a))
 }
 
-// generation is that of the gang: the latest of any seat, -1 if there is none.
-func generation(seats []*seat) int {
-	latest := -1
+// roll is which of a job's gangs a copy belongs to.
+type roll struct {
+	generation int
+	version    uint64
+}
+
+func rollOf(a *mesh.AllocView) roll { return roll{a.Generation, a.Version} }
+
+func (r roll) compare(o roll) int {
+	return cmp.Or(cmp.Compare(r.generation, o.generation), cmp.Compare(r.version, o.version))
+}
+
+// latestRoll is that of the gang: the latest of any seat, of generation -1 if there is none.
+func latestRoll(seats []*seat) roll {
+	latest := roll{generation: -1}
 	for _, s := range seats {
-		if n := len(s.copies); n > 0 {
-			latest = max(latest, s.copies[n-1].Generation)
+		for _, a := range s.copies {
+			if r := rollOf(a); r.compare(latest) > 0 {
+				latest = r
+			}
 		}
 	}
 	return latest
 }
 
 // breaks is why a gang is not whole for what its copy in a seat is, or "".
-func (p *planner) breaks(s *seat, latest int) string {
+func (p *planner) breaks(s *seat, latest roll) string {
 	wanted := fmt.Sprintf("version %d %s it", p.job.Number, p.does())
-	if len(s.copies) == 0 || s.last().Generation != latest {
+	if len(s.copies) == 0 || rollOf(s.last()) != latest {
 		return wanted
 	}
 	a := s.last()
@@ -169,7 +185,7 @@ func (p *planner) end(copies []*mesh.AllocView, format string, args ...any) {
 
 // muster plans the next generation of a gang of which nothing may run.
 func (p *planner) muster(seats []*seat, why string) {
-	latest := generation(seats)
+	latest := latestRoll(seats)
 	if s, failed := p.fallen(seats, latest); failed != nil {
 		moves := p.gangMoves(seats, failed.Status.At)
 		if end := p.exhausted(s, failed, moves); end != "" {
@@ -188,7 +204,7 @@ func (p *planner) muster(seats []*seat, why string) {
 		p.waitAll(seats, bar)
 		return
 	}
-	p.placeGang(seats, latest+1, why)
+	p.placeGang(seats, latest.generation+1, why)
 }
 
 func (p *planner) waitAll(seats []*seat, reason string) {
@@ -197,18 +213,18 @@ func (p *planner) waitAll(seats []*seat, reason string) {
 	}
 }
 
-// fallen is the first copy of a generation that has failed, with its seat.
-func (p *planner) fallen(seats []*seat, generation int) (*seat, *mesh.AllocView) {
-	var of *seat
+// fallen is the first copy of a gang that has failed, with its seat.
+func (p *planner) fallen(seats []*seat, of roll) (*seat, *mesh.AllocView) {
+	var at *seat
 	var first *mesh.AllocView
 	for _, s := range seats {
 		for _, a := range s.copies {
-			if a.Generation == generation && p.failed(a, s) && (first == nil || a.Status.At.Before(first.Status.At)) {
-				of, first = s, a
+			if rollOf(a) == of && p.failed(a, s) && (first == nil || a.Status.At.Before(first.Status.At)) {
+				at, first = s, a
 			}
 		}
 	}
-	return of, first
+	return at, first
 }
 
 // gangMoves counts the generations that were placed because the one before had
@@ -223,7 +239,7 @@ func (p *planner) gangMoves(seats []*seat, at time.Time) int {
 		}
 	}
 	window := mesh.Window{Interval: p.policy.Interval}
-	for generation := range generation(seats) + 1 {
+	for generation := range latestRoll(seats).generation + 1 {
 		if when, ok := placed[generation]; ok && failed[generation-1] {
 			window.Add(when.Sub(at))
 		}
@@ -324,7 +340,7 @@ func (p *planner) gangMayMove(seats []*seat, late bool) (mesh.DrainAction, strin
 			n.Used = n.Used.Sub(a.Resources)
 		}
 	}
-	if _, blocked := trial.arrange(seats, generation(seats)+1, ""); blocked != nil {
+	if _, blocked := trial.arrange(seats, latestRoll(seats).generation+1, ""); blocked != nil {
 		p.wakeIn(retryBlocked)
 		return mesh.DrainBlocked, fmt.Sprintf("%v: %s", blocked.Seat, blocked.Choice.Summary())
 	}

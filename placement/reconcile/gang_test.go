@@ -85,3 +85,36 @@ func TestGangOnItsWayIsLeftAlone(t *testing.T) {
 		t.Errorf("with %d on their way:\n%s", len(pending), w.picture(p))
 	}
 }
+
+// TestTwoGangsOfAGenerationDoNotMix: two sides of a split have gone on from the same
+// generation, one of them with a later version. That of the later version stays, and
+// what is known of it in part is no gang together with the other.
+func TestTwoGangsOfAGenerationDoNotMix(t *testing.T) {
+	for seat := range 2 { // the one in which the earlier copy has the greater id
+		w := gangUp()
+		earlier := map[mesh.AllocID]bool{}
+		for i := range 2 {
+			other := *w.copyAt(i)
+			other.view.Version--
+			if other.view.ID = "0"; i == seat {
+				other.view.ID = "z"
+			}
+			w.copies[other.view.ID], earlier[other.view.ID] = &other, true
+		}
+		p := w.plan(true)
+		if len(p.Stop) != 2 || !earlier[p.Stop[0].Alloc] || !earlier[p.Stop[1].Alloc] {
+			t.Errorf("want the earlier gang stopped, and no other:\n%s", w.picture(p))
+		}
+		if err := Check(p, w.view()); err != nil {
+			t.Error(err)
+		}
+		for id, c := range w.copies {
+			if c.view.Index == seat && !earlier[id] {
+				delete(w.copies, id)
+			}
+		}
+		if p := w.plan(true); len(p.Stop) != 3 {
+			t.Errorf("want all stopped, as neither gang is whole:\n%s", w.picture(p))
+		}
+	}
+}

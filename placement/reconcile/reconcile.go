@@ -130,6 +130,11 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 		a := &p.allocs[i]
 		p.copies[a.Seat()] = append(p.copies[a.Seat()], a)
 	}
+	if job.Job.Gang {
+		for _, copies := range p.copies {
+			slices.SortStableFunc(copies, func(a, b *mesh.AllocView) int { return rollOf(a).compare(rollOf(b)) })
+		}
+	}
 	return p
 }
 
