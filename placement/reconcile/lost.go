@@ -175,8 +175,9 @@ func (p *planner) keepOne(s *seat) {
 		p.handOver(s, staying, leaving)
 		return
 	}
-	if p.partition == mesh.Eager && len(s.live) > 1 && !slices.ContainsFunc(s.live, p.running) {
-		// Which of them will is not known: that which stays might be the later.
+	if p.partition == mesh.Eager && len(staying) > 1 && !slices.ContainsFunc(staying, p.running) {
+		// Which of them will is not known: that which stays might be the later. All that
+		// leave make room for another anyway.
 		p.tally.live(p, s.live[0])
 		return
 	}
