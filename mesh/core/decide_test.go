@@ -178,3 +178,27 @@ func TestCoordinatorWithAWrongClockShutsOutNobody(t *testing.T) {
 		t.Errorf("a fence of now is refused: %s", why)
 	}
 }
+
+// TestPlacedNotBeforeTheOneBeforeHasEnded: a node's clock may be ahead, but its word that a
+// copy has failed was heard before another was placed.
+func TestPlacedNotBeforeTheOneBeforeHasEnded(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(time.Second)
+	c, now := l.nodes[0].core, l.clock().Wall
+	for name, test := range map[string]struct {
+		state mesh.AllocState
+		ended time.Duration
+		want  time.Duration
+	}{
+		"earlier":     {mesh.Failed, -time.Second, 0},
+		"ahead":       {mesh.Failed, time.Second, time.Second},
+		"runs":        {mesh.Running, time.Second, 0},
+		"ahead a lot": {mesh.Failed, crdt.MaxAhead + time.Second, 0},
+	} {
+		c.now.Wall = now
+		c.records.statuses["before"] = map[mesh.NodeID]mesh.Status{"n2": {State: test.state, At: now.Add(test.ended)}}
+		if got := c.placedAt("before").Sub(now); got != test.want {
+			t.Errorf("%s: got %v from now, want %v", name, got, test.want)
+		}
+	}
+}

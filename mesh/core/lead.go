@@ -372,9 +372,21 @@ func (c *Core) askNext(p *placing) {
 		return
 	}
 	p.alloc.Node, p.rest = p.rest[0], p.rest[1:]
-	p.alloc.Coordinator, p.alloc.At = c.self, c.now.Wall
+	p.alloc.Coordinator, p.alloc.At = c.self, c.placedAt(p.alloc.Replaces)
 	p.deadline = c.now.Boot + reserveTimeout
 	c.send(p.alloc.Node, Message{Reserve: &Reserve{Alloc: p.alloc}})
+}
+
+// placedAt is when a copy is placed after another: not before that one has ended, also if
+// the clock is ahead of the node where it did, as far as clocks may be.
+func (c *Core) placedAt(after mesh.AllocID) time.Time {
+	at := c.now.Wall
+	for _, s := range c.records.statuses[after] {
+		if s.State.Final() && s.At.After(at) && s.At.Sub(c.now.Wall) <= crdt.MaxAhead {
+			at = s.At
+		}
+	}
+	return at
 }
 
 // reserved takes a node's answer: what it admits becomes a decision.
