@@ -83,7 +83,15 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 // worn says whether a copy waits for its next restart since before a person said
 // to try again: another takes its place, which has used up nothing.
 func (p *planner) worn(a *mesh.AllocView) bool {
-	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff
+	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff &&
+		waitedAt(a.Status, p.job.At)
+}
+
+// waitedAt says whether a task that waits for its next restart did so at an instant.
+func waitedAt(s *mesh.Status, at time.Time) bool {
+	return slices.ContainsFunc(s.Tasks, func(t mesh.TaskStatus) bool {
+		return t.State == mesh.Backoff && !t.FinishedAt.After(at)
+	})
 }
 
 // unanswered is the failed copy that a seat has come to, or nil: none of its others was

@@ -173,6 +173,8 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 	switch state {
 	case mesh.Running:
 		c.view.Status.Tasks = []mesh.TaskStatus{{Name: c.view.Group, State: state, StartedAt: w.now}}
+	case mesh.Backoff:
+		c.view.Status.Tasks = []mesh.TaskStatus{{Name: c.view.Group, State: state, FinishedAt: w.now}}
 	case mesh.TimedOut: // by the job's timeout, so none of its tasks has
 		c.view.Status.Outcome, c.view.Status.Reason = state, "timed out after 10m"
 	case mesh.Failed:
