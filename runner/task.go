@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"mn/mesh"
@@ -238,6 +239,7 @@ func (t *task) restore(s mesh.TaskStatus, now Now) {
 		// The clock on the wall may have been moved: no longer than was meant.
 		wait := min(max(s.NextStart.Sub(now.Wall), 0), max(t.policy.Interval, t.policy.Delays.Max))
 		t.next = now.Boot + wait
+		t.charge = strings.Contains(s.Reason, t.spent()) // nothing else says so
 	}
 }
 
