@@ -12,8 +12,7 @@ import (
 	"mn/mesh"
 )
 
-// drawJob draws a version of the toy job; the name and the choice for
-// partitions stay.
+// drawJob draws a version of the toy job; the name stays, and whether there may ever be two.
 func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 	job := mesh.Job{
 		Name:     "lab",
@@ -23,6 +22,10 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 	}
 	if partition == mesh.Eager {
 		job.Recovery.Reconcile = rapid.SampledFrom(choices).Draw(t, "reconcile")
+	}
+	if partition != mesh.Eager && rapid.Bool().Draw(t, "other lease") {
+		job.Recovery.OnPartition = rapid.SampledFrom([]mesh.OnPartition{mesh.Majority, mesh.Keep}).Draw(t, "choice")
+		job.Recovery.Lease = mesh.Duration(time.Minute)
 	}
 	if rapid.Bool().Draw(t, "capped") {
 		job.MaxRunning = rapid.IntRange(1, 6).Draw(t, "max_running")
