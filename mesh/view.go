@@ -65,6 +65,9 @@ type AllocView struct {
 	Degraded bool
 	Status   *Status  // of Alloc.Node; nil as long as it has not reported
 	Verdict  *Verdict // what a person said about it last; nil if nobody has
+	// Placed is the job as of the version that a copy was placed for, by which its node
+	// goes; nil if that is not here, or the copy has ended.
+	Placed *Job
 	// Unrenewed is how long nobody can have put off the copy's dead-man's switch;
 	// it matters for majority jobs only, and zero delays their replacement.
 	Unrenewed time.Duration

@@ -22,8 +22,9 @@ type lab struct {
 	runs    map[string]*attempt // the last of each task that reached the driver
 	stopped string              // why it was told to stop
 	atOnce  bool
-	until   time.Duration  // of the lease
-	cleaned map[string]int // times that poststop tasks were started
+	until   time.Duration              // of the lease
+	cleaned map[string]int             // times that poststop tasks were started
+	again   map[string][]time.Duration // when tasks were started again that had failed
 	over    bool
 }
 
@@ -48,11 +49,15 @@ func (l *lab) newCopy() {
 
 // anyJob is a job of one group, with a main task at least.
 func anyJob(t *rapid.T) mesh.Job {
-	zero := 0
+	zero, two := 0, 2
+	delayed := &mesh.RestartPolicy{
+		Attempts: &two, Interval: mesh.Duration(20 * time.Second), Delay: mesh.Duration(time.Second),
+		DelayFunction: mesh.Constant, Mode: mesh.RestartDelay,
+	}
 	pick := func(name string, values ...any) any { return rapid.SampledFrom(values).Draw(t, name) }
 	j := mesh.Job{Name: "lab", Type: pick("type", mesh.Service, mesh.Batch).(mesh.JobType)}
 	j.Timeout = pick("timeout", mesh.Duration(0), mesh.Duration(0), mesh.Duration(9*time.Second)).(mesh.Duration)
-	j.Restart = pick("restart", (*mesh.RestartPolicy)(nil), &mesh.RestartPolicy{Attempts: &zero}).(*mesh.RestartPolicy)
+	j.Restart = pick("restart", (*mesh.RestartPolicy)(nil), &mesh.RestartPolicy{Attempts: &zero}, delayed).(*mesh.RestartPolicy)
 	j.Recovery.OnPartition = pick("partition", mesh.Eager, mesh.Majority).(mesh.OnPartition)
 	for i := range rapid.IntRange(1, 5).Draw(t, "tasks") {
 		task := mesh.Task{Name: fmt.Sprint("t", i), Group: "g", Command: []string{"run"}, KillGrace: mesh.Duration(time.Second)}
@@ -76,6 +81,7 @@ func (l *lab) step(in Input, lost bool) {
 		case DoStart:
 			l.lawful(o.Spec)
 			if r := l.runs[o.Task]; !lost && (r == nil || r.number < o.Spec.Attempt) {
+				l.bounded(r)
 				l.runs[o.Task] = &attempt{task: o.Task, number: o.Spec.Attempt, started: l.now}
 				if l.is(o.Task, mesh.Poststop) {
 					l.cleaned[o.Task]++
@@ -120,6 +126,21 @@ func (l *lab) lawful(s *Spec) {
 		l.t.Fatalf("%s is started again", name)
 	case l.leased() && l.now >= l.until:
 		l.t.Fatalf("%s is started without a lease", name)
+	}
+}
+
+// bounded: in mode delay no task that fails starts again more often than its policy says,
+// however often the agent does. Whoever waits for a lease may do so later.
+func (l *lab) bounded(failed *attempt) {
+	if failed == nil || failed.end.Expired || l.leased() || l.job.Restart == nil || l.job.Restart.Mode != mesh.RestartDelay {
+		return
+	}
+	p := l.job.Restart
+	since := l.now - p.Interval.Std()/2 // what is counted may start a little later
+	times := slices.DeleteFunc(l.again[failed.task], func(at time.Duration) bool { return at <= since })
+	l.again[failed.task] = append(times, l.now)
+	if n := len(times) + 1; n > *p.Attempts {
+		l.t.Fatalf("%s is started again %d times within half of %v", failed.task, n, p.Interval)
 	}
 }
 
@@ -295,7 +316,7 @@ func TestCopiesKeepTheLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &lab{
 			t: t, job: anyJob(t), now: labStart, until: labStart + 15*time.Second,
-			runs: map[string]*attempt{}, cleaned: map[string]int{},
+			runs: map[string]*attempt{}, again: map[string][]time.Duration{}, cleaned: map[string]int{},
 		}
 		l.newCopy()
 		l.step(Run{}, false)

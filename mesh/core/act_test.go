@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,6 +201,29 @@ func TestARetryIsLaterThanWhatItAnswers(t *testing.T) {
 	h := l.nodes[0]
 	s := *h.core.View().Allocs[0].Status
 	s.At = s.At.Add(30 * time.Second)
+	h.core.put(mesh.KeyStatus(s.Alloc, s.Node), s, crdt.Fence{})
+	l.ask(h, Act{Job: "sum", Verb: mesh.VerbRetry})
+	l.after(2 * time.Second)
+	if status, text := l.status("sum"); status != mesh.JobRunning {
+		t.Errorf("after the retry the job is %s: %s", status, text)
+	}
+}
+
+// TestARetryIsLaterThanTheRestartsThatItEnds is the same where the copy waits for its
+// restart: another takes its place at once.
+func TestARetryIsLaterThanTheRestartsThatItEnds(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	job := batch("sum")
+	job.Tasks[0].Count, job.Restart = 1, &mesh.RestartPolicy{Delay: mesh.Duration(time.Hour)}
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(2 * time.Second)
+	l.exit("sum", 0, 1)
+	l.after(time.Second)
+	h := l.nodes[0]
+	s := *h.core.View().Allocs[0].Status
+	s.At, s.Tasks = s.At.Add(30*time.Second), slices.Clone(s.Tasks)
+	s.Tasks[0].FinishedAt = s.At
 	h.core.put(mesh.KeyStatus(s.Alloc, s.Node), s, crdt.Fence{})
 	l.ask(h, Act{Job: "sum", Verb: mesh.VerbRetry})
 	l.after(2 * time.Second)

@@ -336,6 +336,9 @@ func (c *Core) touch(t touched) {
 			delete(c.confirms.of, t.alloc)
 		}
 	}
+	if t.freed {
+		c.freed()
+	}
 	if t.nodes {
 		c.lead.allDirty = true
 		c.lead.members = true

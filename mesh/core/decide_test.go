@@ -178,3 +178,59 @@ func TestCoordinatorWithAWrongClockShutsOutNobody(t *testing.T) {
 		t.Errorf("a fence of now is refused: %s", why)
 	}
 }
+
+// TestPlacedNotBeforeTheOneBeforeHasEnded: a node's clock may be ahead, but its word that a
+// copy has failed was heard before another was placed.
+func TestPlacedNotBeforeTheOneBeforeHasEnded(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(time.Second)
+	c, now := l.nodes[0].core, l.clock().Wall
+	for name, test := range map[string]struct {
+		state mesh.AllocState
+		ended time.Duration
+		want  time.Duration
+	}{
+		"earlier":     {mesh.Failed, -time.Second, 0},
+		"ahead":       {mesh.Failed, time.Second, time.Second},
+		"runs":        {mesh.Running, time.Second, 0},
+		"ahead a lot": {mesh.Failed, crdt.MaxAhead + time.Second, 0},
+	} {
+		c.now.Wall = now
+		c.records.statuses["before"] = map[mesh.NodeID]mesh.Status{"n2": {State: test.state, At: now.Add(test.ended)}}
+		if got := c.placedAt("before").Sub(now); got != test.want {
+			t.Errorf("%s: got %v from now, want %v", name, got, test.want)
+		}
+	}
+}
+
+// TestDecisionThatComesTooLateIsNoFailure: its room was given away meanwhile. That is no
+// failure of the copy, which its policies would count.
+func TestDecisionThatComesTooLateIsNoFailure(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	for _, job := range []*mesh.Job{service("first", 2), service("web", 1)} {
+		job.Tasks[0].Resources.Memory = 6 * mesh.GiB
+		l.ask(l.nodes[0], Submit{Job: job})
+		l.after(2 * time.Second)
+	}
+	lead := l.lead("web")
+	h := l.nodes[0]
+	if h == lead {
+		h = l.nodes[1]
+	}
+	fence, _, _ := lead.core.right(mesh.SlotOf("web"))
+	job, _ := lead.core.records.job("web")
+	group := job.Job.Groups()[0]
+	a := mesh.Alloc{
+		ID: "late", Job: "web", Version: 1, Hash: job.Hash, Group: group.Name, Node: h.self.ID, Want: mesh.WantRun,
+		Resources: group.Resources, Fence: fence, Coordinator: lead.self.ID,
+	}
+	value, err := crdt.Encode(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.push(h, lead, l.written(lead, crdt.Entry{Key: mesh.KeyAlloc(a.ID), Value: value, Fence: fence}))
+	if s := h.core.records.statuses[a.ID][h.self.ID]; s.State != mesh.Stopped || s.Reason == "" {
+		t.Errorf("got %+v, want it stopped, with a reason", s)
+	}
+}

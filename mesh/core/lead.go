@@ -36,6 +36,7 @@ type lead struct {
 	wakes    map[mesh.JobID]time.Duration // when to plan a job again
 	placing  map[mesh.AllocID]*placing
 	blocked  map[mesh.AllocID]string // reasons already told
+	starved  map[mesh.JobID]bool     // jobs that wait for room on some node
 	reviews  map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
 	graceAt  time.Duration // when peers that we have not seen begin to count as lost
 	degraded bool          // no voter majority is in sight
@@ -65,6 +66,7 @@ func newLead(graceAt time.Duration) lead {
 		wakes:   map[mesh.JobID]time.Duration{},
 		placing: map[mesh.AllocID]*placing{},
 		blocked: map[mesh.AllocID]string{},
+		starved: map[mesh.JobID]bool{},
 		reviews: map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind{},
 		members: true,
 		calmAt:  never,
@@ -266,6 +268,7 @@ func (c *Core) leadSlots() bool {
 		fence, granted, ok := c.right(mesh.SlotOf(id))
 		if !ok || granted && !c.informed(mesh.SlotOf(id)) {
 			delete(c.lead.wakes, id)
+			delete(c.lead.starved, id)
 			continue
 		}
 		c.plan(id, fence, granted)
@@ -298,6 +301,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	for _, b := range plan.Blocked {
 		c.block(id, b, fence, plan.Wake)
 	}
+	c.starve(&plan)
 	c.tellReviews(id, plan.Reviews, fence)
 	delete(c.lead.wakes, id)
 	if plan.Wake > 0 {
@@ -372,9 +376,21 @@ func (c *Core) askNext(p *placing) {
 		return
 	}
 	p.alloc.Node, p.rest = p.rest[0], p.rest[1:]
-	p.alloc.Coordinator, p.alloc.At = c.self, c.now.Wall
+	p.alloc.Coordinator, p.alloc.At = c.self, c.placedAt(p.alloc.Replaces)
 	p.deadline = c.now.Boot + reserveTimeout
 	c.send(p.alloc.Node, Message{Reserve: &Reserve{Alloc: p.alloc}})
+}
+
+// placedAt is when a copy is placed after another: not before that one has ended, also if
+// the clock is ahead of the node where it did, as far as clocks may be.
+func (c *Core) placedAt(after mesh.AllocID) time.Time {
+	at := c.now.Wall
+	for _, s := range c.records.statuses[after] {
+		if s.State.Final() && s.At.After(at) && s.At.Sub(c.now.Wall) <= crdt.MaxAhead {
+			at = s.At
+		}
+	}
+	return at
 }
 
 // reserved takes a node's answer: what it admits becomes a decision.
@@ -431,20 +447,6 @@ func (c *Core) refused(id mesh.AllocID, reason string) {
 		return
 	}
 	c.askNext(p)
-}
-
-// block tells once that a copy fits nowhere, and again when the reason changes.
-func (c *Core) block(job mesh.JobID, b reconcile.Blocked, fence crdt.Fence, wake time.Duration) {
-	text := b.Choice.Summary()
-	if c.lead.blocked[b.Alloc] == text {
-		return
-	}
-	if len(c.lead.blocked) >= blockedMax {
-		clear(c.lead.blocked)
-	}
-	c.lead.blocked[b.Alloc] = text
-	text += fmt.Sprintf("; tried again at any change, and in %v at the latest", mesh.Duration(wake))
-	c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Fence: fence, Text: text})
 }
 
 // forget removes the record of an allocation that ended long ago. Its node

@@ -50,6 +50,9 @@ func (p *picture) decides(job mesh.JobID, id mesh.AllocID) {
 func (p *picture) versioned(id mesh.JobID) {
 	delete(p.heads, id)
 	p.jobs = nil
+	if p.ids[id] != nil {
+		p.stale[id] = struct{}{} // copies may have been placed for it
+	}
 }
 
 // stir marks the jobs that the decisions about an allocation name.
@@ -170,6 +173,7 @@ func (r *records) redraw(job mesh.JobID) {
 		p.use(&p.allocs[job][i], mesh.Resources.Sub, -1)
 	}
 	ids := p.ids[job]
+	placed := map[string]*mesh.Job{} // by the hash of the version
 	list := make([]mesh.AllocView, 0, len(ids))
 	for id := range ids {
 		a, ok := r.effective(id)
@@ -179,6 +183,9 @@ func (r *records) redraw(job mesh.JobID) {
 			}
 			if v, ok := r.verdicts[id]; ok {
 				a.Verdict = &v
+			}
+			if !a.State().Final() {
+				a.Placed = r.placed(&a.Alloc, placed)
 			}
 			list = append(list, a)
 		} else if r.granted[id].Job != job && r.degraded[id].Job != job {
@@ -198,6 +205,19 @@ func (r *records) redraw(job mesh.JobID) {
 		delete(p.allocs, job)
 	}
 	delete(p.stale, job)
+}
+
+// placed is the job as of the version that an allocation was placed for, or nil. What was
+// found is kept in known.
+func (r *records) placed(a *mesh.Alloc, known map[string]*mesh.Job) *mesh.Job {
+	job, ok := known[a.Hash]
+	if !ok {
+		if v, here := r.versions[a.Job][mesh.KeyJob(a.Job, a.Version, a.Hash)]; here {
+			job = &v.Job
+		}
+		known[a.Hash] = job
+	}
+	return job
 }
 
 // use counts what an allocation uses, or takes it out of the count.

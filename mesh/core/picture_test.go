@@ -89,3 +89,45 @@ func TestPictureIsTheSameWheneverItIsLookedAt(t *testing.T) {
 		}
 	})
 }
+
+// TestACopyShowsTheVersionThatItWasPlacedFor: by it its node goes, whatever came later.
+func TestACopyShowsTheVersionThatItWasPlacedFor(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	job := service("web", 1)
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(2 * time.Second)
+	two := *job
+	two.Tasks = slices.Clone(job.Tasks)
+	two.Tasks[0].Count, two.Recovery.Lease = 2, mesh.Duration(time.Minute) // eager: no other content
+	l.ask(l.nodes[0], Submit{Job: &two})
+	l.after(2 * time.Second)
+	allocs := l.nodes[0].core.View().Allocs
+	if len(allocs) != 2 || allocs[0].Placed == nil || allocs[0].Placed.Recovery.Lease != 0 ||
+		allocs[1].Placed == nil || allocs[1].Placed.Recovery.Lease != two.Recovery.Lease {
+		t.Errorf("got %+v, want one of each version", allocs)
+	}
+}
+
+// TestAVersionThatComesLateIsShownByItsCopies, whichever record is here first.
+func TestAVersionThatComesLateIsShownByItsCopies(t *testing.T) {
+	r := newRecords()
+	job := service("web", 1)
+	version := mesh.JobVersion{Job: *job, Number: 1, Hash: "h1"}
+	a := mesh.Alloc{ID: "a1", Job: "web", Version: 1, Hash: "h1"}
+	put := func(key string, record any) {
+		value, err := crdt.Encode(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.apply(crdt.Entry{Key: key, Value: value})
+	}
+	put(mesh.KeyAlloc(a.ID), a)
+	if got := r.allocs()[0].Placed; got != nil {
+		t.Errorf("got %+v of a version that is not here", got)
+	}
+	put(mesh.KeyJob("web", 1, "h1"), version)
+	if got := r.allocs()[0].Placed; got == nil || got.Name != "web" {
+		t.Errorf("got %+v, want the job", got)
+	}
+}

@@ -61,6 +61,7 @@ type touched struct {
 	alloc mesh.AllocID
 	spec  bool // a version of the job
 	nodes bool // a member or a node's record
+	freed bool // it has ended, where it is about a copy
 
 	evicted mesh.NodeID
 }
@@ -108,7 +109,7 @@ func (r *records) apply(e crdt.Entry) touched {
 		}
 		r.statuses[v.Alloc][v.Node] = *v
 		r.stir(v.Alloc)
-		return touched{job: v.Job}
+		return touched{job: v.Job, freed: v.State.Final()}
 	case *mesh.Node:
 		if v.Role == mesh.Witness || r.nodes[v.ID].Role == mesh.Witness {
 			r.picture.witnesses = nil

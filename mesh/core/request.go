@@ -179,7 +179,8 @@ func (c *Core) version(next mesh.JobVersion) (reply any, none crdt.Entry, f *mes
 	for _, a := range c.records.allocsOf(id) {
 		// What a person has seen is earlier than what they do about it, also if the
 		// clock is ahead of the node where it happened, as far as clocks may be.
-		if a.State().Final() && a.Status.At.After(next.At) && a.Status.At.Sub(c.now.Wall) <= crdt.MaxAhead {
+		seen := a.State().Final() || a.State() == mesh.Backoff && next.Verb == mesh.VerbRetry
+		if seen && a.Status.At.After(next.At) && a.Status.At.Sub(c.now.Wall) <= crdt.MaxAhead {
 			next.At = a.Status.At.UTC()
 		}
 		if v := a.Verdict; v != nil && v.At.After(next.At) && v.At.Sub(c.now.Wall) <= crdt.MaxAhead {

@@ -108,7 +108,7 @@ func (c *Core) endUnstarted(a mesh.AllocView, said mesh.Status, state mesh.Alloc
 	if len(tasks) == 0 && state == mesh.Failed {
 		tasks = []mesh.TaskStatus{{Name: a.Group, State: state, Reason: reason}}
 	}
-	c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: state, Fence: a.Fence, Tasks: tasks})
+	c.putStatus(mesh.Status{Alloc: a.ID, Job: a.Job, State: state, Fence: a.Fence, Tasks: tasks, Reason: reason})
 }
 
 // ranUnsafe says whether a task of a copy that must not run twice was ordered to start.

@@ -130,7 +130,11 @@ func (c *Core) adopt(a mesh.AllocView) {
 		return // its job version is still on its way here
 	}
 	if err := c.ledger.Confirm(a.Alloc, c.now.Boot); err != nil && !runs {
-		c.endUnstarted(a, status, mesh.Failed, err.Error())
+		state := mesh.Failed
+		if len(found) == 0 && !begun(&status) {
+			state = mesh.Stopped // the decision came too late: nothing that the policies count
+		}
+		c.endUnstarted(a, status, state, err.Error())
 		return
 	}
 	t := &tended{

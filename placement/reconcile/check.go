@@ -143,7 +143,9 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 	switch {
 	case vouched(o) && o.Verdict.Approve && (n == nil || n.Liveness != mesh.Alive):
 	case n == nil && r.Partition() != mesh.Majority:
-	case n == nil && o.Unrenewed < r.TaskLease():
+	case r.Partition() == mesh.Majority && o.Placed == nil:
+		return "nobody knows by which version it goes"
+	case n == nil && o.Unrenewed < o.Placed.Recovery.TaskLease():
 		return "it may have been renewed"
 	case n == nil:
 	case n.Liveness == mesh.Alive:
@@ -154,7 +156,10 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 		return "the job's work never moves"
 	case r.Partition() == mesh.Keep:
 		return "nobody knows that it is dead"
-	case r.Partition() == mesh.Majority && min(n.LostFor, o.Unrenewed) < r.TaskLease()+mesh.DefaultKillGrace:
+	case r.Partition() == mesh.Majority && o.Placed.Recovery.Partition() != mesh.Majority:
+		return "it does not stop by itself"
+	case r.Partition() == mesh.Majority &&
+		min(n.LostFor, o.Unrenewed) < o.Placed.Recovery.TaskLease()+mesh.DefaultKillGrace:
 		return "its lease may not have run out"
 	case n.LostFor < r.Lost() && !n.GivenUp:
 		return "its node is out of sight only just now"
@@ -191,7 +196,7 @@ func (c *checker) oneStays() error {
 			}
 		case a.Content != wanted(&a), vouched(&a) && c.stops[a.ID]:
 		case c.stops[a.ID] && len(groups[a.Group].After) > 0 && a.Hash != c.job.Hash: // another version's, too early
-		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff:
+		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff && waitedAt(a.Status, c.job.At):
 		case c.leaves(&a) && c.stops[a.ID] && (!c.twoWhileItMoves() || c.bounded()):
 		case c.leaves(&a) && !c.stops[a.ID]:
 			leaving[id]++

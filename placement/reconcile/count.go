@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"fmt"
 
 	"mn/mesh"
@@ -40,10 +39,16 @@ func (p *planner) stopSurplus() {
 }
 
 // endReason is why nothing of the job should run: "version 3 pauses the job", with
-// what the person said.
+// what the person said. A job that is scaled while it is paused stays so.
 func (p *planner) endReason() string {
-	does := map[mesh.Verb]string{mesh.VerbPause: "pauses", mesh.VerbCancel: "cancels"}[p.job.Verb]
-	text := fmt.Sprintf("version %d %s the job", p.job.Number, cmp.Or(does, "stops"))
+	does := "stops"
+	switch {
+	case p.job.Verb == mesh.VerbCancel:
+		does = "cancels"
+	case p.job.Paused:
+		does = "pauses"
+	}
+	text := fmt.Sprintf("version %d %s the job", p.job.Number, does)
 	if p.job.Reason != "" {
 		text += ": " + p.job.Reason
 	}

@@ -23,7 +23,8 @@ import (
 //
 // No copy stops before a node has room for the one that follows. A job has at most
 // update.max_parallel of its copies between two nodes. A copy that was moved counts
-// against no policy.
+// against no policy. Should the one that starts first fail, another is tried after
+// the delays of the reschedule policy.
 
 // drained notes what becomes of a copy on a node that is to be drained.
 func (p *planner) drained(a *mesh.AllocView, action mesh.DrainAction, format string, args ...any) {
@@ -108,7 +109,7 @@ func (p *planner) waitTurn(a *mesh.AllocView) {
 // node the copy stays, until there is one.
 func (p *planner) destination(s *seat, a *mesh.AllocView) (next mesh.Alloc, choice placement.Choice, ok bool) {
 	next = p.next(s, a, fmt.Sprintf("node %s is drained", p.nodeName(a.Node)))
-	choice = p.choose(s, next.ID, nil)
+	choice = p.choose(s, next.ID, p.failedNodes(s))
 	if len(choice.Candidates) == 0 {
 		p.drained(a, mesh.DrainBlocked, "%s", choice.Summary())
 		p.wakeIn(retryBlocked)
@@ -127,6 +128,7 @@ func (p *planner) drain(s *seat, a *mesh.AllocView) {
 		p.drained(a, mesh.DrainMigrate, "room for another copy is being reserved")
 	case len(s.live)+len(s.stale) > 1 || s.busy != "":
 		p.drained(a, mesh.DrainWaiting, "waits until it is the only copy")
+		p.wakeIn(s.wake)
 	case a.Target != "" && left > 0, a.Target == "" && !p.job.Job.Type.Long() && left > 0:
 		p.drained(a, mesh.DrainWaiting, "waits for its end, or for the deadline")
 	case p.stays(s, a):
@@ -149,11 +151,40 @@ func (p *planner) startFirst(s *seat, a *mesh.AllocView, late bool) {
 		p.waitTurn(a)
 		return
 	}
+	if len(p.pending)+len(p.plan.Place) >= placeMax {
+		p.drained(a, mesh.DrainWaiting, "waits until others are placed")
+		p.wakeIn(retryQueued)
+		return
+	}
+	if heir, left := p.heirFailed(s, a); left > 0 {
+		p.drained(a, mesh.DrainWaiting, "the copy in its place failed on %s: %s; another follows",
+			p.nodeName(heir.Node), cause(heir))
+		p.wakeIn(left)
+		return
+	}
 	if next, choice, ok := p.destination(s, a); ok {
 		p.movable--
 		p.propose(next, choice)
 		p.drained(a, mesh.DrainMigrate, "another copy starts first")
 	}
+}
+
+// heirFailed is the last copy that started in the place of another and has failed, and
+// for how long none follows it.
+func (p *planner) heirFailed(s *seat, a *mesh.AllocView) (last *mesh.AllocView, left time.Duration) {
+	window := mesh.Window{Interval: p.policy.Interval}
+	for _, o := range s.copies {
+		if o.Generation > a.Generation && p.failed(o, s) {
+			last = o
+			window.Add(o.Status.At.Sub(p.view.Now))
+		}
+	}
+	if last == nil {
+		return nil, 0
+	}
+	at := last.Status.At.Sub(p.view.Now)
+	delay := p.policy.Delays.After(window.Count(at))
+	return last, min(delay+at, delay)
 }
 
 // stopFirst stops a copy that has to leave, for another to be placed when it has.

@@ -141,7 +141,7 @@ func (f *foresight) stop(job mesh.JobID, s Stop) {
 func (f *foresight) place(job *mesh.Job, pl Placement) {
 	n := f.now.Node(pl.Choice.Candidates[0].Node)
 	n.Used = n.Used.Add(pl.Alloc.Resources)
-	a := mesh.AllocView{Alloc: pl.Alloc}
+	a := mesh.AllocView{Alloc: pl.Alloc, Placed: job}
 	a.Node, a.At = n.ID, f.now.Now
 	a.Status = &mesh.Status{Alloc: a.ID, Job: a.Job, Node: n.ID, Boot: n.Boot, State: mesh.Running, At: f.now.Now}
 	g, _ := job.Group(a.Group)

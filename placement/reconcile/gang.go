@@ -297,6 +297,7 @@ func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Place
 // for all of it, its own counted.
 func (p *planner) drainGang(seats []*seat) string {
 	var leaving []*mesh.AllocView
+	var first *seat
 	late := false
 	for _, s := range seats {
 		for _, a := range s.live {
@@ -304,13 +305,14 @@ func (p *planner) drainGang(seats []*seat) string {
 				left := p.view.Node(a.Node).Admin.Deadline.Sub(p.view.Now)
 				leaving, late = append(leaving, a), late || left <= 0
 				p.wakeIn(left)
+				first = cmp.Or(first, s)
 			}
 		}
 	}
 	if len(leaving) == 0 {
 		return ""
 	}
-	action, why := p.gangMayMove(seats, late)
+	action, why := p.gangMayMove(seats, first, leaving[0], late)
 	for _, a := range leaving {
 		p.drained(a, action, "%s", why)
 	}
@@ -320,16 +322,22 @@ func (p *planner) drainGang(seats []*seat) string {
 	return fmt.Sprintf("node %s is drained", p.nodeName(leaving[0].Node))
 }
 
-// gangMayMove is what becomes of a gang that has to leave a node.
-func (p *planner) gangMayMove(seats []*seat, late bool) (mesh.DrainAction, string) {
-	if mode := p.job.Job.Recovery.Mode; !mode.Moves() {
-		return mesh.DrainReview, fmt.Sprintf("recovery mode %q never moves work", mode)
-	}
+// gangMayMove is what becomes of a gang that has to leave a node. What a person says of
+// the first of its copies there goes for all.
+func (p *planner) gangMayMove(seats []*seat, s *seat, first *mesh.AllocView, late bool) (mesh.DrainAction, string) {
 	if !p.job.Job.Type.Long() && !late {
 		return mesh.DrainWaiting, "waits for its end, or for the deadline"
 	}
+	if action, why := p.asks(s, first); why != "" {
+		return action, why
+	}
 	if bar := p.barred(); bar != "" {
 		return mesh.DrainWaiting, bar
+	}
+	for _, s := range seats {
+		if s.busy != "" { // it could not begin elsewhere before that is over
+			return mesh.DrainWaiting, fmt.Sprintf("%v: %s", s.Seat, s.busy)
+		}
 	}
 	trial, view := *p, *p.view
 	view.Nodes, view.Allocs = slices.Clone(view.Nodes), slices.Clone(view.Allocs)

@@ -12,8 +12,7 @@ import (
 	"mn/mesh"
 )
 
-// drawJob draws a version of the toy job; the name and the choice for
-// partitions stay.
+// drawJob draws a version of the toy job; the name stays, and whether there may ever be two.
 func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 	job := mesh.Job{
 		Name:     "lab",
@@ -23,6 +22,10 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 	}
 	if partition == mesh.Eager {
 		job.Recovery.Reconcile = rapid.SampledFrom(choices).Draw(t, "reconcile")
+	}
+	if partition != mesh.Eager && rapid.Bool().Draw(t, "other lease") {
+		job.Recovery.OnPartition = rapid.SampledFrom([]mesh.OnPartition{mesh.Majority, mesh.Keep}).Draw(t, "choice")
+		job.Recovery.Lease = mesh.Duration(time.Minute)
 	}
 	if rapid.Bool().Draw(t, "capped") {
 		job.MaxRunning = rapid.IntRange(1, 6).Draw(t, "max_running")
@@ -86,7 +89,7 @@ func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 	ids := slices.Sorted(maps.Keys(w.nodes))
 	n := w.nodes[rapid.SampledFrom(ids).Draw(t, "node")]
 	switch rapid.IntRange(0, 11).Draw(t, "what happens") {
-	case 10:
+	case 8, 9, 10:
 		w.drawAdmin(t, n)
 	case 0:
 		if n.view.Liveness == mesh.Alive {
@@ -142,6 +145,7 @@ func TestNeverWhatMustNotBe(t *testing.T) {
 			if rapid.Bool().Draw(t, "settle") {
 				w.settle()
 			}
+			w.wakes(t, granted)
 			for seat, n := range w.running() {
 				if n > 1 && (partition != mesh.Eager || seat.Target != "") {
 					t.Fatalf("%d copies of %v run, with on_partition = %s", n, seat, partition)
@@ -149,6 +153,32 @@ func TestNeverWhatMustNotBe(t *testing.T) {
 			}
 		}
 	})
+}
+
+// wakes: a plan that does nothing, and waits for a time, says so. Until then, or for ever
+// if it waits for none, no time that passes gives it anything to do.
+func (w *world) wakes(t *rapid.T, granted bool) {
+	p := w.plan(granted)
+	if !p.Empty() {
+		return
+	}
+	quiet := 3 * time.Hour
+	if p.Wake > 0 {
+		quiet = p.Wake - time.Millisecond
+	}
+	v := w.view()
+	v.Now = v.Now.Add(quiet)
+	for i := range v.Nodes {
+		if n := &v.Nodes[i]; n.Liveness != mesh.Alive {
+			n.LostFor += quiet
+		}
+	}
+	for i := range v.Allocs {
+		v.Allocs[i].Unrenewed += quiet
+	}
+	if later := Job(v, &v.Jobs[0], nil, granted); !later.Empty() {
+		t.Fatalf("nobody looks again in time at\n%s\nwhich has become, after %v,\n%s", w.picture(p), quiet, w.picture(later))
+	}
 }
 
 // TestEndsWhereTheJobWants disturbs a mesh, then leaves it alone: plans carried

@@ -103,12 +103,23 @@ func Rival(v *mesh.View, job *mesh.JobView, a *mesh.Alloc) string {
 // and the watchdog's period. Gossip may err about the node, and another
 // coordinator may have renewed the copy after gossip lost it: so the time also
 // counts from when nobody can have renewed it.
+//
+// Its node goes by the version that the copy was placed for, and may not have heard of
+// another. By that one it may have no such switch.
 func (p *planner) fateMajority(a *mesh.AllocView, n *mesh.NodeView) fate {
 	if !p.granted {
 		return p.awaits(n, `on_partition = "majority" waits for a majority of the voters`)
 	}
-	lease := p.job.Job.Recovery.TaskLease()
-	wait := lease + lease/rateBound + p.killGrace(a) + watchdog
+	of := a.Placed
+	switch {
+	case of == nil:
+		return p.awaits(n, fmt.Sprintf("waits for the record of version %d", a.Version))
+	case of.Recovery.Partition() != mesh.Majority && n != nil:
+		return p.awaits(n, fmt.Sprintf("its copy, of version %d, does not stop by itself: "+
+			"waits until it is known to be dead", a.Version))
+	}
+	lease := of.Recovery.TaskLease()
+	wait := lease + lease/rateBound + killGrace(of, a.Group) + watchdog
 	f := fate{is: gone, why: "its node is no member any more"}
 	if n != nil {
 		f = p.fateAfter(n, p.patience(n)+wait, "until its copy has surely stopped")
@@ -147,10 +158,10 @@ func (p *planner) awaits(n *mesh.NodeView, why string) fate {
 	return fate{is: away, why: fmt.Sprintf("node %s is %s; %s", p.nodeName(n.ID), outOfSight(n.Liveness), why)}
 }
 
-// killGrace is the longest that a task of the copy may take to stop.
-func (p *planner) killGrace(a *mesh.AllocView) time.Duration {
+// killGrace is the longest that a task of a group may take to stop.
+func killGrace(job *mesh.Job, group string) time.Duration {
 	grace := mesh.DefaultKillGrace
-	if g, ok := p.job.Job.Group(a.Group); ok {
+	if g, ok := job.Group(group); ok {
 		for _, t := range g.Tasks {
 			grace = max(grace, t.KillGrace.Std())
 		}
@@ -175,8 +186,9 @@ func (p *planner) keepOne(s *seat) {
 		p.handOver(s, staying, leaving)
 		return
 	}
-	if p.partition == mesh.Eager && len(s.live) > 1 && !slices.ContainsFunc(s.live, p.running) {
-		// Which of them will is not known: that which stays might be the later.
+	if p.partition == mesh.Eager && len(staying) > 1 && !slices.ContainsFunc(staying, p.running) {
+		// Which of them will is not known: that which stays might be the later. All that
+		// leave make room for another anyway.
 		p.tally.live(p, s.live[0])
 		return
 	}

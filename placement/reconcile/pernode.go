@@ -12,6 +12,9 @@ import (
 // them, also on those that join or come back later. A copy is bound to its node:
 // when that is out of sight the seat waits for it, and is filled nowhere else.
 // Moves of the reschedule policy are further tries on the same node.
+//
+// A node that takes no new work gets no copy, and none is missing there. But what a
+// sysbatch job has begun on one is part of its result: it waits there to be finished.
 
 // seats are the copies of a group that the job should have.
 func (p *planner) seats(g mesh.Group) []mesh.Seat {
@@ -35,11 +38,12 @@ func (p *planner) seats(g mesh.Group) []mesh.Seat {
 	return seats
 }
 
-// begun says whether a seat has a copy that is meant to run: a node that takes no
-// new work keeps what it has.
+// begun says whether a seat has a copy that is meant to run, or that counts for the
+// result: a node that takes no new work keeps what it has.
 func (p *planner) begun(id mesh.Seat) bool {
 	return slices.ContainsFunc(p.copies[id], func(a *mesh.AllocView) bool {
-		return a.Want == mesh.WantRun && !a.State().Final()
+		counts := p.job.Job.Type == mesh.SysBatch && a.Version >= p.since.Number && p.job.CameFrom(a.Version, a.Hash)
+		return a.Want == mesh.WantRun && !a.State().Final() || counts
 	})
 }
 
@@ -48,7 +52,7 @@ func (p *planner) suits(n *mesh.NodeView, g mesh.Group) bool {
 	if !n.Eligible || !n.Known || placement.Unsuited(n, g) != "" {
 		return false
 	}
-	late := p.job.Job.Type == mesh.SysBatch && n.AdmittedAt.After(p.job.At)
+	late := p.job.Job.Type == mesh.SysBatch && n.AdmittedAt.After(p.since.At)
 	return !late || p.job.Job.Late()
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -82,21 +83,47 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 // worn says whether a copy waits for its next restart since before a person said
 // to try again: another takes its place, which has used up nothing.
 func (p *planner) worn(a *mesh.AllocView) bool {
-	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff
+	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff &&
+		waitedAt(a.Status, p.job.At)
 }
 
-// unanswered is the last failed copy of a seat that no other has replaced.
+// waitedAt says whether a task that waits for its next restart did so at an instant.
+func waitedAt(s *mesh.Status, at time.Time) bool {
+	return slices.ContainsFunc(s.Tasks, func(t mesh.TaskStatus) bool {
+		return t.State == mesh.Backoff && !t.FinishedAt.After(at)
+	})
+}
+
+// unanswered is the failed copy that a seat has come to, or nil: none of its others was
+// placed since it had failed, or has lasted longer.
 func (p *planner) unanswered(s *seat) *mesh.AllocView {
-	replaced := map[mesh.AllocID]bool{}
-	for _, a := range s.copies {
-		replaced[a.Replaces] = true
-	}
-	for i := len(s.copies) - 1; i >= 0; i-- {
-		if a := s.copies[i]; p.failed(a, s) && !replaced[a.ID] {
+	for _, a := range slices.Backward(s.copies) {
+		outlasted := func(o *mesh.AllocView) bool { return outlasts(o, a) }
+		if p.failed(a, s) && !slices.ContainsFunc(s.copies, outlasted) {
 			return a
 		}
 	}
 	return nil
+}
+
+// outlasts says whether a copy was there when another of its seat, which has ended, had
+// done so. That they are two is for a drain, or because one was out of sight.
+func outlasts(o, a *mesh.AllocView) bool {
+	switch {
+	case o.ID == a.ID:
+		return false
+	case answers(o, a):
+		return true
+	case !o.State().Final():
+		return o.Want == mesh.WantRun && o.Generation > a.Generation
+	}
+	return o.Status.At.After(a.Status.At) && o.Status.At.After(a.At)
+}
+
+// answers says whether a copy was placed when another had ended. Clocks may disagree, so
+// its generation has to be a later one, too.
+func answers(o, a *mesh.AllocView) bool {
+	return o.Generation > a.Generation && !o.At.Before(a.Status.At)
 }
 
 // reschedule answers the failure of a copy by the job's policy: a copy on
@@ -180,11 +207,13 @@ func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
 // moves counts the copies of a seat that were placed because another had
 // failed, within the policy's interval before the instant at.
 func (p *planner) moves(s *seat, at time.Time) int {
-	failed := map[mesh.AllocID]bool{}
+	failed := map[mesh.AllocID]*mesh.AllocView{}
 	window := mesh.Window{Interval: p.policy.Interval}
 	for _, a := range s.copies {
-		failed[a.ID] = p.failed(a, s)
-		if failed[a.Replaces] {
+		if p.failed(a, s) {
+			failed[a.ID] = a
+		}
+		if before := failed[a.Replaces]; before != nil && answers(a, before) {
 			window.Add(a.At.Sub(at))
 		}
 	}

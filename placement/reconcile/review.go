@@ -130,19 +130,27 @@ func said(what string, v *mesh.Verdict) string {
 // stays says whether a copy stays on a node that is drained, although its time there
 // is over, and notes what it waits for.
 func (p *planner) stays(s *seat, a *mesh.AllocView) bool {
-	why := p.keeps(s, a)
+	action, why := p.asks(s, a)
 	if why == "" {
 		return false
+	}
+	p.drained(a, action, "%s", why)
+	return true
+}
+
+// asks is what a copy that does not leave a node by itself waits for there, or "": a
+// person said that it may. Nobody is asked twice.
+func (p *planner) asks(s *seat, a *mesh.AllocView) (action mesh.DrainAction, why string) {
+	if why = p.keeps(s, a); why == "" {
+		return "", ""
 	}
 	n := p.view.Node(a.Node)
 	switch v := p.word(a, mesh.ReviewDrain); {
 	case v == nil || !v.At.After(n.Admin.At):
-		p.drained(a, mesh.DrainReview, "%s", why)
 		p.review(a, mesh.ReviewDrain, n.Admin.At, fmt.Sprintf("node %s is drained; %s", p.nodeName(n.ID), why))
-		return true
+		return mesh.DrainReview, why
 	case !v.Approve:
-		p.drained(a, mesh.DrainWaiting, "waits for its end; %s", said("a person wants it to stay", v))
-		return true
+		return mesh.DrainWaiting, "waits for its end; " + said("a person wants it to stay", v)
 	}
-	return false
+	return "", ""
 }

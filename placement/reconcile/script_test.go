@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func runScript(t *testing.T, file string) {
 //
 //	node NAME... [cpu=N] [memory=B] [witness]
 //	job [stopped] [KEY=VALUE...] GROUP=COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER]...
-//	pause|resume|cancel|stop [REASON]    retry [all]
+//	pause|resume|cancel|stop [REASON]    retry [all]    scale COUNT
 //	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
 //	drain NODE DEADLINE [system]    maintain|serve NODE
 //	status GROUP[INDEX].GENERATION STATE
@@ -77,12 +78,8 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		return w.nodeCommand(f[1:])
 	case "job":
 		return w.jobCommand(f[1:])
-	case "pause", "resume", "cancel", "stop", "retry":
-		reason, all := strings.Join(f[1:], " "), false
-		if f[0] == "retry" {
-			reason, all = "", len(f) > 1
-		}
-		w.act(mesh.Verb(f[0]), all, reason)
+	case "pause", "resume", "cancel", "stop", "retry", "scale":
+		return w.verbCommand(f[0], f[1:])
 	case "lost", "left", "unseen":
 		d, err := time.ParseDuration(f[2])
 		w.sight(w.nodes[mesh.NodeID(f[1])], mesh.Liveness(f[0]), d)
@@ -138,6 +135,23 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		}
 	default:
 		return fmt.Errorf("no such command")
+	}
+	return nil
+}
+
+func (w *world) verbCommand(verb string, args []string) error {
+	switch verb {
+	case "retry":
+		w.act(mesh.VerbRetry, len(args) > 0, "")
+	case "scale":
+		n, err := strconv.Atoi(args[0])
+		job := w.job.Job
+		job.Tasks = slices.Clone(job.Tasks)
+		job.Tasks[0].Count = n
+		w.version(w.job.NextScale(&job, mesh.ScaledTo(job.Tasks[0].Name, n)))
+		return err
+	default:
+		w.act(mesh.Verb(verb), false, strings.Join(args, " "))
 	}
 	return nil
 }

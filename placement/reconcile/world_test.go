@@ -17,6 +17,7 @@ type world struct {
 	now    time.Time
 	nodes  map[mesh.NodeID]*toyNode
 	job    mesh.JobView
+	jobs   map[string]*mesh.Job // by the hash of the version
 	copies map[mesh.AllocID]*toyCopy
 	unsafe bool            // all tasks are marked so
 	words  []mesh.Ancestor // the versions that begin anew
@@ -39,6 +40,7 @@ func newWorld() *world {
 	return &world{
 		now:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		nodes:  map[mesh.NodeID]*toyNode{},
+		jobs:   map[string]*mesh.Job{},
 		copies: map[mesh.AllocID]*toyCopy{},
 	}
 }
@@ -83,6 +85,7 @@ func (w *world) version(next mesh.JobVersion) {
 	next.At, next.Hash = w.now, fmt.Sprintf("%s-%d", mesh.HashJob(&next.Job, next.Stopped), next.Number)
 	line := append([]mesh.Ancestor{w.job.Ancestor()}, w.job.Line...)
 	w.job = mesh.JobView{JobVersion: next, Line: line}
+	w.jobs[next.Hash] = &next.Job
 	if next.Anew == 0 || next.Since == 0 {
 		w.words = append(w.words, next.Ancestor())
 	}
@@ -94,6 +97,7 @@ func (w *world) view() *mesh.View {
 	v := &mesh.View{Now: w.now, Jobs: []mesh.JobView{w.job}}
 	used := map[mesh.NodeID]mesh.Resources{}
 	for _, c := range w.copies {
+		c.view.Placed = w.jobs[c.view.Hash]
 		v.Allocs = append(v.Allocs, c.view)
 		if !c.view.State().Final() {
 			used[c.view.Node] = used[c.view.Node].Add(c.view.Resources)
@@ -173,6 +177,8 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 	switch state {
 	case mesh.Running:
 		c.view.Status.Tasks = []mesh.TaskStatus{{Name: c.view.Group, State: state, StartedAt: w.now}}
+	case mesh.Backoff:
+		c.view.Status.Tasks = []mesh.TaskStatus{{Name: c.view.Group, State: state, FinishedAt: w.now}}
 	case mesh.TimedOut: // by the job's timeout, so none of its tasks has
 		c.view.Status.Outcome, c.view.Status.Reason = state, "timed out after 10m"
 	case mesh.Failed:
@@ -201,8 +207,8 @@ func (w *world) advance(d time.Duration) {
 			n.view.LostFor += d
 		}
 	}
-	r := w.job.Job.Recovery
 	for _, c := range w.copies {
+		r := w.jobs[c.view.Hash].Recovery
 		if n := w.nodes[c.view.Node]; n != nil && n.view.Liveness == mesh.Alive {
 			c.view.Unrenewed = 0
 			continue

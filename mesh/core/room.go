@@ -1,0 +1,53 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/placement/reconcile"
+)
+
+// A job that waits for room on some node is planned again soon after a copy of any job
+// has ended. Many that end at about the same time, and many jobs that wait, cost a
+// bounded part of the time: each plan adds to the pause before.
+const (
+	roomPause = 50 * time.Millisecond
+	roomEach  = 2 * time.Millisecond
+)
+
+// starve takes notice of whether a job waits for room.
+func (c *Core) starve(plan *reconcile.Plan) {
+	stuck := func(d mesh.DrainStep) bool { return d.Action == mesh.DrainBlocked }
+	if len(plan.Blocked) > 0 || slices.ContainsFunc(plan.Drain, stuck) {
+		c.lead.starved[plan.Job] = true
+	} else {
+		delete(c.lead.starved, plan.Job)
+	}
+}
+
+// freed wakes the jobs that wait for room.
+func (c *Core) freed() {
+	at := c.now.Boot + roomPause + time.Duration(len(c.lead.starved))*roomEach
+	for id := range c.lead.starved {
+		if wake, waits := c.lead.wakes[id]; !waits || at < wake {
+			c.lead.wakes[id] = at
+		}
+	}
+}
+
+// block tells once that a copy fits nowhere, and again when the reason changes.
+func (c *Core) block(job mesh.JobID, b reconcile.Blocked, fence crdt.Fence, wake time.Duration) {
+	text := b.Choice.Summary()
+	if c.lead.blocked[b.Alloc] == text {
+		return
+	}
+	if len(c.lead.blocked) >= blockedMax {
+		clear(c.lead.blocked)
+	}
+	c.lead.blocked[b.Alloc] = text
+	text += fmt.Sprintf("; tried again at any change, and in %v at the latest", mesh.Duration(wake))
+	c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Fence: fence, Text: text})
+}
