@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 
 	"mn/mesh"
 )
@@ -45,7 +46,8 @@ func (c *checker) answered(o *mesh.AllocView) bool {
 			return true
 		}
 	}
-	if o.Verdict != nil && o.Verdict.Approve {
+	if v := o.Verdict; v != nil && v.Approve &&
+		(v.Kind != mesh.ReviewDrain || strings.Contains(o.Reason, "is drained")) {
 		return true
 	}
 	anew, _ := c.job.AnewWhen()

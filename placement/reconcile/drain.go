@@ -32,6 +32,11 @@ func (p *planner) drained(a *mesh.AllocView, action mesh.DrainAction, format str
 		mesh.DrainStep{Alloc: a.ID, Node: a.Node, Action: action, Reason: fmt.Sprintf(format, args...)})
 }
 
+// isDrained is why a copy stops that has to leave a node, and why the next is placed.
+func (p *planner) isDrained(id mesh.NodeID) string {
+	return fmt.Sprintf("node %s is drained", p.nodeName(id))
+}
+
 // leaves says whether a copy has to leave its node.
 func (p *planner) leaves(a *mesh.AllocView) bool {
 	n := p.view.Node(a.Node)
@@ -108,7 +113,7 @@ func (p *planner) waitTurn(a *mesh.AllocView) {
 // destination is where the copy that follows one that has to leave can go. With no
 // node the copy stays, until there is one.
 func (p *planner) destination(s *seat, a *mesh.AllocView) (next mesh.Alloc, choice placement.Choice, ok bool) {
-	next = p.next(s, a, fmt.Sprintf("node %s is drained", p.nodeName(a.Node)))
+	next = p.next(s, a, p.isDrained(a.Node))
 	choice = p.choose(s, next.ID, p.failedNodes(s))
 	if len(choice.Candidates) == 0 {
 		p.drained(a, mesh.DrainBlocked, "%s", choice.Summary())
@@ -133,7 +138,7 @@ func (p *planner) drain(s *seat, a *mesh.AllocView) {
 		p.drained(a, mesh.DrainWaiting, "waits for its end, or for the deadline")
 	case p.stays(s, a):
 	case a.Target != "":
-		p.stop([]*mesh.AllocView{a}, "node %s is drained", p.nodeName(a.Node))
+		p.stop([]*mesh.AllocView{a}, "%s", p.isDrained(a.Node))
 		p.drained(a, mesh.DrainMigrate, "stops: the deadline is over")
 	case !p.mayReplace():
 		p.drained(a, mesh.DrainWaiting, `on_partition = %q waits for a majority of the voters`, p.partition)
@@ -201,7 +206,7 @@ func (p *planner) stopFirst(s *seat, a *mesh.AllocView, late bool) {
 	if next, choice, ok := p.destination(s, a); ok {
 		*left--
 		p.take(choice.Candidates[0].Node, next)
-		p.stop([]*mesh.AllocView{a}, "node %s is drained", p.nodeName(a.Node))
+		p.stop([]*mesh.AllocView{a}, "%s", p.isDrained(a.Node))
 		p.drained(a, mesh.DrainMigrate, "stops, and starts again elsewhere")
 	}
 }

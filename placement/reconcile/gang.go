@@ -319,7 +319,7 @@ func (p *planner) drainGang(seats []*seat) string {
 	if action != mesh.DrainMigrate {
 		return ""
 	}
-	return fmt.Sprintf("node %s is drained", p.nodeName(leaving[0].Node))
+	return p.isDrained(leaving[0].Node)
 }
 
 // gangMayMove is what becomes of a gang that has to leave a node. What a person says of

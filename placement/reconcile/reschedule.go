@@ -31,7 +31,7 @@ func (p *planner) refill(s *seat) {
 	}
 	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
 	if before != nil && before.Want == mesh.WantStop && p.leaves(before) {
-		reason = fmt.Sprintf("node %s is drained", p.nodeName(before.Node))
+		reason = p.isDrained(before.Node)
 	}
 	p.place(s, before, reason, p.failedNodes(s))
 }

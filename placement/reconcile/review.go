@@ -47,10 +47,12 @@ func (p *planner) review(a *mesh.AllocView, kind mesh.ReviewKind, since time.Tim
 }
 
 // decided carries out what a person said about a copy that has failed. That it does
-// not run any more, or is to leave its node, was said before it had ended.
+// not run any more, or is to leave its node, was said before it had ended. The latter
+// counts only if it was stopped for that.
 func (p *planner) decided(s *seat, failed *mesh.AllocView) bool {
 	v := p.word(failed, mesh.ReviewFailed, mesh.ReviewLost)
-	if left := p.word(failed, mesh.ReviewDrain); left != nil && left.Approve && failed.Want == mesh.WantStop {
+	if left := p.word(failed, mesh.ReviewDrain); left != nil && left.Approve && failed.Want == mesh.WantStop &&
+		failed.Reason == p.isDrained(failed.Node) {
 		v = left
 	}
 	switch {
