@@ -22,17 +22,27 @@ func (p *planner) seats(g mesh.Group) []mesh.Seat {
 		}
 		return seats
 	}
+	content := g.ContentOf(mesh.HashGroup(&p.job.Job, g.Name), 0)
 	for i := range p.view.Nodes {
 		n := &p.view.Nodes[i]
 		if n.Evicted {
 			continue
 		}
-		seat := mesh.Seat{Group: g.Name, Target: n.ID}
-		if p.begun(seat) || p.suits(n, g) {
-			seats = append(seats, seat)
+		id := mesh.Seat{Group: g.Name, Target: n.ID}
+		if p.begun(id) || p.suits(n, g) || p.came(&seat{Seat: id, group: g, content: content}) {
+			seats = append(seats, id)
 		}
 	}
 	return seats
+}
+
+// came says whether a copy of work that has an end has come to one here. That counts, and
+// what was cut off goes on, also if the node takes no new work now: else the drain of a
+// node would make good what has failed there.
+func (p *planner) came(s *seat) bool {
+	return p.job.Job.Type == mesh.SysBatch && slices.ContainsFunc(p.copies[s.Seat], func(a *mesh.AllocView) bool {
+		return a.State().Final() && p.speaks(a, s, p.since)
+	})
 }
 
 // begun says whether a seat has a copy that is meant to run: a node that takes no
