@@ -7,6 +7,7 @@
 package configs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,8 @@ const (
 	jobFile = "job.toml"
 
 	besideMax = 3 // files beside a job that are named
+
+	byteOrderMark = "\ufeff" // with which some editors begin a file
 )
 
 // ReadJob reads the job at path: a file, or a folder with job.toml in it.
@@ -199,5 +202,5 @@ func readFile(kind, path string) ([]byte, error) {
 	if len(data) > fileMax {
 		return nil, mesh.Faultf(mesh.Invalid, "%s: the file is larger than %v", path, mesh.Bytes(fileMax))
 	}
-	return data, nil
+	return bytes.TrimPrefix(data, []byte(byteOrderMark)), nil
 }

@@ -92,12 +92,14 @@ func TestReadJobTakesAFileOrAFolder(t *testing.T) {
 		t.Errorf("of an empty folder: got %v, want a fault of kind not_found", err)
 	}
 	const text = "name = \"a\"\n[[task]]\nname = \"a\"\ncommand = [\"true\"]\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{dir, file} {
-		if job, err := ReadJob(path); err != nil || job.Name != "a" {
-			t.Errorf("ReadJob(%q): got %v, %v", path, job, err)
+	for _, begin := range []string{"", "\ufeff"} {
+		if err := os.WriteFile(file, []byte(begin+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{dir, file} {
+			if job, err := ReadJob(path); err != nil || job.Name != "a" {
+				t.Errorf("ReadJob(%q) of a file that begins with %q: got %v, %v", path, begin, job, err)
+			}
 		}
 	}
 	if err := os.WriteFile(file, make([]byte, fileMax+1), 0o600); err != nil {

@@ -54,10 +54,13 @@ func (c *Copy) why(t *task) string {
 // stopped is the end of a task that was to end.
 func (c *Copy) stopped(t *task) {
 	t.status.State, t.status.Reason, t.status.NextStart = mesh.Stopped, c.why(t), time.Time{}
-	if t.overdue {
+	if t.overdue || c.tooLong() && !t.is(mesh.Poststop) && !t.status.FirstStart.IsZero() {
 		t.status.State = mesh.TimedOut
 	}
 }
+
+// tooLong says whether the copy ends because the time of the whole of it is over.
+func (c *Copy) tooLong() bool { return c.end == end{mesh.TimedOut, after(c.job.Timeout)} }
 
 // after says of what the time was over.
 func after(timeout mesh.Duration) string { return fmt.Sprintf("timed out after %v", timeout) }

@@ -159,7 +159,7 @@ func (c *command) showDrain(d api.Drain) {
 	if d.Deadline != nil {
 		c.field("deadline", "%s", d.Deadline.Local().Format("2006-01-02 15:04:05"))
 	}
-	c.field("left", "%d copies", d.Left)
+	c.field("left", "%s", copies(d.Left))
 	if len(d.Copies) > 0 {
 		c.printf("\n")
 		b := newTable("JOB", "COPY", "ID", "ACTION", "WHY")
@@ -176,13 +176,13 @@ var errDrained = errors.New("drained")
 // followDrain returns when a drain is complete, or fails when it was cancelled.
 func (c *command) followDrain(ctx context.Context, client *api.Client, first api.Drain, tell bool) error {
 	last, told := first, map[mesh.AllocID]string{}
-	c.say("%s: %d copies are left", first.Status, first.Left)
+	c.sayDrain(first)
 	err := client.WatchDrain(ctx, string(first.NodeID), func(d api.Drain) error {
 		if tell {
 			c.tellDrain(d, told)
 		}
 		if d.Status != last.Status || d.Left != last.Left {
-			c.say("%s: %d copies are left", d.Status, d.Left)
+			c.sayDrain(d)
 		}
 		last = d
 		switch d.Status {
@@ -201,6 +201,14 @@ func (c *command) followDrain(ctx context.Context, client *api.Client, first api
 		return fmt.Errorf("the drain of %s was cancelled", first.Node)
 	}
 	return c.result(last, func() { c.printf("node %s is drained, and in maintenance\n", last.Node) })
+}
+
+// sayDrain says how far a drain is, and whom it waits for if that is a person.
+func (c *command) sayDrain(d api.Drain) {
+	c.say("%s: %s left", d.Status, copies(d.Left))
+	if d.Status == mesh.DrainPaused {
+		c.say("hint: mn review ls says what waits for a person")
+	}
 }
 
 // tellDrain tells what is new about the copies of a node.

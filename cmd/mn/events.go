@@ -129,12 +129,17 @@ func sinceTime(cmd *cobra.Command, text string) (time.Time, error) {
 func (c *command) showEvents(cmd *cobra.Command, client *api.Client, r api.EventsRequest) error {
 	p := eventPrinter{about: eventAboutWidth}
 	shown := 0
+	warned := map[string]bool{} // since the last line: what is filtered out may have many gaps
 	err := client.Events(cmd.Context(), r, func(l api.EventLine) error {
 		if l.Kind == api.EventUnasked || l.Kind == api.EventGap && !c.asJSON {
-			c.say("warning: %s: %s", l.Node, l.Text)
+			if text := l.Node + ": " + l.Text; !warned[text] {
+				warned[text] = true
+				c.say("warning: %s", text)
+			}
 			return nil
 		}
 		shown++
+		clear(warned)
 		if c.asJSON {
 			return c.json(l, true)
 		}

@@ -339,6 +339,7 @@ func (f *fake) Events(ctx context.Context, r api.EventsRequest, send func(api.Ev
 	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 	lines := []api.EventLine{
 		{Kind: api.EventUnasked, Node: "box-3", Text: "it is lost: what it saw cannot be read now"},
+		{Kind: api.EventUnasked, Node: "box-3", Text: "it is lost: what it saw cannot be read now"},
 		{
 			At: at, Kind: mesh.NodeLost, Node: "box-1", NodeID: "aaaa2222bbbb3333", Peer: "box-3",
 			PeerID: "eeee6666ffff7777", Text: "it may be dead or cut off", Cursor: "0~aaaa2222bbbb3333.a.1",

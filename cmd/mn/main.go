@@ -14,6 +14,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// What does not heed the first signal, such as the opening of a pipe that
+	// nobody writes to, is ended by the second.
+	context.AfterFunc(ctx, stop)
 	code := newTerminal(os.Stdin, os.Stdout, os.Stderr).run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -44,7 +44,7 @@ func (c *command) showPlan(p api.Plan) {
 		c.field("version", "%d, as submitted", p.Version)
 	}
 	c.field("verdict", "%s", c.paint(stateColour(string(p.Verdict)), string(p.Verdict)))
-	c.field("keep", "%d copies", p.Keep)
+	c.field("keep", "%s", copies(p.Keep))
 	b := newTable("DO", "COPY", "NODE", "WHY")
 	for _, s := range p.Stop {
 		b.add("stop", copyIndex(s.Group, s.Index), s.Node, s.Reason)

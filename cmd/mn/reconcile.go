@@ -15,7 +15,7 @@ import (
 
 func (c *command) nodeReconcile() *cobra.Command {
 	var r api.ReconcileRequest
-	var wait time.Duration
+	var timeout string
 	cmd := &cobra.Command{
 		Use:   "reconcile NAME",
 		Short: "Recover what ran on a node that is out of sight, at once",
@@ -31,13 +31,17 @@ to run on the node what has become of it. It holds for this absence of the node 
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(nodeNames),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			var wait mesh.Duration
+			if err := wait.UnmarshalText([]byte(timeout)); err != nil || wait <= 0 {
+				return misused(cmd, "--timeout %q is no duration such as 30s or 5m", timeout)
+			}
 			r.Node = args[0]
 			rec, err := client.Reconcile(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
 			if !r.DryRun {
-				if err := c.recovered(cmd.Context(), client, &rec, wait); err != nil {
+				if err := c.recovered(cmd.Context(), client, &rec, wait.Std()); err != nil {
 					return err
 				}
 			}
@@ -53,7 +57,7 @@ to run on the node what has become of it. It holds for this absence of the node 
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&r.DryRun, "dry-run", false, "change nothing, and say what would happen")
-	flags.DurationVar(&wait, "timeout", time.Minute, "how long to wait for what is to run elsewhere")
+	flags.StringVar(&timeout, "timeout", "1m", "how long to wait for what is to run elsewhere")
 	reasonFlag(cmd, &r.Reason)
 	return cmd
 }

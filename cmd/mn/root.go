@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mn/mesh"
 	"mn/mesh/api"
@@ -46,7 +48,7 @@ of them takes any command.`,
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return misused(cmd, "%v", err)
+		return misused(cmd, "%s", flagFault(err))
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&c.data, "data", "", "directory of the agent to use (MN_DATA)")
@@ -236,4 +238,24 @@ func (c *command) result(v any, render func()) error {
 	}
 	render()
 	return nil
+}
+
+// flagFault says what is wrong with a flag, in words that are not those of the library.
+func flagFault(err error) string {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err.Error()
+	}
+	want := "what it wants"
+	switch kind := bad.GetFlag().Value.Type(); kind {
+	case "bool":
+		want = "true or false"
+	case "int":
+		want = "a whole number"
+	case "uint", "uint64":
+		want = "a whole number from 0"
+	case "duration":
+		want = "a duration such as 30s or 10m"
+	}
+	return fmt.Sprintf("--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), want)
 }

@@ -70,3 +70,11 @@ func refusal(n api.WhyNode) string {
 
 // copyIndex names a copy that has no node yet: web[2].
 func copyIndex(group string, index int) string { return fmt.Sprintf("%s[%d]", group, index) }
+
+// copies counts copies in words.
+func copies(n int) string {
+	if n == 1 {
+		return "1 copy"
+	}
+	return fmt.Sprintf("%d copies", n)
+}

@@ -87,7 +87,8 @@ var libraries = []library{
 	{"github.com/quic-go/quic-go", []string{"mesh/transport"}},
 	{"github.com/rogpeppe/go-internal", []string{"cmd/mn"}},
 	{"github.com/spf13/cobra", []string{"cmd/mn"}},
-	{"golang.org/x/sys", nil}, // the rest of package syscall
+	{"github.com/spf13/pflag", []string{"cmd/mn"}}, // whose errors cobra hands on
+	{"golang.org/x/sys", nil},                      // the rest of package syscall
 }
 
 // pureStandard is what pure packages may import of the standard library. A

@@ -94,7 +94,7 @@ func administer(ctx context.Context, b Backend, r AdminRequest) (Drain, error) {
 	if r.DryRun {
 		return suppose(ctx, b, a)
 	}
-	before := n.Admin.Mode
+	draining := n.Admin.Mode == mesh.Draining && !n.Drained()
 	if _, err := b.Administer(ctx, a); err != nil {
 		return Drain{}, err
 	}
@@ -102,7 +102,7 @@ func administer(ctx context.Context, b Backend, r AdminRequest) (Drain, error) {
 		return Drain{}, err
 	}
 	d, err := picture{snap}.drain(string(n.ID))
-	if before == mesh.Draining && r.Mode != mesh.Draining {
+	if draining && r.Mode != mesh.Draining {
 		d.Status = mesh.DrainCancelled
 	}
 	return d, err

@@ -29,7 +29,8 @@ func (c *Core) administer(a mesh.Administration) (reply any, none crdt.Entry, f 
 	if a.Reason != "" {
 		text += ": " + a.Reason
 	}
-	c.event(mesh.Event{Kind: administered(before.Mode, a.Mode), Peer: a.Node, Text: text})
+	draining := before.Mode == mesh.Draining && !c.hasDrained(a.Node)
+	c.event(mesh.Event{Kind: administered(draining, a.Mode), Peer: a.Node, Text: text})
 	return Kept{}, c.put(mesh.KeyAdmin(a.Node), a, crdt.Fence{}), nil
 }
 
@@ -54,12 +55,13 @@ func (c *Core) giveUp(g GiveUp) (reply any, none crdt.Entry, f *mesh.Fault) {
 	return Kept{}, c.put(mesh.KeyAdmin(g.Node), a, crdt.Fence{}), nil
 }
 
-// administered is the kind of event that a change of mode is.
-func administered(before, now mesh.AdminMode) mesh.EventKind {
+// administered is the kind of event that a change of mode is, of a node of which
+// something had to go still, or nothing.
+func administered(draining bool, now mesh.AdminMode) mesh.EventKind {
 	switch {
 	case now == mesh.Draining:
 		return mesh.NodeDrainStarted
-	case before == mesh.Draining:
+	case draining:
 		return mesh.NodeDrainCancelled
 	case now == mesh.Maintenance:
 		return mesh.NodeMaintenanceEnabled
@@ -73,10 +75,15 @@ func (c *Core) tellDrained() {
 	if admin.Mode != mesh.Draining || c.drained == admin.At {
 		return
 	}
-	c.records.refresh()
-	self := mesh.NodeView{Admin: admin, Holds: c.records.picture.holds[c.self]}
-	if self.Drained() {
+	if c.hasDrained(c.self) {
 		c.drained = admin.At
 		c.event(mesh.Event{Kind: mesh.NodeDrainCompleted, Peer: c.self, Text: "nothing is left on it that had to go"})
 	}
+}
+
+// hasDrained says whether nothing is left on a node that is drained, as far as is known here.
+func (c *Core) hasDrained(id mesh.NodeID) bool {
+	c.records.refresh()
+	n := mesh.NodeView{Admin: c.records.admin[id], Holds: c.records.picture.holds[id]}
+	return n.Drained()
 }

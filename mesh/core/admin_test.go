@@ -61,6 +61,32 @@ func TestWhatPeopleWantOfANodeHolds(t *testing.T) {
 	}
 }
 
+// TestOnlyADrainThatGoesOnIsCancelled: one that has nowhere to go, not one that is complete.
+func TestOnlyADrainThatGoesOnIsCancelled(t *testing.T) {
+	for _, elsewhere := range []mesh.AdminMode{mesh.Maintenance, mesh.InService} {
+		l, runs, _ := placed(t, 3)
+		l.after(10 * time.Second)
+		by, want := l.nodes[0], 0
+		for _, h := range l.nodes {
+			if f := l.administer(by, h, elsewhere); f != nil {
+				t.Fatal(f)
+			}
+		}
+		if elsewhere == mesh.Maintenance {
+			want = 1
+		}
+		for _, mode := range []mesh.AdminMode{mesh.Draining, mesh.InService} {
+			if f := l.administer(by, runs, mode); f != nil {
+				t.Fatal(f)
+			}
+			l.after(30 * time.Second)
+		}
+		if got := len(by.kinds(mesh.NodeDrainCancelled)); got != want {
+			t.Errorf("the others in mode %q: it is cancelled %d times, want %d", elsewhere, got, want)
+		}
+	}
+}
+
 // TestDrainTellsWhatBecomesOfIt: each change of mode is an event of its own kind, and the
 // node itself says once that nothing is left.
 func TestDrainTellsWhatBecomesOfIt(t *testing.T) {
@@ -77,8 +103,8 @@ func TestDrainTellsWhatBecomesOfIt(t *testing.T) {
 	l.after(30 * time.Second)
 	got := by.kinds(mesh.NodeMaintenanceEnabled, mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted, mesh.NodeDrainCancelled)
 	want := []mesh.EventKind{
-		mesh.NodeMaintenanceEnabled, mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted, mesh.NodeDrainCancelled,
-		mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted,
+		mesh.NodeMaintenanceEnabled, mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted,
+		mesh.NodeMaintenanceEnabled, mesh.NodeMaintenanceDisabled, mesh.NodeDrainStarted,
 	}
 	if len(got) != len(want) {
 		t.Fatalf("got %v, want %v", got, want)

@@ -57,6 +57,14 @@ func TestForesee(t *testing.T) {
 			"manual", "mode=manual_recover a=1", "n2", lost,
 			`a[0] paused_for_review: node n1 is lost; recovery mode "manual_recover" never moves work`,
 		},
+		{
+			"unsafe", "partition=keep unsafe=write a=1", "n2", lost,
+			`a[0] paused_for_review: node n1 is lost; task "a" is marked unsafe (side_effects = "write"), and may have run`,
+		},
+		{
+			"unsafe, on each node", "type=sysbatch partition=keep unsafe=write a=1", "n2", lost,
+			"a@n1 waits: node n1 is lost; its copy waits for it",
+		},
 		{"on each node", "type=system a=1", "n2", lost, "a@n1 waits: node n1 is lost; its copy waits for it"},
 		{
 			"drain, one at a time", "a=3", "n2", drained,

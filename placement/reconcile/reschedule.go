@@ -197,6 +197,8 @@ func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
 		return fmt.Sprintf("recovery mode %q never moves work", p.job.Job.Recovery.Mode)
 	case !p.policy.Enabled:
 		return "reschedule is not enabled"
+	case !p.policy.Unlimited && p.policy.Attempts == 0:
+		return s.pick("moves", "further tries") + " are off"
 	case !p.policy.Unlimited && moves >= p.policy.Attempts:
 		return fmt.Sprintf("%d of %d %s in %v are used up",
 			moves, p.policy.Attempts, s.pick("moves", "further tries"), mesh.Duration(p.policy.Interval))
