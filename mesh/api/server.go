@@ -19,14 +19,16 @@ import (
 const (
 	BodyMax      = 1 << 20 // bytes of a request's body
 	headerMax    = 64 << 10
-	headerWait   = 5 * time.Second  // for a request's header
-	bodyWait     = 10 * time.Second // for its body
-	writeWait    = 20 * time.Second // for a client to take an answer, or a line of a stream
-	idleWait     = 2 * time.Minute  // of a connection without a request
-	closeWait    = 3 * time.Second  // for running requests when the server closes
-	streamsMax   = 512              // streams and watches at a time
-	HeartbeatMax = 10 * time.Second // between two lines of a stream
-	watchGap     = 20 * time.Millisecond
+	headerWait   = 5 * time.Second       // for a request's header
+	bodyWait     = 10 * time.Second      // for its body
+	writeWait    = 20 * time.Second      // for a client to take an answer, or a line of a stream
+	idleWait     = 2 * time.Minute       // of a connection without a request
+	closeWait    = 3 * time.Second       // for running requests when the server closes
+	streamsMax   = 512                   // streams and watches at a time
+	HeartbeatMax = 10 * time.Second      // between two lines of a stream
+	watchGap     = 20 * time.Millisecond // at least, between two answers of a watch
+	watchGapMax  = 2 * time.Second
+	watchShare   = 5 // an answer that took long is followed by a gap so many times longer
 )
 
 // Door is the way in which a request came, and so what is checked of it.

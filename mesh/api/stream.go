@@ -128,7 +128,7 @@ func watch[Req, Reply any](
 	gap := time.NewTimer(0)
 	defer gap.Stop()
 	for {
-		changed := b.Changed()
+		changed, began := b.Changed(), time.Now()
 		reply, err := read(ctx, req)
 		if err != nil {
 			return err
@@ -143,8 +143,9 @@ func watch[Req, Reply any](
 				return err
 			}
 		}
-		// A burst of changes costs one answer a gap, not one a change.
-		gap.Reset(watchGap)
+		// A burst of changes costs one answer a gap, not one a change; and a long list, over
+		// and over, no more than its share of the node's time.
+		gap.Reset(min(max(watchGap, watchShare*time.Since(began)), watchGapMax))
 		if !wait(ctx, changed) || !wait(ctx, gap.C) {
 			return nil
 		}

@@ -200,3 +200,27 @@ func FuzzFollow(f *testing.F) {
 		<-done
 	})
 }
+
+// TestAWatchTakesItsShareOfTheTimeAndNoMore: an answer that is costly is made less often.
+func TestAWatchTakesItsShareOfTheTimeAndNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for takes, most := range map[time.Duration]int{time.Millisecond: 500, 50 * time.Millisecond: 34, 3 * time.Second: 3} {
+			b := newFake()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			reads := 0
+			read := func(context.Context, none) (int, error) {
+				reads++
+				time.Sleep(takes)
+				b.change(func(*Snapshot) {})
+				return reads, nil
+			}
+			if err := watch(ctx, b, none{}, read, func(any) error { return nil }); err != nil {
+				t.Error(err)
+			}
+			cancel()
+			if reads > most || reads < most*9/10 {
+				t.Errorf("read %d times what takes %v, want about %d", reads, takes, most)
+			}
+		}
+	})
+}
