@@ -35,6 +35,17 @@ type holding struct {
 	agent *agent
 	fence crdt.Fence
 	since time.Duration
+	step  int        // of the agent, which took it
+	past  crdt.Fence // under which it was held before
+}
+
+// last is the highest fence that anything can have been done under. What a node takes in
+// a step and forgets in a crash, as the step was never written, is none.
+func (l *holding) last() crdt.Fence {
+	if l.h != nil && l.h.agent != l.agent && l.agent.kept < l.step {
+		return l.past
+	}
+	return l.fence
 }
 
 // holds says whether it still does, of a slot.
@@ -118,7 +129,7 @@ func (w *world) checkHolders(h *host) {
 					s, was.h.name, f, h.name, fence)
 			}
 		}
-		if fence.Compare(was.fence) <= 0 {
+		if fence.Compare(was.last()) <= 0 {
 			w.breach("fences-grow", "slot %d was held by %s under %v, and is by %s under %v",
 				s, was.h.name, was.fence, h.name, fence)
 		}
@@ -126,7 +137,7 @@ func (w *world) checkHolders(h *host) {
 			w.counts.add(Takeovers)
 		}
 		w.clocks.taken(w.now, s, h)
-		*was = holding{h, h.agent, fence, w.now}
+		*was = holding{h, h.agent, fence, w.now, h.agent.steps, was.last()}
 	}
 }
 

@@ -71,6 +71,7 @@ type agent struct {
 	due   bool // a turn is planned
 	busy  bool // its last effects are not all done
 	steps int
+	kept  int // of the steps, those that are durable
 	wakes int // numbers the planned wake-ups: only the last one counts
 	calls map[uint64]func(core.Reply)
 }

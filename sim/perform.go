@@ -38,6 +38,7 @@ func (h *host) keep(a *agent, r core.Ready) {
 		if h.crashDice.IntN(2) == 0 {
 			h.disk.commit(&r)
 			h.w.checkCommit(h, &r)
+			a.kept = a.steps
 		}
 		h.w.counts.add(CrashedWriting)
 		h.crash()
@@ -84,6 +85,7 @@ func (h *host) refuse(a *agent, r *core.Ready) {
 // effect performs what follows the disk. A host that is to crash does so after
 // some of it.
 func (h *host) effect(a *agent, r core.Ready) {
+	a.kept = a.steps
 	budget := len(r.Send) + len(r.Orders) + len(r.Reply) + 1
 	if h.doomed && budget > 1 {
 		budget = h.crashDice.IntN(budget)
