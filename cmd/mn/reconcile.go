@@ -74,11 +74,16 @@ func (c *command) recovered(ctx context.Context, client *api.Client, rec *api.Re
 	c.say("%s: copies that are to run elsewhere: %d", rec.Node, rec.Counts[api.Recovered])
 	inner, stop := context.WithTimeout(ctx, limit)
 	defer stop()
-	left := 0
-	err := client.WatchAllocs(inner, api.AllocsRequest{All: true}, func(all []api.Alloc) error {
-		left = 0
-		for i := range rec.Copies {
-			if o := &rec.Copies[i]; (o.Result == api.Recovered || o.Result == api.Failed) && !succeeded(o, all) {
+	var waited []awaited
+	for i := range rec.Copies {
+		if o := &rec.Copies[i]; o.Result == api.Recovered {
+			waited = append(waited, awaited{o, o.Reason})
+		}
+	}
+	look := func(all []api.Alloc) error {
+		left := 0
+		for _, w := range waited {
+			if !w.succeeded(all) {
 				left++
 			}
 		}
@@ -86,7 +91,9 @@ func (c *command) recovered(ctx context.Context, client *api.Client, rec *api.Re
 			return errRecovered
 		}
 		return nil
-	})
+	}
+	_ = look(nil) // as it is if nobody answers in time
+	err := client.WatchAllocs(inner, api.AllocsRequest{All: true}, look)
 	switch {
 	case ctx.Err() != nil:
 		c.say("what has begun goes on; mn node status %s shows what is left", rec.Node)
@@ -98,10 +105,16 @@ func (c *command) recovered(ctx context.Context, client *api.Client, rec *api.Re
 	return nil
 }
 
+// awaited is a copy that another is to take the place of, and why.
+type awaited struct {
+	*api.RecoveredCopy
+	why string
+}
+
 // succeeded says whether another runs, or has run, in the place of a copy, and notes
 // what is known of it: as long as none does, it has failed.
-func succeeded(o *api.RecoveredCopy, all []api.Alloc) bool {
-	o.Result, o.To, o.ToID = api.Failed, "", ""
+func (o awaited) succeeded(all []api.Alloc) bool {
+	o.Result, o.To, o.ToID, o.Reason = api.Failed, "", "", "no other copy is placed yet"
 	for i := range all {
 		a := &all[i]
 		if a.Job != o.Job || a.Group != o.Group || a.Index != o.Index || a.Generation <= o.Generation {
@@ -110,7 +123,7 @@ func succeeded(o *api.RecoveredCopy, all []api.Alloc) bool {
 		o.To, o.ToID = a.Node, a.NodeID
 		switch a.Status {
 		case string(mesh.Running), string(mesh.Complete):
-			o.Result = api.Recovered
+			o.Result, o.Reason = api.Recovered, o.why
 			return true
 		default:
 			o.Reason = fmt.Sprintf("the copy on %s is %s", a.Node, a.Status)

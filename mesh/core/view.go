@@ -88,8 +88,8 @@ func (c *Core) nodes() []mesh.NodeView {
 func (c *Core) stir() { c.view, c.nodeViews = nil, nil }
 
 // liveness fills in what gossip says of a node, for how long, and whether people give
-// it time. A peer not
-// seen since our start counts as lost only when the grace for joining is over.
+// it time. A peer not seen since our start counts as lost only when the grace for
+// joining is over.
 func (c *Core) liveness(n *mesh.NodeView) {
 	p := c.peers[n.ID]
 	switch {
