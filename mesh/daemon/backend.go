@@ -350,44 +350,34 @@ func (b *backend) RevokeToken(ctx context.Context, id string) error {
 	return mesh.Faultf(mesh.NotFound, "no token %q", id).Hint("mn mesh token ls")
 }
 
-// Evict has the mesh do without a node for good.
-func (b *backend) Evict(ctx context.Context, r api.EvictRequest) (int, error) {
-	v, err := b.loop.ask(ctx, core.Evict{Node: mesh.NodeID(r.Node), Reason: r.Reason, Off: r.Off})
+// kept has the core write something, and says on how many disks that is by now.
+func (b *backend) kept(ctx context.Context, call core.Call) (int, error) {
+	r, err := b.loop.ask(ctx, call)
 	if err != nil {
 		return 0, err
 	}
-	kept, _ := v.(core.Kept)
+	kept, _ := r.(core.Kept)
 	return kept.Copies, nil
+}
+
+// Evict has the mesh do without a node for good.
+func (b *backend) Evict(ctx context.Context, r api.EvictRequest) (int, error) {
+	return b.kept(ctx, core.Evict{Node: mesh.NodeID(r.Node), Reason: r.Reason, Off: r.Off})
 }
 
 // Administer says what people want of a node.
 func (b *backend) Administer(ctx context.Context, a mesh.Administration) (int, error) {
-	r, err := b.loop.ask(ctx, core.Administer{Administration: a})
-	if err != nil {
-		return 0, err
-	}
-	kept, _ := r.(core.Kept)
-	return kept.Copies, nil
+	return b.kept(ctx, core.Administer{Administration: a})
 }
 
 // GiveUp has nobody give a node that is out of sight any time to come back.
 func (b *backend) GiveUp(ctx context.Context, node mesh.NodeID, reason string) (int, error) {
-	r, err := b.loop.ask(ctx, core.GiveUp{Node: node, Reason: reason})
-	if err != nil {
-		return 0, err
-	}
-	kept, _ := r.(core.Kept)
-	return kept.Copies, nil
+	return b.kept(ctx, core.GiveUp{Node: node, Reason: reason})
 }
 
 // Judge is a person's word about a copy that waits for one.
 func (b *backend) Judge(ctx context.Context, v mesh.Verdict) (int, error) {
-	r, err := b.loop.ask(ctx, core.Judge{Alloc: v.Alloc, Approve: v.Approve, Reason: v.Reason})
-	if err != nil {
-		return 0, err
-	}
-	kept, _ := r.(core.Kept)
-	return kept.Copies, nil
+	return b.kept(ctx, core.Judge{Alloc: v.Alloc, Approve: v.Approve, Reason: v.Reason})
 }
 
 // Version says what runs here.
