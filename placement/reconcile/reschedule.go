@@ -70,14 +70,11 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 	if p.cutOff(a, &s.group) != "" {
 		return true
 	}
-	if a.Want != mesh.WantRun {
-		return false
-	}
 	switch a.State() {
 	case mesh.Failed, mesh.TimedOut:
-		return true
+		return true // by itself, whatever it was told since
 	}
-	return a.State() == mesh.Complete && p.job.Job.Type.Long()
+	return a.State() == mesh.Complete && p.job.Job.Type.Long() && a.Want == mesh.WantRun
 }
 
 // worn says whether a copy waits for its next restart since before a person said
@@ -98,7 +95,7 @@ func waitedAt(s *mesh.Status, at time.Time) bool {
 // placed since it had failed, or has lasted longer.
 func (p *planner) unanswered(s *seat) *mesh.AllocView {
 	for _, a := range slices.Backward(s.copies) {
-		outlasted := func(o *mesh.AllocView) bool { return outlasts(o, a) }
+		outlasted := func(o *mesh.AllocView) bool { return p.outlasts(o, a) }
 		if p.failed(a, s) && !slices.ContainsFunc(s.copies, outlasted) {
 			return a
 		}
@@ -107,17 +104,37 @@ func (p *planner) unanswered(s *seat) *mesh.AllocView {
 }
 
 // outlasts says whether a copy was there when another of its seat, which has ended, had
-// done so. That they are two is for a drain, or because one was out of sight.
-func outlasts(o, a *mesh.AllocView) bool {
+// done so. That they are two is for a drain, or because one was out of sight. However late
+// a node tells of an end, it had come before a person took the copy for dead, and, where
+// there are never two, before a later copy began.
+func (p *planner) outlasts(o, a *mesh.AllocView) bool {
 	switch {
 	case o.ID == a.ID:
 		return false
+	case p.dead(a), p.partition != mesh.Eager && begunAtAll(later(o, a)):
+		return o.Generation > a.Generation
 	case answers(o, a):
 		return true
+	case p.dead(o):
+		return false
 	case !o.State().Final():
 		return o.Want == mesh.WantRun && o.Generation > a.Generation
 	}
 	return o.Status.At.After(a.Status.At) && o.Status.At.After(a.At)
+}
+
+// later is the one of two copies of a seat that was placed later.
+func later(a, b *mesh.AllocView) *mesh.AllocView {
+	if a.Generation > b.Generation {
+		return a
+	}
+	return b
+}
+
+// begunAtAll says whether the node of a copy has said that some task of it was ordered to
+// start.
+func begunAtAll(a *mesh.AllocView) bool {
+	return a.Status != nil && slices.ContainsFunc(a.Status.Tasks, func(t mesh.TaskStatus) bool { return t.HasBegun() })
 }
 
 // answers says whether a copy was placed when another had ended. Clocks may disagree, so

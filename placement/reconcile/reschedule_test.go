@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -76,5 +77,28 @@ func TestNothingIsPlacedBeforeTheLineIsHere(t *testing.T) {
 	w.job.Line = whole
 	if p := w.plan(true); len(p.Place) != 1 {
 		t.Errorf("with all versions here:\n%s", w.picture(p))
+	}
+}
+
+// TestMoveCountsThoughTheCopyWasToldToStop: it had failed by itself, and whoever took its
+// node for lost did not know of that yet.
+func TestMoveCountsThoughTheCopyWasToldToStop(t *testing.T) {
+	w := newWorld()
+	var out strings.Builder
+	for _, line := range []string{
+		"node n1", "node n2", "job type=batch partition=majority moves=1 web=1", "apply", "settle",
+		"status web[0].0 failed", "advance 10s", "apply", "settle", "status web[0].1 failed", "advance 1m",
+	} {
+		if err := w.command(strings.Fields(line), &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range w.copies {
+		if c.view.Generation == 0 {
+			c.view.Want = mesh.WantStop
+		}
+	}
+	if p := w.plan(true); !p.Empty() || p.Status != mesh.JobFailed {
+		t.Errorf("got\n%s\nwant it failed: its move is used up", w.picture(p))
 	}
 }

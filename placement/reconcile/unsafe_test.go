@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -66,5 +67,30 @@ func (w *world) checkOnce(t *rapid.T) {
 					seat, before.view.Generation, c.view.Generation)
 			}
 		}
+	}
+}
+
+// TestWordFromACutOffSide: people there did not see that the copy had been followed by
+// another, and approved that one follows. The other waits for a word of its own.
+func TestWordFromACutOffSide(t *testing.T) {
+	w := newWorld()
+	var out strings.Builder
+	for _, line := range []string{
+		"node n1", "job type=service partition=keep unsafe=write web=1", "apply", "settle",
+		"lost n1 1m", "node n2", "approve web[0].0", "apply", "settle",
+		"advance 1m", "kill n2", "alive n2", "advance 1m", "kill n1", "alive n1",
+	} {
+		if err := w.command(strings.Fields(line), &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range w.copies {
+		if c.view.Generation == 0 {
+			w.verdict(mesh.Review{Alloc: c.view.ID, Kind: mesh.ReviewFailed}, true)
+		}
+	}
+	p := w.plan(true)
+	if err := Check(p, w.view()); err != nil || len(p.Place) > 0 || len(p.Reviews) != 1 {
+		t.Errorf("got %v and\n%s\nwant a review", err, w.picture(p))
 	}
 }
