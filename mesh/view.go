@@ -14,6 +14,15 @@ type View struct {
 	Nodes  []NodeView  // every node that was let in and not forgotten, by id
 	Jobs   []JobView   // by name
 	Allocs []AllocView // by job, group, index, generation, id
+	// Forgotten are the nodes that a person said are off for good, by id. Of any other
+	// that has copies and is not among Nodes, the record is on its way here.
+	Forgotten []NodeID
+}
+
+// Forgot says whether a person said of a node that it is off for good.
+func (v *View) Forgot(id NodeID) bool {
+	_, found := slices.BinarySearch(v.Forgotten, id)
+	return found
 }
 
 // NodeView is a node of the mesh as seen from here.

@@ -411,12 +411,12 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 }
 
 // become makes a placement that its node has admitted a decision, if the right
-// under which it was planned is still ours.
+// under which it was planned is still ours, and its work has not been done meanwhile.
 func (c *Core) become(p *placing) {
 	delete(c.lead.placing, p.alloc.ID)
 	c.stir()
 	fence, granted, ok := c.right(mesh.SlotOf(p.alloc.Job))
-	if !ok || granted != (p.alloc.Fence.Epoch > 0) || granted && fence != p.alloc.Fence {
+	if !ok || granted != (p.alloc.Fence.Epoch > 0) || granted && fence != p.alloc.Fence || c.doneBy(p) != "" {
 		c.send(p.alloc.Node, Message{Release: &Release{Job: p.alloc.Job, Alloc: p.alloc.ID, Fence: p.alloc.Fence}})
 		c.lead.dirty[p.alloc.Job] = true
 		return
@@ -430,6 +430,16 @@ func (c *Core) become(p *placing) {
 	c.event(mesh.Event{
 		Kind: kind, Job: p.alloc.Job, Alloc: p.alloc.ID, Peer: p.alloc.Node, Fence: fence, Text: p.alloc.Reason,
 	})
+}
+
+// doneBy is the copy of which we have heard, since a placement was planned, that it has
+// completed the work; or "". A gang runs again as a whole.
+func (c *Core) doneBy(p *placing) mesh.AllocID {
+	job, ok := c.records.job(p.alloc.Job)
+	if !ok || p.alloc.Generation == 0 || job.Job.Gang || job.Job.Type.Long() {
+		return ""
+	}
+	return reconcile.Done(c.scene(&job), &job, &p.alloc)
 }
 
 // refused goes on to the next candidate, or gives up the gang.

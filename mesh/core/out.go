@@ -102,6 +102,18 @@ func (c *Core) mayForget(call Evict) *mesh.Fault {
 // forgotten says whether a person has vouched that a node is off for good.
 func (c *Core) forgotten(id mesh.NodeID) bool { return c.records.evicted[id].Off && id != c.self }
 
+// forgottenIDs are all nodes of which that is so, sorted.
+func (c *Core) forgottenIDs() []mesh.NodeID {
+	var ids []mesh.NodeID
+	for id := range c.records.evicted {
+		if c.forgotten(id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // refuseEvicted refuses all that an evicted node says, and tells it so.
 func (c *Core) refuseEvicted(from mesh.NodeID, m *Message) bool {
 	if _, evicted := c.records.evicted[from]; !evicted || from == c.self {

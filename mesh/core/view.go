@@ -19,6 +19,7 @@ func (c *Core) View() *mesh.View {
 	}
 	v := &mesh.View{
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: c.records.jobs(), Allocs: c.records.allocs(),
+		Forgotten: c.forgottenIDs(),
 	}
 	c.count(v.Allocs)
 	c.view, c.viewedAt = v, c.now
@@ -30,7 +31,7 @@ func (c *Core) View() *mesh.View {
 func (c *Core) scene(job *mesh.JobView) *mesh.View {
 	v := &mesh.View{
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: []mesh.JobView{*job},
-		Allocs: slices.Clone(c.records.allocsOf(job.ID())),
+		Allocs: slices.Clone(c.records.allocsOf(job.ID())), Forgotten: c.forgottenIDs(),
 	}
 	c.count(v.Allocs)
 	return v

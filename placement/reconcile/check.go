@@ -142,6 +142,8 @@ func (c *checker) mayLive(o *mesh.AllocView) string {
 	n := c.v.Node(o.Node)
 	switch {
 	case vouched(o) && o.Verdict.Approve && (n == nil || n.Liveness != mesh.Alive):
+	case n == nil && !c.v.Forgot(o.Node) && (r.Partition() == mesh.Keep || !r.Mode.Moves()):
+		return "nothing is known of its node"
 	case n == nil && r.Partition() != mesh.Majority:
 	case r.Partition() == mesh.Majority && o.Placed == nil:
 		return "nobody knows by which version it goes"

@@ -50,6 +50,8 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 		return fate{is: here}
 	case a.Target != "" && n != nil:
 		return p.awaits(n, "its copy waits for it")
+	case p.unheard(a) && (p.partition == mesh.Keep || !p.job.Job.Recovery.Mode.Moves()):
+		return fate{is: away, why: "waits for the record of its node"}
 	}
 	if mark := p.unsafeGroup(a); mark != "" {
 		return p.fateUnsafe(a, n, mark)
@@ -69,9 +71,23 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 	case mesh.Eager:
 	}
 	if n == nil {
-		return fate{is: gone, why: "its node is no member any more"}
+		return fate{is: gone, why: p.absent(a)}
 	}
 	return p.fateAfter(n, p.patience(n), "")
+}
+
+// unheard says whether we have a copy's record before that of its node: whoever let the
+// node in may have a clock too far ahead of ours.
+func (p *planner) unheard(a *mesh.AllocView) bool {
+	return p.view.Node(a.Node) == nil && !p.view.Forgot(a.Node)
+}
+
+// absent is why a node is not among those that we know.
+func (p *planner) absent(a *mesh.AllocView) string {
+	if p.unheard(a) {
+		return "nothing is known of its node"
+	}
+	return "its node is no member any more"
 }
 
 // patience is how long a node may be out of sight until its copies are replaced.
@@ -98,6 +114,19 @@ func Rival(v *mesh.View, job *mesh.JobView, a *mesh.Alloc) string {
 	return ""
 }
 
+// Done is the copy that has completed the work of another's seat, or "". Whoever planned
+// the other did not know of that yet.
+func Done(v *mesh.View, job *mesh.JobView, a *mesh.Alloc) mesh.AllocID {
+	p := newPlanner(v, job, nil, true)
+	s := &seat{Seat: a.Seat(), content: a.Content}
+	for _, o := range p.copies[a.Seat()] {
+		if o.ID != a.ID && p.completed(o, s) {
+			return o.ID
+		}
+	}
+	return ""
+}
+
 // fateMajority waits until the copy's dead-man's switch has stopped it for
 // sure: the time it may run unrenewed, by a slow clock, the grace for stopping,
 // and the watchdog's period. Gossip may err about the node, and another
@@ -114,13 +143,13 @@ func (p *planner) fateMajority(a *mesh.AllocView, n *mesh.NodeView) fate {
 	switch {
 	case of == nil:
 		return p.awaits(n, fmt.Sprintf("waits for the record of version %d", a.Version))
-	case of.Recovery.Partition() != mesh.Majority && n != nil:
+	case of.Recovery.Partition() != mesh.Majority && !p.view.Forgot(a.Node):
 		return p.awaits(n, fmt.Sprintf("its copy, of version %d, does not stop by itself: "+
 			"waits until it is known to be dead", a.Version))
 	}
 	lease := of.Recovery.TaskLease()
 	wait := lease + lease/rateBound + killGrace(of, a.Group) + watchdog
-	f := fate{is: gone, why: "its node is no member any more"}
+	f := fate{is: gone, why: p.absent(a)}
 	if n != nil {
 		f = p.fateAfter(n, p.patience(n)+wait, "until its copy has surely stopped")
 	}

@@ -55,7 +55,7 @@ func (p *planner) fateUnsafe(a *mesh.AllocView, n *mesh.NodeView, mark string) f
 	if p.dead(a) {
 		return fate{is: gone, why: said(deadText, a.Verdict)}
 	}
-	f := fate{is: gone, why: "its node is no member any more"}
+	f := fate{is: gone, why: p.absent(a)}
 	if n != nil {
 		f = p.fateAfter(n, p.patience(n), "")
 	}

@@ -66,7 +66,7 @@ func runScript(t *testing.T, file string) {
 //	node NAME... [cpu=N] [memory=B] [witness]
 //	job [stopped] [KEY=VALUE...] GROUP=COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER]...
 //	pause|resume|cancel|stop [REASON]    retry [all]    scale COUNT
-//	lost|left|unseen NODE DURATION    alive|kill|reboot|evict NODE
+//	lost|left|unseen NODE DURATION    alive|kill|reboot|forget|unheard NODE
 //	drain NODE DEADLINE [system]    maintain|serve NODE
 //	status GROUP[INDEX].GENERATION STATE
 //	approve|reject GROUP[INDEX].GENERATION
@@ -92,7 +92,10 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		w.kill(w.nodes[mesh.NodeID(f[1])])
 	case "reboot": // it says that it has, and nothing yet of its copies
 		w.nodes[mesh.NodeID(f[1])].view.Boot += "+"
-	case "evict":
+	case "forget":
+		w.forgotten[mesh.NodeID(f[1])] = true
+		delete(w.nodes, mesh.NodeID(f[1]))
+	case "unheard": // its record is not here
 		delete(w.nodes, mesh.NodeID(f[1]))
 	case "status":
 		for _, c := range w.copies {

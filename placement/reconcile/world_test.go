@@ -21,6 +21,8 @@ type world struct {
 	copies map[mesh.AllocID]*toyCopy
 	unsafe bool            // all tasks are marked so
 	words  []mesh.Ancestor // the versions that begin anew
+
+	forgotten map[mesh.NodeID]bool
 }
 
 // toyNode is a node, as it is and as it is seen.
@@ -42,6 +44,8 @@ func newWorld() *world {
 		nodes:  map[mesh.NodeID]*toyNode{},
 		jobs:   map[string]*mesh.Job{},
 		copies: map[mesh.AllocID]*toyCopy{},
+
+		forgotten: map[mesh.NodeID]bool{},
 	}
 }
 
@@ -94,7 +98,7 @@ func (w *world) version(next mesh.JobVersion) {
 
 // view is the picture of the world.
 func (w *world) view() *mesh.View {
-	v := &mesh.View{Now: w.now, Jobs: []mesh.JobView{w.job}}
+	v := &mesh.View{Now: w.now, Jobs: []mesh.JobView{w.job}, Forgotten: slices.Sorted(maps.Keys(w.forgotten))}
 	used := map[mesh.NodeID]mesh.Resources{}
 	for _, c := range w.copies {
 		c.view.Placed = w.jobs[c.view.Hash]
