@@ -240,3 +240,22 @@ func TestScanGoesOnWhileTheCopyChanges(t *testing.T) {
 		t.Errorf("deleted, and still there: %v", e.Key)
 	}
 }
+
+// TestWhatLostToAnEarlyEntryIsNotSeen: a copy that put aside what has beaten it elsewhere
+// has got neither, and says so to others.
+func TestWhatLostToAnEarlyEntryIsNotSeen(t *testing.T) {
+	ahead, a, b := open(t, "n1", Kept{Life: 1}), open(t, "n2", Kept{Life: 2}), open(t, "n3", Kept{Life: 3})
+	first := ahead.Put("k", []byte("1"), Fence{}, noon)
+	ahead.Put("k", []byte("2"), Fence{}, noon.Add(time.Hour))
+	ahead.Put("other", []byte("1"), Fence{}, noon.Add(time.Hour))
+	for _, talk := range [][2]*Replica{{a, ahead}, {b, a}} {
+		asks, answers := talk[0], talk[1]
+		session(t, asks, answers, noon)
+		if asks.Seen().Has(first.Dot) {
+			t.Fatalf("%s has seen %v, and has %v", asks.Self(), first.Dot, entriesOf(asks))
+		}
+	}
+	if m := a.Merge(nil, noon.Add(time.Hour)); len(m.News) != 2 {
+		t.Errorf("when their time came: %+v", m)
+	}
+}

@@ -222,14 +222,21 @@ func (r *Replica) compare(a *Answer) *Request {
 
 // adopt marks as incorporated what a peer has, when it has sent all of it: what
 // it did not send has lost to something that it sent, or that was here. What is
-// held here, refused, stays open.
+// held here, refused, stays open. So does all else while something waits aside that
+// the peer has brought in: what has lost to that there has not lost here yet, and who
+// heard from us that we have seen it would do without both.
 func (r *Replica) adopt(theirs Seen) {
 	open := map[string][]uint64{}
 	for _, s := range []*shelf{&r.aside, &r.quarantine} {
 		for _, h := range s.list() {
-			if d := h.entry.Dot; h.skip && !r.seen.Has(d) {
-				open[d.Origin] = append(open[d.Origin], d.Seq)
+			d := h.entry.Dot
+			if !h.skip || r.seen.Has(d) {
+				continue
 			}
+			if s == &r.aside && theirs.Has(d) {
+				return
+			}
+			open[d.Origin] = append(open[d.Origin], d.Seq)
 		}
 	}
 	for _, origin := range theirs.Origins() {
