@@ -76,8 +76,7 @@ func (w *world) lookBefore(h *host) {
 
 // checkStep looks at a core after a step.
 func (w *world) checkStep(h *host, r *core.Ready) {
-	for i := range r.Keep.Put {
-		e := &r.Keep.Put[i]
+	for _, e := range inOrderOfWriting(r) {
 		w.checkStamp(h, e)
 		if e.Dot.Origin != string(h.self.ID) || e.Dot.Seq <= h.lastWrite {
 			continue // another's, or given back to a disk that had lost it

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -275,6 +276,17 @@ func (w *world) noteDecisions(h *host, r *core.Ready) {
 	if len(placed) > 0 {
 		w.checkGangs(h, placed)
 	}
+}
+
+// inOrderOfWriting is what a step keeps, its own writes in the order in which it has made
+// them.
+func inOrderOfWriting(r *core.Ready) []*crdt.Entry {
+	entries := make([]*crdt.Entry, len(r.Keep.Put))
+	for i := range r.Keep.Put {
+		entries[i] = &r.Keep.Put[i]
+	}
+	slices.SortStableFunc(entries, func(a, b *crdt.Entry) int { return cmp.Compare(a.Dot.Seq, b.Dot.Seq) })
+	return entries
 }
 
 // know notes what whoever placed a copy knew of those before it.

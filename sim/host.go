@@ -41,6 +41,7 @@ type host struct {
 	on        bool                // it has power
 	gone      bool                // for good: its disk is lost, or it was taken away
 	joined    bool                // it is a member
+	letIn     []lease.Roster      // the roster with which it was let in, until that is on its disk
 	asleep    int                 // faults that have suspended it
 	halted    int                 // faults that have stopped its agent
 	slow      int                 // faults that have slowed it down
@@ -179,6 +180,7 @@ func (h *host) start() {
 	h.w.spans.end(h.w.now, h, Down, "")
 	h.gossip.start()
 	h.tell(core.Tick{})
+	h.w.adopt(h)
 }
 
 func (s *Settings) apply(c *lease.Config) {

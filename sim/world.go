@@ -178,21 +178,27 @@ func (w *world) join(h *host, by *host) {
 			return
 		}
 		h.joined = true
-		chain := by.agent.core.Chain()
-		h.start()
-		if h.agent == nil {
-			return
-		}
+		h.letIn = by.agent.core.Chain()
 		w.counts.add(Joins)
 		w.tell(h, "people", "joins the mesh by way of %s", by.name)
-		a := h.agent
-		h.do(a, func() core.Ready {
-			ready, err := a.core.Adopt(h.now(), chain)
-			if err != nil {
-				w.breach("forms", "%s cannot join: %v", h.name, err)
-			}
-			return ready
-		})
+		h.start()
+	})
+}
+
+// adopt gives a machine that was let in its roster, and again if a crash has undone that:
+// its directory belongs to no mesh before.
+func (w *world) adopt(h *host) {
+	a := h.agent
+	if len(a.core.Chain()) > 0 || h.letIn == nil {
+		h.letIn = nil
+		return
+	}
+	h.do(a, func() core.Ready {
+		ready, err := a.core.Adopt(h.now(), h.letIn)
+		if err != nil {
+			w.breach("forms", "%s cannot join: %v", h.name, err)
+		}
+		return ready
 	})
 }
 
