@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -34,6 +35,46 @@ func TestAnswerToAnEarlierReservationDecidesNothing(t *testing.T) {
 		if _, decided := c.records.effective(id); !decided {
 			t.Error("what the node has admitted is not decided")
 		}
+	}
+}
+
+// TestPlacementOvertakenMeanwhileIsNotDecided: another coordinator has decided about the
+// same copy, or one before it has done the work, since the node was asked.
+func TestPlacementOvertakenMeanwhileIsNotDecided(t *testing.T) {
+	for name, news := range map[string]func(c *Core, p *placing){
+		"the same copy elsewhere": func(c *Core, p *placing) {
+			a := p.alloc
+			a.Node = c.self
+			c.decide(a, a.Fence, true)
+		},
+		"the work done": func(c *Core, p *placing) {
+			before := p.alloc
+			before.ID, before.Node, p.alloc.Generation = "before", c.self, 1
+			c.decide(before, before.Fence, true)
+			c.putStatus(mesh.Status{Alloc: before.ID, Job: before.Job, State: mesh.Complete, Fence: before.Fence})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, 2)
+			l.after(15 * time.Second)
+			job := service("web", 2)
+			job.Type = mesh.Batch
+			c := l.lead("web").core
+			c.Step(l.clock(), Asked{ID: 1, Call: Submit{Job: job}})
+			if len(c.lead.placing) != 1 {
+				t.Fatalf("%d placements are on their way, want one", len(c.lead.placing))
+			}
+			for id, p := range c.lead.placing {
+				news(c, p)
+				ready := c.Step(l.clock(), Received{From: p.alloc.Node, Msg: Message{Reserved: &Reserved{Alloc: id, Fence: p.alloc.Fence}}})
+				released := slices.ContainsFunc(ready.Send, func(e Envelope) bool {
+					return e.Msg.Release != nil && e.Msg.Release.Alloc == id
+				})
+				if !released {
+					t.Errorf("the node keeps room for what nobody needs: %+v", ready.Send)
+				}
+			}
+		})
 	}
 }
 
