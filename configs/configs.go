@@ -34,7 +34,7 @@ const (
 )
 
 // ReadJob reads the job at path: a file, or a folder with job.toml in it.
-func ReadJob(path string) (*mesh.Job, error) {
+func ReadJob(path string, with Variables) (*mesh.Job, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, jobFile)
 	}
@@ -42,7 +42,15 @@ func ReadJob(path string) (*mesh.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseJob(path, data)
+	values, must, err := with.read()
+	if err != nil {
+		return nil, err
+	}
+	job, d := parseJob(path, data, values)
+	if err := d.unknown(must); err != nil {
+		return nil, err
+	}
+	return job, d.err()
 }
 
 // Beside are the files in a job's folder besides job.toml, at most a few; nil
@@ -62,10 +70,23 @@ func Beside(path string) []string {
 }
 
 // ParseJob reads a job from the content of a file; name is what messages call
-// the file. The error is a [mesh.Fault] with a line for each thing wrong.
+// the file. Its variables have the values that it has itself. The error is a
+// [mesh.Fault] with a line for each thing wrong.
 func ParseJob(name string, data []byte) (*mesh.Job, error) {
+	job, d := parseJob(name, data, nil)
+	return job, d.err()
+}
+
+// parseJob reads a job, nil if anything is wrong with it, with these values of its
+// variables in place of its own.
+func parseJob(name string, data []byte, values map[string]string) (*mesh.Job, *decoder) {
 	var job mesh.Job
-	d := parse(name, data, &job)
+	d := &decoder{file: name}
+	if tree := d.tree(data); tree != nil {
+		d.take(tree, values)
+		d.tasks = taskNames(tree)
+		d.table(reflect.ValueOf(&job).Elem(), tree, "")
+	}
 	if !d.syntax {
 		for _, f := range job.Validate() {
 			d.meaning(pathOf(f.Path), f.Text)
@@ -77,10 +98,10 @@ func ParseJob(name string, data []byte) (*mesh.Job, error) {
 			}
 		}
 	}
-	if err := d.err(); err != nil {
-		return nil, err
+	if len(d.faults) > 0 {
+		return nil, d
 	}
-	return &job, nil
+	return &job, d
 }
 
 // lists are the keys of files whose values are lists. Other numbers in a path
@@ -154,24 +175,31 @@ func ParseDaemon(name string, data []byte) (Daemon, error) {
 // parse decodes data into *dst, and collects what is wrong with it.
 func parse(name string, data []byte, dst any) *decoder {
 	d := &decoder{file: name}
-	var tree map[string]any
-	if err := toml.Unmarshal(data, &tree); err != nil {
-		d.syntax = true
-		f := fault{line: 1, col: 1, text: strings.TrimPrefix(err.Error(), "toml: ")}
-		var at *toml.DecodeError
-		if errors.As(err, &at) {
-			f.line, f.col = at.Position()
-		}
-		if strings.HasSuffix(f.text, "at start of value") {
-			f.text += "; text goes in quotes"
-		}
-		d.faults = append(d.faults, f)
-		return d
+	if tree := d.tree(data); tree != nil {
+		d.table(reflect.ValueOf(dst).Elem(), tree, "")
 	}
-	d.places = locate(data)
-	d.tasks = taskNames(tree)
-	d.table(reflect.ValueOf(dst).Elem(), tree, "")
 	return d
+}
+
+// tree is a file as TOML, nil if it is none.
+func (d *decoder) tree(data []byte) map[string]any {
+	tree := map[string]any{}
+	err := toml.Unmarshal(data, &tree)
+	if err == nil {
+		d.places = locate(data)
+		return tree
+	}
+	d.syntax = true
+	f := fault{line: 1, col: 1, text: strings.TrimPrefix(err.Error(), "toml: ")}
+	var at *toml.DecodeError
+	if errors.As(err, &at) {
+		f.line, f.col = at.Position()
+	}
+	if strings.HasSuffix(f.text, "at start of value") {
+		f.text += "; text goes in quotes"
+	}
+	d.faults = append(d.faults, f)
+	return nil
 }
 
 // taskNames are the names of the tasks in a job's tree, "" where there is none.

@@ -88,7 +88,7 @@ func TestExamplesAreGood(t *testing.T) {
 func TestReadJobTakesAFileOrAFolder(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "job.toml")
-	if _, err := ReadJob(dir); mesh.FaultOf(err).Kind != mesh.NotFound {
+	if _, err := ReadJob(dir, Variables{}); mesh.FaultOf(err).Kind != mesh.NotFound {
 		t.Errorf("of an empty folder: got %v, want a fault of kind not_found", err)
 	}
 	const text = "name = \"a\"\n[[task]]\nname = \"a\"\ncommand = [\"true\"]\n"
@@ -97,7 +97,7 @@ func TestReadJobTakesAFileOrAFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range []string{dir, file} {
-			if job, err := ReadJob(path); err != nil || job.Name != "a" {
+			if job, err := ReadJob(path, Variables{}); err != nil || job.Name != "a" {
 				t.Errorf("ReadJob(%q) of a file that begins with %q: got %v, %v", path, begin, job, err)
 			}
 		}
@@ -105,7 +105,7 @@ func TestReadJobTakesAFileOrAFolder(t *testing.T) {
 	if err := os.WriteFile(file, make([]byte, fileMax+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadJob(file); err == nil || !strings.Contains(err.Error(), "larger than 256 KiB") {
+	if _, err := ReadJob(file, Variables{}); err == nil || !strings.Contains(err.Error(), "larger than 256 KiB") {
 		t.Errorf("of a huge file: got %v", err)
 	}
 }

@@ -20,7 +20,8 @@ type decoder struct {
 	syntax bool     // the file is no TOML; nothing else is known of it
 	tasks  []string // their names, for messages
 	faults []fault
-	wrong  []string // paths at which something is wrong already
+	wrong  []string      // paths at which something is wrong already
+	with   *substitution // of a job alone
 }
 
 func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
@@ -49,6 +50,10 @@ func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
 }
 
 func (d *decoder) value(dst reflect.Value, src any, path string) {
+	src, ok := d.substitute(src, path)
+	if !ok {
+		return
+	}
 	if dst.Kind() == reflect.Pointer {
 		dst.Set(reflect.New(dst.Type().Elem()))
 		d.value(dst.Elem(), src, path)
@@ -91,6 +96,10 @@ func (d *decoder) scalar(dst reflect.Value, src any, path string) {
 			dst.SetInt(v)
 			return
 		}
+	case substituted:
+		if d.scalarOf(dst, string(v)) {
+			return
+		}
 	}
 	want := map[reflect.Kind]string{
 		reflect.String: "text in quotes",
@@ -100,12 +109,31 @@ func (d *decoder) scalar(dst reflect.Value, src any, path string) {
 	d.at(path, fmt.Sprintf("want %s, not %s", want, describe(src)))
 }
 
+// scalarOf sets a value from text that stands for it, and says whether it can.
+func (d *decoder) scalarOf(dst reflect.Value, text string) bool {
+	switch dst.Kind() {
+	case reflect.String:
+		dst.SetString(text)
+		return true
+	case reflect.Bool:
+		dst.SetBool(text == "true")
+		return text == "true" || text == "false"
+	case reflect.Int:
+		v, err := strconv.Atoi(text)
+		dst.SetInt(int64(v))
+		return err == nil
+	}
+	return false
+}
+
 // text sets what reads itself from text, such as a duration.
 func (d *decoder) text(dst encoding.TextUnmarshaler, src any, path string) {
 	var text string
 	switch v := src.(type) {
 	case string:
 		text = v
+	case substituted:
+		text = string(v)
 	case int64:
 		text = strconv.FormatInt(v, 10)
 	case float64:
@@ -154,6 +182,8 @@ func describe(v any) string {
 	switch v := v.(type) {
 	case string:
 		return "the text " + strconv.Quote(clip(v))
+	case substituted:
+		return describe(string(v))
 	case bool, int64, float64:
 		return fmt.Sprint(v)
 	case []any:

@@ -39,8 +39,8 @@ func ReadLayout(path string) (Layout, error) {
 // never two, and comments behind values in one column. Texts, numbers and comments stay
 // as they are written, and lists on as many lines. Name is what messages call the file.
 func Format(name string, data []byte) ([]byte, error) {
-	before := parse(name, data, &mesh.Job{})
-	if before.syntax {
+	before := &decoder{file: name}
+	if before.tree(data) == nil {
 		return nil, before.err()
 	}
 	f := &formatter{data: data}

@@ -3,6 +3,7 @@ package configs
 import (
 	"encoding/json"
 	"reflect"
+	"regexp"
 
 	"mn/docs"
 	"mn/mesh"
@@ -13,7 +14,7 @@ type schema struct {
 	Dialect       string             `json:"$schema,omitempty"`
 	Title         string             `json:"title,omitempty"`
 	Description   string             `json:"description,omitempty"`
-	Type          any                `json:"type"` // one, or a list of some
+	Type          any                `json:"type,omitempty"` // one, or a list of some
 	Enum          []string           `json:"enum,omitempty"`
 	Pattern       string             `json:"pattern,omitempty"`
 	Minimum       *int               `json:"minimum,omitempty"`
@@ -27,6 +28,7 @@ type schema struct {
 	PropertyNames *pattern           `json:"propertyNames,omitempty"`
 	Additional    any                `json:"additionalProperties,omitempty"` // false, or what each of them is
 	Items         *schema            `json:"items,omitempty"`
+	AnyOf         []*schema          `json:"anyOf,omitempty"`
 }
 
 type pattern struct {
@@ -46,8 +48,8 @@ var required = map[string][]string{"": {"name", "task"}, "task": {"name", "comma
 // no job, as it does not say how keys depend on each other. What is said of each key is
 // from the manual.
 func JobSchema() []byte {
-	m := schemaMaker{mesh.Limits(), manualOf(docs.Jobs)}
-	s := m.of(reflect.TypeFor[mesh.Job](), "")
+	s := schemaMaker{mesh.Limits(), manualOf(docs.Jobs)}.job()
+	s.refer()
 	s.Dialect, s.Title = "https://json-schema.org/draft/2020-12/schema", "A job file of mn"
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -60,6 +62,38 @@ func JobSchema() []byte {
 type schemaMaker struct {
 	limits map[string]mesh.Limit
 	manual map[string]meaning
+}
+
+// job is the schema of the job file before its variables have values.
+func (m schemaMaker) job() *schema {
+	s := m.of(reflect.TypeFor[mesh.Job](), "")
+	s.Properties[variablesTable] = &schema{
+		Type:          "object",
+		Description:   m.manual[variablesTable].text,
+		PropertyNames: &pattern{bareKey.String()},
+		Additional:    &schema{Type: []string{"string", "number", "boolean"}},
+		MaxProperties: variablesMax,
+	}
+	return s
+}
+
+// refer lets every value that is not any text refer to a variable instead.
+func (s *schema) refer() {
+	for _, below := range s.Properties {
+		below.refer()
+	}
+	if s.Items != nil {
+		s.Items.refer()
+	}
+	free := s.Type == "string" && s.Enum == nil && s.Pattern == ""
+	if s.Properties != nil || s.Items != nil || s.Additional != nil || free {
+		return
+	}
+	is := *s
+	is.Description, is.Default = "", nil
+	*s = schema{Description: s.Description, Default: s.Default, AnyOf: []*schema{
+		&is, {Type: "string", Pattern: regexp.QuoteMeta(reference)},
+	}}
 }
 
 // of is the schema of a type at a path of the file.

@@ -80,8 +80,7 @@ func eachSchema(path string, s *schema, visit func(path string, s *schema)) {
 }
 
 func jobSchema() *schema {
-	m := schemaMaker{mesh.Limits(), manualOf(docs.Jobs)}
-	return m.of(reflect.TypeFor[mesh.Job](), "")
+	return schemaMaker{mesh.Limits(), manualOf(docs.Jobs)}.job()
 }
 
 // What the manual has is in the schema, and what is in the schema has its words

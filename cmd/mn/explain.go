@@ -15,7 +15,8 @@ import (
 )
 
 func (c *command) jobExplain() *cobra.Command {
-	return &cobra.Command{
+	var with configs.Variables
+	cmd := &cobra.Command{
 		Use:   "explain FILE|DIR|JOB",
 		Short: "Say what happens to a job when something goes wrong",
 		Long: `Say what happens when a task of a job fails, again and again, when its node is lost,
@@ -27,7 +28,7 @@ in .toml or has a slash in it is taken for a file.`,
 		ValidArgsFunction: c.complete(jobNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isFile(args[0]) {
-				job, err := configs.ReadJob(args[0])
+				job, err := configs.ReadJob(args[0], with)
 				if err != nil {
 					return err
 				}
@@ -45,6 +46,8 @@ in .toml or has a slash in it is taken for a file.`,
 			return c.showExplanation(e)
 		},
 	}
+	variableFlags(cmd, &with)
+	return cmd
 }
 
 // isFile says whether an argument means a job file, not a job.

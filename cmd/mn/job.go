@@ -22,6 +22,7 @@ func (c *command) jobCommand() *cobra.Command {
 
 func (c *command) jobRun() *cobra.Command {
 	var wait bool
+	var with configs.Variables
 	w := &conditions{}
 	cmd := &cobra.Command{
 		Use:   "run FILE|DIR",
@@ -36,11 +37,13 @@ the job meanwhile. 0 is for a job that there is not yet.
 
 With --wait, return when all copies of a service have run for a second, or when a
 batch job has ended, then with the exit code of its task.`,
-		Example:           "  mn job run hello.toml\n  mn job run --wait train.toml && echo trained",
+		Example: `  mn job run hello.toml
+  mn job run --wait train.toml && echo trained
+  mn job run train.toml --var-file lab.toml --var model=small`,
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			job, err := configs.ReadJob(args[0])
+			job, err := configs.ReadJob(args[0], with)
 			if err != nil {
 				return err
 			}
@@ -72,6 +75,7 @@ batch job has ended, then with the exit code of its task.`,
 		},
 	}
 	w.flags(cmd)
+	variableFlags(cmd, &with)
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when the job runs, or for batch, has ended")
 	return cmd
 }
@@ -172,14 +176,15 @@ func recovery(r mesh.EffectiveRecovery) string {
 }
 
 func (c *command) jobValidate() *cobra.Command {
-	return &cobra.Command{
+	var with configs.Variables
+	cmd := &cobra.Command{
 		Use:               "validate FILE|DIR",
 		Short:             "Check a job file, without an agent",
-		Example:           "  mn job validate job.toml",
+		Example:           "  mn job validate job.toml\n  mn job validate train.toml --var model=small",
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
-			job, err := configs.ReadJob(args[0])
+			job, err := configs.ReadJob(args[0], with)
 			if err != nil {
 				return err
 			}
@@ -189,4 +194,14 @@ func (c *command) jobValidate() *cobra.Command {
 			})
 		},
 	}
+	variableFlags(cmd, &with)
+	return cmd
+}
+
+// variableFlags are the values of a job file's variables.
+func variableFlags(cmd *cobra.Command, with *configs.Variables) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&with.Given, "var", nil, "value of a variable of the job file, as `NAME=VALUE`; several may be given")
+	flags.StringArrayVar(&with.Files, "var-file", nil, "`FILE` of such values, a TOML file of NAME = VALUE")
+	_ = cmd.MarkFlagFilename("var-file", "toml")
 }

@@ -8,7 +8,8 @@ import (
 )
 
 func (c *command) jobPlan() *cobra.Command {
-	return &cobra.Command{
+	var with configs.Variables
+	cmd := &cobra.Command{
 		Use:   "plan FILE|DIR",
 		Short: "Say what running a job would do, and do nothing",
 		Long: `Say which copies would be placed where, which stopped and which kept, and give a
@@ -18,7 +19,7 @@ not_runnable.`,
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			job, err := configs.ReadJob(args[0])
+			job, err := configs.ReadJob(args[0], with)
 			if err != nil {
 				return err
 			}
@@ -34,6 +35,8 @@ not_runnable.`,
 			return c.result(plan, func() { c.showPlan(plan) })
 		},
 	}
+	variableFlags(cmd, &with)
+	return cmd
 }
 
 func (c *command) showPlan(p api.Plan) {

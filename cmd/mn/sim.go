@@ -225,7 +225,7 @@ func readJobs(file string) ([]mesh.Job, error) {
 	}
 	var jobs []mesh.Job
 	for _, f := range files {
-		job, err := configs.ReadJob(f)
+		job, err := configs.ReadJob(f, configs.Variables{})
 		if err != nil {
 			return nil, err
 		}

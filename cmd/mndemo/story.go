@@ -37,7 +37,7 @@ func tell(ctx context.Context, out io.Writer, mn, file string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, storyMax)
 	defer cancel()
 	began := time.Now()
-	job, err := configs.ReadJob(file)
+	job, err := configs.ReadJob(file, configs.Variables{})
 	if err != nil {
 		return err
 	}
