@@ -201,7 +201,8 @@ func (c *command) jobValidate() *cobra.Command {
 // variableFlags are the values of a job file's variables.
 func variableFlags(cmd *cobra.Command, with *configs.Variables) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&with.Given, "var", nil, "value of a variable of the job file, as `NAME=VALUE`; several may be given")
+	flags.StringArrayVar(&with.Given, "var", nil,
+		"value of a variable of the job file, as `NAME=VALUE`; several may be given")
 	flags.StringArrayVar(&with.Files, "var-file", nil, "`FILE` of such values, a TOML file of NAME = VALUE")
 	_ = cmd.MarkFlagFilename("var-file", "toml")
 }
