@@ -38,7 +38,7 @@ func ReadJob(path string, with Variables) (*mesh.Job, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, jobFile)
 	}
-	data, err := readFile("job", path)
+	data, err := ReadFile("job", path)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ type Checked interface{ Validate() []mesh.FieldFault }
 // Read reads a file into *dst as strictly as a job; kind is what messages call
 // such a file.
 func Read(kind, path string, dst Checked) error {
-	data, err := readFile(kind, path)
+	data, err := ReadFile(kind, path)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func Parse(name string, data []byte, dst Checked) error {
 
 // ReadDaemon reads an agent's file.
 func ReadDaemon(path string) (Daemon, error) {
-	data, err := readFile("agent", path)
+	data, err := ReadFile("agent", path)
 	if err != nil {
 		return Daemon{}, err
 	}
@@ -214,7 +214,9 @@ func taskNames(tree map[string]any) []string {
 	return names
 }
 
-func readFile(kind, path string) ([]byte, error) {
+// ReadFile reads a file of at most 256 KiB that people have written, without the mark
+// with which some editors begin one; kind is what messages call such a file.
+func ReadFile(kind, path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, mesh.Faultf(mesh.NotFound, "no %s file %q", kind, path)

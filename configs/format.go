@@ -26,7 +26,7 @@ func ReadLayout(path string) (Layout, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, jobFile)
 	}
-	data, err := readFile("job", path)
+	data, err := ReadFile("job", path)
 	if err != nil {
 		return Layout{}, err
 	}

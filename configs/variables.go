@@ -27,7 +27,7 @@ type Variables struct {
 func (v Variables) read() (values map[string]string, must []string, err error) {
 	values = map[string]string{}
 	for _, file := range v.Files {
-		data, err := readFile("variable", file)
+		data, err := ReadFile("variable", file)
 		if err != nil {
 			return nil, nil, err
 		}

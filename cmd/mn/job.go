@@ -17,7 +17,7 @@ func (c *command) jobCommand() *cobra.Command {
 		c.jobInit(), c.jobRun(), c.jobPlan(), c.jobList(), c.jobStatus(), c.jobStop(), c.jobCancel(),
 		c.jobPause(), c.jobResume(), c.jobRetry(), c.jobScale(), c.jobRevert(), c.jobTag(), c.jobHistory(), c.jobDiff(),
 		c.jobShow(), c.jobExplain(), c.jobEvents(), c.jobValidate(),
-		c.jobFmt(), c.jobSchema())
+		c.jobFmt(), c.jobSchema(), c.jobImport())
 }
 
 func (c *command) jobRun() *cobra.Command {

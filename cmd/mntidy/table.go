@@ -25,6 +25,7 @@ var rooms = []room{
 	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs", "health/clock"}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
+	{"configs/manifest", 4, false, []string{"mesh", "configs"}},
 	{"mesh/identity", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"mesh/membership", 3, false, nouns},
 	{"mesh/api", 3, false, nouns},
@@ -53,7 +54,8 @@ var rooms = []room{
 	}},
 
 	{"cmd/mn", 7, false, []string{
-		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "runner/supervise/early", "sim", "sim/lab",
+		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "configs/manifest", "runner/supervise/early", "sim",
+		"sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
 	{"cmd/mnbench", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
