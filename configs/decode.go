@@ -38,6 +38,9 @@ func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
 			continue
 		}
 		known := slices.Sorted(maps.Keys(fields))
+		if path == "" && d.with != nil {
+			known = append(known, variablesTable)
+		}
 		text := fmt.Sprintf("unknown key %q %s", key, tableName(path))
 		if near := mesh.Nearest(key, known); near != "" {
 			text += fmt.Sprintf("; did you mean %q?", near)

@@ -28,6 +28,15 @@ const (
 // those before it.
 func (r AfterRule) Handles() bool { return r == OneFailed || r == AllDone || r == OneDone }
 
+// Before are the jobs that this one comes after: as many as a job that is valid has.
+func (j *Job) Before() []JobID {
+	var ids []JobID
+	for _, name := range j.After[:min(len(j.After), TasksMax)] {
+		ids = append(ids, JobID(name))
+	}
+	return ids
+}
+
 // order fills in which groups each comes after. A name is that of a group, or
 // else of a task in it; one that is neither stays, and is never done.
 func (j *Job) order(groups []Group) {
@@ -83,24 +92,45 @@ func (v *validator) order(j *Job) {
 }
 
 func (v *validator) after(t *Task, of JobType, groups []Group) {
-	oneOf(v, t.AfterRule, afterRules, "after_rule")
-	switch {
-	case len(t.After) == 0 && t.AfterRule != "":
-		v.fault("says which outcomes to wait for, and after names no group").at("after_rule")
-	case len(t.After) == 0 && t.AfterQuorum != 0:
-		v.fault("says how many to wait for, and after names no group").at("after_quorum")
-	case len(t.After) == 0:
-		return
-	case of != Batch && of != "":
+	if len(t.After) > 0 && of != Batch && of != "" {
 		v.fault("is for jobs of type %q: the groups of type %q run side by side", Batch, of).at("after")
-	case len(t.After) > TasksMax:
-		v.fault("has %d entries, more than %d", len(t.After), TasksMax).at("after")
-	case t.AfterRule == QuorumSuccess && (t.AfterQuorum < 1 || t.AfterQuorum > len(t.After)):
-		v.fault("must be from 1 to the %d that after names, not %d", len(t.After), t.AfterQuorum).at("after_quorum")
-	case t.AfterRule != QuorumSuccess && t.AfterQuorum != 0:
+	}
+	v.rule(t.After, t.AfterRule, t.AfterQuorum, "group")
+	v.names(t, groups)
+}
+
+// rule checks with which outcomes of what something comes after it begins.
+func (v *validator) rule(after []string, rule AfterRule, quorum int, what string) {
+	oneOf(v, rule, afterRules, "after_rule")
+	switch {
+	case len(after) == 0 && rule != "":
+		v.fault("says which outcomes to wait for, and after names no %s", what).at("after_rule")
+	case len(after) == 0 && quorum != 0:
+		v.fault("says how many to wait for, and after names no %s", what).at("after_quorum")
+	case len(after) == 0:
+	case len(after) > TasksMax:
+		v.fault("has %d entries, more than %d", len(after), TasksMax).at("after")
+	case rule == QuorumSuccess && (quorum < 1 || quorum > len(after)):
+		v.fault("must be from 1 to the %d that after names, not %d", len(after), quorum).at("after_quorum")
+	case rule != QuorumSuccess && quorum != 0:
 		v.fault("is for after_rule %q, which this is not", QuorumSuccess).at("after_quorum")
 	}
-	v.names(t, groups)
+}
+
+// before checks what the job comes after. Whether there are such jobs shows only in the
+// mesh, and later.
+func (v *validator) before(j *Job) {
+	v.rule(j.After, j.AfterRule, j.AfterQuorum, "job")
+	for i, name := range j.After[:min(len(j.After), TasksMax)] {
+		switch {
+		case !ValidName(name):
+			v.fault("%q is not a name of a job", clip(name)).at("after")
+		case name == j.Name:
+			v.fault("names the job itself").at("after")
+		case slices.Contains(j.After[:i], name):
+			v.fault("names the job %q twice", clip(name)).at("after")
+		}
+	}
 }
 
 // names checks that after names other groups, each once.

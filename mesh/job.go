@@ -36,6 +36,10 @@ type Job struct {
 	// Gang: the copies are placed all together or not at all, and share one fate.
 	Gang bool              `json:"gang,omitempty" toml:"gang"`
 	Meta map[string]string `json:"meta,omitempty" toml:"meta"`
+	// After names jobs that this one comes after, and AfterRule with which outcomes.
+	After       []string  `json:"after,omitempty" toml:"after"`
+	AfterRule   AfterRule `json:"after_rule,omitempty" toml:"after_rule"`
+	AfterQuorum int       `json:"after_quorum,omitempty" toml:"after_quorum"`
 	// IncludeLate: a sysbatch job also runs on nodes admitted after it was submitted;
 	// true if unset.
 	IncludeLate *bool             `json:"include_late,omitempty" toml:"include_late"`

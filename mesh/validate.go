@@ -106,6 +106,7 @@ func (j *Job) Validate() []FieldFault {
 		v.fault("must be from 1 to %d, not %d", CopiesMax, j.MaxRunning).at("max_running")
 	}
 	v.gang(j)
+	v.before(j)
 	v.meta(j.Meta)
 	v.recovery(j)
 	v.restart(j.Restart, "restart")

@@ -14,6 +14,8 @@ type View struct {
 	Nodes  []NodeView  // every node that was let in and not forgotten, by id
 	Jobs   []JobView   // by name
 	Allocs []AllocView // by job, group, index, generation, id
+	// Outcomes are what has become of the jobs that others come after.
+	Outcomes map[JobID]JobStatus
 	// Forgotten are the nodes that a person said are off for good, by id. Of any other
 	// that has copies and is not among Nodes, the record is on its way here.
 	Forgotten []NodeID

@@ -50,6 +50,7 @@ const (
 	Cleaned        Name = "copies_cleaned_up"
 	Throttled      Name = "copies_throttled"
 	Skipped        Name = "groups_skipped"
+	Followed       Name = "jobs_followed"
 	GangsPlaced    Name = "gangs_placed"
 	GangsRestarted Name = "gangs_restarted"
 )
@@ -99,6 +100,7 @@ func allCounts() []counted {
 		{Cleaned, "a poststop task was started"},
 		{Throttled, "a copy was the last that may run beside others"},
 		{Skipped, "a group was never run, as those before it went otherwise"},
+		{Followed, "the first copy of a job began, and the job comes after others"},
 		{GangsPlaced, "a gang was placed"},
 		{GangsRestarted, "a gang was placed again"},
 	}

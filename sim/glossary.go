@@ -63,6 +63,7 @@ func invariants() []Term {
 		{"finished-stays-finished", "what has completed does not run again, as far as whoever placed it could know " +
 			"(each start)"},
 		{"in-turn", "the tasks of a copy start in the order of their lifecycles, and clean up once (each start)"},
+		{"jobs-in-turn", "no job begins before those that it comes after have really completed (each first start)"},
 		{"groups-in-turn", "no group begins before its after_rule is met by what has really happened (each start)"},
 		{"within-bounds", "of a majority or keep job no more copies run than max_running and its arrays allow " +
 			"(each start)"},

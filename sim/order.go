@@ -95,6 +95,37 @@ func (w *world) checkAfter(l *life) {
 	}
 }
 
+// checkBefore: a job that comes after others does not begin before all of these have
+// really completed. (What has begun goes on.)
+func (w *world) checkBefore(l *life) {
+	if len(l.job.After) == 0 || l.job.AfterRule != "" && l.job.AfterRule != mesh.AllSuccess {
+		return
+	}
+	for _, g := range l.job.Groups() {
+		for i := range g.Count {
+			for _, o := range w.deeds.seats[place{job: l.place.job, group: g.Name, index: i}] {
+				if o != l && o.began > 0 {
+					return
+				}
+			}
+		}
+	}
+	w.counts.add(Followed)
+	for _, id := range l.job.Before() {
+		before := w.people.job(id)
+		if before == nil {
+			w.breach("jobs-in-turn", "%s begins on %s, and there is no job %s", l.place.job, l.h.name, id)
+			continue
+		}
+		for _, g := range before.Groups() {
+			if !w.became(before, &g).succeeded {
+				w.breach("jobs-in-turn", "%s begins on %s before group %s of job %s has completed",
+					l.place.job, l.h.name, g.Name, id)
+			}
+		}
+	}
+}
+
 // met says whether what has become of the groups before one allows it to begin.
 func (w *world) met(job *mesh.Job, g *mesh.Group) bool {
 	all, over, succeeded, failed := 0, 0, 0, 0

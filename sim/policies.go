@@ -115,6 +115,7 @@ func (w *world) checkBirth(l *life) {
 		return
 	}
 	w.checkAfter(l)
+	w.checkBefore(l)
 	if d.moved {
 		w.checkMove(l, d)
 	}

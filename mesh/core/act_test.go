@@ -268,3 +268,40 @@ func TestAPauseAndAnEditOfTheSameVersionAreAConflict(t *testing.T) {
 		}
 	}
 }
+
+// TestJobAfterAnother: it begins as soon as the other has completed, wherever that is led.
+// Two that come after each other wait for ever, and cost nothing.
+func TestJobAfterAnother(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	submit := func(name string, of mesh.JobType, after ...string) {
+		job := service(name, 1)
+		job.Type, job.After = of, after
+		if r := l.ask(l.nodes[0], Submit{Job: job}); r.Fault != nil {
+			t.Fatal(r.Fault)
+		}
+	}
+	submit("serve", mesh.Service, "fetch", "clean")
+	submit("clean", mesh.Batch)
+	submit("chicken", mesh.Service, "egg")
+	submit("egg", mesh.Batch, "chicken")
+	l.after(5 * time.Second)
+	if status, text := l.status("serve"); status != mesh.JobPending {
+		t.Fatalf("after a job that there is not: got %s, %s", status, text)
+	}
+	submit("fetch", mesh.Batch)
+	l.after(5 * time.Second)
+	l.exit("fetch", 0, 0)
+	l.after(5 * time.Second)
+	if status, text := l.status("serve"); status != mesh.JobPending {
+		t.Errorf("with one of two completed: got %s, %s", status, text)
+	}
+	l.exit("clean", 0, 0)
+	l.after(time.Second)
+	if status, text := l.status("serve"); status != mesh.JobRunning {
+		t.Errorf("with both completed: got %s, %s", status, text)
+	}
+	if status, text := l.status("egg"); status != mesh.JobPending {
+		t.Errorf("egg: got %s, %s", status, text)
+	}
+}

@@ -325,6 +325,9 @@ func (c *Core) touch(t touched) {
 	c.stir()
 	if t.job != "" {
 		c.lead.dirty[t.job] = true
+		for job := range c.records.followers[t.job] {
+			c.lead.dirty[job] = true
+		}
 	}
 	if t.spec {
 		c.tend.retry = true

@@ -28,6 +28,9 @@ type records struct {
 	verdicts map[mesh.AllocID]mesh.Verdict
 	picture  picture
 	reads    reads
+
+	// followers are the jobs of which some version comes after one.
+	followers map[mesh.JobID]map[mesh.JobID]struct{}
 }
 
 // decision is a granted Alloc with the stamp that a degraded one refers to.
@@ -52,6 +55,8 @@ func newRecords() *records {
 		verdicts: map[mesh.AllocID]mesh.Verdict{},
 		picture:  newPicture(),
 		reads:    reads{},
+
+		followers: map[mesh.JobID]map[mesh.JobID]struct{}{},
 	}
 }
 
@@ -86,6 +91,12 @@ func (r *records) apply(e crdt.Entry) touched {
 		}
 		r.versions[id][e.Key] = *v
 		r.picture.versioned(id)
+		for _, name := range v.Job.Before() {
+			if r.followers[name] == nil {
+				r.followers[name] = map[mesh.JobID]struct{}{}
+			}
+			r.followers[name][id] = struct{}{}
+		}
 		return touched{job: id, spec: true}
 	case *mesh.Tag:
 		if r.tags[v.Job] == nil {

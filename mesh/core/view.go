@@ -21,14 +21,54 @@ func (c *Core) View() *mesh.View {
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: c.records.jobs(), Allocs: c.records.allocs(),
 		Forgotten: c.forgottenIDs(),
 	}
+	for i := range v.Jobs {
+		for id, status := range c.outcomes(&v.Jobs[i].Job) {
+			if v.Outcomes == nil {
+				v.Outcomes = map[mesh.JobID]mesh.JobStatus{}
+			}
+			v.Outcomes[id] = status
+		}
+	}
 	c.count(v.Allocs)
 	c.view, c.viewedAt = v, c.now
 	return v
 }
 
-// scene is the part of the view that a plan for a job rests on: all nodes, and
-// this job alone.
+// scene is the part of the view that a plan for a job rests on: all nodes, this job
+// alone, and what has become of those that it comes after.
 func (c *Core) scene(job *mesh.JobView) *mesh.View {
+	v := c.stage(job)
+	v.Outcomes = c.outcomes(&job.Job)
+	return v
+}
+
+// Foresee adds to a view what has become of the jobs that one, which is perhaps not
+// submitted yet, comes after.
+func (c *Core) Foresee(v *mesh.View, job *mesh.Job) *mesh.View {
+	w := *v
+	w.Outcomes = c.outcomes(job)
+	return &w
+}
+
+// outcomes are what has become of the jobs that one comes after, as far as there are
+// such. What those come after does not matter for that: they may go in a circle.
+func (c *Core) outcomes(job *mesh.Job) map[mesh.JobID]mesh.JobStatus {
+	var all map[mesh.JobID]mesh.JobStatus
+	for _, id := range job.Before() {
+		before, ok := c.records.job(id)
+		if !ok {
+			continue
+		}
+		if all == nil {
+			all = map[mesh.JobID]mesh.JobStatus{}
+		}
+		all[id] = reconcile.Job(c.stage(&before), &before, nil, true).Status
+	}
+	return all
+}
+
+// stage is the scene of a job that comes after no other.
+func (c *Core) stage(job *mesh.JobView) *mesh.View {
 	v := &mesh.View{
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: []mesh.JobView{*job},
 		Allocs: slices.Clone(c.records.allocsOf(job.ID())), Forgotten: c.forgottenIDs(),

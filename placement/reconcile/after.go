@@ -3,7 +3,6 @@ package reconcile
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"mn/mesh"
 )
@@ -51,44 +50,23 @@ func inOrder(groups []mesh.Group) []mesh.Group {
 // passage finds whether a group may begin, from what has become of those that it
 // comes after.
 func (p *planner) passage(g mesh.Group) passage {
-	var all, over, succeeded, failed int
+	n := tried{all: len(g.After)}
 	for _, name := range g.After {
 		o := p.outcomes[name]
-		all++
 		if o.over() {
-			over++
+			n.over++
 		}
 		if o.succeeded() {
-			succeeded++
+			n.succeeded++
 		}
 		if o.failed > 0 {
-			failed++
+			n.failed++
+		}
+		if !o.over() && o.failed == 0 { // with a failure, or skipped, it will not succeed
+			n.hope++
 		}
 	}
-	// What may still succeed: a group with a failure, or a skipped one, will not.
-	hope := 0
-	for _, name := range g.After {
-		if o := p.outcomes[name]; !o.over() && o.failed == 0 {
-			hope++
-		}
-	}
-	switch ended := over == all; g.AfterRule {
-	case mesh.AllDone:
-		return pass(ended, false)
-	case mesh.OneSuccess:
-		return pass(succeeded > 0, hope == 0)
-	case mesh.OneDone:
-		return pass(over > 0, false)
-	case mesh.OneFailed:
-		return pass(failed > 0, ended)
-	case mesh.NoneFailed:
-		return pass(ended && failed == 0 && succeeded > 0, failed > 0 || ended)
-	case mesh.QuorumSuccess:
-		return pass(succeeded >= g.AfterQuorum, succeeded+hope < g.AfterQuorum)
-	case mesh.AllSuccess:
-		return pass(succeeded == all, succeeded+hope < all)
-	}
-	return pass(all == 0, false)
+	return n.passage(g.AfterRule, g.AfterQuorum)
 }
 
 func pass(may, cannot bool) passage {
@@ -152,17 +130,13 @@ func (p *planner) keptBack(s *seat) bool {
 
 // awaited are the groups that one waits for, in words.
 func (p *planner) awaited(g mesh.Group) string {
-	const most = 5
 	var names []string
 	for _, name := range g.After {
 		if !p.outcomes[name].over() {
 			names = append(names, fmt.Sprintf("%q", name))
 		}
 	}
-	text := strings.Join(names[:min(len(names), most)], ", ")
-	if n := len(names) - most; n > 0 {
-		text += fmt.Sprintf(" and %d more", n)
-	}
+	text := few(names)
 	if g.AfterRule != mesh.AllSuccess {
 		text += fmt.Sprintf(" (%s)", g.AfterRule)
 	}

@@ -200,7 +200,7 @@ func (p *planner) muster(seats []*seat, why string) {
 		}
 		why += "; move " + p.ofMoves(moves+1)
 	}
-	if bar := p.barred(); bar != "" {
+	if bar := cmp.Or(p.barred(), p.comesLater); bar != "" {
 		p.waitAll(seats, bar)
 		return
 	}

@@ -55,6 +55,7 @@ const (
 func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Plan {
 	p := newPlanner(v, job, pending, granted)
 	p.count()
+	p.comesLater = p.preceded()
 	if !job.Stopped {
 		p.groups = inOrder(job.Job.Groups())
 		for _, g := range p.groups {
@@ -97,8 +98,10 @@ type planner struct {
 	groups    []mesh.Group       // in the order of planning
 	passages  map[string]passage // of the groups so far
 	outcomes  map[string]outcome
-	tally     tally
-	plan      Plan
+	// comesLater is why the job may not begin yet, or "".
+	comesLater string
+	tally      tally
+	plan       Plan
 }
 
 func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) *planner {
@@ -263,6 +266,10 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 	}
 	if why := p.barred(); why != "" {
 		p.wait(s, why)
+		return
+	}
+	if p.comesLater != "" {
+		p.queue(s, p.comesLater)
 		return
 	}
 	if why := p.full(s.group); why != "" {

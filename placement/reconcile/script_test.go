@@ -70,7 +70,7 @@ func runScript(t *testing.T, file string) {
 //	drain NODE DEADLINE [system]    maintain|serve NODE
 //	status GROUP[INDEX].GENERATION STATE
 //	approve|reject GROUP[INDEX].GENERATION
-//	settle    advance DURATION
+//	settle    advance DURATION    other JOB STATUS
 //	plan [degraded]    apply [degraded]
 func (w *world) command(f []string, out *strings.Builder) error {
 	switch f[0] {
@@ -121,6 +121,8 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.Maintenance, 0, false)
 	case "serve":
 		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.InService, 0, false)
+	case "other":
+		w.others[mesh.JobID(f[1])] = mesh.JobStatus(f[2])
 	case "settle":
 		w.settle()
 	case "advance":
@@ -219,6 +221,12 @@ func (w *world) jobCommand(args []string) error {
 			job.MaxRunning = n
 		case "gang":
 			job.Gang = true
+		case "after":
+			job.After = strings.Split(value, "+")
+		case "rule":
+			job.AfterRule = mesh.AfterRule(value)
+		case "quorum":
+			job.AfterQuorum = n
 		case "strategy":
 			job.Strategy = mesh.Strategy(value)
 		case "unsafe":

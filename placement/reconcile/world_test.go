@@ -23,6 +23,7 @@ type world struct {
 	words  []mesh.Ancestor // the versions that begin anew
 
 	forgotten map[mesh.NodeID]bool
+	others    map[mesh.JobID]mesh.JobStatus // jobs
 }
 
 // toyNode is a node, as it is and as it is seen.
@@ -45,7 +46,7 @@ func newWorld() *world {
 		jobs:   map[string]*mesh.Job{},
 		copies: map[mesh.AllocID]*toyCopy{},
 
-		forgotten: map[mesh.NodeID]bool{},
+		forgotten: map[mesh.NodeID]bool{}, others: map[mesh.JobID]mesh.JobStatus{},
 	}
 }
 
@@ -98,7 +99,9 @@ func (w *world) version(next mesh.JobVersion) {
 
 // view is the picture of the world.
 func (w *world) view() *mesh.View {
-	v := &mesh.View{Now: w.now, Jobs: []mesh.JobView{w.job}, Forgotten: slices.Sorted(maps.Keys(w.forgotten))}
+	v := &mesh.View{
+		Now: w.now, Jobs: []mesh.JobView{w.job}, Forgotten: slices.Sorted(maps.Keys(w.forgotten)), Outcomes: w.others,
+	}
 	used := map[mesh.NodeID]mesh.Resources{}
 	for _, c := range w.copies {
 		c.view.Placed = w.jobs[c.view.Hash]
