@@ -71,6 +71,23 @@ type touched struct {
 	evicted mesh.NodeID
 }
 
+// version takes over a version of a job.
+func (r *records) version(key string, v *mesh.JobVersion) touched {
+	id := mesh.JobID(v.Job.Name)
+	if r.versions[id] == nil {
+		r.versions[id] = map[string]mesh.JobVersion{}
+	}
+	r.versions[id][key] = *v
+	r.picture.versioned(id)
+	for _, before := range v.Job.Before() {
+		if r.followers[before] == nil {
+			r.followers[before] = map[mesh.JobID]struct{}{}
+		}
+		r.followers[before][id] = struct{}{}
+	}
+	return touched{job: id, spec: true}
+}
+
 // apply takes over an entry that has passed valid, or its deletion.
 func (r *records) apply(e crdt.Entry) touched {
 	if e.Deleted {
@@ -85,19 +102,7 @@ func (r *records) apply(e crdt.Entry) touched {
 	}
 	switch v := rec.(type) {
 	case *mesh.JobVersion:
-		id := mesh.JobID(v.Job.Name)
-		if r.versions[id] == nil {
-			r.versions[id] = map[string]mesh.JobVersion{}
-		}
-		r.versions[id][e.Key] = *v
-		r.picture.versioned(id)
-		for _, name := range v.Job.Before() {
-			if r.followers[name] == nil {
-				r.followers[name] = map[mesh.JobID]struct{}{}
-			}
-			r.followers[name][id] = struct{}{}
-		}
-		return touched{job: id, spec: true}
+		return r.version(e.Key, v)
 	case *mesh.Tag:
 		if r.tags[v.Job] == nil {
 			r.tags[v.Job] = map[string]mesh.Tag{}

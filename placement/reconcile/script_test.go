@@ -61,6 +61,17 @@ func runScript(t *testing.T, file string) {
 	}
 }
 
+// say is a person's word about a copy that waits for one.
+func (w *world) say(which string, approve bool) error {
+	for _, r := range w.plan(true).Reviews {
+		if c := w.copies[r.Alloc]; fmt.Sprintf("%v.%d", c.view.Seat(), c.view.Generation) == which {
+			w.verdict(r, approve)
+			return nil
+		}
+	}
+	return fmt.Errorf("%s waits for nobody", which)
+}
+
 // command runs one line of a script:
 //
 //	node NAME... [cpu=N] [memory=B] [witness]
@@ -106,13 +117,7 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		}
 		return fmt.Errorf("no copy %s", f[1])
 	case "approve", "reject":
-		for _, r := range w.plan(true).Reviews {
-			if c := w.copies[r.Alloc]; fmt.Sprintf("%v.%d", c.view.Seat(), c.view.Generation) == f[1] {
-				w.verdict(r, f[0] == "approve")
-				return nil
-			}
-		}
-		return fmt.Errorf("%s waits for nobody", f[1])
+		return w.say(f[1], f[0] == "approve")
 	case "drain":
 		d, err := time.ParseDuration(f[2])
 		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.Draining, d, len(f) > 3)
