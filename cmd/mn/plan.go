@@ -13,8 +13,8 @@ func (c *command) jobPlan() *cobra.Command {
 		Use:   "plan FILE|DIR",
 		Short: "Say what running a job would do, and do nothing",
 		Long: `Say which copies would be placed where, which stopped and which kept, and give a
-verdict: runnable_now; runnable_later, when it would fit if the mesh were empty; or
-not_runnable.`,
+verdict: runnable_now; runnable_later, when it would fit if the mesh were empty and it
+had nothing to wait for; or not_runnable.`,
 		Example:           "  mn job plan job.toml\n  mn job plan job.toml --json | jq -r .verdict",
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,
@@ -58,6 +58,9 @@ func (c *command) showPlan(p api.Plan) {
 	if len(b.rows) > 0 {
 		c.printf("\n")
 		c.table(b)
+	}
+	for _, w := range p.Waiting {
+		c.printf("\n%s of group %s: %s\n", copies(w.Copies), w.Group, w.Reason)
 	}
 	for _, blocked := range p.Blocked {
 		c.printf("\n%d of group %s fit on no node now:\n", blocked.Copies, blocked.Group)

@@ -146,6 +146,14 @@ type Plan struct {
 	Place   []PlannedPlace `json:"place"`
 	Stop    []PlannedStop  `json:"stop"`
 	Blocked []PlannedBlock `json:"blocked"` // copies that fit nowhere now
+	Waiting []PlannedWait  `json:"waiting"` // copies that have to wait for something else
+}
+
+// PlannedWait is copies of a group that would wait for the same.
+type PlannedWait struct {
+	Group  string `json:"group"`
+	Copies int    `json:"copies"`
+	Reason string `json:"reason"`
 }
 
 // PlannedPlace is a copy that would start.

@@ -160,7 +160,11 @@ func planned(view *mesh.View, job mesh.Job) api.Plan {
 			Group: bl.Group, Copies: bl.Copies, Nodes: explain(view, &job, group, bl.Choice),
 		})
 	}
-	out.Verdict = verdict(view, job, plan)
+	for _, w := range plan.Waiting {
+		out.Waiting = append(out.Waiting, api.PlannedWait{Group: w.Group, Copies: w.Copies, Reason: w.Reason})
+	}
+	begins := len(plan.Waiting) == 0 || len(plan.Place)+out.Keep > 0
+	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0)
 	return out
 }
 
@@ -181,11 +185,13 @@ func without(v *mesh.View, stopped map[mesh.AllocID]string) *mesh.View {
 	return &after
 }
 
-// verdict says whether all copies fit now, or would on an empty mesh.
-func verdict(view *mesh.View, job mesh.Job, plan reconcile.Plan) api.Verdict {
-	if len(plan.Blocked) == 0 {
+// verdict says whether a job can run: now, or else if its copies would fit on an empty
+// mesh, with nothing to wait for.
+func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
+	if now {
 		return api.RunnableNow
 	}
+	job.After = nil
 	empty := &mesh.View{Now: view.Now, Self: view.Self}
 	for _, n := range view.Nodes {
 		n.Used = mesh.Resources{}
