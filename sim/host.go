@@ -80,7 +80,6 @@ type agent struct {
 // Bounds and delays of the loop around a core, as in mesh/daemon.
 const (
 	inboxMax  = 4096
-	batchMax  = 256 // events in one step
 	tickMin   = time.Millisecond
 	tickMax   = time.Second
 	retryDisk = 500 * time.Millisecond
@@ -251,11 +250,8 @@ func (h *host) arm() {
 // turn takes what has come in one step, and performs what comes of it.
 func (h *host) turn() {
 	a := h.agent
-	batch := a.inbox[:min(len(a.inbox), batchMax)]
-	a.inbox = a.inbox[len(batch):]
-	if len(a.inbox) == 0 {
-		a.inbox = nil
-	}
+	var batch []core.Event
+	batch, a.inbox = core.Batch(a.inbox)
 	h.do(a, func() core.Ready { return a.core.Step(h.now(), batch...) })
 }
 

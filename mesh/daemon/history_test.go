@@ -242,7 +242,7 @@ func TestAHistoryIsBoundedInMemoryAndOnDisk(t *testing.T) {
 	h.close()
 	for _, name := range []string{journalNew, journalOld} {
 		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil || info.Size() > l.segment+batchMax*(eventTextMax+1000) {
+		if err != nil || info.Size() > l.segment+linesMax*(eventTextMax+1000) {
 			t.Errorf("%s: %+v, %v", name, info, err)
 		}
 	}

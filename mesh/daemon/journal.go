@@ -22,6 +22,9 @@ const (
 )
 
 // runMax is the latest run, as milliseconds since 1970, that a line can be of.
+// linesMax is how many lines are written at a time.
+const linesMax = 256
+
 const runMax = 1 << 60
 
 // journalLine is one line of the files: an event, or the end of a run.
@@ -129,9 +132,9 @@ func (j *journal) read(name string) []byte {
 
 // write adds events.
 func (j *journal) write(past []pastEvent) {
-	lines := make([]journalLine, 0, batchMax)
+	lines := make([]journalLine, 0, linesMax)
 	for len(past) > 0 {
-		n := min(len(past), batchMax)
+		n := min(len(past), linesMax)
 		lines = lines[:0]
 		for i := range past[:n] {
 			l := journalLine{Run: past[i].at.Run, Number: past[i].at.Number, Event: &past[i].event}

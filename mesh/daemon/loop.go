@@ -12,7 +12,6 @@ import (
 
 // Bounds of the loop.
 const (
-	batchMax  = 256 // events in one step
 	inboxMax  = 4096
 	retryDisk = 500 * time.Millisecond
 	tickMin   = time.Millisecond
@@ -83,6 +82,7 @@ func (l *loop) run(ctx context.Context) {
 		case <-timer.C:
 			batch = append(batch, core.Tick{})
 		}
+		batch, l.backlog = core.Batch(batch)
 		ready := l.core.Step(l.clock(), batch...)
 		if !l.do(ctx, ready) {
 			return
@@ -91,9 +91,9 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// drain takes what else has come, so that it shares one write to the disk.
+// drain takes what else has come.
 func (l *loop) drain(batch []core.Event) []core.Event {
-	for len(batch) < batchMax {
+	for len(batch) < inboxMax {
 		select {
 		case ev := <-l.events:
 			batch = append(batch, ev)
