@@ -74,9 +74,10 @@ type life struct {
 // stint is what a task has done in a copy's life.
 type stint struct {
 	def      *mesh.Task
-	p        *process      // while it runs
-	ordered  time.Duration // to start, the last time
-	first    time.Duration // when it started first
+	p        *process        // while it runs
+	ordered  time.Duration   // to start, the last time
+	again    []time.Duration // when it was ordered to, but for the first time: its power may have failed before
+	first    time.Duration   // when it started first
 	starts   int
 	end      ending // the last
 	restarts []restart
@@ -114,7 +115,11 @@ func (w *world) noteOrders(h *host, r *core.Ready) {
 func (w *world) noteOrder(h *host, s *runner.Spec) {
 	key := lifeKey{h.place, s.Alloc}
 	if l := w.deeds.lives[key]; l != nil {
-		l.stint(s.Task).ordered = w.now
+		t := l.stint(s.Task)
+		if t.ordered > 0 {
+			t.again = append(t.again, w.now)
+		}
+		t.ordered = w.now
 		return
 	}
 	d := w.deeds.decided[s.Alloc]

@@ -59,8 +59,8 @@ func (s *stint) used(after time.Duration) int {
 // counted counts the restarts whose recovery may have begun after an instant.
 func (s *stint) counted(after time.Duration) int {
 	n := 0
-	for _, r := range s.restarts {
-		if r.start > after {
+	for _, at := range s.again {
+		if at > after {
 			n++
 		}
 	}
