@@ -79,8 +79,8 @@ type stint struct {
 	again    []time.Duration // when it was ordered to, but for the first time: its power may have failed before
 	first    time.Duration   // when it started first
 	starts   int
-	end      ending // the last
-	restarts []restart
+	end      ending          // the last
+	restarts []time.Duration // the ends of the attempts that were followed by another
 }
 
 // ending is how an attempt has ended.
@@ -99,9 +99,6 @@ const (
 	expired     // as its lease has run out
 	lost        // with its machine
 )
-
-// restart is a start that followed on an end that counts.
-type restart struct{ end, start time.Duration }
 
 // noteOrders notes which tasks a step wants started.
 func (w *world) noteOrders(h *host, r *core.Ready) {

@@ -22,16 +22,16 @@ func (w *world) checkRestart(l *life, s *stint) {
 			s.def.Name, l.id, l.h.name)
 	}
 	policy := mesh.RestartFor(l.job, s.def)
-	s.restarts = append(s.restarts, restart{s.end.at, w.now})
+	s.restarts = append(s.restarts, s.end.at)
 	w.counts.add(Restarted)
 	n, interval := len(s.restarts), policy.Interval-drifted(policy.Interval)
 	if !policy.Enabled || policy.Attempts <= 0 {
 		w.breach("policy-holds", "%s of %s restarts on %s, and its restarts are off", s.def.Name, l.id, l.h.name)
 		return
 	}
-	if before := n - 1 - policy.Attempts; before >= 0 && w.now-s.restarts[before].end < interval {
+	if before := n - 1 - policy.Attempts; before >= 0 && w.now-s.restarts[before] < interval {
 		w.breach("policy-holds", "%s of %s restarts on %s for the %dth time within %v, and may %d times",
-			s.def.Name, l.id, l.h.name, policy.Attempts+1, w.now-s.restarts[before].end, policy.Attempts)
+			s.def.Name, l.id, l.h.name, policy.Attempts+1, w.now-s.restarts[before], policy.Attempts)
 	}
 	used := s.used(w.now-interval) - 1
 	delay := policy.Delays.After(used + 1)
@@ -48,8 +48,8 @@ func (w *world) checkRestart(l *life, s *stint) {
 // used counts the restarts whose recovery began after an instant for sure.
 func (s *stint) used(after time.Duration) int {
 	n := 0
-	for _, r := range s.restarts {
-		if r.end > after {
+	for _, end := range s.restarts {
+		if end > after {
 			n++
 		}
 	}
