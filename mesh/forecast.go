@@ -14,9 +14,10 @@ type Forecast struct {
 	Job       string         `json:"job"`
 	Type      JobType        `json:"type"`
 	Mode      RecoveryMode   `json:"mode"`
-	Fails     string         `json:"fails"`     // which end of a task is a failure
-	Tasks     []TaskForecast `json:"tasks"`     // in the order of the file
-	TimesOut  string         `json:"times_out"` // "" if nothing of it can
+	Begins    string         `json:"begins,omitempty"` // what it waits for; "" if for no other job
+	Fails     string         `json:"fails"`            // which end of a task is a failure
+	Tasks     []TaskForecast `json:"tasks"`            // in the order of the file
+	TimesOut  string         `json:"times_out"`        // "" if nothing of it can
 	NodeLost  string         `json:"node_lost"`
 	Partition string         `json:"partition"` // while nodes do not see each other
 }
@@ -33,12 +34,27 @@ func ForecastOf(job *Job) Forecast {
 	full := job.normal()
 	f := Forecast{
 		Job: full.Name, Type: full.Type, Mode: full.Recovery.Mode,
-		Fails: full.failsIf(), TimesOut: full.timesOut(), NodeLost: full.nodeLost(), Partition: full.split(),
+		Begins: full.begins(), Fails: full.failsIf(),
+		TimesOut: full.timesOut(), NodeLost: full.nodeLost(), Partition: full.split(),
 	}
 	for i := range full.Tasks {
 		f.Tasks = append(f.Tasks, TaskForecast{full.Tasks[i].Name, full.fails(&full.Tasks[i])})
 	}
 	return f
+}
+
+// begins says which other jobs the job waits for.
+func (j *Job) begins() string {
+	names := strings.Join(quoted(j.After), ", ")
+	switch {
+	case len(j.After) == 0:
+		return ""
+	case j.AfterRule == "" || j.AfterRule == AllSuccess:
+		return "when these jobs have completed: " + names
+	case j.AfterRule == QuorumSuccess:
+		return fmt.Sprintf("when %d of these jobs have completed: %s", j.AfterQuorum, names)
+	}
+	return fmt.Sprintf("after these jobs, by the rule %s: %s", j.AfterRule, names)
 }
 
 // failsIf says which end of a task is a failure.

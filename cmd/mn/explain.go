@@ -59,6 +59,9 @@ func isFile(arg string) bool {
 func (c *command) showExplanation(e api.Explanation) error {
 	return c.result(e, func() {
 		c.field("job", "%s (%s), recovery mode %q", e.Job, e.Type, e.Mode)
+		if e.Begins != "" {
+			c.field("begins", "%s", e.Begins)
+		}
 		c.field("fails if", "%s", e.Fails)
 		same := !slices.ContainsFunc(e.Tasks, func(t mesh.TaskForecast) bool {
 			return !slices.Equal(t.Then, e.Tasks[0].Then)

@@ -163,7 +163,7 @@ func (o object) subs(keys ...string) []object {
 	return all
 }
 
-// texts are the texts in a list, or the words of a text.
+// texts are the texts in a list; numbers count as such.
 func (o object) texts(keys ...string) []string {
 	v, at := o.take(keys...)
 	if at == "" {

@@ -11,14 +11,14 @@ import (
 // could do nothing, and looks at the time after it.
 func TestEndsOfTasksDoNotWaitBehindMessages(t *testing.T) {
 	var waiting []Event
-	for i := range 3 * BatchMax {
+	for i := range 3 * batchMax {
 		waiting = append(waiting, Asked{ID: uint64(i)})
 	}
-	if batch, rest := Batch(waiting[:BatchMax]); len(batch) != BatchMax || len(rest) != 0 {
+	if batch, rest := Batch(waiting[:batchMax]); len(batch) != batchMax || len(rest) != 0 {
 		t.Fatalf("got %d and %d more, want all", len(batch), len(rest))
 	}
-	waiting[BatchMax+7] = Observed{runner.Observation{Attempt: 1}}
-	waiting[2*BatchMax+7] = Observed{runner.Observation{Attempt: 2}}
+	waiting[batchMax+7] = Observed{runner.Observation{Attempt: 1}}
+	waiting[2*batchMax+7] = Observed{runner.Observation{Attempt: 2}}
 	var attempts []int
 	var ids []uint64
 	for first := true; len(waiting) > 0; first = false {
@@ -35,7 +35,7 @@ func TestEndsOfTasksDoNotWaitBehindMessages(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(attempts, []int{1, 2}) || len(ids) != 3*BatchMax-2 || !slices.IsSorted(ids) {
+	if !slices.Equal(attempts, []int{1, 2}) || len(ids) != 3*batchMax-2 || !slices.IsSorted(ids) {
 		t.Errorf("got attempts %v and %d questions, want all in their order", attempts, len(ids))
 	}
 }

@@ -22,12 +22,7 @@ func (c *Core) View() *mesh.View {
 		Forgotten: c.forgottenIDs(),
 	}
 	for i := range v.Jobs {
-		for id, status := range c.outcomes(&v.Jobs[i].Job) {
-			if v.Outcomes == nil {
-				v.Outcomes = map[mesh.JobID]mesh.JobStatus{}
-			}
-			v.Outcomes[id] = status
-		}
+		c.outcomes(v, &v.Jobs[i].Job)
 	}
 	c.count(v.Allocs)
 	c.view, c.viewedAt = v, c.now
@@ -38,33 +33,31 @@ func (c *Core) View() *mesh.View {
 // alone, and what has become of those that it comes after.
 func (c *Core) scene(job *mesh.JobView) *mesh.View {
 	v := c.stage(job)
-	v.Outcomes = c.outcomes(&job.Job)
+	c.outcomes(v, &job.Job)
 	return v
 }
 
-// Foresee adds to a view what has become of the jobs that one, which is perhaps not
-// submitted yet, comes after.
-func (c *Core) Foresee(v *mesh.View, job *mesh.Job) *mesh.View {
-	w := *v
-	w.Outcomes = c.outcomes(job)
-	return &w
+// ViewFor is the View in which a job can be planned that is perhaps not submitted yet.
+func (c *Core) ViewFor(job *mesh.Job) *mesh.View {
+	v := *c.View()
+	v.Outcomes = maps.Clone(v.Outcomes)
+	c.outcomes(&v, job)
+	return &v
 }
 
-// outcomes are what has become of the jobs that one comes after, as far as there are
-// such. What those come after does not matter for that: they may go in a circle.
-func (c *Core) outcomes(job *mesh.Job) map[mesh.JobID]mesh.JobStatus {
-	var all map[mesh.JobID]mesh.JobStatus
+// outcomes adds to a view what has become of the jobs that one comes after, as far as
+// there are such. What those come after does not matter for that: they may go in a circle.
+func (c *Core) outcomes(v *mesh.View, job *mesh.Job) {
 	for _, id := range job.Before() {
 		before, ok := c.records.job(id)
-		if !ok {
+		if _, known := v.Outcomes[id]; known || !ok {
 			continue
 		}
-		if all == nil {
-			all = map[mesh.JobID]mesh.JobStatus{}
+		if v.Outcomes == nil {
+			v.Outcomes = map[mesh.JobID]mesh.JobStatus{}
 		}
-		all[id] = reconcile.Job(c.stage(&before), &before, nil, true).Status
+		v.Outcomes[id] = reconcile.Job(c.stage(&before), &before, nil, true).Status
 	}
-	return all
 }
 
 // stage is the scene of a job that comes after no other.

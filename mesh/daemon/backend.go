@@ -110,7 +110,7 @@ func (b *backend) peersAdmitted(ctx context.Context) bool { return len(b.peers(c
 // Plan is what submitting a job would lead to.
 func (b *backend) Plan(ctx context.Context, job mesh.Job) (api.Plan, error) {
 	var view *mesh.View
-	if err := b.loop.look(ctx, func(c *core.Core) { view = c.Foresee(c.View(), &job) }); err != nil {
+	if err := b.loop.look(ctx, func(c *core.Core) { view = c.ViewFor(&job) }); err != nil {
 		return api.Plan{}, err
 	}
 	return planned(view, job), nil
