@@ -124,7 +124,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.IncludeLate": true, "Job.Recovery.Lease": true, "Job.Recovery.Reconcile": true,
 		"Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
 		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true,
-		"Job.Tasks[0].Array": true, "Job.Gang": true,
+		"Job.Tasks[0].Array": true, "Job.Gang": true, "Job.Limit": true,
 		"Job.After": true, "Job.AfterRule": true, "Job.AfterQuorum": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 	}

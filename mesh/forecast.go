@@ -14,7 +14,7 @@ type Forecast struct {
 	Job       string         `json:"job"`
 	Type      JobType        `json:"type"`
 	Mode      RecoveryMode   `json:"mode"`
-	Begins    string         `json:"begins,omitempty"` // what it waits for; "" if for no other job
+	Begins    string         `json:"begins,omitempty"` // what it waits for; "" if for no other job, nor limit
 	Fails     string         `json:"fails"`            // which end of a task is a failure
 	Tasks     []TaskForecast `json:"tasks"`            // in the order of the file
 	TimesOut  string         `json:"times_out"`        // "" if nothing of it can
@@ -43,8 +43,20 @@ func ForecastOf(job *Job) Forecast {
 	return f
 }
 
-// begins says which other jobs the job waits for.
+// begins says which other jobs the job waits for, and its copies.
 func (j *Job) begins() string {
+	text := j.beginsAfter()
+	if j.Limit == nil {
+		return text
+	}
+	if text != "" {
+		text += "; then "
+	}
+	return text + fmt.Sprintf("each copy when fewer than %d others run under limit %q, of all jobs",
+		j.Limit.Max, j.Limit.Key)
+}
+
+func (j *Job) beginsAfter() string {
 	names := strings.Join(quoted(j.After), ", ")
 	switch {
 	case len(j.After) == 0:

@@ -33,6 +33,8 @@ type Job struct {
 	Timeout  Duration `json:"timeout,omitempty" toml:"timeout"`   // of a copy; 0 for none
 	// MaxRunning is how many copies may run at once, of all groups; 0 for all.
 	MaxRunning int `json:"max_running,omitempty" toml:"max_running"`
+	// Limit is shared with other jobs: see [SharedLimit].
+	Limit *SharedLimit `json:"limit,omitempty" toml:"limit"`
 	// Gang: the copies are placed all together or not at all, and share one fate.
 	Gang bool              `json:"gang,omitempty" toml:"gang"`
 	Meta map[string]string `json:"meta,omitempty" toml:"meta"`

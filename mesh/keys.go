@@ -20,6 +20,7 @@ const (
 	PrefixStatus   = "status/"   // Status         the allocation's node
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
 	PrefixDegraded = "degraded/" // DegradedAlloc  coordinator without a voter majority
+	PrefixPermit   = "permit/"   // Permit         coordinator of the limit's slot, with a granted lease
 )
 
 // KeyJob is the key of a version of a job. Concurrent versions have the same
@@ -63,6 +64,9 @@ func KeyAlloc(id AllocID) string { return PrefixAlloc + string(id) }
 
 // KeyDegraded is the key of a decision made without a voter majority.
 func KeyDegraded(id AllocID) string { return PrefixDegraded + string(id) }
+
+// KeyPermit is the key of a copy's permit under a shared limit.
+func KeyPermit(limit string, id AllocID) string { return PrefixPermit + limit + "/" + string(id) }
 
 // Kind is the prefix of a key, with its slash.
 func Kind(key string) string {

@@ -42,6 +42,8 @@ func Limits() map[string]Limit {
 		"strategy":                  {OneOf: texts(strategies)},
 		"priority":                  {Least: 1, Most: priorityMax},
 		"max_running":               {Least: 1, Most: CopiesMax},
+		"limit.key":                 {Pattern: namePattern},
+		"limit.max":                 {Least: 1, Most: CopiesMax},
 		"meta":                      {Keys: namePattern, Most: metaMax},
 		"recovery.mode":             {OneOf: texts(recoveryModes)},
 		"recovery.on_partition":     {OneOf: texts(partitions)},

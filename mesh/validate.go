@@ -105,6 +105,7 @@ func (j *Job) Validate() []FieldFault {
 	if j.MaxRunning < 0 || j.MaxRunning > CopiesMax {
 		v.fault("must be from 1 to %d, not %d", CopiesMax, j.MaxRunning).at("max_running")
 	}
+	v.shared(j)
 	v.gang(j)
 	v.before(j)
 	v.meta(j.Meta)

@@ -36,6 +36,21 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"late nodes", func(j *Job) { j.IncludeLate = new(bool) }, `include_late: is for jobs of type "sysbatch", which this is not`},
 		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
 		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},
+		{
+			"limit", func(j *Job) { j.Limit, j.Recovery.OnPartition = &SharedLimit{}, Keep },
+			"limit.key: the limit's key is missing\nlimit.max: must be from 1 to 10000, not 0",
+		},
+		{
+			"limit of a job that goes on by itself", func(j *Job) { j.Limit = &SharedLimit{"ceph", 5} },
+			`limit: holds in the whole mesh, and with recovery.on_partition = "eager" each side of a split goes on by ` +
+				`itself: write on_partition = "keep" or "majority" there`,
+		},
+		{
+			"limit of a gang", func(j *Job) {
+				j.Gang, j.Limit, j.Recovery.OnPartition = true, &SharedLimit{"ceph", 5}, Majority
+			},
+			"limit: has copies wait for others, and gang = true places all together: leave one out",
+		},
 		{"max_running", func(j *Job) { j.MaxRunning = -1 }, "max_running: must be from 1 to 10000, not -1"},
 		{"max_running too high", func(j *Job) { j.MaxRunning = 10001 }, "max_running: must be from 1 to 10000, not 10001"},
 		{"meta", func(j *Job) { j.Meta = map[string]string{"a b": "x"} }, `meta.a b: "a b" is not a name`},

@@ -16,6 +16,9 @@ type View struct {
 	Allocs []AllocView // by job, group, index, generation, id
 	// Outcomes are what has become of the jobs that others come after.
 	Outcomes map[JobID]JobStatus
+	// Permits are those that copies have under shared limits, by key and copy. A view for
+	// one job needs only those of its limit, and those that its copies have.
+	Permits []Permit
 	// Forgotten are the nodes that a person said are off for good, by id. Of any other
 	// that has copies and is not among Nodes, the record is on its way here.
 	Forgotten []NodeID

@@ -49,6 +49,7 @@ const (
 	TimedOut       Name = "copies_timed_out"
 	Cleaned        Name = "copies_cleaned_up"
 	Throttled      Name = "copies_throttled"
+	LimitReached   Name = "limits_reached"
 	Skipped        Name = "groups_skipped"
 	Followed       Name = "jobs_followed"
 	GangsPlaced    Name = "gangs_placed"
@@ -99,6 +100,7 @@ func allCounts() []counted {
 		{TimedOut, "the time of a copy was over"},
 		{Cleaned, "a poststop task was started"},
 		{Throttled, "a copy was the last that may run beside others"},
+		{LimitReached, "a copy was the last that a shared limit allows"},
 		{Skipped, "a group was never run, as those before it went otherwise"},
 		{Followed, "the first copy of a job began, and the job comes after others"},
 		{GangsPlaced, "a gang was placed"},

@@ -170,6 +170,7 @@ func (w *world) noteStart(p *process) {
 		s.first = w.now
 	}
 	w.checkBounds(l)
+	w.checkShared(l)
 	w.checkRanks(l, p)
 }
 

@@ -24,7 +24,7 @@ func (w *world) pendingFrom(first int) string {
 	members := w.members()
 	checks := []func([]*host) string{
 		w.everyoneIsUp, restoredAreOut, w.everyoneSeesEveryone, w.sameRoster, w.oneCoordinator,
-		w.sameData, w.inService, w.wantedCopies,
+		w.sameData, w.inService, w.wantedCopies, w.permitsAreHeld,
 	}
 	for i, check := range checks {
 		if i > 0 && i < first { // the first is what the others rest on

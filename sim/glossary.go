@@ -67,6 +67,7 @@ func invariants() []Term {
 		{"groups-in-turn", "no group begins before its after_rule is met by what has really happened (each start)"},
 		{"within-bounds", "of a majority or keep job no more copies run than max_running and its arrays allow " +
 			"(each start)"},
+		{"shared-limit", "of all jobs with one limit no more copies run than it allows (each start)"},
 		{"gangs-are-whole", "a gang is placed as a whole, with ranks of their own, beside no earlier one; " +
 			"with a majority, what is left of it stops (each step, each second)"},
 		{"within-its-time", "nothing runs beyond its timeout and grace, unless there is no agent to stop it " +

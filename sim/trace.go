@@ -82,6 +82,7 @@ const (
 	classReserve class = "reserve" // room for copies
 	classConfirm class = "confirm" // decisions that a majority must keep
 	classRenew   class = "renew"   // dead-man's switches
+	classPermit  class = "permit"  // permits under shared limits
 )
 
 func classOf(m *core.Message) class {
@@ -96,6 +97,8 @@ func classOf(m *core.Message) class {
 		return classConfirm
 	case m.Renew != nil, m.Renewed != nil:
 		return classRenew
+	case m.AskPermit != nil, m.Permitted != nil, m.ReturnPermits != nil:
+		return classPermit
 	}
 	return classSync
 }
@@ -135,6 +138,12 @@ func describe(m *core.Message) string {
 		return fmt.Sprintf("renew %v?%s", m.Renew.Allocs, onBehalf(m.Renew.For))
 	case m.Renewed != nil:
 		return fmt.Sprintf("renewed %v%s", m.Renewed.Allocs, onBehalf(m.Renewed.For))
+	case m.AskPermit != nil:
+		return fmt.Sprintf("ask for permits under %s: %v", m.AskPermit.Limit.Key, m.AskPermit.Allocs)
+	case m.Permitted != nil:
+		return fmt.Sprintf("permits given %v, refused %v", m.Permitted.Given, m.Permitted.Refused)
+	case m.ReturnPermits != nil:
+		return fmt.Sprintf("return %d permits under %s", len(m.ReturnPermits.Permits), m.ReturnPermits.Limit)
 	}
 	return "stale"
 }

@@ -100,6 +100,7 @@ type Outlook struct {
 	Wanted      map[string]int         // how many copies it should have, by group
 	Drain       []mesh.DrainStep       // what becomes of its copies on nodes that are to be drained
 	Reviews     []mesh.Review          // which of its copies wait for a person
+	Limited     int                    // how many of them wait for its shared limit
 	Recovery    mesh.EffectiveRecovery // what its mode comes to
 	Text        string                 // why, if there is something to say
 	Coordinator mesh.NodeID            // "" if nobody is known to hold the slot's lease

@@ -142,6 +142,14 @@ func (c *Client) WhatIf(ctx context.Context, r WhatIfRequest) (WhatIf, error) {
 	return do(ctx, c, callWhatIf, r)
 }
 
+// Limits lists the limits that jobs share, and who has what of them.
+func (c *Client) Limits(ctx context.Context) ([]Limit, error) { return do(ctx, c, callLimits, none{}) }
+
+// WatchLimits is Limits now and whenever they change.
+func (c *Client) WatchLimits(ctx context.Context, each func([]Limit) error) error {
+	return watchCall(ctx, c, callLimits, none{}, each)
+}
+
 // Reviews lists what waits for a person.
 func (c *Client) Reviews(ctx context.Context) ([]Review, error) {
 	return do(ctx, c, callReviews, none{})

@@ -63,6 +63,7 @@ var (
 	callReconcile = call[ReconcileRequest, Recovery]{
 		"POST", "/v1/nodes/{node}/reconcile", "recover what ran on a node that is out of sight, at once", false,
 	}
+	callLimits  = call[none, []Limit]{"GET", "/v1/limits", "list the limits that jobs share", true}
 	callReviews = call[none, []Review]{"GET", "/v1/reviews", "list what waits for a person", true}
 	callJudge   = call[JudgeRequest, []Review]{
 		"POST", "/v1/reviews", "decide about what waits for a person", false,

@@ -55,28 +55,28 @@ type waiting struct {
 	asks Renew
 }
 
-// confirms are the decisions that are being confirmed, or are.
+// confirms are the decisions, and permits, that are being confirmed, or are, by their keys.
 type confirms struct {
-	of     map[mesh.AllocID]*confirm
-	queued map[mesh.AllocID]bool // to be sent with this step
+	of     map[string]*confirm
+	queued map[string]bool // to be sent with this step
 }
 
 func newConfirms() confirms {
-	return confirms{of: map[mesh.AllocID]*confirm{}, queued: map[mesh.AllocID]bool{}}
+	return confirms{of: map[string]*confirm{}, queued: map[string]bool{}}
 }
 
 // exclusive says whether a job never runs a copy twice.
 func exclusive(j *mesh.Job) bool { return j.Recovery.Partition() != mesh.Eager }
 
-// confirmed says whether the decision about a copy that has not been started is
-// durable at a majority of the voters. If it is not, they are asked.
-func (c *Core) confirmed(id mesh.AllocID) bool {
-	e, ok := c.replica.Get(mesh.KeyAlloc(id))
+// confirmed says whether a record, of the decision about a copy that has not been started
+// or of a permit, is durable at a majority of the voters. If it is not, they are asked.
+func (c *Core) confirmed(key string) bool {
+	e, ok := c.replica.Get(key)
 	if !ok {
 		return false
 	}
 	roster := c.party.Roster()
-	f := c.confirms.of[id]
+	f := c.confirms.of[key]
 	if f == nil || f.dot != e.Dot || f.epoch != roster.Epoch || !f.kept && f.began+confirmFor < c.now.Boot {
 		begun := &confirm{
 			dot: e.Dot, epoch: roster.Epoch, began: c.now.Boot, by: map[mesh.NodeID]bool{}, sent: -confirmEvery,
@@ -84,7 +84,7 @@ func (c *Core) confirmed(id mesh.AllocID) bool {
 		if f != nil {
 			begun.waits = f.waits
 		}
-		f, c.confirms.of[id] = begun, begun
+		f, c.confirms.of[key] = begun, begun
 	}
 	n := 0
 	for _, v := range roster.Voters {
@@ -94,7 +94,7 @@ func (c *Core) confirmed(id mesh.AllocID) bool {
 	}
 	f.kept = f.kept || n >= roster.Quorum()
 	if !f.kept && f.sent+confirmEvery <= c.now.Boot {
-		c.confirms.queued[id] = true
+		c.confirms.queued[key] = true
 	}
 	return f.kept
 }
@@ -105,17 +105,17 @@ func (c *Core) sendConfirms() {
 	if len(c.confirms.queued) == 0 {
 		return
 	}
-	ids := slices.Sorted(maps.Keys(c.confirms.queued))
+	keys := slices.Sorted(maps.Keys(c.confirms.queued))
 	clear(c.confirms.queued)
 	// Some may not be asked for any more.
-	ids = slices.DeleteFunc(ids, func(id mesh.AllocID) bool { return c.confirms.of[id] == nil })
+	keys = slices.DeleteFunc(keys, func(key string) bool { return c.confirms.of[key] == nil })
 	roster := c.party.Roster()
 	for _, v := range roster.Voters {
 		var entries []crdt.Entry
-		for _, id := range ids {
-			f := c.confirms.of[id]
+		for _, key := range keys {
+			f := c.confirms.of[key]
 			f.sent = c.now.Boot
-			if e, ok := c.replica.Get(mesh.KeyAlloc(id)); ok && e.Dot == f.dot && !f.by[v.ID] {
+			if e, ok := c.replica.Get(key); ok && e.Dot == f.dot && !f.by[v.ID] {
 				entries = append(entries, e)
 			}
 		}
@@ -152,25 +152,26 @@ func (c *Core) kept(from mesh.NodeID, m *Confirmed) {
 	if m.Life != c.life {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(c.confirms.of)) {
-		f := c.confirms.of[id]
+	for _, key := range slices.Sorted(maps.Keys(c.confirms.of)) {
+		f := c.confirms.of[key]
 		late := m.Sent < f.began || f.began+confirmFor < c.now.Boot
 		if late || f.epoch != m.Epoch || !slices.Contains(m.Dots, f.dot) {
 			continue
 		}
 		f.by[from] = true
-		if w := f.waits; w != nil && c.confirmed(id) {
+		if w := f.waits; w != nil && c.confirmed(key) {
 			f.waits = nil
 			c.renew(w.node, &w.asks)
 		}
 	}
+	c.give()
 }
 
 // mayStart says whether a copy that wants to run may. If it has run before, its
 // decision was kept then; else its node is told once a majority keeps it.
 func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 	if s, ok := c.records.statuses[id][cmp.Or(asked.For, from)]; ok && begun(&s) {
-		delete(c.confirms.of, id)
+		delete(c.confirms.of, mesh.KeyAlloc(id))
 		return !c.ranUnsafe(id, &s) // its node must have forgotten that it has run
 	}
 	if v := c.records.verdicts[id]; v.Kind == mesh.ReviewLost && v.Approve {
@@ -182,10 +183,11 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 	if c.rival(id) {
 		return false // it will be stopped; or else its node asks again
 	}
-	if c.confirmed(id) {
-		return true
+	if c.confirmed(mesh.KeyAlloc(id)) {
+		a, ok := c.records.effective(id)
+		return ok && c.hasPermit(&a)
 	}
-	if f := c.confirms.of[id]; f != nil {
+	if f := c.confirms.of[mesh.KeyAlloc(id)]; f != nil {
 		one := *asked
 		one.Allocs = []mesh.AllocID{id}
 		f.waits = &waiting{from, one}

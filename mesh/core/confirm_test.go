@@ -128,8 +128,8 @@ func TestNobodyIsAskedToKeepWhatNoLongerMatters(t *testing.T) {
 		var id mesh.AllocID
 		for id = range c.records.granted {
 		}
-		delete(c.confirms.of, id) // a coordinator that is new to it
-		if c.confirmed(id) || !c.confirms.queued[id] {
+		delete(c.confirms.of, mesh.KeyAlloc(id)) // a coordinator that is new to it
+		if c.confirmed(mesh.KeyAlloc(id)) || !c.confirms.queued[mesh.KeyAlloc(id)] {
 			t.Fatalf("%s: the voters are not to be asked", name)
 		}
 		for _, e := range c.Step(l.clock(), event(c, id, runs)).Send {

@@ -77,6 +77,7 @@ type Core struct {
 	abstention abstention
 	inform     inform
 	confirms   confirms
+	permits    permits
 	life       uint64 // of this run, to know answers to it
 
 	view      *mesh.View // nil when something has changed since it was built
@@ -123,6 +124,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		waits:      waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
 		inform:     newInform(now.Boot),
 		confirms:   newConfirms(),
+		permits:    newPermits(),
 		life:       cfg.Rand.Uint64(),
 	}
 	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
@@ -246,6 +248,12 @@ func (c *Core) receive(from mesh.NodeID, m Message) {
 		c.reserved(from, m.Reserved)
 	case m.Release != nil:
 		c.release(from, m.Release)
+	case m.AskPermit != nil:
+		c.permit(from, m.AskPermit)
+	case m.Permitted != nil:
+		c.permitted(m.Permitted)
+	case m.ReturnPermits != nil:
+		c.returned(m.ReturnPermits)
 	case m.Renew != nil:
 		c.renew(from, m.Renew)
 	case m.Renewed != nil:
@@ -336,9 +344,12 @@ func (c *Core) touch(t touched) {
 		c.tend.dirty[t.alloc] = true
 		if _, ok := c.records.effective(t.alloc); !ok { // whoever has forgotten it
 			delete(c.lead.renewed, t.alloc)
-			delete(c.confirms.of, t.alloc)
+			delete(c.confirms.of, mesh.KeyAlloc(t.alloc))
+			delete(c.permits.given, t.alloc)
+			delete(c.permits.asked, t.alloc)
 		}
 	}
+	delete(c.confirms.of, t.permit)
 	if t.freed {
 		c.freed()
 	}

@@ -57,6 +57,7 @@ type placing struct {
 	refusals []string
 	deadline time.Duration
 	gang     *gang // that it belongs to, or nil
+	seeks    bool  // a permit first: nobody was asked for room
 }
 
 func newLead(graceAt time.Duration) lead {
@@ -244,7 +245,12 @@ func (c *Core) leadDue() {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.lead.placing)) {
-		if p := c.lead.placing[id]; p != nil && p.deadline <= c.now.Boot { // else given up with its gang
+		p := c.lead.placing[id]
+		switch {
+		case p == nil || p.deadline > c.now.Boot: // given up with its gang
+		case p.seeks:
+			c.unpermitted(id, fmt.Sprintf("no answer about a permit in %v", reserveTimeout))
+		default:
 			c.send(p.alloc.Node, Message{Release: &Release{Job: p.alloc.Job, Alloc: id, Fence: p.alloc.Fence}})
 			c.refused(id, "no answer in "+reserveTimeout.String())
 		}
@@ -291,9 +297,15 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	for _, s := range plan.Stop {
 		c.stopAlloc(s, fence, granted)
 	}
-	if job.Job.Gang && len(plan.Place) > 0 {
+	c.giveBack(plan.Return)
+	c.claim(job.Job.Limit, id, plan.Claim)
+	switch {
+	case len(plan.Place) == 0:
+	case job.Job.Gang:
 		c.placeGang(plan.Place, fence)
-	} else {
+	case job.Job.Limit != nil:
+		c.seek(job.Job.Limit, plan.Place, fence)
+	default:
 		for _, p := range plan.Place {
 			c.place(p, fence)
 		}
@@ -329,7 +341,7 @@ func (c *Core) decide(a mesh.Alloc, fence crdt.Fence, granted bool) {
 	if granted {
 		c.put(mesh.KeyAlloc(a.ID), a, fence)
 		if j, _, ok := c.spec(a); ok && a.Want == mesh.WantRun && exclusive(&j.Job) {
-			c.confirmed(a.ID) // asks the voters to keep it, before its node asks to start
+			c.confirmed(mesh.KeyAlloc(a.ID)) // asks the voters to keep it, before its node asks to start
 		}
 		return
 	}

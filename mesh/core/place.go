@@ -14,17 +14,22 @@ import (
 
 // place starts to ask the candidates for room, best first.
 func (c *Core) place(p reconcile.Placement, fence crdt.Fence) {
-	if c.lead.placing[p.Alloc.ID] != nil {
-		return
+	if c.lead.placing[p.Alloc.ID] == nil {
+		c.askNext(c.placing(p, fence))
 	}
+}
+
+// placing begins a placement, for which nobody has been asked yet.
+func (c *Core) placing(p reconcile.Placement, fence crdt.Fence) *placing {
 	pl := &placing{alloc: p.Alloc}
 	pl.alloc.Fence = fence
 	for _, cand := range p.Choice.Candidates {
 		pl.rest = append(pl.rest, cand.Node)
 	}
+	pl.alloc.Node = pl.rest[0]
 	c.lead.placing[p.Alloc.ID] = pl
 	c.stir()
-	c.askNext(pl)
+	return pl
 }
 
 // askNext asks the next candidate; with none left the placement is planned

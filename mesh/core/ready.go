@@ -44,6 +44,10 @@ type Message struct {
 	Confirmed *Confirmed     `json:"confirmed,omitempty"`
 	Stale     *Stale         `json:"stale,omitempty"`
 
+	AskPermit     *AskPermit     `json:"ask_permit,omitempty"`
+	Permitted     *Permitted     `json:"permitted,omitempty"`
+	ReturnPermits *ReturnPermits `json:"return_permits,omitempty"`
+
 	// Began stands beside Sync and Answer: when the comparison began, on the
 	// clock of the one who asks. Standing stands beside Answer: what the one who
 	// answers can say of decisions.

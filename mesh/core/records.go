@@ -26,8 +26,11 @@ type records struct {
 	evicted  map[mesh.NodeID]mesh.Evicted
 	admin    map[mesh.NodeID]mesh.Administration
 	verdicts map[mesh.AllocID]mesh.Verdict
-	picture  picture
-	reads    reads
+	permits  map[string]map[mesh.AllocID]mesh.Permit // by limit
+	// permitted counts them by job.
+	permitted map[mesh.JobID]int
+	picture   picture
+	reads     reads
 
 	// followers are the jobs of which some version comes after one.
 	followers map[mesh.JobID]map[mesh.JobID]struct{}
@@ -53,8 +56,11 @@ func newRecords() *records {
 		evicted:  map[mesh.NodeID]mesh.Evicted{},
 		admin:    map[mesh.NodeID]mesh.Administration{},
 		verdicts: map[mesh.AllocID]mesh.Verdict{},
-		picture:  newPicture(),
-		reads:    reads{},
+		permits:  map[string]map[mesh.AllocID]mesh.Permit{},
+
+		permitted: map[mesh.JobID]int{},
+		picture:   newPicture(),
+		reads:     reads{},
 
 		followers: map[mesh.JobID]map[mesh.JobID]struct{}{},
 	}
@@ -69,6 +75,7 @@ type touched struct {
 	freed bool // it has ended, where it is about a copy
 
 	evicted mesh.NodeID
+	permit  string // the key of one that is no more
 }
 
 // version takes over a version of a job.
@@ -147,6 +154,8 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.verdicts[v.Alloc] = *v
 		r.stir(v.Alloc)
 		return touched{job: v.Job}
+	case *mesh.Permit:
+		return r.permit(v)
 	case *mesh.Evicted:
 		r.evicted[v.Node], r.picture.members = *v, nil
 		return touched{nodes: true, evicted: v.Node}
@@ -158,7 +167,7 @@ func (r *records) apply(e crdt.Entry) touched {
 // deleted need no case.
 func (r *records) remove(key string) touched {
 	rest := strings.TrimPrefix(key, mesh.Kind(key)) // of a key without a slash, all
-	id, node, _ := strings.Cut(rest, "/")           // or a job, and a tag
+	id, node, _ := strings.Cut(rest, "/")           // or a job, and a tag; or a limit, and a copy
 	r.stir(mesh.AllocID(id))
 	switch mesh.Kind(key) {
 	case mesh.PrefixAlloc:
@@ -174,6 +183,9 @@ func (r *records) remove(key string) touched {
 		r.picture.versioned(mesh.JobID(id))
 	case mesh.PrefixAway:
 		delete(r.away, mesh.NodeID(rest))
+	case mesh.PrefixPermit:
+		r.unpermit(id, mesh.AllocID(node))
+		return touched{freed: true, permit: key}
 	case mesh.PrefixReview:
 		delete(r.verdicts, mesh.AllocID(rest))
 	case mesh.PrefixStatus:
@@ -210,6 +222,8 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Administration{}
 	case mesh.PrefixReview:
 		rec = &mesh.Verdict{}
+	case mesh.PrefixPermit:
+		rec = &mesh.Permit{}
 	case mesh.PrefixEvicted:
 		rec = &mesh.Evicted{}
 	case mesh.PrefixMember:
@@ -296,6 +310,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 		key = mesh.KeyAdmin(v.Node)
 	case *mesh.Verdict:
 		key = mesh.KeyReview(v.Alloc)
+	case *mesh.Permit:
+		key, writer, granted = mesh.KeyPermit(v.Key, v.Alloc), string(v.Coordinator), true
 	case *mesh.Evicted:
 		key = mesh.KeyEvicted(v.Node)
 	case nil:
@@ -322,7 +338,7 @@ func mayDelete(e crdt.Entry) error {
 		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {
 			return fmt.Errorf("record %q was deleted by %s, who may not", e.Key, e.Dot.Origin)
 		}
-	case mesh.PrefixAlloc:
+	case mesh.PrefixAlloc, mesh.PrefixPermit:
 		if e.Fence.Epoch == 0 {
 			return fmt.Errorf("record %q was deleted under fence %v", e.Key, e.Fence)
 		}

@@ -18,10 +18,17 @@ const (
 	roomEach  = 2 * time.Millisecond
 )
 
+// Of jobs that wait for a limit which they share, those that have less of it ask first: a
+// job asks so much later for each permit that its copies have, up to a few.
+const (
+	permitEach = 25 * time.Millisecond
+	permitMost = 4
+)
+
 // starve takes notice of whether a job waits for room.
 func (c *Core) starve(plan *reconcile.Plan) {
 	stuck := func(d mesh.DrainStep) bool { return d.Action == mesh.DrainBlocked }
-	if len(plan.Blocked) > 0 || slices.ContainsFunc(plan.Drain, stuck) {
+	if len(plan.Blocked) > 0 || plan.Limited > 0 || slices.ContainsFunc(plan.Drain, stuck) {
 		c.lead.starved[plan.Job] = true
 	} else {
 		delete(c.lead.starved, plan.Job)
@@ -30,8 +37,9 @@ func (c *Core) starve(plan *reconcile.Plan) {
 
 // freed wakes the jobs that wait for room.
 func (c *Core) freed() {
-	at := c.now.Boot + roomPause + time.Duration(len(c.lead.starved))*roomEach
 	for id := range c.lead.starved {
+		at := c.now.Boot + roomPause + time.Duration(len(c.lead.starved))*roomEach +
+			time.Duration(min(c.records.permitted[id], permitMost))*permitEach
 		if wake, waits := c.lead.wakes[id]; !waits || at < wake {
 			c.lead.wakes[id] = at
 		}
@@ -40,14 +48,20 @@ func (c *Core) freed() {
 
 // block tells once that a copy fits nowhere, and again when the reason changes.
 func (c *Core) block(job mesh.JobID, b reconcile.Blocked, fence crdt.Fence, wake time.Duration) {
-	text := b.Choice.Summary()
-	if c.lead.blocked[b.Alloc] == text {
-		return
+	if text := b.Choice.Summary(); c.anew(b.Alloc, text) {
+		text += fmt.Sprintf("; tried again at any change, and in %v at the latest", mesh.Duration(wake))
+		c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Fence: fence, Text: text})
+	}
+}
+
+// anew says whether it has not been told yet that a copy is blocked for that reason.
+func (c *Core) anew(id mesh.AllocID, why string) bool {
+	if c.lead.blocked[id] == why {
+		return false
 	}
 	if len(c.lead.blocked) >= blockedMax {
 		clear(c.lead.blocked)
 	}
-	c.lead.blocked[b.Alloc] = text
-	text += fmt.Sprintf("; tried again at any change, and in %v at the latest", mesh.Duration(wake))
-	c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Fence: fence, Text: text})
+	c.lead.blocked[id] = why
+	return true
 }

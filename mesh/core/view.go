@@ -19,7 +19,7 @@ func (c *Core) View() *mesh.View {
 	}
 	v := &mesh.View{
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: c.records.jobs(), Allocs: c.records.allocs(),
-		Forgotten: c.forgottenIDs(),
+		Forgotten: c.forgottenIDs(), Permits: c.records.permitsFor(nil),
 	}
 	for i := range v.Jobs {
 		c.outcomes(v, &v.Jobs[i].Job)
@@ -65,6 +65,7 @@ func (c *Core) stage(job *mesh.JobView) *mesh.View {
 	v := &mesh.View{
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: []mesh.JobView{*job},
 		Allocs: slices.Clone(c.records.allocsOf(job.ID())), Forgotten: c.forgottenIDs(),
+		Permits: c.records.permitsFor(job),
 	}
 	c.count(v.Allocs)
 	return v

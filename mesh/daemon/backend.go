@@ -28,7 +28,7 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 			plan, coordinator, fence := c.Outlook(&s.View.Jobs[i])
 			s.Outlooks = append(s.Outlooks, api.Outlook{
 				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Reviews: plan.Reviews,
-				Text:     outlook(plan),
+				Limited: plan.Limited, Text: outlook(plan),
 				Recovery: reconcile.Mode(s.View, &s.View.Jobs[i].Job), Coordinator: coordinator, Fence: fence,
 			})
 		}

@@ -10,8 +10,8 @@ import (
 // What no plan may be for how the copies of a job follow each other, and hang
 // together.
 
-// withinBounds: nothing is placed beyond max_running or the limit of an array,
-// beside all that may run.
+// withinBounds: nothing is placed beyond max_running, the shared limit or the limit of
+// an array, beside all that may run.
 func (c *checker) withinBounds() error {
 	all, of := len(c.p.Place), map[string]int{}
 	for _, pl := range c.p.Place {
@@ -26,6 +26,16 @@ func (c *checker) withinBounds() error {
 	}
 	if limit := c.job.Job.MaxRunning; limit > 0 && all > limit && len(c.p.Place) > 0 {
 		return fmt.Errorf("brings the job to %d copies, with max_running = %d", all, limit)
+	}
+	if limit := c.job.Job.Limit; limit != nil && len(c.p.Place) > 0 {
+		for _, p := range c.v.Permits {
+			if p.Key == limit.Key && p.Job != c.p.Job {
+				all++
+			}
+		}
+		if all > limit.Max {
+			return fmt.Errorf("brings all jobs to %d copies, with limit %q = %d", all, limit.Key, limit.Max)
+		}
 	}
 	for _, g := range c.job.Job.Groups() {
 		if g.Array.AtOnce > 0 && of[g.Name] > g.Array.AtOnce && placed[g.Name] > 0 {

@@ -30,6 +30,9 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 	if rapid.Bool().Draw(t, "capped") {
 		job.MaxRunning = rapid.IntRange(1, 6).Draw(t, "max_running")
 	}
+	if partition != mesh.Eager && rapid.Bool().Draw(t, "shares") {
+		job.Limit = &mesh.SharedLimit{Key: "storage", Max: rapid.IntRange(1, 6).Draw(t, "limit")}
+	}
 	names := []string{"a", "b", "c"}
 	for i, name := range names[:rapid.IntRange(1, 3).Draw(t, "groups")] {
 		task := mesh.Task{
@@ -44,7 +47,7 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 		job.Tasks = append(job.Tasks, task)
 	}
 	ordered := slices.ContainsFunc(job.Tasks, func(t mesh.Task) bool { return len(t.After) > 0 })
-	if job.MaxRunning == 0 && !ordered && !job.Type.PerNode() {
+	if job.MaxRunning == 0 && job.Limit == nil && !ordered && !job.Type.PerNode() {
 		job.Gang = rapid.IntRange(0, 2).Draw(t, "gang") == 0
 	}
 	return job
@@ -197,7 +200,7 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 		}
 		job := drawJob(t, partition)
 		job.Update = &mesh.UpdatePolicy{MaxParallel: rapid.IntRange(1, 3).Draw(t, "parallel")}
-		job.MaxRunning = 0
+		job.MaxRunning, job.Limit = 0, nil
 		for i := range job.Tasks {
 			job.Tasks[i].After, job.Tasks[i].AfterRule, job.Tasks[i].AfterQuorum = nil, "", 0
 		}

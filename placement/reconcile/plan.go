@@ -20,6 +20,9 @@ type Plan struct {
 	Place   []Placement      // ask the candidates in turn for room, and decide
 	Blocked []Blocked        // needed, and no node can take it
 	Waiting []Waiting        // needed, and not to be placed yet
+	Return  []mesh.Permit    // under shared limits, that copies have and need no more
+	Claim   []mesh.AllocID   // copies that hold a place, and have no permit for the job's limit
+	Limited int              // copies that wait for the job's shared limit
 	Forget  []mesh.AllocID   // ended so long ago that nothing depends on them
 	Drain   []mesh.DrainStep // what becomes of copies on nodes that are to be drained
 	Reviews []mesh.Review    // what waits for a person
@@ -80,6 +83,12 @@ func (p *Plan) String() string {
 	}
 	for _, w := range p.Waiting {
 		fmt.Fprintf(&b, "waiting %s: %s\n", several(w.Seat, w.Copies), w.Reason)
+	}
+	for _, r := range p.Return {
+		fmt.Fprintf(&b, "return %s: permit under limit %q\n", r.Alloc, r.Key)
+	}
+	for _, id := range p.Claim {
+		fmt.Fprintf(&b, "claim %s: a permit\n", id)
 	}
 	for _, d := range p.Drain {
 		fmt.Fprintf(&b, "drain %s: %s: %s\n", d.Alloc, d.Action, d.Reason)

@@ -43,6 +43,8 @@ const (
 	retryBlocked = 5 * time.Second
 	// retryQueued is when copies beyond placeMax have their turn.
 	retryQueued = time.Second
+	// retryPermit is when it is said again which permits are needed, and which are not.
+	retryPermit = time.Second
 )
 
 // Job is the difference between what a job should have running and what it has,
@@ -55,6 +57,7 @@ const (
 func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Plan {
 	p := newPlanner(v, job, pending, granted)
 	p.count()
+	p.shared = p.permits()
 	p.comesLater = p.preceded()
 	if !job.Stopped {
 		p.groups = inOrder(job.Job.Groups())
@@ -69,6 +72,7 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 		p.fillInTurn()
 	}
 	p.stopSurplus()
+	p.permit()
 	p.forget()
 	p.conclude()
 	return p.plan
@@ -95,6 +99,7 @@ type planner struct {
 	tight     map[mesh.Seat]int // groups that fit nowhere, or not on a node: their place in plan.Blocked
 	waiting   map[Waiting]int
 	places    places
+	shared    permits
 	groups    []mesh.Group       // in the order of planning
 	passages  map[string]passage // of the groups so far
 	outcomes  map[string]outcome
@@ -272,7 +277,7 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 		p.queue(s, p.comesLater)
 		return
 	}
-	if why := p.full(s.group); why != "" {
+	if why := p.limited(s.group); why != "" {
 		p.queue(s, why)
 		p.wakeIn(p.places.wake)
 		return
@@ -306,6 +311,7 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 func (p *planner) propose(a mesh.Alloc, choice placement.Choice) {
 	p.plan.Place = append(p.plan.Place, Placement{Alloc: a, Choice: choice})
 	p.places.take(a.Group)
+	p.shared.taken++
 	p.take(choice.Candidates[0].Node, a)
 }
 

@@ -81,7 +81,7 @@ func (w *world) say(which string, approve bool) error {
 //	drain NODE DEADLINE [system]    maintain|serve NODE
 //	status GROUP[INDEX].GENERATION STATE
 //	approve|reject GROUP[INDEX].GENERATION
-//	settle    advance DURATION    other JOB STATUS
+//	settle    advance DURATION    other JOB STATUS    permits LIMIT JOB COUNT
 //	plan [degraded]    apply [degraded]
 func (w *world) command(f []string, out *strings.Builder) error {
 	switch f[0] {
@@ -128,6 +128,10 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.InService, 0, false)
 	case "other":
 		w.others[mesh.JobID(f[1])] = mesh.JobStatus(f[2])
+	case "permits":
+		n, err := strconv.Atoi(f[3])
+		w.othersHold(f[1], mesh.JobID(f[2]), n)
+		return err
 	case "settle":
 		w.settle()
 	case "advance":
@@ -224,6 +228,10 @@ func (w *world) jobCommand(args []string) error {
 			job.Recovery.Lease = after
 		case "max_running":
 			job.MaxRunning = n
+		case "limit":
+			key, most, _ := strings.Cut(value, ":")
+			n, _ = strconv.Atoi(most)
+			job.Limit = &mesh.SharedLimit{Key: key, Max: n}
 		case "gang":
 			job.Gang = true
 		case "after":

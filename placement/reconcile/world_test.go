@@ -24,6 +24,7 @@ type world struct {
 
 	forgotten map[mesh.NodeID]bool
 	others    map[mesh.JobID]mesh.JobStatus // jobs
+	permits   []mesh.Permit
 }
 
 // toyNode is a node, as it is and as it is seen.
@@ -101,6 +102,7 @@ func (w *world) version(next mesh.JobVersion) {
 func (w *world) view() *mesh.View {
 	v := &mesh.View{
 		Now: w.now, Jobs: []mesh.JobView{w.job}, Forgotten: slices.Sorted(maps.Keys(w.forgotten)), Outcomes: w.others,
+		Permits: w.permits,
 	}
 	used := map[mesh.NodeID]mesh.Resources{}
 	for _, c := range w.copies {
@@ -133,13 +135,35 @@ func (w *world) apply(p Plan) {
 		c := w.copies[s.Alloc]
 		c.view.Want, c.view.Reason = mesh.WantStop, s.Reason
 	}
+	w.permits = slices.DeleteFunc(w.permits, func(o mesh.Permit) bool { return slices.Contains(p.Return, o) })
+	for _, id := range p.Claim {
+		w.permit(id)
+	}
 	for _, pl := range p.Place {
 		a := pl.Alloc
+		w.permit(a.ID)
 		a.Node, a.At = pl.Choice.Candidates[0].Node, w.now
 		w.copies[a.ID] = &toyCopy{view: mesh.AllocView{Alloc: a}}
 	}
 	for _, id := range p.Forget {
 		delete(w.copies, id)
+	}
+}
+
+// permit gives a copy of the job the permit that it needs, if it has none.
+func (w *world) permit(id mesh.AllocID) {
+	l := w.job.Job.Limit
+	has := func(o mesh.Permit) bool { return o.Alloc == id && o.Key == l.Key }
+	if l != nil && !slices.ContainsFunc(w.permits, has) {
+		w.permits = append(w.permits, mesh.Permit{Key: l.Key, Job: w.job.ID(), Alloc: id})
+	}
+}
+
+// othersHold has so many copies of another job have permits under a limit.
+func (w *world) othersHold(limit string, job mesh.JobID, n int) {
+	w.permits = slices.DeleteFunc(w.permits, func(o mesh.Permit) bool { return o.Job == job })
+	for i := range n {
+		w.permits = append(w.permits, mesh.Permit{Key: limit, Job: job, Alloc: mesh.AllocID(fmt.Sprintf("%s-%d", job, i))})
 	}
 }
 

@@ -1,0 +1,303 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/placement/reconcile"
+)
+
+// A shared limit bounds the copies of jobs that different nodes coordinate. So a copy
+// of such a job needs a permit, which the coordinator of the limit's slot gives out:
+//
+//  1. It counts the permits that are given, and knows of all of them: it gives one only
+//     once its record is durable at a majority of the voters (confirm.go), under a lease
+//     that it still holds then, and as every coordinator it has read a majority since it
+//     took the slot (inform.go).
+//  2. The coordinator of the copy's job asks for the permit before it asks a node for room,
+//     and lets the copy start only if it has been given it since it took the job's slot.
+//  3. It gives a permit back when its copy holds no place any more: has ended, counts as
+//     gone, or was never placed. What it gives back is that record of the permit alone: who
+//     asks again gets another one, which what is late does not take away.
+//
+// Copies of these jobs are exclusive (see exclusive), so each passes 2 before it starts.
+
+// AskPermit asks the coordinator of a shared limit for permits.
+type AskPermit struct {
+	Limit  mesh.SharedLimit `json:"limit"`
+	Job    mesh.JobID       `json:"job"`
+	Allocs []mesh.AllocID   `json:"allocs"`
+	// Claim says that the copies hold a place already, as their job had no such limit
+	// before. They count, even beyond it, and there is no answer.
+	Claim bool          `json:"claim,omitempty"`
+	Sent  time.Duration `json:"sent"` // on the asker's boot clock
+	Life  uint64        `json:"life"` // of the asker
+}
+
+// Permitted answers AskPermit: for all that it asked for.
+type Permitted struct {
+	Given   []mesh.AllocID `json:"given,omitempty"`
+	Refused []mesh.AllocID `json:"refused,omitempty"`
+	Refusal string         `json:"refusal,omitempty"`
+	Sent    time.Duration  `json:"sent"` // of what it answers
+	Life    uint64         `json:"life"`
+}
+
+// ReturnPermits gives permits back: those that were written as these, under their keys.
+type ReturnPermits struct {
+	Limit   string              `json:"limit"`
+	Permits map[string]crdt.Dot `json:"permits"`
+}
+
+// permits is what a coordinator knows of permits beside their records: of a job, what
+// it has asked for and was given, and of a limit, what it is about to give.
+type permits struct {
+	asked  map[mesh.AllocID]sought        // last
+	given  map[mesh.AllocID]time.Duration // in the time that we have held the job's slot since
+	giving []giving
+}
+
+// sought is when a permit was asked for, and since when we held the job's slot then.
+type sought struct{ sent, held time.Duration }
+
+func newPermits() permits {
+	return permits{asked: map[mesh.AllocID]sought{}, given: map[mesh.AllocID]time.Duration{}}
+}
+
+// giving is an answer that waits until a majority of the voters keeps its permits.
+type giving struct {
+	to     mesh.NodeID
+	answer Permitted
+	limit  string
+	until  time.Duration // nobody waits for it any more
+}
+
+// seek asks for the permits of copies that are planned, and then for their room.
+func (c *Core) seek(l *mesh.SharedLimit, places []reconcile.Placement, fence crdt.Fence) {
+	var ids []mesh.AllocID
+	for _, p := range places {
+		if c.lead.placing[p.Alloc.ID] == nil {
+			pl := c.placing(p, fence)
+			pl.seeks, pl.deadline = true, c.now.Boot+reserveTimeout
+			ids = append(ids, p.Alloc.ID)
+		}
+	}
+	if len(ids) > 0 {
+		c.askPermit(l, places[0].Alloc.Job, ids)
+	}
+}
+
+func (c *Core) askPermit(l *mesh.SharedLimit, job mesh.JobID, ids []mesh.AllocID) {
+	for _, id := range ids {
+		c.permits.asked[id] = sought{c.now.Boot, c.lead.heldSince[mesh.SlotOf(job)]}
+	}
+	c.send(c.lead.leaders.Of(mesh.SlotOfLimit(l.Key)),
+		Message{AskPermit: &AskPermit{Limit: *l, Job: job, Allocs: ids, Sent: c.now.Boot, Life: c.life}})
+}
+
+// claim has copies counted that hold a place without a permit.
+func (c *Core) claim(l *mesh.SharedLimit, job mesh.JobID, ids []mesh.AllocID) {
+	if len(ids) > 0 {
+		c.send(c.lead.leaders.Of(mesh.SlotOfLimit(l.Key)),
+			Message{AskPermit: &AskPermit{Limit: *l, Job: job, Allocs: ids, Claim: true}})
+	}
+}
+
+// giveBack returns permits that are needed no more.
+func (c *Core) giveBack(permits []mesh.Permit) {
+	of := map[string]map[string]crdt.Dot{}
+	for _, p := range permits {
+		key := mesh.KeyPermit(p.Key, p.Alloc)
+		e, ok := c.replica.Get(key)
+		if !ok {
+			continue
+		}
+		if of[p.Key] == nil {
+			of[p.Key] = map[string]crdt.Dot{}
+		}
+		of[p.Key][key] = e.Dot
+		delete(c.permits.given, p.Alloc)
+	}
+	for _, limit := range slices.Sorted(maps.Keys(of)) {
+		c.send(c.lead.leaders.Of(mesh.SlotOfLimit(limit)), Message{ReturnPermits: &ReturnPermits{limit, of[limit]}})
+	}
+}
+
+// grantor is the fence under which we may give out the permits of a limit.
+func (c *Core) grantor(limit string) (crdt.Fence, bool) {
+	slot := mesh.SlotOfLimit(limit)
+	fence, granted, ok := c.right(slot)
+	return fence, ok && granted && c.informed(slot)
+}
+
+// permit answers a coordinator that asks for permits. Whose turn it is not to say
+// answers nothing: the other asks again.
+func (c *Core) permit(from mesh.NodeID, m *AskPermit) {
+	fence, ok := c.grantor(m.Limit.Key)
+	if !ok || len(m.Allocs) > mesh.CopiesMax {
+		return
+	}
+	g := giving{to: from, limit: m.Limit.Key, until: c.now.Boot + confirmFor}
+	g.answer.Sent, g.answer.Life = m.Sent, m.Life
+	for _, id := range m.Allocs {
+		held := c.records.permits[m.Limit.Key]
+		_, has := held[id]
+		switch {
+		case m.Claim && has:
+			continue
+		case !has && !m.Claim && len(held) >= m.Limit.Max:
+			g.answer.Refused = append(g.answer.Refused, id)
+			g.answer.Refusal = fmt.Sprintf("limit %q = %d: %d copies run", m.Limit.Key, m.Limit.Max, len(held))
+			continue
+		}
+		c.put(mesh.KeyPermit(m.Limit.Key, id),
+			mesh.Permit{Key: m.Limit.Key, Job: m.Job, Alloc: id, Coordinator: c.self, At: c.now.Wall}, fence)
+		c.confirmed(mesh.KeyPermit(m.Limit.Key, id))
+		g.answer.Given = append(g.answer.Given, id)
+	}
+	if !m.Claim {
+		c.permits.giving = append(c.permits.giving, g)
+		c.give()
+	}
+}
+
+// give sends the answers of which all permits are kept by a majority of the voters,
+// under a lease that is still ours.
+func (c *Core) give() {
+	c.permits.giving = slices.DeleteFunc(c.permits.giving, func(g giving) bool {
+		_, ours := c.grantor(g.limit)
+		if !ours || g.until <= c.now.Boot {
+			return true
+		}
+		for _, id := range g.answer.Given {
+			if !c.confirmed(mesh.KeyPermit(g.limit, id)) {
+				return false
+			}
+		}
+		c.send(g.to, Message{Permitted: &g.answer})
+		return true
+	})
+}
+
+// permitted takes an answer to what we asked for last.
+func (c *Core) permitted(m *Permitted) {
+	if m.Life != c.life {
+		return
+	}
+	for _, id := range m.Given {
+		if held, ok := c.answersLast(id, m); ok {
+			c.permits.given[id] = held
+			if p := c.lead.placing[id]; p != nil && p.seeks {
+				p.seeks = false
+				c.askNext(p)
+			}
+		}
+	}
+	for _, id := range m.Refused {
+		p := c.lead.placing[id]
+		if _, ok := c.answersLast(id, m); ok && p != nil && p.seeks {
+			c.unpermitted(id, m.Refusal)
+		}
+	}
+}
+
+// answersLast says whether an answer is to what we have asked about a copy last, and
+// since when we held its job's slot then.
+func (c *Core) answersLast(id mesh.AllocID, m *Permitted) (held time.Duration, ok bool) {
+	last, ok := c.permits.asked[id]
+	if !ok || last.sent != m.Sent {
+		return 0, false
+	}
+	delete(c.permits.asked, id)
+	return last.held, true
+}
+
+// unpermitted gives up a placement that gets no permit. It is planned again as soon as
+// one is given back, and a little later at the latest.
+func (c *Core) unpermitted(id mesh.AllocID, why string) {
+	p := c.lead.placing[id]
+	delete(c.lead.placing, id)
+	delete(c.permits.asked, id)
+	c.stir()
+	c.lead.wakes[p.alloc.Job] = c.now.Boot + replanAfter
+	c.lead.starved[p.alloc.Job] = true
+	if c.anew(id, why) {
+		c.event(mesh.Event{
+			Kind: mesh.AllocBlocked, Job: p.alloc.Job, Alloc: id, Fence: p.alloc.Fence,
+			Text: why + "; tried again as soon as one has ended",
+		})
+	}
+}
+
+// hasPermit says whether a copy that is to start has the permit that its job asks for. If
+// it has not been given it since we took the job's slot, it is asked for: who held the slot
+// before us may have decided about it so late that we gave the permit back.
+func (c *Core) hasPermit(a *mesh.AllocView) bool {
+	job, ok := c.records.job(a.Job)
+	if !ok || job.Job.Limit == nil {
+		return ok
+	}
+	since, given := c.permits.given[a.ID]
+	if given && since == c.lead.heldSince[mesh.SlotOf(a.Job)] {
+		return true
+	}
+	c.askPermit(job.Job.Limit, a.Job, []mesh.AllocID{a.ID})
+	return false
+}
+
+// returned takes permits back, as far as they are those that stand.
+func (c *Core) returned(m *ReturnPermits) {
+	fence, ok := c.grantor(m.Limit)
+	if !ok {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.Permits)) {
+		if e, ok := c.replica.Get(key); ok && mesh.Kind(key) == mesh.PrefixPermit && e.Dot == m.Permits[key] {
+			c.drop(key, fence)
+		}
+	}
+}
+
+// permitsFor are the permits that matter for a job, or all.
+func (r *records) permitsFor(job *mesh.JobView) []mesh.Permit {
+	var all []mesh.Permit
+	for _, key := range slices.Sorted(maps.Keys(r.permits)) {
+		for _, id := range slices.Sorted(maps.Keys(r.permits[key])) {
+			p := r.permits[key][id]
+			if job == nil || p.Job == job.ID() || job.Job.Limit != nil && job.Job.Limit.Key == key {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// permit takes over a permit.
+func (r *records) permit(v *mesh.Permit) touched {
+	r.unpermit(v.Key, v.Alloc)
+	if r.permits[v.Key] == nil {
+		r.permits[v.Key] = map[mesh.AllocID]mesh.Permit{}
+	}
+	r.permits[v.Key][v.Alloc] = *v
+	r.permitted[v.Job]++
+	return touched{job: v.Job}
+}
+
+// unpermit forgets a permit, if it is known.
+func (r *records) unpermit(limit string, id mesh.AllocID) {
+	old, ok := r.permits[limit][id]
+	if !ok {
+		return
+	}
+	delete(r.permits[limit], id)
+	if len(r.permits[limit]) == 0 {
+		delete(r.permits, limit)
+	}
+	if r.permitted[old.Job]--; r.permitted[old.Job] == 0 {
+		delete(r.permitted, old.Job)
+	}
+}
