@@ -195,12 +195,17 @@ func (p *Party) broadcast(m Message) {
 	}
 }
 
-// change adds a slot to the change of its kind and fence.
+// change adds a slot to the change of its kind and fence, if the slot is in none after
+// that: what becomes of a slot is told in the order in which it does.
 func (p *Party) change(kind ChangeKind, fence crdt.Fence, slot mesh.Slot) {
-	for i := range p.out.Changes {
-		if c := &p.out.Changes[i]; c.Kind == kind && c.Fence == fence {
+	for i := len(p.out.Changes) - 1; i >= 0; i-- {
+		c := &p.out.Changes[i]
+		if c.Kind == kind && c.Fence == fence {
 			c.Slots.Add(slot)
 			return
+		}
+		if c.Slots.Has(slot) {
+			break
 		}
 	}
 	p.out.Changes = append(p.out.Changes,

@@ -350,3 +350,32 @@ func TestOwnLaterBidIsNoCompetition(t *testing.T) {
 		t.Errorf("a renewal below one's own bid got %+v, want neither grant nor rival", got)
 	}
 }
+
+// TestWhatBecomesOfASlotIsToldInOrder, however it is put together with what becomes of
+// others: a slot that is lost and taken again within one step is held.
+func TestWhatBecomesOfASlotIsToldInOrder(t *testing.T) {
+	early, late := crdt.Fence{Epoch: 4, Ballot: 2}, crdt.Fence{Epoch: 4, Ballot: 3}
+	now := crdt.Fence{Epoch: 5, Ballot: 1}
+	p := &Party{}
+	p.change(Expired, late, 1)
+	p.change(Taken, now, 1)
+	p.change(Expired, late, 2)
+	p.change(Taken, now, 2)
+	p.change(Expired, early, 3)
+	p.change(Taken, now, 3)
+	p.change(Taken, now, 4)
+	last := map[mesh.Slot]ChangeKind{}
+	for _, c := range p.out.Changes {
+		for slot := range c.Slots.All() {
+			last[slot] = c.Kind
+		}
+	}
+	for slot := mesh.Slot(1); slot <= 4; slot++ {
+		if last[slot] != Taken {
+			t.Errorf("slot %d: told last that it was %v, want taken", slot, last[slot])
+		}
+	}
+	if n := len(p.out.Changes); n > 5 {
+		t.Errorf("%d changes, want few for many slots", n)
+	}
+}
