@@ -304,7 +304,7 @@ func (w *world) checkStop(p *process) {
 		job.Recovery.Partition() == mesh.Majority || p.h.barred || p.h.evicted {
 		return
 	}
-	if p.h.drained() {
+	if d := w.deeds.decided[p.spec.Alloc]; p.h.drained() || d != nil && d.drained { // and it was long until it knew
 		w.counts.add(Drained)
 		return
 	}

@@ -50,6 +50,7 @@ type decided struct {
 	overdue bool          // as its time was over
 	redo    mesh.AllocID  // a copy of the same place that had completed, as it knew
 	begun   bool
+	drained bool // it was told to stop when its node was to be drained
 }
 
 type lifeKey struct {
@@ -254,7 +255,7 @@ func (l *life) ended() time.Duration {
 // the network is split.
 func neverTwo(j *mesh.Job) bool { return j.Recovery.Partition() != mesh.Eager }
 
-// noteDecisions notes what a step has placed.
+// noteDecisions notes what a step has placed, and what it stops on nodes to be drained.
 func (w *world) noteDecisions(h *host, r *core.Ready) {
 	var placed []*decided
 	for i := range r.Keep.Put {
@@ -264,7 +265,14 @@ func (w *world) noteDecisions(h *host, r *core.Ready) {
 			continue
 		}
 		var d mesh.DegradedAlloc // an Alloc is the beginning of one
-		if err := crdt.Decode(e.Value, &d); err != nil || d.Want != mesh.WantRun || w.deeds.decided[d.ID] != nil {
+		if err := crdt.Decode(e.Value, &d); err != nil {
+			continue
+		}
+		was := w.deeds.decided[d.ID]
+		if was != nil && d.Want == mesh.WantStop && w.byID[d.Node] != nil {
+			was.drained = was.drained || w.byID[d.Node].drained()
+		}
+		if d.Want != mesh.WantRun || was != nil {
 			continue
 		}
 		placed = append(placed, &decided{Alloc: d.Alloc, at: w.now})

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -80,7 +81,7 @@ func (l *life) late() bool {
 // checkAfter: a group does not begin before its rule is met by what has really become
 // of those that it comes after.
 func (w *world) checkAfter(l *life) {
-	if len(l.group.After) > 0 && !w.met(l.job, &l.group) {
+	if len(l.group.After) > 0 && !w.met(l.job, &l.group) && !w.failedAsFarAsKnown(l.job, &l.group) {
 		w.breach("groups-in-turn", "%s begins on %s before its after_rule %q is met: %s",
 			l.id, l.h.name, l.group.AfterRule, w.outcomes(l.job, &l.group))
 	}
@@ -159,6 +160,21 @@ func (w *world) met(job *mesh.Job, g *mesh.Group) bool {
 	case mesh.AllSuccess:
 	}
 	return succeeded == all
+}
+
+// failedAsFarAsKnown: a copy whose node was lost from sight may have completed there, as
+// shows when it is back, and the one that took its place has failed for good meanwhile.
+func (w *world) failedAsFarAsKnown(job *mesh.Job, g *mesh.Group) bool {
+	return g.AfterRule == mesh.OneFailed && slices.ContainsFunc(g.After, func(name string) bool {
+		before, _ := job.Group(name)
+		for i := range before.Count {
+			lives := w.deeds.seats[place{job: mesh.JobID(job.Name), group: name, index: i}]
+			if n := len(lives); n > 1 && lives[n-1].fell() {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // outcome is what has become of a group. What is skipped is over.
