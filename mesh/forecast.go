@@ -227,13 +227,22 @@ func (j *Job) nodeLost() string {
 	if j.Gang {
 		return after + ", and all others with them"
 	}
+	if r.StopAfter > 0 {
+		after += fmt.Sprintf("; where they still run, cut off, they stop after %v", r.StopAfter)
+	}
 	return after + "; if it comes back, " + j.stays()
 }
 
 // split is what the job promises while nodes do not see each other, in words.
 func (j *Job) split() string {
-	if j.Type.PerNode() {
+	cutOff := fmt.Sprintf(", and without a majority of the voters for no longer than %v", j.Recovery.StopAfter)
+	switch stops := j.Recovery.StopAfter > 0; {
+	case j.Type.PerNode() && stops:
+		return "each node runs its own copy" + cutOff
+	case j.Type.PerNode():
 		return "each node runs its own copy"
+	case stops:
+		return "each side runs a copy" + cutOff + "; when they meet again, " + j.stays()
 	}
 	switch j.Recovery.Partition() {
 	case Majority:

@@ -36,10 +36,7 @@ func HashGroup(j *Job, group string) string {
 	if mode.Moves() {
 		mode = Auto
 	}
-	var lease Duration // of the dead-man's switch
-	if n.Recovery.Partition() == Majority {
-		lease = Duration(n.Recovery.TaskLease())
-	}
+	lease := Duration(n.Recovery.Switch())
 	return hashContent(struct {
 		Type    JobType        `json:"type"`
 		Mode    RecoveryMode   `json:"mode"`

@@ -42,6 +42,7 @@ type Recovery struct {
 	OnPartition OnPartition  `json:"on_partition,omitempty" toml:"on_partition"`
 	LostAfter   *Duration    `json:"lost_after,omitempty" toml:"lost_after"` // from a node's failure to its replacement
 	Lease       Duration     `json:"lease,omitempty" toml:"lease"`           // majority: how long a copy runs unrenewed
+	StopAfter   Duration     `json:"stop_after,omitempty" toml:"stop_after"` // eager: how long a copy runs cut off
 	Reconcile   Choice       `json:"reconcile,omitempty" toml:"reconcile"`   // eager: which of two copies stays
 }
 
@@ -90,6 +91,16 @@ func (r Recovery) TaskLease() time.Duration {
 		return DefaultLease
 	}
 	return r.Lease.Std()
+}
+
+// Switch is how long a copy runs unless somebody puts off its dead-man's switch: for a
+// majority job its coordinator, which is TaskLease; for an eager job with StopAfter its own
+// node, as long as that sees a majority of the voters. 0 if it has no switch.
+func (r Recovery) Switch() time.Duration {
+	if r.Partition() == Majority {
+		return r.TaskLease()
+	}
+	return r.StopAfter.Std()
 }
 
 // EffectiveRecovery is what a job's recovery mode comes to among the nodes that there

@@ -37,6 +37,8 @@ const (
 	lostAfterMax = 24 * time.Hour
 	taskLeaseMin = time.Second
 	taskLeaseMax = time.Hour
+	stopAfterMin = 10 * time.Second // longer than gossip takes to find out
+	stopAfterMax = 24 * time.Hour
 )
 
 // FieldFault is one thing that is wrong with a job.
@@ -211,6 +213,22 @@ func (v *validator) recovery(j *Job) {
 	}
 	if r.Lease != 0 {
 		v.duration(r.Lease, taskLeaseMin, taskLeaseMax, "recovery", "lease")
+	}
+	v.stopAfter(r)
+}
+
+// stopAfter: for how long a copy runs where it is cut off is a question only if it may.
+func (v *validator) stopAfter(r Recovery) {
+	switch p := r.Partition(); {
+	case r.StopAfter == 0:
+	case p == Majority:
+		v.fault("stops copies that are cut off, and with on_partition = %q lease does so: leave one out", p).
+			at("recovery", "stop_after")
+	case p == Keep:
+		v.fault("stops copies that are cut off, and with on_partition = %q what runs goes on: leave it out", p).
+			at("recovery", "stop_after")
+	default:
+		v.duration(r.StopAfter, stopAfterMin, stopAfterMax, "recovery", "stop_after")
 	}
 }
 

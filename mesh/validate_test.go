@@ -37,6 +37,22 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
 		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},
 		{
+			"stop_after of a majority job", func(j *Job) {
+				j.Recovery = Recovery{OnPartition: Majority, StopAfter: Duration(time.Minute)}
+			},
+			`recovery.stop_after: stops copies that are cut off, and with on_partition = "majority" lease does so: leave one out`,
+		},
+		{
+			"stop_after of a keep job", func(j *Job) {
+				j.Recovery = Recovery{Mode: LocalRestart, StopAfter: Duration(time.Minute)}
+			},
+			`recovery.stop_after: stops copies that are cut off, and with on_partition = "keep" what runs goes on: leave it out`,
+		},
+		{
+			"stop_after too short", func(j *Job) { j.Recovery.StopAfter = Duration(time.Second) },
+			"recovery.stop_after: must be at least 10s, not 1s",
+		},
+		{
 			"limit", func(j *Job) { j.Limit, j.Recovery.OnPartition = &SharedLimit{}, Keep },
 			"limit.key: the limit's key is missing\nlimit.max: must be from 1 to 10000, not 0",
 		},

@@ -32,8 +32,8 @@ type Resume struct {
 
 // Run is the decision to run, as it now stands. It starts what has not been
 // started and is otherwise without effect, but that the tasks started from now
-// on see this fence. A copy of a majority job starts only with its first Renew:
-// the decision may be old.
+// on see this fence. A copy with a dead-man's switch starts only with its first Renew:
+// the decision may be old, or its node cut off.
 type Run struct{ Fence crdt.Fence }
 
 // Stop is the decision to stop, and why. Poststop tasks still run after it,
@@ -44,7 +44,7 @@ type Stop struct {
 	AtOnce bool
 }
 
-// Renew puts off the dead-man's switch of a majority job to Lease from now.
+// Renew puts off the copy's dead-man's switch, if it has one, to Lease from now.
 type Renew struct{ Lease time.Duration }
 
 // Observed is what the driver saw.
@@ -84,7 +84,7 @@ type Copy struct {
 	halt    bool          // told to stop
 	bar     string        // why no poststop task may run, if none may
 	end     end           // how it is to end, once that is decided
-	leased  bool          // a majority job: runs only until
+	leased  bool          // it has a dead-man's switch: runs only until
 	until   time.Duration // since boot; 0 before the first renewal
 	retired bool          // the driver may have the room
 	at      time.Time     // of the last change
@@ -97,7 +97,7 @@ type Copy struct {
 // NewCopy makes the machine of an allocation that has not been started.
 func NewCopy(a mesh.Alloc, g mesh.Group, job *mesh.Job, f Facts) *Copy {
 	c := &Copy{alloc: a, job: job, facts: f, fence: a.Fence, array: g.Array}
-	c.leased = job.Recovery.Partition() == mesh.Majority
+	c.leased = job.Recovery.Switch() > 0
 	for i := range g.Tasks {
 		c.tasks = append(c.tasks, newTask(job, &g.Tasks[i]))
 	}

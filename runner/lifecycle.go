@@ -1,6 +1,10 @@
 package runner
 
-import "mn/mesh"
+import (
+	"fmt"
+
+	"mn/mesh"
+)
 
 // is says whether the task has that lifecycle; "" is a main task's.
 func (t *task) is(l mesh.Lifecycle) bool { return t.def.Lifecycle == l }
@@ -53,8 +57,21 @@ func (c *Copy) cleanUp() {
 	}
 }
 
-// leaseOver is why a task of a majority job has ended, or is not started.
-const leaseOver = "its lease ran out"
+// leaseOver is why a task of a copy with a dead-man's switch has ended, or is not started.
+func (c *Copy) leaseOver() string {
+	if d := c.job.Recovery.StopAfter; d > 0 {
+		return fmt.Sprintf("cut off from a majority of the voters for stop_after = %v", d)
+	}
+	return "its lease ran out"
+}
+
+// goesOn is what a task waits for whose copy's lease ran out.
+func (c *Copy) goesOn() string {
+	if c.job.Recovery.StopAfter > 0 {
+		return "waiting for one in sight"
+	}
+	return "waiting for a renewal"
+}
 
 // barIfDue keeps poststop tasks from running where there is nothing to clean up,
 // or no right to it any more. A copy that was told to stop is not renewed.
@@ -68,7 +85,7 @@ func (c *Copy) barIfDue() {
 	case !began:
 		c.bar = "nothing had been started"
 	case over && (c.until > 0 || c.halt):
-		c.bar = leaseOver
+		c.bar = c.leaseOver()
 	}
 }
 
@@ -84,7 +101,7 @@ func (c *Copy) cleaned(t *task, o Observation, cause string) {
 	case t.overdue || c.bar != "":
 		c.stopped(t)
 	case o.Expired:
-		t.status.State, t.status.Reason = mesh.Stopped, leaseOver
+		t.status.State, t.status.Reason = mesh.Stopped, c.leaseOver()
 	case o.Kind == Exited && t.def.Succeeds(o.ExitCode):
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:

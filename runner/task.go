@@ -107,7 +107,7 @@ func (c *Copy) ended(t *task, o Observation) {
 		c.stopped(t)
 	case o.Expired:
 		// Not the task's fault, so not counted against it.
-		t.status.State, t.status.Reason = mesh.Pending, leaseOver+"; waiting for a renewal"
+		t.status.State, t.status.Reason = mesh.Pending, c.leaseOver()+"; "+c.goesOn()
 	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && c.completes(t):
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:

@@ -67,6 +67,8 @@ func invariants() []Term {
 		{"groups-in-turn", "no group begins before its after_rule is met by what has really happened (each start)"},
 		{"within-bounds", "of a majority or keep job no more copies run than max_running and its arrays allow " +
 			"(each start)"},
+		{"stops-when-cut-off", "an eager copy runs no longer than its stop_after where no majority of the voters is " +
+			"in reach (each second)"},
 		{"shared-limit", "of all jobs with one limit no more copies run than it allows (each start)"},
 		{"gangs-are-whole", "a gang is placed as a whole, with ranks of their own, beside no earlier one; " +
 			"with a majority, what is left of it stops (each step, each second)"},

@@ -59,6 +59,7 @@ type host struct {
 	lastWrite uint64              // the number of its last write
 	ableAs    *agent              // see able
 	ableSince time.Duration
+	sight     sight
 	wentOn    time.Duration // from the last time that its agent was stopped or asleep
 	diskDice  chance
 	crashDice chance

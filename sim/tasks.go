@@ -246,6 +246,7 @@ func (p *process) expire() {
 	}
 	p.expired = true
 	p.h.w.counts.add(SwitchFired)
+	p.h.w.checkExpired(p)
 	p.stop(p.spec.Grace, "lease")
 }
 

@@ -253,6 +253,7 @@ func (w *world) everySecond() {
 	w.plan(time.Second, func() {
 		w.checkSecond()
 		w.checkLimits()
+		w.checkCutOff()
 		w.checkTogether()
 		w.everySecond()
 	})

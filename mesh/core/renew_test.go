@@ -212,3 +212,66 @@ func TestCopyThatIsToStopAsksForNothing(t *testing.T) {
 		t.Errorf("%v, of %v", asked, slices.Collect(maps.Keys(tasks)))
 	}
 }
+
+// TestACopyStopsWhereItIsCutOff: an eager copy with stop_after, within that time of when its
+// node was heard last. Where there is no majority none is started either, also by an agent that
+// begins anew and is shown all others by gossip; with one in sight again they are.
+func TestACopyStopsWhereItIsCutOff(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := service("web", 3)
+	job.Recovery.StopAfter = mesh.Duration(30 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	l.mustRunOn(5 * time.Minute)
+	lone := l.nodes[1]
+	l.split(lone)
+	ran, _ := l.until(time.Minute, func() bool { return l.running()[lone.name] == 0 })
+	if ran < 20*time.Second || ran > 30*time.Second+labDetect {
+		t.Errorf("its copy has run for %v, want 20s to 30s\n%s", ran, l.events())
+	}
+	l.kill(lone, false)
+	l.after(10 * time.Second)
+	l.start(lone)
+	l.step(lone, Tick{})
+	for _, h := range l.nodes {
+		if h != lone {
+			l.post(lone, labDelay, Seen{h.self.ID, mesh.Alive})
+			l.post(lone, 5*labDetect, Seen{h.self.ID, mesh.Lost})
+		}
+	}
+	if _, runs := l.until(5*time.Minute, func() bool { return l.running()[lone.name] > 0 }); runs || l.total() != 3 {
+		t.Errorf("%v run, want all three with the majority\n%s", l.running(), l.events())
+	}
+	l.heal(lone)
+	l.after(10 * time.Second)
+	if l.total() != 3 {
+		t.Errorf("%v run after healing, want three\n%s", l.running(), l.events())
+	}
+}
+
+// TestACopyStopsWhereItsAgentIsDead, within its stop_after: nobody puts off its switch. It
+// goes on when the agent is back.
+func TestACopyStopsWhereItsAgentIsDead(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	job := service("web", 1)
+	job.Recovery.StopAfter = mesh.Duration(30 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(time.Minute)
+	l.kill(l.nodes[0], false)
+	l.after(19 * time.Second)
+	if l.total() != 1 {
+		t.Errorf("it stops before two thirds of the time are over\n%s", l.events())
+	}
+	l.after(12 * time.Second)
+	if l.total() != 0 {
+		t.Errorf("it runs on\n%s", l.events())
+	}
+	l.start(l.nodes[0])
+	l.step(l.nodes[0], Tick{})
+	if _, ok := l.until(20*time.Second, func() bool { return l.total() == 1 }); !ok {
+		t.Errorf("it does not go on\n%s", l.events())
+	}
+	l.mustRunOn(5 * time.Minute)
+}

@@ -26,7 +26,8 @@ type tend struct {
 type tended struct {
 	*runner.Copy
 	slot  mesh.Slot
-	lease time.Duration // of a majority job; 0 for others
+	lease time.Duration // of its dead-man's switch; 0 if it has none
+	self  bool          // we put it off ourselves, as long as we hear a majority of the voters
 	waits bool          // a copy of a keep job that has not been allowed to start
 	askAt time.Duration // when to ask for it to start, or to run on; never if it need not
 	asked int           // times in vain, since it was renewed
@@ -141,14 +142,17 @@ func (c *Core) adopt(a mesh.AllocView) {
 		Copy: runner.NewCopy(a.Alloc, group, &job.Job, c.cfg.Tasks),
 		slot: mesh.SlotOf(a.Job), askAt: never, by: a.Coordinator,
 	}
-	switch job.Job.Recovery.Partition() {
+	switch t.lease = job.Job.Recovery.Switch(); job.Job.Recovery.Partition() {
 	case mesh.Majority:
-		t.lease, t.askAt = job.Job.Recovery.TaskLease(), c.now.Boot
+		t.askAt = c.now.Boot
 	case mesh.Keep:
 		if t.waits = len(found) == 0 && !begun(&status); t.waits {
 			t.askAt = c.now.Boot
 		}
 	case mesh.Eager:
+		if t.self = t.lease > 0; t.self {
+			t.askAt = c.now.Boot
+		}
 	}
 	if reported || len(found) > 0 {
 		t.asked = 1 // before our restart: nobody knows how long ago, or who leads it by now
@@ -273,6 +277,7 @@ func (c *Core) tendDue() {
 	for _, id := range due {
 		c.step(id, runner.Tick{})
 	}
+	c.renewOwn()
 	c.askRenewal()
 	if c.tend.settleAt <= c.now.Boot {
 		c.tend.settleAt, c.tend.retry = never, true
@@ -311,7 +316,7 @@ func (c *Core) askRenewal() {
 		t := c.tend.copies[id]
 		again := t.again()
 		soon := t.asked == 0 && t.askAt <= c.now.Boot+again // one message for many copies
-		if t.askAt > c.now.Boot && !soon {
+		if t.self || t.askAt > c.now.Boot && !soon {
 			continue
 		}
 		for _, peer := range c.renewers(t) {
@@ -330,7 +335,7 @@ func (c *Core) askRenewal() {
 func (c *Core) askComer(id mesh.NodeID) {
 	var ids []mesh.AllocID
 	for _, copy := range slices.Sorted(maps.Keys(c.tend.copies)) {
-		if t := c.tend.copies[copy]; t.asked > 0 && t.askAt < never {
+		if t := c.tend.copies[copy]; t.asked > 0 && t.askAt < never && !t.self {
 			ids = append(ids, copy)
 		}
 	}
@@ -341,11 +346,47 @@ func (c *Core) askComer(id mesh.NodeID) {
 
 func (c *Core) renewalDue() bool {
 	for _, t := range c.tend.copies {
-		if t.askAt <= c.now.Boot {
+		if t.askAt <= c.now.Boot && !t.self {
 			return true
 		}
 	}
 	return false
+}
+
+// renewOwn puts off the dead-man's switches of our eager copies that have one, as long as
+// we hear a majority of the voters.
+func (c *Core) renewOwn() {
+	var due []mesh.AllocID
+	for id, t := range c.tend.copies {
+		if t.self && t.askAt <= c.now.Boot {
+			due = append(due, id)
+		}
+	}
+	if len(due) == 0 {
+		return
+	}
+	slices.Sort(due)
+	hears := c.hearsMajority()
+	for _, id := range due {
+		t := c.tend.copies[id]
+		if t.askAt = c.now.Boot + startEvery; hears {
+			t.askAt = c.now.Boot + t.lease/renewPart
+			c.step(id, runner.Renew{Lease: t.lease})
+		}
+	}
+}
+
+// hearsMajority says whether a majority of the voters is in sight of which each has answered
+// us since it came into sight: gossip that begins anew may show who is not there any more.
+// Those that have not are asked.
+func (c *Core) hearsMajority() bool {
+	return c.party.Majority(func(id mesh.NodeID) bool {
+		p := c.peers[id]
+		if p != nil && p.liveness == mesh.Alive && !p.fresh && p.asked+startEvery <= c.now.Boot {
+			c.begin(id)
+		}
+		return id == c.self || p != nil && p.liveness == mesh.Alive && p.fresh
+	})
 }
 
 // renewers are those who may lead a copy: whom we believe to do so, as long as we

@@ -169,7 +169,7 @@ func (p *planner) concerned(a *mesh.AllocView) bool {
 
 // unrenewed says whether a copy in sight stops by itself, as nobody may renew it.
 func (p *planner) unrenewed(a *mesh.AllocView) bool {
-	return p.partition == mesh.Majority && a.Target == "" && !p.granted
+	return p.job.Job.Recovery.Switch() > 0 && (p.partition == mesh.Eager || a.Target == "") && !p.granted
 }
 
 // outcome is what has become of a copy, where no plan has anything left to do.
@@ -207,6 +207,9 @@ func (p *planner) remains(a *mesh.AllocView, f fate, last *Plan) (mesh.Becoming,
 	}
 	switch {
 	case f.is == here && p.unrenewed(a):
+		if d := p.job.Job.Recovery.StopAfter; d > 0 {
+			return mesh.Ends, fmt.Sprintf("cut off from a majority of the voters, it stops after %v", d)
+		}
 		lease := mesh.Duration(p.job.Job.Recovery.TaskLease())
 		return mesh.Ends, fmt.Sprintf(
 			"without a majority of the voters nobody renews it: it stops within its lease of %v", lease)

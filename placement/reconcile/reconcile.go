@@ -261,7 +261,9 @@ func (p *planner) fill(s *seat) {
 
 // mayReplace says whether the partition that we are in allows us to put a copy
 // in the place of one that runs.
-func (p *planner) mayReplace() bool { return p.granted || p.partition == mesh.Eager }
+func (p *planner) mayReplace() bool {
+	return p.granted || p.partition == mesh.Eager && p.job.Job.Recovery.StopAfter == 0
+}
 
 // place proposes a copy for a seat, if our right to decide goes so far and a
 // node has room.
@@ -330,8 +332,12 @@ func (p *planner) barred() string {
 	if p.gap {
 		return fmt.Sprintf("waits for the records of the versions before version %d", p.job.Number)
 	}
-	if p.granted || p.partition == mesh.Eager {
+	switch {
+	case p.mayReplace():
 		return ""
+	case p.partition == mesh.Eager:
+		return fmt.Sprintf("stop_after = %v: nothing starts without a majority of the voters",
+			p.job.Job.Recovery.StopAfter)
 	}
 	return `on_partition = "` + string(p.partition) + `" waits for a majority of the voters`
 }

@@ -224,6 +224,8 @@ func (w *world) jobCommand(args []string) error {
 			job.Recovery.Reconcile = mesh.Choice(value)
 		case "lost_after":
 			job.Recovery.LostAfter = &after
+		case "stop_after":
+			job.Recovery.StopAfter = after
 		case "lease":
 			job.Recovery.Lease = after
 		case "max_running":
