@@ -20,9 +20,10 @@ import (
 //     took the slot (inform.go).
 //  2. The coordinator of the copy's job asks for the permit before it asks a node for room,
 //     and lets the copy start only if it has been given it since it took the job's slot.
-//  3. It gives a permit back when its copy holds no place any more: has ended, counts as
-//     gone, or was never placed. What it gives back is that record of the permit alone: who
-//     asks again gets another one, which what is late does not take away.
+//  3. It gives a permit back when its copy holds no place any more: has ended, was never
+//     placed, or counts as gone; but then only once a majority keeps the decision that it
+//     stops, for the copy may come back. What it gives back is that record of the permit
+//     alone: who asks again gets another one, which what is late does not take away.
 //
 // Copies of these jobs are exclusive (see exclusive), so each passes 2 before it starts.
 
@@ -113,7 +114,8 @@ func (c *Core) giveBack(permits []mesh.Permit) {
 	for _, p := range permits {
 		key := mesh.KeyPermit(p.Key, p.Alloc)
 		e, ok := c.replica.Get(key)
-		if !ok {
+		if a, decided := c.records.effective(p.Alloc); !ok || decided && !a.State().Final() &&
+			!c.confirmed(mesh.KeyAlloc(p.Alloc)) {
 			continue
 		}
 		if of[p.Key] == nil {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"mn/mesh"
 )
@@ -69,7 +70,8 @@ func (p *planner) exceeds() string {
 }
 
 // permit compares the permits that the job's copies have with those that they need. A copy
-// that has not begun asks for its own when it is about to.
+// that has not begun asks for its own when it is about to. One that has stopped by itself,
+// out of sight, would go on if it came back: it is told to stop before its permit is given back.
 func (p *planner) permit() {
 	if !p.granted {
 		return
@@ -86,7 +88,14 @@ func (p *planner) permit() {
 	}
 	for i := range p.allocs {
 		a := &p.allocs[i]
-		if f := p.fate(a); f.is != here && f.is != away {
+		f := p.fate(a)
+		if f.is == gone && p.partition == mesh.Majority && a.Want == mesh.WantRun {
+			needs[a.ID] = true
+			if has[a.ID] && !p.stops(a) {
+				p.stop([]*mesh.AllocView{a}, "%s; its permit under a limit is given back", f.why)
+			}
+		}
+		if f.is != here && f.is != away {
 			continue
 		}
 		needs[a.ID] = true
@@ -102,6 +111,11 @@ func (p *planner) permit() {
 	if len(p.plan.Return)+len(p.plan.Claim) > 0 {
 		p.wakeIn(retryPermit)
 	}
+}
+
+// stops says whether the plan has a copy stop.
+func (p *planner) stops(a *mesh.AllocView) bool {
+	return slices.ContainsFunc(p.plan.Stop, func(s Stop) bool { return s.Alloc == a.ID })
 }
 
 // limited is why no place is left for a copy of a group, or "".
