@@ -55,6 +55,7 @@ type Alloc struct {
 	Node        NodeID     `json:"node"`
 	Want        Want       `json:"want"`
 	Reason      string     `json:"reason,omitempty"` // why it was placed or stopped
+	Leaves      bool       `json:"leaves,omitempty"` // it was stopped to make its node free, and goes on elsewhere
 	Resources   Resources  `json:"resources"`
 	Gang        *Gang      `json:"gang,omitempty"` // of a job whose copies are placed together
 	Fence       crdt.Fence `json:"fence"`

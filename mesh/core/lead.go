@@ -353,7 +353,7 @@ func (c *Core) stopAlloc(s reconcile.Stop, fence crdt.Fence, granted bool) {
 	if !ok || a.Want == mesh.WantStop {
 		return
 	}
-	a.Want, a.Reason = mesh.WantStop, s.Reason
+	a.Want, a.Reason, a.Leaves = mesh.WantStop, s.Reason, s.Leaves
 	c.decide(a.Alloc, fence, granted)
 	c.event(mesh.Event{Kind: mesh.AllocStopped, Job: a.Job, Alloc: a.ID, Peer: a.Node, Fence: fence, Text: s.Reason})
 }

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"fmt"
-	"strings"
 
 	"mn/mesh"
 )
@@ -46,8 +45,7 @@ func (c *checker) answered(o *mesh.AllocView) bool {
 			return true
 		}
 	}
-	if v := o.Verdict; v != nil && v.Approve &&
-		(v.Kind != mesh.ReviewDrain || strings.Contains(o.Reason, "is drained")) {
+	if v := o.Verdict; v != nil && v.Approve && (v.Kind != mesh.ReviewDrain || o.Leaves) {
 		return true
 	}
 	anew, _ := c.job.AnewWhen()

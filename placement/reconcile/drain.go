@@ -37,6 +37,11 @@ func (p *planner) isDrained(id mesh.NodeID) string {
 	return fmt.Sprintf("node %s is drained", p.nodeName(id))
 }
 
+// stopToLeave decides that a copy stops, as it has to leave its node.
+func (p *planner) stopToLeave(a *mesh.AllocView) {
+	p.plan.Stop = append(p.plan.Stop, Stop{Alloc: a.ID, Node: a.Node, Reason: p.isDrained(a.Node), Leaves: true})
+}
+
 // leaves says whether a copy has to leave its node.
 func (p *planner) leaves(a *mesh.AllocView) bool {
 	n := p.view.Node(a.Node)
@@ -138,7 +143,7 @@ func (p *planner) drain(s *seat, a *mesh.AllocView) {
 		p.drained(a, mesh.DrainWaiting, "waits for its end, or for the deadline")
 	case p.stays(s, a):
 	case a.Target != "":
-		p.stop([]*mesh.AllocView{a}, "%s", p.isDrained(a.Node))
+		p.stopToLeave(a)
 		p.drained(a, mesh.DrainMigrate, "stops: the deadline is over")
 	case !p.mayReplace():
 		p.drained(a, mesh.DrainWaiting, `on_partition = %q waits for a majority of the voters`, p.partition)
@@ -206,7 +211,7 @@ func (p *planner) stopFirst(s *seat, a *mesh.AllocView, late bool) {
 	if next, choice, ok := p.destination(s, a); ok {
 		*left--
 		p.take(choice.Candidates[0].Node, next)
-		p.stop([]*mesh.AllocView{a}, "%s", p.isDrained(a.Node))
+		p.stopToLeave(a)
 		p.drained(a, mesh.DrainMigrate, "stops, and starts again elsewhere")
 	}
 }

@@ -130,7 +130,7 @@ func (f *foresight) round() bool {
 func (f *foresight) stop(job mesh.JobID, s Stop) {
 	allocs := f.now.AllocsOf(job)
 	a := &allocs[slices.IndexFunc(allocs, func(a mesh.AllocView) bool { return a.ID == s.Alloc })]
-	a.Want, a.Reason = mesh.WantStop, s.Reason
+	a.Want, a.Reason, a.Leaves = mesh.WantStop, s.Reason, s.Leaves
 	if n := f.now.Node(a.Node); n != nil && n.Liveness == mesh.Alive {
 		n.Used = n.Used.Sub(a.Resources)
 		a.Status = &mesh.Status{Alloc: a.ID, Job: a.Job, Node: a.Node, Boot: n.Boot, State: mesh.Stopped, At: f.now.Now}

@@ -30,7 +30,7 @@ func (p *planner) refill(s *seat) {
 		}
 	}
 	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
-	if before != nil && before.Want == mesh.WantStop && p.leaves(before) {
+	if before != nil && before.Leaves && p.leaves(before) {
 		reason = p.isDrained(before.Node)
 	}
 	p.place(s, before, reason, p.failedNodes(s))

@@ -51,8 +51,7 @@ func (p *planner) review(a *mesh.AllocView, kind mesh.ReviewKind, since time.Tim
 // counts only if it was stopped for that.
 func (p *planner) decided(s *seat, failed *mesh.AllocView) bool {
 	v := p.word(failed, mesh.ReviewFailed, mesh.ReviewLost)
-	if left := p.word(failed, mesh.ReviewDrain); left != nil && left.Approve && failed.Want == mesh.WantStop &&
-		failed.Reason == p.isDrained(failed.Node) {
+	if left := p.word(failed, mesh.ReviewDrain); left != nil && left.Approve && failed.Leaves {
 		v = left
 	}
 	switch {

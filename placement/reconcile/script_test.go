@@ -78,7 +78,7 @@ func (w *world) say(which string, approve bool) error {
 //	job [stopped] [KEY=VALUE...] GROUP=COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER]...
 //	pause|resume|cancel|stop [REASON]    retry [all]    scale COUNT
 //	lost|left|unseen NODE DURATION    alive|kill|reboot|forget|unheard NODE
-//	drain NODE DEADLINE [system]    maintain|serve NODE
+//	drain NODE DEADLINE [system]    maintain|serve NODE    rename NODE NAME
 //	status GROUP[INDEX].GENERATION STATE
 //	approve|reject GROUP[INDEX].GENERATION
 //	settle    advance DURATION    other JOB STATUS    permits LIMIT JOB COUNT
@@ -122,10 +122,11 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		d, err := time.ParseDuration(f[2])
 		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.Draining, d, len(f) > 3)
 		return err
-	case "maintain":
-		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.Maintenance, 0, false)
-	case "serve":
-		w.administer(w.nodes[mesh.NodeID(f[1])], mesh.InService, 0, false)
+	case "rename":
+		w.nodes[mesh.NodeID(f[1])].view.Name = f[2]
+	case "maintain", "serve":
+		mode := map[string]mesh.AdminMode{"maintain": mesh.Maintenance, "serve": mesh.InService}[f[0]]
+		w.administer(w.nodes[mesh.NodeID(f[1])], mode, 0, false)
 	case "other":
 		w.others[mesh.JobID(f[1])] = mesh.JobStatus(f[2])
 	case "permits":

@@ -133,7 +133,7 @@ func (w *world) plan(granted bool) Plan {
 func (w *world) apply(p Plan) {
 	for _, s := range p.Stop {
 		c := w.copies[s.Alloc]
-		c.view.Want, c.view.Reason = mesh.WantStop, s.Reason
+		c.view.Want, c.view.Reason, c.view.Leaves = mesh.WantStop, s.Reason, s.Leaves
 	}
 	w.permits = slices.DeleteFunc(w.permits, func(o mesh.Permit) bool { return slices.Contains(p.Return, o) })
 	for _, id := range p.Claim {
