@@ -81,6 +81,9 @@ func (p *Party) renew() {
 	}
 	if len(groups) == 0 {
 		b.renewAt = p.now + p.renewTime()
+		if p.Outpaced() || p.hasty() { // only answers can show that the clocks are good again
+			p.broadcast(Message{Propose: &propose{Sent: p.now}})
+		}
 		return
 	}
 	b.sent, b.pending = p.now, true

@@ -109,6 +109,31 @@ func TestClockThatIsMendedCountsAgain(t *testing.T) {
 	}
 }
 
+// TestClockThatStoodStill, as that of a virtual machine that was stopped: the node finds all
+// others too fast, holds nothing, and compares on until that is over.
+func TestClockThatStoodStill(t *testing.T) {
+	w := drifting(t)
+	n := w.nodes[0]
+	for i := range w.nodes {
+		w.bid(i, mesh.Slot(i))
+	}
+	w.run(time.Minute)
+	w.now += 20 * time.Second
+	n.offset -= 20 * time.Second
+	outpaced := false
+	for range 60 {
+		w.run(time.Second)
+		outpaced = outpaced || n.party.Outpaced()
+	}
+	if !outpaced {
+		t.Error("it does not notice")
+	}
+	w.run(2 * paceSpan)
+	if n.party.Outpaced() || w.holder(0) != n {
+		t.Errorf("a clock that goes again is still not trusted: %v", w.gaits(0))
+	}
+}
+
 // What a bidder asked before its machine started again has times of another clock:
 // an answer to it accuses nobody.
 func TestAnswersToAnEarlierLifeMeasureNoClock(t *testing.T) {
