@@ -25,10 +25,11 @@ type abstention struct {
 	// last had.
 	heard    map[mesh.NodeID]time.Duration
 	answered time.Duration
+	asks     time.Duration // since when we ask for slots without a break; never if we ask for none
 }
 
 func newAbstention() abstention {
-	return abstention{others: map[mesh.NodeID]bool{}, heard: map[mesh.NodeID]time.Duration{}}
+	return abstention{others: map[mesh.NodeID]bool{}, heard: map[mesh.NodeID]time.Duration{}, asks: never}
 }
 
 // Abstains says whether this node cannot lead, as far as it can tell.
@@ -97,13 +98,14 @@ func (c *Core) abstain() {
 	c.event(mesh.Event{Kind: mesh.LeadChanged, Text: text})
 }
 
-// silentAt is when the voters have been silent for too long, unless they
-// answer before.
+// silentAt is when the voters have been silent for too long, unless they answer before.
+// Whoever asks them for nothing, or needs no other, hears none.
 func (c *Core) silentAt() time.Duration {
-	if c.lead.majorityAt == never {
+	alone := c.party.Majority(func(id mesh.NodeID) bool { return id == c.self })
+	if c.lead.majorityAt == never || c.abstention.asks == never || alone {
 		return never
 	}
-	return max(c.abstention.answered, c.lead.majorityAt, c.started) + c.patience()
+	return max(c.abstention.answered, c.abstention.asks, c.lead.majorityAt, c.started) + c.patience()
 }
 
 // abstainWake is when to find out.
@@ -141,6 +143,12 @@ func (c *Core) wanted() lease.SlotSet {
 		if first == c.self {
 			slots.Add(mesh.Slot(s))
 		}
+	}
+	switch {
+	case slots.Empty():
+		c.abstention.asks = never
+	case c.abstention.asks == never:
+		c.abstention.asks = c.now.Boot
 	}
 	return slots
 }

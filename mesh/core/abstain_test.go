@@ -156,3 +156,17 @@ func TestIfNobodyCanLeadAllStandByAsUsual(t *testing.T) {
 		t.Errorf("%d may lead, want all", len(got))
 	}
 }
+
+// TestWhoNeedsNoOtherDoesNotAbstain: the only voter of a mesh is answered by nobody else, and
+// who asks for no slot by nobody at all.
+func TestWhoNeedsNoOtherDoesNotAbstain(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		l := newLab(t, n)
+		l.after(time.Minute)
+		for _, h := range l.nodes {
+			if h.core.Abstains() {
+				t.Errorf("of %d, %s abstains\n%s", n, h.name, l.events())
+			}
+		}
+	}
+}
