@@ -84,7 +84,7 @@ func (c *Copy) barIfDue() {
 	case c.bar != "":
 	case !began:
 		c.bar = "nothing had been started"
-	case over && (c.until > 0 || c.halt):
+	case over && (c.until > 0 || c.halt && c.job.Recovery.StopAfter == 0): // else its node may renew it yet
 		c.bar = c.leaseOver()
 	}
 }

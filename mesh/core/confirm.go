@@ -170,7 +170,9 @@ func (c *Core) kept(from mesh.NodeID, m *Confirmed) {
 // mayStart says whether a copy that wants to run may. If it has run before, its
 // decision was kept then; else its node is told once a majority keeps it.
 func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
-	if s, ok := c.records.statuses[id][cmp.Or(asked.For, from)]; ok && begun(&s) {
+	if s, ok := c.records.statuses[id][cmp.Or(asked.For, from)]; ok && s.State.Final() {
+		return false // its node must have forgotten that it has ended
+	} else if ok && begun(&s) {
 		delete(c.confirms.of, mesh.KeyAlloc(id))
 		return !c.ranUnsafe(id, &s) // its node must have forgotten that it has run
 	}
@@ -185,7 +187,7 @@ func (c *Core) mayStart(id mesh.AllocID, from mesh.NodeID, asked *Renew) bool {
 	}
 	if c.confirmed(mesh.KeyAlloc(id)) {
 		a, ok := c.records.effective(id)
-		return ok && c.hasPermit(&a)
+		return ok && c.hasPermit(&a, from, asked)
 	}
 	if f := c.confirms.of[mesh.KeyAlloc(id)]; f != nil {
 		one := *asked

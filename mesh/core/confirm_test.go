@@ -195,3 +195,23 @@ func TestCopyThatWasOvertakenDoesNotStart(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatHasEndedDoesNotStart, though the node that ran it asks: its disk has lost the word.
+func TestWhatHasEndedDoesNotStart(t *testing.T) {
+	l, runs, leads := placed(t, 3)
+	l.after(time.Second)
+	c := leads.core
+	c.now = l.clock()
+	for id := range c.records.granted {
+		s := c.records.statuses[id][runs.self.ID]
+		asks := &Renew{Allocs: []mesh.AllocID{id}, Asked: c.now.Boot}
+		if !c.mayStart(id, runs.self.ID, asks) {
+			t.Error("a copy that runs may not run on")
+		}
+		s.State = mesh.Complete
+		c.records.statuses[id][runs.self.ID] = s
+		if c.mayStart(id, runs.self.ID, asks) {
+			t.Error("a copy that has completed may start again")
+		}
+	}
+}

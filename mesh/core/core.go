@@ -345,13 +345,15 @@ func (c *Core) touch(t touched) {
 		if _, ok := c.records.effective(t.alloc); !ok { // whoever has forgotten it
 			delete(c.lead.renewed, t.alloc)
 			delete(c.confirms.of, mesh.KeyAlloc(t.alloc))
-			delete(c.permits.given, t.alloc)
-			delete(c.permits.asked, t.alloc)
+			c.permits.forget(t.alloc)
 		}
 	}
 	delete(c.confirms.of, t.permit)
 	if t.freed {
 		c.freed()
+	}
+	if t.permit != "" {
+		c.seekAgain()
 	}
 	if t.nodes {
 		c.lead.allDirty = true

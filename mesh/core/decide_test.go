@@ -275,3 +275,25 @@ func TestDecisionThatComesTooLateIsNoFailure(t *testing.T) {
 		t.Errorf("got %+v, want it stopped, with a reason", s)
 	}
 }
+
+// TestADegradedSideDecidesAboutTheSlotsThatItHasJustGot: in a mesh of many, where a bid is put
+// off, the jobs were looked at before it, by a rank that no longer holds.
+func TestADegradedSideDecidesAboutTheSlotsThatItHasJustGot(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job, lost := service("web", 3), mesh.Duration(20*time.Second)
+	job.Recovery.LostAfter = &lost
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	h := l.nodes[0]
+	l.split(h)
+	l.after(10 * time.Second)
+	c := h.core
+	c.lead.leaders.Set([]mesh.NodeID{l.nodes[1].self.ID}) // lost a moment ago, like those before
+	c.lead.members, c.lead.allDirty, c.lead.bidAt = true, true, l.now+bidPause
+	l.step(h, Tick{})
+	l.after(30 * time.Second)
+	if n := l.running()[h.name]; n != 3 {
+		t.Errorf("%d copies run on the side of one, want all 3\n%s", n, l.events())
+	}
+}

@@ -53,6 +53,9 @@ func newInform(now time.Duration) inform {
 // standing is what a peer may say of decisions at the beginning of a comparison
 // that takes more than one message: the least of what it says during it.
 func (c *Core) standing(from mesh.NodeID, m *Message) {
+	if p := c.peers[from]; p != nil && m.Began >= c.started && m.Began <= c.now.Boot {
+		p.heard = max(p.heard, m.Began)
+	}
 	r, ok := c.inform.open[from]
 	if !ok || r.began != m.Began {
 		r = reading{m.Began, m.Standing}
@@ -104,6 +107,7 @@ func (c *Core) lost(slots iter.Seq[mesh.Slot]) {
 	for s := range slots {
 		delete(c.inform.taken, s)
 		delete(c.inform.informed, s)
+		c.permits.lost(s)
 	}
 }
 

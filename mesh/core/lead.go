@@ -178,6 +178,7 @@ func (c *Core) bid() {
 	c.degrade(live)
 	able := c.leaders(live)
 	c.lead.leaders.Set(able)
+	c.lead.allDirty = c.lead.allDirty || c.lead.degraded // who decides without a majority follows from rank alone
 	c.take(c.party.Step(c.now.Boot, lease.Bid{Slots: c.wanted()}))
 }
 
@@ -350,7 +351,7 @@ func (c *Core) decide(a mesh.Alloc, fence crdt.Fence, granted bool) {
 
 func (c *Core) stopAlloc(s reconcile.Stop, fence crdt.Fence, granted bool) {
 	a, ok := c.records.effective(s.Alloc)
-	if !ok || a.Want == mesh.WantStop {
+	if !ok || a.Want == mesh.WantStop && !(granted && a.Degraded) {
 		return
 	}
 	a.Want, a.Reason, a.Leaves = mesh.WantStop, s.Reason, s.Leaves

@@ -232,3 +232,23 @@ func TestDecisionsArriveInAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestAStatusWhoseDecisionIsGoneGoesToo, also if that went before its node knew enough to act.
+func TestAStatusWhoseDecisionIsGoneGoesToo(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	h := l.nodes[1]
+	h.core.now = l.clock()
+	s := mesh.Status{Alloc: "gone", Job: "web", Node: h.self.ID, State: mesh.Stopped}
+	h.core.put(mesh.KeyStatus("gone", h.self.ID), s, crdt.Fence{})
+	l.kill(h, false)
+	l.start(h)
+	l.step(h, Tick{})
+	l.meet(h)
+	l.after(15 * time.Second)
+	for _, o := range l.nodes {
+		if len(o.core.records.statuses) > 0 {
+			t.Errorf("%s still has %v", o.name, o.core.records.statuses)
+		}
+	}
+}

@@ -57,16 +57,43 @@ type ReturnPermits struct {
 // permits is what a coordinator knows of permits beside their records: of a job, what
 // it has asked for and was given, and of a limit, what it is about to give.
 type permits struct {
-	asked  map[mesh.AllocID]sought        // last
-	given  map[mesh.AllocID]time.Duration // in the time that we have held the job's slot since
+	asked  map[mesh.AllocID]grant // last
+	given  map[mesh.AllocID]grant
+	waits  map[mesh.AllocID]*waiting // nodes that want to start a copy
 	giving []giving
 }
 
-// sought is when a permit was asked for, and since when we held the job's slot then.
-type sought struct{ sent, held time.Duration }
+// grant is a permit that was asked for, or given, as long as we hold the job's slot without
+// a break.
+type grant struct {
+	job  mesh.JobID
+	key  string
+	sent time.Duration // the question
+	held time.Duration // since when we held the slot then
+}
 
 func newPermits() permits {
-	return permits{asked: map[mesh.AllocID]sought{}, given: map[mesh.AllocID]time.Duration{}}
+	return permits{
+		asked: map[mesh.AllocID]grant{}, given: map[mesh.AllocID]grant{}, waits: map[mesh.AllocID]*waiting{},
+	}
+}
+
+// forget drops all about a copy.
+func (p *permits) forget(id mesh.AllocID) {
+	delete(p.asked, id)
+	delete(p.given, id)
+	delete(p.waits, id)
+}
+
+// lost drops all about the jobs of a slot that is held no more.
+func (p *permits) lost(slot mesh.Slot) {
+	for _, of := range []map[mesh.AllocID]grant{p.asked, p.given} {
+		for id, g := range of {
+			if mesh.SlotOf(g.job) == slot {
+				p.forget(id)
+			}
+		}
+	}
 }
 
 // giving is an answer that waits until a majority of the voters keeps its permits.
@@ -74,6 +101,7 @@ type giving struct {
 	to     mesh.NodeID
 	answer Permitted
 	limit  string
+	held   time.Duration // since when we have held the limit's slot
 	until  time.Duration // nobody waits for it any more
 }
 
@@ -81,20 +109,32 @@ type giving struct {
 func (c *Core) seek(l *mesh.SharedLimit, places []reconcile.Placement, fence crdt.Fence) {
 	var ids []mesh.AllocID
 	for _, p := range places {
-		if c.lead.placing[p.Alloc.ID] == nil {
-			pl := c.placing(p, fence)
-			pl.seeks, pl.deadline = true, c.now.Boot+reserveTimeout
-			ids = append(ids, p.Alloc.ID)
+		if c.lead.placing[p.Alloc.ID] != nil {
+			continue
 		}
+		pl := c.placing(p, fence)
+		if c.hasGiven(p.Alloc.ID, p.Alloc.Job, l.Key) { // too late for the placement before
+			c.askNext(pl)
+			continue
+		}
+		pl.seeks, pl.deadline = true, c.now.Boot+reserveTimeout
+		ids = append(ids, p.Alloc.ID)
 	}
 	if len(ids) > 0 {
 		c.askPermit(l, places[0].Alloc.Job, ids)
 	}
 }
 
+// hasGiven says whether we were given a permit of a limit for a copy, since we have held
+// its job's slot.
+func (c *Core) hasGiven(id mesh.AllocID, job mesh.JobID, limit string) bool {
+	g, ok := c.permits.given[id]
+	return ok && g.key == limit && g.held == c.lead.heldSince[mesh.SlotOf(job)]
+}
+
 func (c *Core) askPermit(l *mesh.SharedLimit, job mesh.JobID, ids []mesh.AllocID) {
 	for _, id := range ids {
-		c.permits.asked[id] = sought{c.now.Boot, c.lead.heldSince[mesh.SlotOf(job)]}
+		c.permits.asked[id] = grant{job: job, key: l.Key, sent: c.now.Boot, held: c.lead.heldSince[mesh.SlotOf(job)]}
 	}
 	c.send(c.lead.leaders.Of(mesh.SlotOfLimit(l.Key)),
 		Message{AskPermit: &AskPermit{Limit: *l, Job: job, Allocs: ids, Sent: c.now.Boot, Life: c.life}})
@@ -108,24 +148,35 @@ func (c *Core) claim(l *mesh.SharedLimit, job mesh.JobID, ids []mesh.AllocID) {
 	}
 }
 
-// giveBack returns permits that are needed no more.
+// returnsMax bounds the permits that one message gives back.
+const returnsMax = 1000
+
+// giveBack returns permits that are needed no more. A copy that has not ended is to stop, and
+// that has to be kept first.
 func (c *Core) giveBack(permits []mesh.Permit) {
-	of := map[string]map[string]crdt.Dot{}
+	of := map[string][]string{}
 	for _, p := range permits {
-		key := mesh.KeyPermit(p.Key, p.Alloc)
-		e, ok := c.replica.Get(key)
-		if a, decided := c.records.effective(p.Alloc); !ok || decided && !a.State().Final() &&
-			!c.confirmed(mesh.KeyAlloc(p.Alloc)) {
+		a, decided := c.records.effective(p.Alloc)
+		stops := decided && !a.State().Final() && a.Want == mesh.WantStop
+		if stops && !c.confirmed(mesh.KeyAlloc(p.Alloc)) {
 			continue
 		}
-		if of[p.Key] == nil {
-			of[p.Key] = map[string]crdt.Dot{}
+		of[p.Key] = append(of[p.Key], mesh.KeyPermit(p.Key, p.Alloc))
+		if c.permits.given[p.Alloc].key == p.Key {
+			delete(c.permits.given, p.Alloc)
 		}
-		of[p.Key][key] = e.Dot
-		delete(c.permits.given, p.Alloc)
+		delete(c.permits.asked, p.Alloc)
 	}
 	for _, limit := range slices.Sorted(maps.Keys(of)) {
-		c.send(c.lead.leaders.Of(mesh.SlotOfLimit(limit)), Message{ReturnPermits: &ReturnPermits{limit, of[limit]}})
+		for keys := range slices.Chunk(of[limit], returnsMax) {
+			m := &ReturnPermits{limit, map[string]crdt.Dot{}}
+			for _, key := range keys {
+				if e, ok := c.replica.Get(key); ok {
+					m.Permits[key] = e.Dot
+				}
+			}
+			c.send(c.lead.leaders.Of(mesh.SlotOfLimit(limit)), Message{ReturnPermits: m})
+		}
 	}
 }
 
@@ -143,17 +194,23 @@ func (c *Core) permit(from mesh.NodeID, m *AskPermit) {
 	if !ok || len(m.Allocs) > mesh.CopiesMax {
 		return
 	}
-	g := giving{to: from, limit: m.Limit.Key, until: c.now.Boot + confirmFor}
+	g := giving{
+		to: from, limit: m.Limit.Key, until: c.now.Boot + confirmFor,
+		held: c.lead.heldSince[mesh.SlotOfLimit(m.Limit.Key)],
+	}
 	g.answer.Sent, g.answer.Life = m.Sent, m.Life
 	for _, id := range m.Allocs {
-		held := c.records.permits[m.Limit.Key]
-		_, has := held[id]
+		others := len(c.records.permits[m.Limit.Key])
+		_, has := c.records.permits[m.Limit.Key][id]
+		if has { // it may be one that was never given
+			others--
+		}
 		switch {
 		case m.Claim && has:
 			continue
-		case !has && !m.Claim && len(held) >= m.Limit.Max:
+		case !m.Claim && others >= m.Limit.Max:
 			g.answer.Refused = append(g.answer.Refused, id)
-			g.answer.Refusal = fmt.Sprintf("limit %q = %d: %d copies run", m.Limit.Key, m.Limit.Max, len(held))
+			g.answer.Refusal = fmt.Sprintf("limit %q = %d: %d copies run", m.Limit.Key, m.Limit.Max, others)
 			continue
 		}
 		c.put(mesh.KeyPermit(m.Limit.Key, id),
@@ -172,7 +229,7 @@ func (c *Core) permit(from mesh.NodeID, m *AskPermit) {
 func (c *Core) give() {
 	c.permits.giving = slices.DeleteFunc(c.permits.giving, func(g giving) bool {
 		_, ours := c.grantor(g.limit)
-		if !ours || g.until <= c.now.Boot {
+		if !ours || g.held != c.lead.heldSince[mesh.SlotOfLimit(g.limit)] || g.until <= c.now.Boot {
 			return true
 		}
 		for _, id := range g.answer.Given {
@@ -191,12 +248,18 @@ func (c *Core) permitted(m *Permitted) {
 		return
 	}
 	for _, id := range m.Given {
-		if held, ok := c.answersLast(id, m); ok {
-			c.permits.given[id] = held
-			if p := c.lead.placing[id]; p != nil && p.seeks {
-				p.seeks = false
-				c.askNext(p)
-			}
+		g, ok := c.answersLast(id, m)
+		if !ok {
+			continue
+		}
+		c.permits.given[id] = g
+		if p := c.lead.placing[id]; p != nil && p.seeks {
+			p.seeks = false
+			c.askNext(p)
+		}
+		if w := c.permits.waits[id]; w != nil {
+			delete(c.permits.waits, id)
+			c.renew(w.node, &w.asks)
 		}
 	}
 	for _, id := range m.Refused {
@@ -207,15 +270,14 @@ func (c *Core) permitted(m *Permitted) {
 	}
 }
 
-// answersLast says whether an answer is to what we have asked about a copy last, and
-// since when we held its job's slot then.
-func (c *Core) answersLast(id mesh.AllocID, m *Permitted) (held time.Duration, ok bool) {
+// answersLast is what we have asked about a copy last, if that is what an answer is to.
+func (c *Core) answersLast(id mesh.AllocID, m *Permitted) (grant, bool) {
 	last, ok := c.permits.asked[id]
 	if !ok || last.sent != m.Sent {
-		return 0, false
+		return grant{}, false
 	}
 	delete(c.permits.asked, id)
-	return last.held, true
+	return last, true
 }
 
 // unpermitted gives up a placement that gets no permit. It is planned again as soon as
@@ -223,7 +285,6 @@ func (c *Core) answersLast(id mesh.AllocID, m *Permitted) (held time.Duration, o
 func (c *Core) unpermitted(id mesh.AllocID, why string) {
 	p := c.lead.placing[id]
 	delete(c.lead.placing, id)
-	delete(c.permits.asked, id)
 	c.stir()
 	c.lead.wakes[p.alloc.Job] = c.now.Boot + replanAfter
 	c.lead.starved[p.alloc.Job] = true
@@ -236,19 +297,44 @@ func (c *Core) unpermitted(id mesh.AllocID, why string) {
 }
 
 // hasPermit says whether a copy that is to start has the permit that its job asks for. If
-// it has not been given it since we took the job's slot, it is asked for: who held the slot
-// before us may have decided about it so late that we gave the permit back.
-func (c *Core) hasPermit(a *mesh.AllocView) bool {
-	job, ok := c.records.job(a.Job)
-	if !ok || job.Job.Limit == nil {
+// it has not been given it since we took the job's slot, it is asked for, and its node is told
+// once it is there: who held the slot before us may have decided about it so late that we gave
+// the permit back.
+func (c *Core) hasPermit(a *mesh.AllocView, from mesh.NodeID, asked *Renew) bool {
+	limit, ok := c.limitOf(a)
+	if limit == nil {
 		return ok
 	}
-	since, given := c.permits.given[a.ID]
-	if given && since == c.lead.heldSince[mesh.SlotOf(a.Job)] {
+	if c.hasGiven(a.ID, a.Job, limit.Key) {
 		return true
 	}
-	c.askPermit(job.Job.Limit, a.Job, []mesh.AllocID{a.ID})
+	one := *asked
+	one.Allocs = []mesh.AllocID{a.ID}
+	c.permits.waits[a.ID] = &waiting{from, one}
+	c.askPermit(limit, a.Job, []mesh.AllocID{a.ID})
 	return false
+}
+
+// limitOf is the limit that a copy needs a permit for: that of its job as it is now, or else
+// as it was placed for; ok is false if that is not known.
+func (c *Core) limitOf(a *mesh.AllocView) (l *mesh.SharedLimit, ok bool) {
+	placed, _, known := c.spec(a.Alloc)
+	job, is := c.records.job(a.Job)
+	if is && job.Job.Limit != nil {
+		return job.Job.Limit, true
+	}
+	return placed.Job.Limit, known && is
+}
+
+// seekAgain asks for the permits of copies that wait to start, as one was given back.
+func (c *Core) seekAgain() {
+	for _, id := range slices.Sorted(maps.Keys(c.permits.waits)) {
+		a, ok := c.records.effective(id)
+		limit, _ := c.limitOf(&a)
+		if _, open := c.permits.asked[id]; ok && limit != nil && !open {
+			c.askPermit(limit, a.Job, []mesh.AllocID{id})
+		}
+	}
 }
 
 // returned takes permits back, as far as they are those that stand.

@@ -32,6 +32,7 @@ type peer struct {
 	// What we know of it from before may be of another boot.
 	fresh bool
 	asked time.Duration // when we last began to compare data with it
+	heard time.Duration // the latest comparison, by when we began it, that it has answered; 0: none
 }
 
 type peers map[mesh.NodeID]*peer

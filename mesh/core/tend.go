@@ -65,6 +65,11 @@ func (c *Core) tendAllocs() bool {
 		for id := range c.tend.found {
 			c.tend.dirty[id] = true
 		}
+		for id, by := range c.records.statuses { // of a decision that went before we were settled
+			if _, mine := by[c.self]; mine && c.tend.copies[id] == nil {
+				c.tend.dirty[id] = true
+			}
+		}
 	}
 	dirty := slices.Sorted(maps.Keys(c.tend.dirty))
 	clear(c.tend.dirty)
@@ -123,8 +128,8 @@ func (c *Core) adopt(a mesh.AllocView) {
 		return
 	}
 	runs := slices.ContainsFunc(found, func(o runner.Observation) bool { return o.Kind == runner.Adopted })
-	if !runs && (reported || len(found) > 0) && !c.settled() {
-		return
+	if !runs && (reported || len(found) > 0 || c.damaged) && !c.settled() {
+		return // what it has come to may be among what the disk has lost
 	}
 	job, group, ok := c.spec(a.Alloc)
 	if !ok {
@@ -240,7 +245,7 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 	if t == nil {
 		return // it ended with the input before
 	}
-	if _, stop := in.(runner.Stop); stop {
+	if stop, is := in.(runner.Stop); is && (!t.self || stop.AtOnce) {
 		t.askAt = never
 	}
 	out := t.Step(c.now, in)
@@ -351,42 +356,6 @@ func (c *Core) renewalDue() bool {
 		}
 	}
 	return false
-}
-
-// renewOwn puts off the dead-man's switches of our eager copies that have one, as long as
-// we hear a majority of the voters.
-func (c *Core) renewOwn() {
-	var due []mesh.AllocID
-	for id, t := range c.tend.copies {
-		if t.self && t.askAt <= c.now.Boot {
-			due = append(due, id)
-		}
-	}
-	if len(due) == 0 {
-		return
-	}
-	slices.Sort(due)
-	hears := c.hearsMajority()
-	for _, id := range due {
-		t := c.tend.copies[id]
-		if t.askAt = c.now.Boot + startEvery; hears {
-			t.askAt = c.now.Boot + t.lease/renewPart
-			c.step(id, runner.Renew{Lease: t.lease})
-		}
-	}
-}
-
-// hearsMajority says whether a majority of the voters is in sight of which each has answered
-// us since it came into sight: gossip that begins anew may show who is not there any more.
-// Those that have not are asked.
-func (c *Core) hearsMajority() bool {
-	return c.party.Majority(func(id mesh.NodeID) bool {
-		p := c.peers[id]
-		if p != nil && p.liveness == mesh.Alive && !p.fresh && p.asked+startEvery <= c.now.Boot {
-			c.begin(id)
-		}
-		return id == c.self || p != nil && p.liveness == mesh.Alive && p.fresh
-	})
 }
 
 // renewers are those who may lead a copy: whom we believe to do so, as long as we

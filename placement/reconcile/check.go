@@ -43,7 +43,7 @@ func (c *checker) stopsAreOfUse() error {
 		switch {
 		case a == nil:
 			return fmt.Errorf("stops %s, which is no copy of job %q", s.Alloc, c.p.Job)
-		case a.Want != mesh.WantRun || a.State().Final():
+		case a.Want != mesh.WantRun && !(a.Degraded && c.p.Granted) || a.State().Final():
 			return fmt.Errorf("stops %s again", s.Alloc)
 		case c.stops[s.Alloc]:
 			return fmt.Errorf("stops %s twice", s.Alloc)
@@ -212,12 +212,15 @@ func (c *checker) oneStays() error {
 		switch {
 		case stopped[id] > 0 && stays[id]+leaving[id] == 0 && !done[id] && !c.job.Job.Gang:
 			return fmt.Errorf("stops all %d live copies of %s[%d]", stopped[id], id.Group, id.Index)
-		case runs[id] && (stays[id] > 1 || leaving[id] > 1):
+		case runs[id] && (stays[id] > 1 || leaving[id] > 1) && !c.cutOff():
 			return fmt.Errorf("lets %d copies of %s[%d] live", stays[id], id.Group, id.Index)
 		}
 	}
 	return nil
 }
+
+// cutOff says whether copies of the job stop by themselves, and nothing is decided about them.
+func (c *checker) cutOff() bool { return c.job.Job.Recovery.StopAfter > 0 && !c.p.Granted }
 
 // leaves says whether a copy is to leave its node, which is drained.
 func (c *checker) leaves(a *mesh.AllocView) bool {

@@ -65,7 +65,7 @@ func Want(v *mesh.View, a mesh.Administration) *mesh.View {
 // be drained is still there.
 func Foresee(v *mesh.View, granted bool) []mesh.Outcome {
 	f := foresight{now: *v, granted: granted, plans: make([]Plan, len(v.Jobs))}
-	f.now.Nodes, f.now.Allocs = slices.Clone(v.Nodes), slices.Clone(v.Allocs)
+	f.now.Nodes, f.now.Allocs, f.now.Permits = slices.Clone(v.Nodes), slices.Clone(v.Allocs), slices.Clone(v.Permits)
 	for i := range f.now.Nodes {
 		f.now.Nodes[i].Unread = false // what we know is all that there is to go by
 	}
@@ -120,10 +120,27 @@ func (f *foresight) round() bool {
 		for _, pl := range p.Place {
 			f.place(&f.now.Jobs[i].Job, pl)
 		}
-		changed = changed || len(p.Stop)+len(p.Place) > 0
+		f.permits(&f.now.Jobs[i].Job, &p)
+		changed = changed || len(p.Stop)+len(p.Place)+len(p.Return)+len(p.Claim) > 0
 		f.plans[i] = p
 	}
 	return changed
+}
+
+// permits gives back what a plan returns, and out what it takes.
+func (f *foresight) permits(job *mesh.Job, p *Plan) {
+	f.now.Permits = slices.DeleteFunc(f.now.Permits, func(o mesh.Permit) bool { return slices.Contains(p.Return, o) })
+	give := func(id mesh.AllocID) {
+		f.now.Permits = append(f.now.Permits, mesh.Permit{Key: job.Limit.Key, Job: p.Job, Alloc: id})
+	}
+	for _, id := range p.Claim {
+		give(id)
+	}
+	for _, pl := range p.Place {
+		if job.Limit != nil {
+			give(pl.Alloc.ID)
+		}
+	}
 }
 
 // stop ends a copy, if its node is in sight.

@@ -70,8 +70,7 @@ func (p *planner) exceeds() string {
 }
 
 // permit compares the permits that the job's copies have with those that they need. A copy
-// that has not begun asks for its own when it is about to. One that has stopped by itself,
-// out of sight, would go on if it came back: it is told to stop before its permit is given back.
+// that has not begun asks for its own when it is about to.
 func (p *planner) permit() {
 	if !p.granted {
 		return
@@ -83,34 +82,54 @@ func (p *planner) permit() {
 	for _, pl := range p.plan.Place {
 		needs[pl.Alloc.ID] = true
 	}
+	l := p.job.Job.Limit
+	owns := map[mesh.AllocID]bool{}
 	for _, one := range p.shared.own {
-		has[one.Alloc] = true
+		owns[one.Alloc] = true
+		has[one.Alloc] = has[one.Alloc] || l != nil && one.Key == l.Key
 	}
 	for i := range p.allocs {
 		a := &p.allocs[i]
 		f := p.fate(a)
-		if f.is == gone && p.partition == mesh.Majority && a.Want == mesh.WantRun {
+		switch {
+		case f.is == here, f.is == away:
 			needs[a.ID] = true
-			if has[a.ID] && !p.stops(a) {
-				p.stop([]*mesh.AllocView{a}, "%s; its permit under a limit is given back", f.why)
+			if l != nil && !has[a.ID] && begunAtAll(a) {
+				p.plan.Claim = append(p.plan.Claim, a.ID)
 			}
+		case f.is == gone && owns[a.ID]:
+			needs[a.ID] = p.mayReturn(a, f)
 		}
-		if f.is != here && f.is != away {
-			continue
-		}
-		needs[a.ID] = true
-		if p.job.Job.Limit != nil && !has[a.ID] && begunAtAll(a) {
-			p.plan.Claim = append(p.plan.Claim, a.ID)
+		if owns[a.ID] {
+			p.wakeIn(f.wake)
 		}
 	}
 	for _, one := range p.shared.own {
-		if !needs[one.Alloc] {
+		if moved := has[one.Alloc] && one.Key != l.Key; moved || !needs[one.Alloc] {
 			p.plan.Return = append(p.plan.Return, one)
 		}
 	}
 	if len(p.plan.Return)+len(p.plan.Claim) > 0 {
 		p.wakeIn(retryPermit)
 	}
+}
+
+// mayReturn says whether a copy that counts as gone needs its permit yet, as it may come
+// back and go on: of an eager job it may run all the time. One of a majority job has stopped,
+// and is told so, for all to know, before its permit is given back.
+func (p *planner) mayReturn(a *mesh.AllocView, f fate) bool {
+	switch {
+	case p.view.Node(a.Node) == nil && p.view.Forgot(a.Node):
+		return false
+	case p.partition != mesh.Majority:
+		return true
+	case a.Want == mesh.WantStop && !a.Degraded:
+		return false
+	}
+	if !p.stops(a) {
+		p.stop([]*mesh.AllocView{a}, "%s; its permit under a limit is given back", f.why)
+	}
+	return true
 }
 
 // stops says whether the plan has a copy stop.

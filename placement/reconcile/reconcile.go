@@ -239,7 +239,9 @@ func (p *planner) fill(s *seat) {
 		p.retire(s)
 		p.keepOne(s)
 	case p.pending[s.Seat] != nil:
-		p.retire(s)
+		if p.mayReplace() {
+			p.retire(s)
+		}
 		p.tally.starting++
 	case len(s.stale) > 0 && !p.mayReplace():
 		p.tally.live(p, s.stale[0])
