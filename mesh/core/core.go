@@ -253,7 +253,7 @@ func (c *Core) receive(from mesh.NodeID, m Message) {
 	case m.Permitted != nil:
 		c.permitted(m.Permitted)
 	case m.ReturnPermits != nil:
-		c.returned(m.ReturnPermits)
+		c.returned(from, m.ReturnPermits)
 	case m.Renew != nil:
 		c.renew(from, m.Renew)
 	case m.Renewed != nil:
@@ -353,6 +353,7 @@ func (c *Core) touch(t touched) {
 		c.freed()
 	}
 	if t.permit != "" {
+		delete(c.permits.back, t.permit)
 		c.seekAgain()
 	}
 	if t.nodes {

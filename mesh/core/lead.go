@@ -250,6 +250,9 @@ func (c *Core) leadDue() {
 		switch {
 		case p == nil || p.deadline > c.now.Boot: // given up with its gang
 		case p.seeks:
+			if asked, ok := c.permits.asked[id]; ok {
+				c.permits.vain[asked.key] = true
+			}
 			c.unpermitted(id, fmt.Sprintf("no answer about a permit in %v", reserveTimeout))
 		default:
 			c.send(p.alloc.Node, Message{Release: &Release{Job: p.alloc.Job, Alloc: id, Fence: p.alloc.Fence}})

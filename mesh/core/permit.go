@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -37,6 +36,14 @@ type AskPermit struct {
 	Claim bool          `json:"claim,omitempty"`
 	Sent  time.Duration `json:"sent"` // on the asker's boot clock
 	Life  uint64        `json:"life"` // of the asker
+
+	Detour
+}
+
+// Detour is how a message about permits goes where its sender may not reach its receiver.
+type Detour struct {
+	Vain bool        `json:"vain,omitempty"` // there was no answer: pass it on
+	For  mesh.NodeID `json:"for,omitempty"`  // who has sent it, if another has passed it on
 }
 
 // Permitted answers AskPermit: for all that it asked for.
@@ -46,12 +53,15 @@ type Permitted struct {
 	Refusal string         `json:"refusal,omitempty"`
 	Sent    time.Duration  `json:"sent"` // of what it answers
 	Life    uint64         `json:"life"`
+	For     mesh.NodeID    `json:"for,omitempty"` // as in what it answers
 }
 
 // ReturnPermits gives permits back: those that were written as these, under their keys.
 type ReturnPermits struct {
 	Limit   string              `json:"limit"`
 	Permits map[string]crdt.Dot `json:"permits"`
+
+	Detour
 }
 
 // permits is what a coordinator knows of permits beside their records: of a job, what
@@ -60,8 +70,19 @@ type permits struct {
 	asked  map[mesh.AllocID]grant // last
 	given  map[mesh.AllocID]grant
 	waits  map[mesh.AllocID]*waiting // nodes that want to start a copy
+	vain   map[string]bool           // limits whose coordinator has not answered
+	back   map[string]givenBack      // by the key of the permit
 	giving []giving
 }
+
+// givenBack is a permit that was given back, and is not taken yet.
+type givenBack struct {
+	dot crdt.Dot
+	at  time.Duration // last
+}
+
+// returnEvery is when a permit is given back again.
+const returnEvery = 500 * time.Millisecond
 
 // grant is a permit that was asked for, or given, as long as we hold the job's slot without
 // a break.
@@ -75,6 +96,7 @@ type grant struct {
 func newPermits() permits {
 	return permits{
 		asked: map[mesh.AllocID]grant{}, given: map[mesh.AllocID]grant{}, waits: map[mesh.AllocID]*waiting{},
+		vain: map[string]bool{}, back: map[string]givenBack{},
 	}
 }
 
@@ -94,15 +116,6 @@ func (p *permits) lost(slot mesh.Slot) {
 			}
 		}
 	}
-}
-
-// giving is an answer that waits until a majority of the voters keeps its permits.
-type giving struct {
-	to     mesh.NodeID
-	answer Permitted
-	limit  string
-	held   time.Duration // since when we have held the limit's slot
-	until  time.Duration // nobody waits for it any more
 }
 
 // seek asks for the permits of copies that are planned, and then for their room.
@@ -136,15 +149,33 @@ func (c *Core) askPermit(l *mesh.SharedLimit, job mesh.JobID, ids []mesh.AllocID
 	for _, id := range ids {
 		c.permits.asked[id] = grant{job: job, key: l.Key, sent: c.now.Boot, held: c.lead.heldSince[mesh.SlotOf(job)]}
 	}
-	c.send(c.lead.leaders.Of(mesh.SlotOfLimit(l.Key)),
-		Message{AskPermit: &AskPermit{Limit: *l, Job: job, Allocs: ids, Sent: c.now.Boot, Life: c.life}})
+	c.tellGrantor(l.Key, func(d Detour) Message {
+		return Message{AskPermit: &AskPermit{
+			Limit: *l, Job: job, Allocs: ids, Sent: c.now.Boot, Life: c.life, Detour: d,
+		}}
+	})
+}
+
+// tellGrantor sends a message to the coordinator of a limit; if that has not answered, others
+// are to pass it on: it may be that the two do not reach each other, and all others do.
+func (c *Core) tellGrantor(limit string, message func(Detour) Message) {
+	first := c.lead.leaders.Of(mesh.SlotOfLimit(limit))
+	vain := c.permits.vain[limit] && first != c.self
+	c.send(first, message(Detour{Vain: vain}))
+	n := len(c.sync.inSight)
+	for _, id := range c.sync.inSight {
+		if vain && id != first && (n <= fanOut || c.cfg.Rand.IntN(n) < fanOut) {
+			c.send(id, message(Detour{Vain: true}))
+		}
+	}
 }
 
 // claim has copies counted that hold a place without a permit.
 func (c *Core) claim(l *mesh.SharedLimit, job mesh.JobID, ids []mesh.AllocID) {
 	if len(ids) > 0 {
-		c.send(c.lead.leaders.Of(mesh.SlotOfLimit(l.Key)),
-			Message{AskPermit: &AskPermit{Limit: *l, Job: job, Allocs: ids, Claim: true}})
+		c.tellGrantor(l.Key, func(d Detour) Message {
+			return Message{AskPermit: &AskPermit{Limit: *l, Job: job, Allocs: ids, Claim: true, Detour: d}}
+		})
 	}
 }
 
@@ -169,81 +200,35 @@ func (c *Core) giveBack(permits []mesh.Permit) {
 	}
 	for _, limit := range slices.Sorted(maps.Keys(of)) {
 		for keys := range slices.Chunk(of[limit], returnsMax) {
-			m := &ReturnPermits{limit, map[string]crdt.Dot{}}
+			dots := map[string]crdt.Dot{}
 			for _, key := range keys {
-				if e, ok := c.replica.Get(key); ok {
-					m.Permits[key] = e.Dot
+				e, ok := c.replica.Get(key)
+				last := c.permits.back[key]
+				if again := last.dot == e.Dot; again && last.at+returnEvery > c.now.Boot {
+					continue
+				} else if again {
+					c.permits.vain[limit] = true
+				}
+				if ok {
+					dots[key], c.permits.back[key] = e.Dot, givenBack{e.Dot, c.now.Boot}
 				}
 			}
-			c.send(c.lead.leaders.Of(mesh.SlotOfLimit(limit)), Message{ReturnPermits: m})
-		}
-	}
-}
-
-// grantor is the fence under which we may give out the permits of a limit.
-func (c *Core) grantor(limit string) (crdt.Fence, bool) {
-	slot := mesh.SlotOfLimit(limit)
-	fence, granted, ok := c.right(slot)
-	return fence, ok && granted && c.informed(slot)
-}
-
-// permit answers a coordinator that asks for permits. Whose turn it is not to say
-// answers nothing: the other asks again.
-func (c *Core) permit(from mesh.NodeID, m *AskPermit) {
-	fence, ok := c.grantor(m.Limit.Key)
-	if !ok || len(m.Allocs) > mesh.CopiesMax {
-		return
-	}
-	g := giving{
-		to: from, limit: m.Limit.Key, until: c.now.Boot + confirmFor,
-		held: c.lead.heldSince[mesh.SlotOfLimit(m.Limit.Key)],
-	}
-	g.answer.Sent, g.answer.Life = m.Sent, m.Life
-	for _, id := range m.Allocs {
-		others := len(c.records.permits[m.Limit.Key])
-		_, has := c.records.permits[m.Limit.Key][id]
-		if has { // it may be one that was never given
-			others--
-		}
-		switch {
-		case m.Claim && has:
-			continue
-		case !m.Claim && others >= m.Limit.Max:
-			g.answer.Refused = append(g.answer.Refused, id)
-			g.answer.Refusal = fmt.Sprintf("limit %q = %d: %d copies run", m.Limit.Key, m.Limit.Max, others)
-			continue
-		}
-		c.put(mesh.KeyPermit(m.Limit.Key, id),
-			mesh.Permit{Key: m.Limit.Key, Job: m.Job, Alloc: id, Coordinator: c.self, At: c.now.Wall}, fence)
-		c.confirmed(mesh.KeyPermit(m.Limit.Key, id))
-		g.answer.Given = append(g.answer.Given, id)
-	}
-	if !m.Claim {
-		c.permits.giving = append(c.permits.giving, g)
-		c.give()
-	}
-}
-
-// give sends the answers of which all permits are kept by a majority of the voters,
-// under a lease that is still ours.
-func (c *Core) give() {
-	c.permits.giving = slices.DeleteFunc(c.permits.giving, func(g giving) bool {
-		_, ours := c.grantor(g.limit)
-		if !ours || g.held != c.lead.heldSince[mesh.SlotOfLimit(g.limit)] || g.until <= c.now.Boot {
-			return true
-		}
-		for _, id := range g.answer.Given {
-			if !c.confirmed(mesh.KeyPermit(g.limit, id)) {
-				return false
+			if len(dots) == 0 {
+				continue
 			}
+			c.tellGrantor(limit, func(d Detour) Message {
+				return Message{ReturnPermits: &ReturnPermits{limit, dots, d}}
+			})
 		}
-		c.send(g.to, Message{Permitted: &g.answer})
-		return true
-	})
+	}
 }
 
 // permitted takes an answer to what we asked for last.
 func (c *Core) permitted(m *Permitted) {
+	if m.For != "" && m.For != c.self {
+		c.send(m.For, Message{Permitted: m})
+		return
+	}
 	if m.Life != c.life {
 		return
 	}
@@ -277,6 +262,9 @@ func (c *Core) answersLast(id mesh.AllocID, m *Permitted) (grant, bool) {
 		return grant{}, false
 	}
 	delete(c.permits.asked, id)
+	if m.For == "" {
+		delete(c.permits.vain, last.key)
+	}
 	return last, true
 }
 
@@ -333,19 +321,6 @@ func (c *Core) seekAgain() {
 		limit, _ := c.limitOf(&a)
 		if _, open := c.permits.asked[id]; ok && limit != nil && !open {
 			c.askPermit(limit, a.Job, []mesh.AllocID{id})
-		}
-	}
-}
-
-// returned takes permits back, as far as they are those that stand.
-func (c *Core) returned(m *ReturnPermits) {
-	fence, ok := c.grantor(m.Limit)
-	if !ok {
-		return
-	}
-	for _, key := range slices.Sorted(maps.Keys(m.Permits)) {
-		if e, ok := c.replica.Get(key); ok && mesh.Kind(key) == mesh.PrefixPermit && e.Dot == m.Permits[key] {
-			c.drop(key, fence)
 		}
 	}
 }

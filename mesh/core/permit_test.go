@@ -125,6 +125,39 @@ func TestAPermitCountsOnlyOnceAMajorityKeepsIt(t *testing.T) {
 	}
 }
 
+// TestAPermitGoesRoundABrokenLink, as do those that are given back.
+func TestAPermitGoesRoundABrokenLink(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	limits := l.lead("limit/storage")
+	var names []string
+	for i := 0; len(names) < 2; i++ {
+		if name := fmt.Sprintf("job-%d", i); l.lead(mesh.JobID(name)) != limits {
+			names = append(names, name)
+		}
+	}
+	jobs := l.lead(mesh.JobID(names[0]))
+	l.cut = func(a, b mesh.NodeID) bool {
+		return a == limits.self.ID && b == jobs.self.ID || a == jobs.self.ID && b == limits.self.ID
+	}
+	for _, name := range names {
+		l.ask(l.nodes[0], Submit{Job: limited(name, 2, 1)})
+	}
+	for range 4 {
+		if _, ok := l.until(15*time.Second, func() bool { return l.total() == 1 }); !ok {
+			t.Fatalf("%v run\n%s", l.running(), l.events())
+		}
+		l.finish()
+		l.until(time.Second, func() bool { return l.total() == 0 })
+	}
+	l.after(10 * time.Second)
+	for _, name := range names {
+		if status, text := l.status(mesh.JobID(name)); status != mesh.JobCompleted {
+			t.Errorf("%s is %s: %s", name, status, text)
+		}
+	}
+}
+
 // TestAPermitThatIsAskedForAgainIsNotGivenBack by a word about it that is late.
 func TestAPermitThatIsAskedForAgainIsNotGivenBack(t *testing.T) {
 	l := limitedLab(t, limited("one", 1, 1))
