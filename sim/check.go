@@ -172,6 +172,7 @@ func (w *world) checkCommit(h *host, r *core.Ready) {
 		e := &r.Keep.Put[i]
 		tomb, buried := w.checker.buried[e.Key]
 		switch {
+		case e.Deleted && h.barred: // nobody takes it from a disk that was restored
 		case e.Deleted:
 			if !buried || e.Compare(&tomb) > 0 {
 				w.checker.buried[e.Key] = *e

@@ -50,10 +50,12 @@ func (c *Core) passOn(pass map[mesh.NodeID][]mesh.AllocID, from mesh.NodeID, r *
 	}
 }
 
-// replaced says whether another generation follows a, decided or on its way.
+// replaced says whether a later generation has taken the place of a, or is about to. One that
+// has ended does not count: a may have been decided again since, by somebody who did not know
+// of it, and be the one that stays.
 func (c *Core) replaced(a mesh.AllocView) bool {
 	for _, o := range c.records.allocsOf(a.Job) {
-		if o.Replaces == a.ID {
+		if o.Seat() == a.Seat() && o.Generation > a.Generation && !o.State().Final() {
 			return true
 		}
 	}

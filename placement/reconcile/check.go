@@ -187,7 +187,7 @@ func (c *checker) oneStays() error {
 		id := a.Seat()
 		n := c.v.Node(a.Node)
 		done[id] = done[id] || a.State() == mesh.Complete && !c.job.Job.Type.Long()
-		runs[id] = runs[id] || c.job.Job.Recovery.Partition() != mesh.Eager ||
+		runs[id] = runs[id] || c.job.Job.Recovery.Partition() != mesh.Eager || a.Content == wanted(&a) &&
 			a.State() == mesh.Running && n != nil && n.Liveness == mesh.Alive && !n.Unread && a.Status.Boot == n.Boot
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():

@@ -210,8 +210,8 @@ func outOfSight(l mesh.Liveness) string {
 // came about while it was out of sight, or because its node is drained. If there may
 // be two, it waits until it is known that one runs.
 func (p *planner) keepOne(s *seat) {
-	if p.partition == mesh.Eager && !p.mayReplace() {
-		p.tally.live(p, s.live[0]) // none of them may run for long: which will is for those to say who see all
+	if p.leftAlone() {
+		p.tally.live(p, s.live[0])
 		return
 	}
 	staying, leaving := p.split(s)

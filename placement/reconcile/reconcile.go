@@ -239,7 +239,7 @@ func (p *planner) fill(s *seat) {
 		p.retire(s)
 		p.keepOne(s)
 	case p.pending[s.Seat] != nil:
-		if p.mayReplace() {
+		if !p.leftAlone() {
 			p.retire(s)
 		}
 		p.tally.starting++
@@ -266,6 +266,10 @@ func (p *planner) fill(s *seat) {
 func (p *planner) mayReplace() bool {
 	return p.granted || p.partition == mesh.Eager && p.job.Job.Recovery.StopAfter == 0
 }
+
+// leftAlone says whether the copies of an eager job stop by themselves where we are, and none
+// is stopped for another that could not run for long either.
+func (p *planner) leftAlone() bool { return p.partition == mesh.Eager && !p.mayReplace() }
 
 // place proposes a copy for a seat, if our right to decide goes so far and a
 // node has room.
