@@ -172,11 +172,11 @@ func (r Resources) Sub(o Resources) Resources {
 // has enough of all: "memory: needs 8 GiB, 2.1 GiB free".
 func (r Resources) Lacks(want Resources) string {
 	switch {
-	case want.CPU > r.CPU:
+	case want.CPU > max(r.CPU, 0):
 		return fmt.Sprintf("cpu: needs %v cores, %v free", want.CPU, max(r.CPU, 0))
-	case want.Memory > r.Memory:
+	case want.Memory > max(r.Memory, 0):
 		return fmt.Sprintf("memory: needs %v, %v free", want.Memory, max(r.Memory, 0))
-	case want.Disk > r.Disk:
+	case want.Disk > max(r.Disk, 0):
 		return fmt.Sprintf("disk: needs %v, %v free", want.Disk, max(r.Disk, 0))
 	}
 	return ""
