@@ -252,3 +252,29 @@ func TestAStatusWhoseDecisionIsGoneGoesToo(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatEndsAfterAVersionSaysSo, though the node's clock is behind that of whoever submitted
+// it: else the work would count as done before, and be run again.
+func TestWhatEndsAfterAVersionSaysSo(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	h := l.nodes[0]
+	l.ask(h, Submit{Job: service("web", 1)})
+	c := h.core
+	job, _ := c.records.job("web")
+	for _, behind := range []time.Duration{-time.Second, 0, 20 * time.Second} {
+		c.now = l.clock()
+		c.now.Wall = job.At.Add(-behind)
+		for _, state := range []mesh.AllocState{mesh.Running, mesh.Failed} {
+			c.putStatus(mesh.Status{Alloc: "a", Job: "web", State: state})
+			at := c.records.statuses["a"][c.self].At
+			if after := at.After(job.At); after != (behind < 0 || state.Final()) {
+				t.Errorf("%v behind: a copy that is %s says so at %v, and the version is of %v", behind, state, at, job.At)
+			}
+		}
+	}
+	c.now.Wall = job.At.Add(-2 * crdt.MaxAhead)
+	if at := c.endedAt("web"); !at.Equal(c.now.Wall) {
+		t.Errorf("a clock that is too far ahead counts: %v", at)
+	}
+}

@@ -266,7 +266,21 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 
 func (c *Core) putStatus(s mesh.Status) {
 	s.Node, s.Boot, s.At = c.self, c.cfg.Self.Boot, c.now.Wall
+	if s.State.Final() {
+		s.At = c.endedAt(s.Job)
+	}
 	c.put(mesh.KeyStatus(s.Alloc, c.self), s, crdt.Fence{})
+}
+
+// endedAt is when a copy has ended: later than the version of its job that we know, also if
+// the clock is ahead of the node where that was submitted, as far as clocks may be. What has
+// ended before a version may not count for it.
+func (c *Core) endedAt(id mesh.JobID) time.Time {
+	at := c.now.Wall
+	if job, ok := c.records.job(id); ok && !job.At.Before(at) && job.At.Sub(at) <= crdt.MaxAhead {
+		at = job.At.Add(time.Nanosecond)
+	}
+	return at
 }
 
 // tendDue wakes the copies whose time has come, and asks for those that need
