@@ -116,12 +116,13 @@ func (p *planner) permit() {
 
 // mayReturn says whether a copy that counts as gone needs its permit yet, as it may come
 // back and go on: of an eager job it may run all the time. One of a majority job has stopped,
-// and is told so, for all to know, before its permit is given back.
+// or a person says that it does not run, and it is told so, for all to know, before its permit
+// is given back.
 func (p *planner) mayReturn(a *mesh.AllocView, f fate) bool {
 	switch {
 	case p.view.Node(a.Node) == nil && p.view.Forgot(a.Node):
 		return false
-	case p.partition != mesh.Majority:
+	case p.partition != mesh.Majority && !p.dead(a):
 		return true
 	case a.Want == mesh.WantStop && !a.Degraded:
 		return false
