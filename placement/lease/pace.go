@@ -67,10 +67,14 @@ func (p *Party) measure(seat int, run uint64, m *accept) {
 	case float64(gone-paceGrid) <= float64(least)*apart && float64(gone+paceGrid)*apart >= float64(most):
 		c.is = fair
 	}
+	span := paceSpan
 	if c.is != was {
 		p.paced(seat, gone, most)
 	}
-	if least >= paceSpan {
+	if c.is != fair { // it takes so long to show that it is, for how late answers are
+		span = max(span, time.Duration(float64(most-least)/p.cfg.Rate))
+	}
+	if least >= span || c.is != was && c.is != fair { // what was wrong once would show for ever
 		first.is = c.is
 		*c = first
 	}

@@ -112,7 +112,14 @@ func TestClockThatIsMendedCountsAgain(t *testing.T) {
 // TestClockThatStoodStill, as that of a virtual machine that was stopped: the node finds all
 // others too fast, holds nothing, and compares on until that is over.
 func TestClockThatStoodStill(t *testing.T) {
+	for _, delay := range []time.Duration{0, 60 * time.Millisecond} {
+		stoodStill(t, delay)
+	}
+}
+
+func stoodStill(t *testing.T, delay time.Duration) {
 	w := drifting(t)
+	w.net.delay, w.net.steady = max(w.net.delay, delay), true
 	n := w.nodes[0]
 	for i := range w.nodes {
 		w.bid(i, mesh.Slot(i))
@@ -121,16 +128,16 @@ func TestClockThatStoodStill(t *testing.T) {
 	w.now += 20 * time.Second
 	n.offset -= 20 * time.Second
 	outpaced := false
-	for range 60 {
-		w.run(time.Second)
+	for range 600 {
+		w.run(100 * time.Millisecond)
 		outpaced = outpaced || n.party.Outpaced()
 	}
 	if !outpaced {
 		t.Error("it does not notice")
 	}
-	w.run(2 * paceSpan)
+	w.run(2*paceSpan + 3000*delay)
 	if n.party.Outpaced() || w.holder(0) != n {
-		t.Errorf("a clock that goes again is still not trusted: %v", w.gaits(0))
+		t.Errorf("with messages that take %v a clock that goes again is still not trusted: %v", delay, w.gaits(0))
 	}
 }
 
