@@ -63,7 +63,7 @@ func (c *Core) evict(call Evict) (reply any, none crdt.Entry, f *mesh.Fault) {
 	if evicted && (before.Off || !call.Off) {
 		return Kept{}, none, nil
 	}
-	if f := c.mayForget(call); f != nil {
+	if f := cmp.Or(c.mayForget(call), c.mayDoWithout(call.Node)); f != nil {
 		return nil, none, f
 	}
 	reason := cmp.Or(call.Reason, before.Reason)
@@ -80,6 +80,22 @@ func (c *Core) evict(call Evict) (reply any, none crdt.Entry, f *mesh.Fault) {
 	}
 	c.event(mesh.Event{Kind: kind, Peer: call.Node, Text: text})
 	return Kept{}, c.put(mesh.KeyEvicted(call.Node), e, crdt.Fence{}), nil
+}
+
+// mayDoWithout says why a voter cannot be put out, if so: nobody could decide any more, and
+// nobody let another in, also none in its place.
+func (c *Core) mayDoWithout(node mesh.NodeID) *mesh.Fault {
+	sees := func(id mesh.NodeID) bool {
+		p := c.peers[id]
+		return id == c.self || p != nil && p.liveness == mesh.Alive
+	}
+	others := func(id mesh.NodeID) bool { return id != node && sees(id) }
+	if !c.party.Majority(sees) || c.party.Majority(others) {
+		return nil
+	}
+	return mesh.Faultf(mesh.Conflict, "node %q is a voter, and there is no majority of the %d voters without it",
+		c.name(node), len(c.party.Roster().Voters)).
+		Hint("let another node in, and wait until it votes: mn mesh status")
 }
 
 // mayForget says why nobody can vouch that a node is off, if so: we see it, or have

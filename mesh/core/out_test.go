@@ -160,3 +160,26 @@ func TestNodeWhoseDiskHasLostRecordsIsNotOut(t *testing.T) {
 		t.Errorf("out %q, jobs %v", h.core.Out(), h.core.View().Jobs)
 	}
 }
+
+// TestNobodyIsPutOutWithoutWhomNobodyDecides: the only voter of two, or one of two that are
+// left of three.
+func TestNobodyIsPutOutWithoutWhomNobodyDecides(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	if r := l.ask(l.nodes[1], Evict{Node: l.nodes[0].self.ID}); r.Fault == nil || r.Fault.Kind != mesh.Conflict {
+		t.Errorf("the only voter: got %v", r.Fault)
+	}
+	if r := l.ask(l.nodes[0], Evict{Node: l.nodes[1].self.ID}); r.Fault != nil {
+		t.Errorf("who does not vote: %v", r.Fault)
+	}
+	l = newLab(t, 3)
+	l.after(15 * time.Second)
+	l.kill(l.nodes[2], true)
+	l.after(5 * time.Second)
+	if r := l.ask(l.nodes[1], Evict{Node: l.nodes[0].self.ID}); r.Fault == nil {
+		t.Error("one of two that are left of three voters is put out")
+	}
+	if r := l.ask(l.nodes[1], Evict{Node: l.nodes[2].self.ID}); r.Fault != nil {
+		t.Errorf("the dead one: %v", r.Fault)
+	}
+}
