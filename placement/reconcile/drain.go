@@ -82,6 +82,7 @@ const never = time.Duration(1<<63 - 1)
 // budget finds out how many more copies of the job may be on their way between two
 // nodes, and how many may stop before there is another: what is not well counts. One
 // that is not well and has to leave is no loss where it is: it may move all the same.
+// A seat that nothing is about to fill has nothing to lose.
 func (p *planner) budget() {
 	p.movable = p.job.Job.Update.Parallel()
 	p.stoppable, p.turn = p.movable, never
@@ -89,7 +90,11 @@ func (p *planner) budget() {
 	if !slices.ContainsFunc(p.view.Nodes, draining) {
 		return // nobody asks
 	}
+	room := map[string]bool{}
 	for _, s := range p.seatsAll {
+		if p.idle(s, room) {
+			continue
+		}
 		staying, leaving := p.split(s)
 		wait := never
 		for _, a := range s.live {
@@ -105,6 +110,34 @@ func (p *planner) budget() {
 			p.movable, p.stoppable = p.movable-1, p.stoppable-1
 		}
 	}
+}
+
+// idle says whether a seat has no copy, nor gets one soon: it waits for others to end, or
+// for room, or has failed for good. One whose copy has just left its node is on its way.
+// Room keeps which groups have some.
+func (p *planner) idle(s *seat, room map[string]bool) bool {
+	if len(s.live)+len(s.stale) > 0 || s.busy != "" || p.pending[s.Seat] != nil {
+		return false
+	}
+	l := p.job.Job.Limit
+	switch {
+	case p.full(s.group) != "":
+		return true
+	case len(s.copies) > 0 && s.last().Leaves:
+		return false
+	case l != nil && p.shared.taken+p.shared.others >= l.Max, p.barred() != "", p.comesLater != "":
+		return true
+	}
+	failed := p.unanswered(s)
+	if failed != nil && p.exhausted(s, failed, p.moves(s, failed.Status.At)) != "" {
+		return true
+	}
+	fits, known := room[s.Group]
+	if !known {
+		fits = len(p.choose(s, p.next(s, failed, "").ID, nil).Candidates) > 0
+		room[s.Group] = fits
+	}
+	return !fits
 }
 
 // waitTurn leaves a copy where it is until others of the job are well.
