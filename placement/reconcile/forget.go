@@ -13,8 +13,8 @@ const endedKept = 50
 
 // forget names the ended copies that can be forgotten: the oldest beyond
 // endedKept. A seat's last copy stays, for generations to go on from it, and so
-// do those before it that its reschedule policy may count, and the last that has
-// completed the work of a batch job.
+// do those before it that its reschedule policy may count, those that had failed before
+// them, and the last that has completed the work of a batch job.
 func (p *planner) forget() {
 	var free []*mesh.AllocView
 	ended := 0
@@ -25,9 +25,7 @@ func (p *planner) forget() {
 		}
 		ended++
 		copies := p.copies[a.Seat()]
-		last := copies[len(copies)-1]
-		counted := last.At.Sub(a.At) <= p.policy.Interval && last.Generation-a.Generation <= mesh.WindowMax
-		if !counted && (p.job.Job.Type.Long() || a != lastComplete(copies)) {
+		if !p.mayCount(a, copies) && (p.job.Job.Type.Long() || a != lastComplete(copies)) {
 			free = append(free, a)
 		}
 	}
@@ -37,6 +35,19 @@ func (p *planner) forget() {
 	for _, a := range free[:min(max(ended-endedKept, 0), len(free))] {
 		p.plan.Forget = append(p.plan.Forget, a.ID)
 	}
+}
+
+// mayCount says whether the reschedule policy may count a copy of a seat as a move, or
+// look at it for the move that followed its failure, however long it had run by then.
+func (p *planner) mayCount(a *mesh.AllocView, copies []*mesh.AllocView) bool {
+	last := copies[len(copies)-1]
+	counts := func(o *mesh.AllocView) bool {
+		return last.At.Sub(o.At) <= p.policy.Interval && last.Generation-o.Generation <= mesh.WindowMax
+	}
+	if counts(a) || a.State() == mesh.Stopped || a.State() == mesh.Complete && !p.job.Job.Type.Long() {
+		return counts(a)
+	}
+	return slices.ContainsFunc(copies, func(o *mesh.AllocView) bool { return o.Replaces == a.ID && counts(o) })
 }
 
 // lastComplete is the last of the copies of a seat that has completed, or nil.

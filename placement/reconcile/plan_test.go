@@ -342,6 +342,34 @@ func TestForgettingRenewsNoPolicy(t *testing.T) {
 	}
 }
 
+// TestForgettingKeepsWhatAMoveFollowed: a copy that had run for longer than the interval
+// when it failed stays, for the move after it to count. It is so for a gang, too.
+func TestForgettingKeepsWhatAMoveFollowed(t *testing.T) {
+	for _, gang := range []bool{false, true} {
+		w := newWorld()
+		w.addNode("n1", mesh.Resources{})
+		w.submit(mesh.Job{Name: "lab", Gang: gang, Tasks: []mesh.Task{
+			{Name: "work", Count: endedKept, Command: []string{"work"}},
+		}}, false)
+		for _, ran := range []time.Duration{48 * time.Hour, time.Minute} {
+			w.apply(w.plan(true))
+			w.settle()
+			w.advance(ran)
+			for i := range endedKept {
+				w.report(w.copyAt(i), mesh.Failed)
+			}
+			w.advance(time.Minute)
+		}
+		for range 2 {
+			p := w.plan(true)
+			if p.Status != mesh.JobFailed || len(p.Place) > 0 {
+				t.Fatalf("gang %v: with %d copies kept:\n%s", gang, len(w.copies), w.picture(p))
+			}
+			w.apply(p)
+		}
+	}
+}
+
 // TestClocksThatDisagreeDoNotStallAMove: the failure is stamped by a node whose
 // clock is an hour ahead.
 func TestClocksThatDisagreeDoNotStallAMove(t *testing.T) {
