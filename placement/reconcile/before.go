@@ -10,7 +10,8 @@ import (
 
 // A job may come after others: none of its copies is placed before the rule holds for
 // what has become of those. What has begun goes on, whatever they do later; a new
-// version, or a retry, begins anew. A rule that cannot come true any more keeps the job
+// version, or a retry, begins anew, unless it leaves copies as they are: then the job has
+// begun. A rule that cannot come true any more keeps the job
 // waiting: a person may still retry what has failed.
 
 // tried counts what others have come to.
@@ -37,13 +38,31 @@ func (n tried) passage(rule mesh.AfterRule, quorum int) passage {
 	return pass(n.all == 0, false)
 }
 
+// goesOn says whether a copy of a seat goes on from before the version that begins anew, or
+// has ended by itself since. One that was stopped does if it was to go on elsewhere.
+func (p *planner) goesOn(s *seat) bool {
+	return slices.ContainsFunc(s.copies, func(a *mesh.AllocView) bool {
+		goes := a.Want == mesh.WantRun && !p.worn(a) || a.Leaves || strings.HasPrefix(a.Reason, gangStops)
+		return goes && a.Content == s.content && (!a.State().Final() || p.speaks(a, s, p.anew))
+	})
+}
+
+// underWay says whether a version that begins anew has left the job as it was, or a part of
+// it: a gang only as a whole.
+func (p *planner) underWay() bool {
+	if !p.job.Job.Gang {
+		return slices.ContainsFunc(p.seatsAll, p.goesOn)
+	}
+	return !slices.ContainsFunc(p.seatsAll, func(s *seat) bool { return s.done == nil && !p.goesOn(s) })
+}
+
 // preceded is why the job may not begin yet, or "".
 func (p *planner) preceded() string {
 	j := &p.job.Job
-	begun := func(a mesh.AllocView) bool {
+	ofLine := func(a mesh.AllocView) bool {
 		return a.Version >= p.anew.Number && p.job.CameFrom(a.Version, a.Hash)
 	}
-	if len(j.After) == 0 || slices.ContainsFunc(p.allocs, begun) {
+	if len(j.After) == 0 || slices.ContainsFunc(p.allocs, ofLine) || p.underWay() {
 		return ""
 	}
 	ids := j.Before()

@@ -178,8 +178,8 @@ func (p *planner) drain(s *seat, a *mesh.AllocView) {
 	case a.Target != "":
 		p.stopToLeave(a)
 		p.drained(a, mesh.DrainMigrate, "stops: the deadline is over")
-	case !p.mayReplace():
-		p.drained(a, mesh.DrainWaiting, `on_partition = %q waits for a majority of the voters`, p.partition)
+	case p.barred() != "": // nothing could follow it
+		p.drained(a, mesh.DrainWaiting, "%s", p.barred())
 	case p.job.Job.Type.Long() && p.partition == mesh.Eager && p.full(s.group) == "":
 		p.startFirst(s, a, left <= 0)
 	default:

@@ -58,13 +58,13 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 	p := newPlanner(v, job, pending, granted)
 	p.count()
 	p.shared = p.permits()
-	p.comesLater = p.preceded()
 	if !job.Stopped {
 		p.groups = inOrder(job.Job.Groups())
 		for _, g := range p.groups {
 			p.group(g)
 		}
 	}
+	p.comesLater = p.preceded()
 	if job.Job.Gang {
 		p.gang(p.seatsAll)
 	} else {
