@@ -78,10 +78,19 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 }
 
 // worn says whether a copy waits for its next restart since before a person said
-// to try again: another takes its place, which has used up nothing.
+// to try again: another takes its place, which has used up nothing. One of which some
+// main task runs, or has done its work, stays.
 func (p *planner) worn(a *mesh.AllocView) bool {
 	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff &&
-		waitedAt(a.Status, p.job.At)
+		waitedAt(a.Status, p.job.At) && !works(a.Status)
+}
+
+// works says whether a main task of a copy runs, is about to, or has completed.
+func works(s *mesh.Status) bool {
+	return slices.ContainsFunc(s.Tasks, func(t mesh.TaskStatus) bool {
+		return t.Lifecycle == "" &&
+			(t.State == mesh.Running || t.State == mesh.Starting || t.State == mesh.Complete)
+	})
 }
 
 // waitedAt says whether a task that waits for its next restart did so at an instant.

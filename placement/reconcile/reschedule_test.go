@@ -102,3 +102,34 @@ func TestMoveCountsThoughTheCopyWasToldToStop(t *testing.T) {
 		t.Errorf("got\n%s\nwant it failed: its move is used up", w.picture(p))
 	}
 }
+
+// TestRetryLeavesWhatWorks has a task of a copy wait for its restart when a person says to
+// try again, beside another.
+func TestRetryLeavesWhatWorks(t *testing.T) {
+	for _, tt := range []struct {
+		beside mesh.TaskStatus
+		stops  bool
+	}{
+		{mesh.TaskStatus{State: mesh.Running}, false},
+		{mesh.TaskStatus{State: mesh.Starting}, false},
+		{mesh.TaskStatus{State: mesh.Complete}, false},
+		{mesh.TaskStatus{State: mesh.Backoff}, true},
+		{mesh.TaskStatus{State: mesh.Complete, Lifecycle: mesh.Prestart}, true},
+		{mesh.TaskStatus{State: mesh.Running, Lifecycle: mesh.Sidecar}, true},
+		{mesh.TaskStatus{State: mesh.Pending, Lifecycle: mesh.Poststop}, true},
+	} {
+		w := newWorld()
+		w.addNode("n1", mesh.Resources{})
+		w.submit(mesh.Job{Name: "lab", Tasks: []mesh.Task{{Name: "work", Command: []string{"work"}}}}, false)
+		w.apply(w.plan(true))
+		w.settle()
+		c := w.copyAt(0)
+		w.report(c, mesh.Backoff)
+		c.view.Status.Tasks = append(c.view.Status.Tasks, tt.beside)
+		w.act(mesh.VerbRetry, false, "")
+		p := w.plan(true)
+		if err := Check(p, w.view()); err != nil || len(p.Stop) > 0 != tt.stops {
+			t.Errorf("beside one that is %s %s: %v\n%s", tt.beside.Lifecycle, tt.beside.State, err, w.picture(p))
+		}
+	}
+}
