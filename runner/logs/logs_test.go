@@ -276,6 +276,31 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
+// What has no room is dropped when there can be no next file, and Write returns:
+// a task waits for it.
+func TestWriterWithoutNextFileDropsAndGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	next := filepath.Join(dir, fileName(Stdout, 1))
+	if err := os.Mkdir(next, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := NewWriter(dir, Stdout, Limits{FileBytes: 8, Files: 5})
+	defer w.Close()
+	for _, text := range []string{"12345\n", "abcdef\n", "x\n", "y\n"} {
+		write(t, w, text)
+	}
+	if w.Dropped() != int64(len("abcdef\n")+len("y\n")) {
+		t.Errorf("dropped %d bytes", w.Dropped())
+	}
+	if err := os.Remove(next); err != nil {
+		t.Fatal(err)
+	}
+	write(t, w, "on\n")
+	if got := collect(t, dir, -1); !slices.Equal(got, []string{"stdout:12345", "stdout:x", "stdout:on"}) {
+		t.Errorf("kept %q", got)
+	}
+}
+
 func TestWriterWithoutFolderDropsAndCounts(t *testing.T) {
 	w := NewWriter(filepath.Join(t.TempDir(), "missing", "logs"), Stdout, DefaultLimits())
 	write(t, w, "lost\n")

@@ -37,7 +37,8 @@ func NewWriter(dir, stream string, l Limits) *Writer {
 }
 
 // Write writes p, rotating where needed, after a whole line if there is one.
-// It always says that all is written: see [Writer.Dropped].
+// It always says that all is written: see [Writer.Dropped]. What needs a next
+// file is dropped while there can be none.
 func (w *Writer) Write(p []byte) (int, error) {
 	all := len(p)
 	for len(p) > 0 {
@@ -52,8 +53,13 @@ func (w *Writer) Write(p []byte) (int, error) {
 			w.dropped += int64(len(piece) - n)
 		}
 		p = p[len(piece):]
-		if len(p) > 0 {
-			w.rotate()
+		if len(p) == 0 {
+			break
+		}
+		if w.rotate(); w.file == nil {
+			// Not again: open would go on with the file that is full.
+			w.dropped += int64(len(p))
+			break
 		}
 	}
 	return all, nil
