@@ -60,7 +60,7 @@ func TestANodeIsFoundForItsEvents(t *testing.T) {
 		{EventsRequest{Node: "unknown", Job: "unknown", Local: true}, "unknown"}, // between peers
 	} {
 		b := newFake()
-		_, c := serving(t, b, Peer)
+		_, c := serving(t, b, Socket)
 		if err := c.Events(t.Context(), test.r, func(EventLine) error { return nil }); err != nil {
 			t.Fatal(err)
 		}

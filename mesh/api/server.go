@@ -38,7 +38,6 @@ type Door int
 const (
 	Socket   Door = iota // a unix socket: its permissions are the check
 	Loopback             // HTTP on a loopback address: browsers are kept out
-	Peer                 // a connection that another node's certificate vouches for
 )
 
 // Server serves the API. It opens nothing: give it listeners.
@@ -80,22 +79,52 @@ func (s *Server) Serve(l net.Listener, door Door) error {
 		l.Close()
 		return fmt.Errorf("serve HTTP on %q: it is not a loopback address", l.Addr())
 	}
-	h := &http.Server{
-		Handler:           s.handler(door),
+	h := s.handler()
+	if door == Loopback {
+		h = keepBrowsersOut(h)
+	}
+	return s.serve(l, h)
+}
+
+// connKey is where a peer's request finds its connection.
+type connKey struct{}
+
+// ServePeers is Serve for connections that another node's certificate vouches
+// for. That was once, so refuse is asked at each request: an error that it
+// returns is the answer.
+func (s *Server) ServePeers(l net.Listener, refuse func(context.Context, net.Conn) error) error {
+	h := s.handler()
+	return s.serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _ := r.Context().Value(connKey{}).(net.Conn)
+		if err := refuse(r.Context(), conn); err != nil {
+			fail(w, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+}
+
+// serve answers by h what comes through l.
+func (s *Server) serve(l net.Listener, h http.Handler) error {
+	server := &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: headerWait,
 		IdleTimeout:       idleWait,
 		MaxHeaderBytes:    headerMax,
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
-		ErrorLog:          quiet(),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		ErrorLog: quiet(),
 	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return l.Close()
 	}
-	s.running = append(s.running, h)
+	s.running = append(s.running, server)
 	s.mu.Unlock()
-	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the API on %q: %w", l.Addr(), err)
 	}
 	return nil
@@ -120,8 +149,8 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-func (s *Server) handler(door Door) http.Handler {
-	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (s *Server) handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, BodyMax)
 		if r.ContentLength != 0 {
 			// It ends with the body. It holds for what is left of one that is
@@ -129,11 +158,7 @@ func (s *Server) handler(door Door) http.Handler {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
 		}
 		s.mux.ServeHTTP(w, r)
-	}))
-	if door == Loopback {
-		return keepBrowsersOut(h)
-	}
-	return h
+	})
 }
 
 // keepBrowsersOut refuses what a web page of another site makes a browser on

@@ -50,8 +50,7 @@ func (c *Core) Out() string {
 // admitted says whether the mesh has let a node in, and has not evicted it since.
 func (c *Core) admitted(id mesh.NodeID) bool {
 	_, member := c.records.members[id]
-	_, evicted := c.records.evicted[id]
-	return member && !evicted
+	return member && !c.Evicted(id)
 }
 
 // evict has the mesh do without a node for good, whatever that is up to.
@@ -130,9 +129,15 @@ func (c *Core) forgottenIDs() []mesh.NodeID {
 	return ids
 }
 
+// Evicted says whether the mesh does without a node for good, as this node knows.
+func (c *Core) Evicted(id mesh.NodeID) bool {
+	_, evicted := c.records.evicted[id]
+	return evicted
+}
+
 // refuseEvicted refuses all that an evicted node says, and tells it so.
 func (c *Core) refuseEvicted(from mesh.NodeID, m *Message) bool {
-	if _, evicted := c.records.evicted[from]; !evicted || from == c.self {
+	if !c.Evicted(from) || from == c.self {
 		return false
 	}
 	if e, ok := c.replica.Get(mesh.KeyEvicted(from)); ok && m.Push == nil {

@@ -158,7 +158,7 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	}
 	d.net, err = transport.Listen(transport.Config{
 		Addr: listen, Advertise: d.advertise(listen), Identity: d.id, Log: d.log,
-		Admitted: func(mesh.NodeID) bool { return true }, // the CA has said so
+		Admitted: func(mesh.NodeID) bool { return true }, // the CA has said so; see refuseEvicted
 		Resolve:  d.resolve,
 		Join:     d.join,
 	})

@@ -148,6 +148,9 @@ func (d *daemon) memberServer() *http.Server {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, memberBodyMax))
 		var answer []byte
 		if err == nil {
+			err = d.refuseEvicted(r.Context(), from)
+		}
+		if err == nil {
 			answer, err = d.answerMember(r.Context(), from, r.URL.Path, body)
 		}
 		if err != nil {

@@ -313,9 +313,9 @@ func (d *daemon) maintain(ctx context.Context) {
 func (d *daemon) listen(wg *sync.WaitGroup, fail context.CancelCauseFunc, closers *closers) error {
 	d.api = api.NewServer(&backend{d})
 	closers.add(d.api.Close)
-	serve := func(l net.Listener, door api.Door) {
+	guard := func(serve func() error) {
 		wg.Go(func() {
-			if err := d.api.Serve(l, door); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				fail(err)
 			}
 		})
@@ -324,8 +324,12 @@ func (d *daemon) listen(wg *sync.WaitGroup, fail context.CancelCauseFunc, closer
 	if err != nil {
 		return err
 	}
-	serve(l, api.Socket)
-	serve(d.net.Listener(transport.KindAPI), api.Peer)
+	guard(func() error { return d.api.Serve(l, api.Socket) })
+	guard(func() error {
+		return d.api.ServePeers(d.net.Listener(transport.KindAPI), func(ctx context.Context, c net.Conn) error {
+			return d.refuseEvicted(ctx, transport.PeerOf(c))
+		})
+	})
 	members := d.memberServer()
 	closers.add(members.Close)
 	wg.Go(func() { _ = members.Serve(d.net.Listener(transport.KindMember)) })
@@ -334,7 +338,22 @@ func (d *daemon) listen(wg *sync.WaitGroup, fail context.CancelCauseFunc, closer
 		if err != nil {
 			return fmt.Errorf("listen on %q: %w", d.cfg.HTTP, err)
 		}
-		serve(l, api.Loopback)
+		guard(func() error { return d.api.Serve(l, api.Loopback) })
+	}
+	return nil
+}
+
+// refuseEvicted says why a peer is not answered, if so. The key of a node that was
+// evicted still opens connections until its certificate ends: it must hear that it
+// is out, but has nothing to ask for. A peer that we do not know yet has just
+// joined: the certificate says so.
+func (d *daemon) refuseEvicted(ctx context.Context, peer mesh.NodeID) error {
+	evicted := false
+	if err := d.loop.look(ctx, func(c *core.Core) { evicted = c.Evicted(peer) }); err != nil {
+		return err
+	}
+	if evicted {
+		return mesh.Faultf(mesh.Denied, "node %s is out: the mesh has evicted it", peer.Short())
 	}
 	return nil
 }
