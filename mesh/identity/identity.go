@@ -259,8 +259,12 @@ func (i *Identity) KeepAuthority(a *Authority) error {
 	return writePEM(filepath.Join(i.dir, caKeyFile), blockSealedKey, sealed)
 }
 
-// HasAuthority says whether this node keeps the CA's key.
-func (i *Identity) HasAuthority() bool { return exists(filepath.Join(i.dir, caKeyFile)) }
+// HasAuthority says whether this node keeps the CA's key: of this mesh, and whole.
+// A file may be left from a mesh that was never made.
+func (i *Identity) HasAuthority() bool {
+	_, err := i.Authority()
+	return err == nil
+}
 
 func (i *Identity) certificate() *x509.Certificate {
 	i.mu.Lock()

@@ -142,6 +142,9 @@ func TestTheCAKeyIsReadableByItsNodeOnly(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(b.dir, caKeyFile), plain, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if b.HasAuthority() {
+		t.Error("a file that b cannot read counts as the CA's key")
+	}
 	if _, err := b.Authority(); err == nil || !strings.Contains(err.Error(), "another node's key") {
 		t.Errorf("a copied CA key: got %v", err)
 	}
@@ -156,6 +159,9 @@ func TestTheCAKeyIsReadableByItsNodeOnly(t *testing.T) {
 	}
 	if err := b.KeepAuthority(handed); err != nil {
 		t.Fatal(err)
+	}
+	if !b.HasAuthority() {
+		t.Error("b does not know that it has the CA's key")
 	}
 	if got, err := b.Authority(); err != nil || got.Fingerprint() != a.Fingerprint() {
 		t.Errorf("after it was handed over: got %v", err)
