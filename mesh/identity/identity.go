@@ -113,7 +113,8 @@ func Load(dir string, now time.Time) (*Identity, error) {
 }
 
 // compose checks that the parts of an identity belong together. An expired
-// certificate of our own passes: the node can still ask for a new one.
+// certificate of our own passes: the node can still ask for a new one. So does one
+// that is yet to begin: a machine without a battery starts with a clock of long ago.
 func compose(dir string, key Key, a Admission, now time.Time) (*Identity, error) {
 	ca, err := parseCA(a.CA)
 	if err != nil {
@@ -125,6 +126,9 @@ func compose(dir string, key Key, a Admission, now time.Time) (*Identity, error)
 	}
 	if now.After(leaf.NotAfter) {
 		now = leaf.NotAfter
+	}
+	if now.Before(leaf.NotBefore) {
+		now = leaf.NotBefore
 	}
 	id, _, err := verify(leaf, ca, now)
 	if err != nil {

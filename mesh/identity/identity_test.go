@@ -224,6 +224,13 @@ func TestAnExpiredNodeStillLoads(t *testing.T) {
 	}
 }
 
+func TestANodeLoadsBeforeItsClockIsSet(t *testing.T) {
+	id := found(t)
+	if _, err := Load(id.dir, time.Unix(0, 0)); err != nil {
+		t.Errorf("got %v: the time comes from the network, later", err)
+	}
+}
+
 func TestAProofIsWorthNothingOnAnotherConnection(t *testing.T) {
 	key := found(t).Key()
 	proof := key.Prove([]byte("this connection"))
