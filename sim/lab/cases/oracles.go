@@ -152,6 +152,11 @@ func (s *scene) newWork(name string, nodes []*lab.Node) {
 				missing = append(missing, fmt.Sprintf("%s is %s: %s", row.Name, row.Status, why))
 			}
 		}
+		for _, job := range jobs {
+			if len(s.live(job)) > 0 { // else what follows could take its end for a disturbance
+				missing = append(missing, job+" has not left the process table")
+			}
+		}
 		return len(missing) == 0 && len(rows) >= len(jobs), strings.Join(missing, "; ")
 	})
 	if ok {
