@@ -98,7 +98,7 @@ func (p *planner) permit() {
 				p.plan.Claim = append(p.plan.Claim, a.ID)
 			}
 		case f.is == gone && owns[a.ID]:
-			needs[a.ID] = p.mayReturn(a, f)
+			needs[a.ID] = p.needsPermit(a, f)
 		}
 		if owns[a.ID] {
 			p.wakeIn(f.wake)
@@ -114,11 +114,11 @@ func (p *planner) permit() {
 	}
 }
 
-// mayReturn says whether a copy that counts as gone needs its permit yet, as it may come
+// needsPermit says whether a copy that counts as gone needs its permit yet, as it may come
 // back and go on: of an eager job it may run all the time. One of a majority job has stopped,
 // or a person says that it does not run, and it is told so, for all to know, before its permit
 // is given back.
-func (p *planner) mayReturn(a *mesh.AllocView, f fate) bool {
+func (p *planner) needsPermit(a *mesh.AllocView, f fate) bool {
 	switch {
 	case p.view.Node(a.Node) == nil && p.view.Forgot(a.Node):
 		return false
