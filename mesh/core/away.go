@@ -8,6 +8,7 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/placement/lease"
 )
 
 // collectEvery is how often deletes are looked for that may be forgotten: they
@@ -59,19 +60,22 @@ func (c *Core) collect() {
 // refuseStale refuses data from a node that is marked as away, and tells it.
 // What it has may have been deleted, and the delete forgotten.
 func (c *Core) refuseStale(from mesh.NodeID, m *Message) bool {
-	if _, marked := c.records.away[from]; !marked || from == c.self {
+	mark, marked := c.replica.Get(mesh.KeyAway(from))
+	if !marked || mark.Deleted || from == c.self {
 		return false
 	}
-	if m.Push == nil && m.Sync == nil && m.Answer == nil {
+	if m.Push == nil && m.Sync == nil && m.Answer == nil && m.Confirm == nil {
 		return false
 	}
-	c.send(from, Message{Stale: &Stale{}})
+	c.send(from, Message{Stale: &Stale{Mark: mark.Dot}})
 	return true
 }
 
 // stale empties this node's copy because a peer says that it was away for too
-// long; what it runs goes on until the copy is filled again. A peer that has
-// done so is no longer marked.
+// long; what it runs goes on until the copy is filled again, and what it kept as a
+// voter it must learn again. A peer that has done so is no longer marked. Who was away
+// itself may know of a mark that is gone: only a copy that was emptied since can have
+// seen the mark and not have it.
 func (c *Core) stale(from mesh.NodeID, s *Stale) {
 	if s.Emptied {
 		c.disbelieve(from)
@@ -79,13 +83,21 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 		c.begin(from)
 		return
 	}
+	_, marked := c.records.away[c.self]
+	if s.Mark == c.emptied || !marked && c.replica.Seen().Has(s.Mark) {
+		c.send(from, Message{Stale: &Stale{Emptied: true}})
+		return
+	}
 	c.event(mesh.Event{Kind: mesh.RecordRefused, Peer: from, Text: fmt.Sprintf(
 		"this node was away beyond %v: it empties its copy of %d records and takes the mesh's",
 		c.cfg.Horizon, c.replica.Len())})
 	c.replica.Reset()
+	c.emptied = s.Mark
 	c.records, c.fresh = newRecords(), nil
 	c.stir()
+	c.take(c.party.Step(c.now.Boot, lease.Forgot{}))
 	c.beginAnew()
+	c.study()
 	c.describe()
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		c.putStatus(c.tend.copies[id].Status())

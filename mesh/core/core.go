@@ -73,6 +73,7 @@ type Core struct {
 
 	out        string    // why this node is out; see out.go
 	damaged    bool      // its disk has lost something, and has said so
+	emptied    crdt.Dot  // the mark for which it has emptied its copy
 	drained    time.Time // when the last drain of this node that has ended was asked for
 	abstention abstention
 	inform     inform

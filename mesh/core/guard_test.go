@@ -87,7 +87,7 @@ func TestNodeThatEmptiesItsCopyGoesOnWithItsTasks(t *testing.T) {
 	before := l.pids()
 	away := l.nodes[2]
 	l.post(away, 0, Asked{ID: 1 << 40, Call: Submit{Job: service("lost", 1)}})
-	l.post(away, 0, Received{From: l.nodes[0].self.ID, Msg: Message{Stale: &Stale{}}})
+	l.post(away, 0, Received{From: l.nodes[0].self.ID, Msg: Message{Stale: &Stale{Mark: crdt.Dot{Origin: "a", Seq: 1}}}})
 	if _, ok := l.until(time.Second, func() bool { return len(away.calls) > 0 }); !ok {
 		t.Error("who waits for a write that is gone gets no answer")
 	}
@@ -105,6 +105,46 @@ func TestNodeThatEmptiesItsCopyGoesOnWithItsTasks(t *testing.T) {
 		if after[key] != pid {
 			t.Errorf("task %s was %d, is %d", key, pid, after[key])
 		}
+	}
+}
+
+// TestMarkThatIsGoneEmptiesNoCopy: who was away itself tells a node of a mark that the
+// others have taken away since, when that node had emptied its copy. As a voter that node
+// had to learn again what it kept, each time.
+func TestMarkThatIsGoneEmptiesNoCopy(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 6)})
+	l.after(5 * time.Second)
+	by, away := l.nodes[0], l.nodes[2]
+	by.core.put(mesh.KeyAway(away.self.ID), mesh.Away{Node: away.self.ID, Since: l.clock().Wall.UTC()}, crdt.Fence{})
+	mark, _ := by.core.replica.Get(mesh.KeyAway(away.self.ID))
+	l.step(by, Tick{})
+	emptied := func() (n int) {
+		for _, e := range away.log {
+			if e.Kind == mesh.RecordRefused && strings.Contains(e.Text, "empties its copy") {
+				n++
+			}
+		}
+		return n
+	}
+	if _, ok := l.until(time.Minute, func() bool { return emptied() > 0 }); !ok {
+		t.Fatal("a node that is marked does not empty its copy")
+	}
+	if s := away.core.party.Standing(); s.Knows != 0 {
+		t.Errorf("a voter whose copy is empty says that it knows what was decided in epoch %d", s.Knows)
+	}
+	l.after(time.Minute)
+	if s := away.core.party.Standing(); s.Knows == 0 || emptied() != 1 {
+		t.Fatalf("its copy was emptied %d times, want once; it knows epoch %d", emptied(), s.Knows)
+	}
+	l.kill(away, false)
+	l.start(away)
+	l.meet(away)
+	l.after(time.Minute)
+	l.step(away, Received{From: by.self.ID, Msg: Message{Stale: &Stale{Mark: mark.Dot}}})
+	if s := away.core.party.Standing(); s.Knows == 0 || emptied() != 1 {
+		t.Errorf("a mark that is gone emptied the copy again: %d times; it knows epoch %d", emptied(), s.Knows)
 	}
 }
 

@@ -109,7 +109,8 @@ type Renewed struct {
 // Stale tells a node that it has been away beyond the horizon: it must empty
 // its copy. Emptied says back that it has.
 type Stale struct {
-	Emptied bool `json:"emptied,omitempty"`
+	Mark    crdt.Dot `json:"mark,omitzero"` // of the record that says so
+	Emptied bool     `json:"emptied,omitempty"`
 }
 
 // Reply answers the call with that ID.
