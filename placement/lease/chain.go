@@ -155,7 +155,7 @@ func (p *Party) enthrone(carried *carry) {
 	wait := p.now + p.holdTime(p.longest())
 	p.voter = voter{since: p.now, blank: wait, openAt: wait}
 	p.arrive()
-	p.box, p.drive = ballotBox{}, drive{next: p.now + p.cfg.Retry}
+	p.box, p.drive, p.fineAt = ballotBox{}, drive{next: p.now + p.cfg.Retry}, p.now
 	p.carryIn(carried)
 	p.rebid()
 	r := p.roster

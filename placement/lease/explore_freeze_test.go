@@ -57,6 +57,7 @@ var instants = map[string]func(*Party) time.Duration{
 	"attempt.acks":   theLease,
 	"attempt.next":   notAtAll,
 	"drive.next":     notAtAll,
+	"Party.fineAt":   func(p *Party) time.Duration { return time.Duration(max(p.seat, 0)) * turnTime },
 	"spread.next":    notAtAll,
 }
 

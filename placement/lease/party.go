@@ -62,6 +62,7 @@ type Party struct {
 	paces  [VotersMax]pace // by seat
 	box    ballotBox
 	drive  drive
+	fineAt time.Duration // when the roster was last as it should be, or could not be changed
 	spread spread
 
 	told map[mesh.NodeID]string // the last refusal, by peer
@@ -83,7 +84,7 @@ func New(self mesh.NodeID, key ed25519.PrivateKey, cfg Config, facts []Fact,
 	}
 	p := &Party{
 		self: self, key: key, cfg: cfg, rng: rng, now: now, started: now, jitter: -1,
-		seen: map[mesh.NodeID]run{}, told: map[mesh.NodeID]string{}, peers: peers{}, seat: -1,
+		seen: map[mesh.NodeID]run{}, told: map[mesh.NodeID]string{}, peers: peers{}, seat: -1, fineAt: now,
 	}
 	p.bidder = newBidder(now)
 	if err := p.load(facts); err != nil {

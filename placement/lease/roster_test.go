@@ -196,3 +196,25 @@ func TestWhoIsAliveIsTheSameWhicheverListsAreNew(t *testing.T) {
 		}
 	}
 }
+
+// TestStuckVoterHoldsNoChangeUp: the first voter seems to be alive and hears nobody.
+func TestStuckVoterHoldsNoChangeUp(t *testing.T) {
+	w := newWorld(1, 6)
+	w.found(t)
+	w.run(2*w.cfg.Settle + time.Minute)
+	stuck, by := w.nodes[0], w.nodes[1]
+	before := by.party.Roster()
+	if len(before.Voters) != 5 || before.Seat(stuck.id) != 0 || before.Seat(by.id) != 1 {
+		t.Fatalf("the voters are %v", before)
+	}
+	lost := w.node(before.Voters[4].ID)
+	lost.stop()
+	w.members()
+	for _, o := range w.nodes {
+		w.apart(stuck, o)
+	}
+	w.run(w.cfg.Replace + turnTime + time.Minute)
+	if now := by.party.Roster(); now.Seat(lost.id) >= 0 || w.broken != nil {
+		t.Errorf("a voter lost for %v is still there: %v %v", w.cfg.Replace+turnTime, now, w.broken)
+	}
+}

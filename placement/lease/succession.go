@@ -12,6 +12,7 @@ import (
 const (
 	driveTries = 4 // repetitions before a driver starts a new ballot
 	roundMax   = 1 << 40
+	turnTime   = time.Minute // for which the voter before has the roster to itself
 )
 
 // ballotBox is this voter's part in choosing the successor of the roster of an
@@ -70,21 +71,28 @@ func (p *Party) govern() {
 }
 
 // wantsChange says whether this voter should drive a change: it has voted and
-// does not know who won, or the roster is not what it should be and no voter
-// before it seems to be alive. Nothing is tried without a living majority.
+// does not know who won, or the roster is not what it should be and it is its turn.
+// The voters that seem to be alive take turns in the order of their seats: the first
+// may be stuck. Nothing is tried without a living majority.
 func (p *Party) wantsChange() bool {
 	if !p.Majority(func(id mesh.NodeID) bool { return p.peers[id].alive }) {
+		p.fineAt = p.now
 		return false
 	}
 	if p.voter.sealed {
 		return true
 	}
+	if choose(p.roster.Voters, p.candidates()) == nil {
+		p.fineAt = p.now
+		return false
+	}
+	turn := p.fineAt
 	for _, v := range p.roster.Voters[:p.seat] {
 		if p.peers[v.ID].alive {
-			return false
+			turn += turnTime
 		}
 	}
-	return choose(p.roster.Voters, p.candidates()) != nil
+	return p.now >= turn
 }
 
 // seek begins a ballot: above all that this voter knows, and its own alone, for
