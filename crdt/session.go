@@ -81,9 +81,9 @@ type Applied struct {
 	Merged
 	Next *Request // to the same peer
 	Push []Entry  // what that peer lacks, a bounded part of it
-	Over bool     // the session has ended
-	// Whole says that all which the peer had when it first answered is here.
-	Whole bool
+	// Over says that the session has ended: all that the peer had when it first
+	// answered has come, and is here but for what this copy refuses.
+	Over bool
 }
 
 // Request begins a session: to be sent to a peer, whose [Replica.Answer] goes
@@ -193,7 +193,6 @@ func (r *Replica) Apply(a Answer, wall time.Time) (out Applied) {
 		out.Next = r.repair(&a)
 	}
 	out.Over = out.Next == nil
-	out.Whole = out.Over && !a.At.Lost
 	return out
 }
 

@@ -218,7 +218,7 @@ func (c *Core) answered(from mesh.NodeID, m *Message) {
 	if out.Next != nil {
 		c.send(from, Message{Sync: out.Next, Began: m.Began})
 	}
-	if out.Whole {
+	if out.Over {
 		c.compared(from, m.Began)
 	}
 	// A disk that lost something may lack what one peer lacks, too: it hears several.

@@ -329,3 +329,31 @@ func TestWhatAPeerSaidCountsThoughItWasOutOfSight(t *testing.T) {
 		t.Error("a delete is remembered though every node had seen it")
 	}
 }
+
+// TestWrongClockHoldsNobodyUp: a node whose clock is hours ahead has written more than its
+// peers hold of what is too early. That is no reason to lead nothing.
+func TestWrongClockHoldsNobodyUp(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	ahead, h := l.nodes[0], l.nodes[1]
+	for i := range 2 * crdt.MaxHeld {
+		ahead.core.replica.Put(fmt.Sprint("test", i), nil, crdt.Fence{}, l.clock().Wall.Add(3*time.Hour))
+	}
+	l.kill(l.nodes[2], true)
+	l.kill(h, false)
+	l.start(h)
+	l.meet(h)
+	l.after(time.Minute)
+	if len(h.core.replica.Aside()) == 0 {
+		t.Fatal("nothing is too early for a peer")
+	}
+	held := 0
+	for s := range h.core.inform.taken {
+		if held++; !h.core.informed(s) {
+			t.Fatalf("it holds slot %d and may not plan it", s)
+		}
+	}
+	if held == 0 {
+		t.Fatal("it holds no slot")
+	}
+}
