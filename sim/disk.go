@@ -62,7 +62,7 @@ func (d *disk) commit(r *core.Ready) {
 	d.quarantine = append(slices.DeleteFunc(d.quarantine, func(q crdt.Quarantined) bool {
 		return slices.Contains(b.Release, q.ID)
 	}), b.Quarantine...)
-	d.nextSeq = max(d.nextSeq, b.NextSeq)
+	d.nextSeq, d.damage = max(d.nextSeq, b.NextSeq), nil
 	for _, f := range r.Facts {
 		if d.facts[f.Key] = f.Value; f.Value == nil {
 			delete(d.facts, f.Key)
@@ -77,7 +77,6 @@ func (d *disk) load() core.Disk {
 		Seen: d.seen.Clone(), Quarantine: slices.Clone(d.quarantine),
 		NextSeq: d.nextSeq, Life: d.life, Damage: d.damage, Secret: []byte("sim"),
 	}}
-	d.damage = nil
 	for _, key := range slices.Sorted(maps.Keys(d.entries)) {
 		loaded.Replica.Entries = append(loaded.Replica.Entries, d.entries[key])
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 // Load is all that is kept: the copy, and the node's own facts. A record whose
-// checksum is wrong is moved aside and named in Damage; the rest is as it was.
-// Call it once, after Open.
+// checksum is wrong is moved aside and named in Damage, again and again until the
+// first Commit after a Load; the rest is as it was. A fact that is spoiled has nobody to
+// replace it, and may be a promise: that is a *DamageError. Call it once, after Open.
 func (s *Store) Load() (kept crdt.Kept, facts map[string][]byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,7 +27,12 @@ func (s *Store) Load() (kept crdt.Kept, facts map[string][]byte, err error) {
 	if err := s.db.View(l.read); err != nil {
 		return crdt.Kept{}, nil, err
 	}
+	if l.fact != "" {
+		return crdt.Kept{}, nil, fmt.Errorf("this node's own %s", l.fact)
+	}
 	if len(l.moves) > 0 {
+		known := append(s.damage, l.damage...)
+		s.meta.Damage = known[:min(len(known), damageMax)]
 		ops, err := s.unsure(l.moves)
 		if err == nil {
 			err = s.write(ops)
@@ -35,7 +41,7 @@ func (s *Store) Load() (kept crdt.Kept, facts map[string][]byte, err error) {
 			return crdt.Kept{}, nil, fmt.Errorf("move spoiled records aside: %w", err)
 		}
 	}
-	l.kept.Damage = append(s.damage, l.damage...)
+	l.kept.Damage, s.told = append(s.damage, l.damage...), true
 	if len(l.kept.Damage) > 0 {
 		l.kept.Seen = crdt.Seen{}
 	}
@@ -55,7 +61,8 @@ type loading struct {
 	facts   map[string][]byte
 	highest uint64 // number of any write that is mentioned
 	damage  []string
-	moves   []op // of spoiled records
+	fact    string // that is spoiled
+	moves   []op   // of spoiled records
 }
 
 func (l *loading) read(txn *badger.Txn) error {
@@ -68,7 +75,11 @@ func (l *loading) read(txn *badger.Txn) error {
 			return fmt.Errorf("read record %q: %w", key, err)
 		}
 		if err := l.take(key, record); err != nil {
-			l.damage = append(l.damage, fmt.Sprintf("record %q: %v", key[1:], err))
+			what := fmt.Sprintf("record %q: %v", key[1:], err)
+			if key[0] == kindFact {
+				l.fact = what
+			}
+			l.damage = append(l.damage, what)
 			l.moves = append(l.moves,
 				op{Key: append([]byte{kindSpoiled}, key...), Value: record}, op{Key: key})
 		}

@@ -41,7 +41,12 @@ type meta struct {
 	Commits uint64 `json:"c"`
 	Life    uint64 `json:"l"` // how often it was opened
 	Next    uint64 `json:"n"` // number of the node's next write
+	// Damage is what was lost, until who was told of it has written what follows from it.
+	Damage []string `json:"d,omitempty"`
 }
+
+// damageMax bounds what a store says of its damage.
+const damageMax = 64
 
 var metaKey = []byte{kindMeta}
 

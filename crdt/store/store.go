@@ -60,7 +60,8 @@ type Store struct {
 	mu     sync.Mutex
 	meta   meta
 	mark   *watermark
-	damage []string
+	damage []string // found by Open
+	told   bool     // Load has said what is lost
 	stats  Stats
 	closed bool
 
@@ -148,11 +149,13 @@ func (s *Store) begin() (err error) {
 		s.meta.Commits += missing
 		s.meta.Life += missing
 	}
+	s.damage = append(s.meta.Damage, s.damage...)
 	if len(s.damage) > 0 {
 		if ops, err = s.unsure(ops); err != nil {
 			return err
 		}
 	}
+	s.meta.Damage = s.damage[:min(len(s.damage), damageMax)]
 	s.meta.Life++
 	return s.write(ops)
 }
@@ -179,8 +182,13 @@ func (s *Store) Commit(b crdt.Batch, facts []Fact) (err error) {
 	if err != nil {
 		return err
 	}
+	before := s.meta
 	s.meta.Next = max(s.meta.Next, b.NextSeq)
+	if s.told {
+		s.meta.Damage = nil
+	}
 	if err := s.write(ops); err != nil {
+		s.meta.Damage = before.Damage
 		return err
 	}
 	s.compactLater(ops)

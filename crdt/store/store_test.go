@@ -244,6 +244,12 @@ func TestASpoiledRecordIsNamedAndMovedAside(t *testing.T) {
 				t.Errorf("it says it has seen %v, next %d, life %d", kept.Seen, kept.NextSeq, kept.Life)
 			}
 			mustClose(t, s)
+			s = mustOpen(t, dir)
+			if kept, _ = mustLoad(t, s); !strings.Contains(strings.Join(kept.Damage, "; "), tc.damage) {
+				t.Errorf("damage %q when nobody has written what follows from it, want %q", kept.Damage, tc.damage)
+			}
+			mustCommit(t, s, crdt.Batch{}, Fact{"told", []byte("yes")})
+			mustClose(t, s)
 			kept, _ = mustLoad(t, mustOpen(t, dir))
 			if len(kept.Damage) > 0 || len(kept.Entries) != 5-tc.lost {
 				t.Errorf("once more: damage %q, %d entries", kept.Damage, len(kept.Entries))
@@ -252,6 +258,24 @@ func TestASpoiledRecordIsNamedAndMovedAside(t *testing.T) {
 				t.Errorf("once more: it says it has seen %v, next %d", kept.Seen, kept.NextSeq)
 			}
 		})
+	}
+}
+
+// TestASpoiledFactIsNotPassedOver: it may be what a voter has promised. A node without
+// it has no business to go on under its old name.
+func TestASpoiledFactIsNotPassedOver(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	mustCommit(t, s, crdt.Batch{}, Fact{"promise", []byte("kept")})
+	spoil(t, s, keyOf(kindFact, "promise"), func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
+	mustClose(t, s)
+	for range 2 {
+		s = mustOpen(t, dir)
+		_, _, err := s.Load()
+		if damage := (*DamageError)(nil); !errors.As(err, &damage) || !strings.Contains(err.Error(), `"promise": checksum`) {
+			t.Errorf("got %v, want a *DamageError that names the fact", err)
+		}
+		mustClose(t, s)
 	}
 }
 
