@@ -43,6 +43,7 @@ type NodeView struct {
 	Unread   bool
 	GivenUp  bool           // people do not want its copies' jobs to give it time to come back
 	Evicted  bool           // it is out for good; what runs there stops when it hears of it
+	Voter    bool           // it has a say in who decides
 	Eligible bool           // new work may be placed on it, liveness aside
 	Admin    Administration // what people want of it; zero: nothing in particular
 	Used     Resources      // by allocations that want to run, or still run, on it

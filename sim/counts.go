@@ -22,6 +22,7 @@ const (
 	NoMajority     Name = "majorities_lost"
 	Barred         Name = "nodes_barred"
 	Evictions      Name = "nodes_evicted"
+	Vouched        Name = "rosters_forced"
 	Replaced       Name = "copies_replaced"
 	Refusals       Name = "reservations_refused"
 	SurplusStopped Name = "surplus_stopped"
@@ -73,6 +74,7 @@ func allCounts() []counted {
 		{NoMajority, "a node saw no majority of the voters"},
 		{Barred, "a node that runs on a restored disk was found out"},
 		{Evictions, "a node has learned that it was evicted"},
+		{Vouched, "people had a node name new voters, as the old ones were gone for good"},
 		{Replaced, "a copy was placed in the stead of one that was lost, had failed or was changed"},
 		{Refusals, "a node had no room, or no reason to give it"},
 		{SurplusStopped, "a second copy was ended after a split"},

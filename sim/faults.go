@@ -72,6 +72,7 @@ func kinds() []kind {
 		{"leave", 5 * sec, 30 * sec, true, leave, "it says goodbye and is turned off; it comes back"},
 		{"remove", 0, 0, false, remove, "it is turned off for good"},
 		{"evict", 2 * sec, 20 * sec, false, evict, "people evict it; a new machine takes its place"},
+		{"burn", 20 * sec, 60 * sec, false, burn, "gone for good; at the end people vouch for that, and others go on"},
 		{"drain", 5 * sec, 40 * sec, false, drain, "people drain it, and take it into service again"},
 		{"join", 0, 0, true, enter, "a new machine joins"},
 	}

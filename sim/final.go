@@ -253,7 +253,7 @@ func (w *world) mayWait(job *mesh.Job, reason string) bool {
 
 // lacksHosts says whether a machine is gone for good, and with it what it knew.
 func (w *world) lacksHosts() bool {
-	return slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone || h.barred || h.evicted })
+	return slices.ContainsFunc(w.hosts, func(h *host) bool { return h.gone && !h.vouched || h.barred || h.evicted })
 }
 
 // isOfLost says whether a copy waits for a machine that is gone for good.

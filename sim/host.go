@@ -51,6 +51,7 @@ type host struct {
 	power     bool                // the doom is a power cut
 	wokenAt   time.Duration       // from the last sleep
 	barred    bool                // its disk was restored: it may not go on under its key
+	vouched   bool                // people have said that it is off, and a node goes on without it
 	evicted   bool                // people have asked for that
 	spoilt    bool                // its disk has lost records
 	wanted    mesh.Administration // what people want of it

@@ -24,6 +24,41 @@ func evict(b *blow) func() {
 	})
 }
 
+// burn ends machines for good, and with them perhaps a majority of the voters, which
+// nothing but a person can tell from a split. They do in the end.
+func burn(b *blow) func() {
+	for _, h := range b.hosts {
+		h.w.clocks.fell(h)
+		h.lose()
+	}
+	return func() { b.w.people.vouch(b.hosts) }
+}
+
+// vouch has people say of machines that they are off for good, by way of some node, until
+// it has them go on without. While a majority is left there is nothing to say.
+func (p *people) vouch(burnt []*host) {
+	by := p.w.sponsors()
+	if len(by) == 0 {
+		p.w.plan(lookAgain, func() { p.vouch(burnt) })
+		return
+	}
+	call := core.Vouch{Reason: "they burned"}
+	for _, h := range burnt {
+		call.Off = append(call.Off, h.self.ID)
+		p.w.tell(by[0], "people", "vouch that %s is off", h.name)
+	}
+	p.ask(by[0], "vouch", call, func(r core.Reply) {
+		if r.Fault != nil {
+			p.w.plan(lookAgain, func() { p.vouch(burnt) })
+			return
+		}
+		p.w.counts.add(Vouched)
+		for _, h := range burnt {
+			h.vouched = true
+		}
+	})
+}
+
 // orphaned are machines of which nobody is left who knows that they were let in: who did
 // so was evicted before it had told others. People turn them off.
 func (w *world) orphaned() {

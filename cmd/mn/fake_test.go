@@ -152,7 +152,7 @@ func hello() api.Snapshot {
 				Capacity:  mesh.Resources{CPU: 8 * mesh.Core, Memory: 32 * mesh.GiB, Disk: 500 * mesh.GiB},
 				StartedAt: earlier(),
 			},
-			Known: true, Liveness: l, Eligible: l == mesh.Alive, LostFor: 90 * time.Second,
+			Known: true, Liveness: l, Voter: l == mesh.Alive, Eligible: l == mesh.Alive, LostFor: 90 * time.Second,
 			Used: mesh.Resources{CPU: 50, Memory: 16 * mesh.MiB},
 		}
 	}
@@ -408,6 +408,10 @@ func (f *fake) Suppose(ctx context.Context, s api.Supposition) ([]api.Foreseen, 
 	}
 	other := api.Foreseen{Snapshot: snap, InSight: []mesh.NodeID{"cccc4444dddd5555"}}
 	return []api.Foreseen{side, other}[:max(1, len(s.Sides))], err
+}
+
+func (f *fake) Recover(_ context.Context, r api.RecoverRequest) (api.Vouched, error) {
+	return api.Vouched{Before: 7, Was: []string{"n1", "n2"}, Epoch: 1000, Voters: []string{"n1"}, Copies: 1}, nil
 }
 
 func (f *fake) Evict(context.Context, api.EvictRequest) (int, error) { return 2, nil }

@@ -22,7 +22,7 @@ const tokenMax = 4 << 10
 
 func (c *command) meshCommand() *cobra.Command {
 	return group("mesh", "Make a mesh, and let machines in",
-		c.meshInit(), c.meshJoin(),
+		c.meshInit(), c.meshJoin(), c.meshRecover(),
 		group("token", "Permissions to join",
 			c.tokenCreate(), c.tokenList(), c.tokenRevoke()))
 }

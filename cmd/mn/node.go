@@ -27,12 +27,16 @@ func (c *command) nodeList() *cobra.Command {
 		Args:    needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			return show(c, cmd.Context(), again, client.Nodes, client.WatchNodes, func(nodes []api.Node) {
-				b := newTable("NAME", "ID", "STATUS", "ADDRESS", "CPU", "MEMORY", "DISK", "STATE")
+				b := newTable("NAME", "ID", "STATUS", "ADDRESS", "CPU", "MEMORY", "DISK", "VOTER", "STATE")
 				for _, n := range nodes {
+					voter := ""
+					if n.Voter {
+						voter = "yes"
+					}
 					b.add(n.Name, n.ID.Short(), state(n.Status), n.Address,
 						fmt.Sprintf("%v/%v", n.Used.CPU, n.Resources.CPU),
 						fmt.Sprintf("%v/%v", n.Used.Memory, n.Resources.Memory),
-						fmt.Sprintf("%v/%v", n.Used.Disk, n.Resources.Disk), state(n.State))
+						fmt.Sprintf("%v/%v", n.Used.Disk, n.Resources.Disk), voter, state(n.State))
 				}
 				c.table(b)
 			})
@@ -134,7 +138,11 @@ func (c *command) showNode(n api.NodeDetail) {
 	c.field("state", "%s", c.paint(stateColour(n.State), n.State))
 	c.field("address", "%s", n.Address)
 	c.field("agent", "mn %s on %s/%s, started %s", n.Release, n.OS, n.Arch, ago(n.StartedAt))
-	c.field("role", "%s, drivers %s", n.Role, strings.Join(n.Drivers, ", "))
+	role := string(n.Role)
+	if n.Voter {
+		role += ", voter"
+	}
+	c.field("role", "%s, drivers %s", role, strings.Join(n.Drivers, ", "))
 	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
 		c.field("label", "%s = %s", k, n.Labels[k])
 	}

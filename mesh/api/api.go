@@ -69,6 +69,10 @@ type Backend interface {
 	// that is by now. The request's node is an id.
 	Evict(ctx context.Context, r EvictRequest) (copies int, err error)
 
+	// Recover has this node name new voters, on a person's word that those it names are
+	// off for good. The request's nodes are ids, and so are those of the answer.
+	Recover(ctx context.Context, r RecoverRequest) (Vouched, error)
+
 	// Administer says what people want of a node, and on how many disks that is by now.
 	Administer(ctx context.Context, a mesh.Administration) (copies int, err error)
 	// GiveUp has nobody give a node that is out of sight any time to come back.

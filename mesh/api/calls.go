@@ -170,6 +170,11 @@ func (c *Client) Evict(ctx context.Context, r EvictRequest) (Evicted, error) {
 	return do(ctx, c, callEvict, r)
 }
 
+// Recover names new voters, on a person's word that most of the old ones are off.
+func (c *Client) Recover(ctx context.Context, r RecoverRequest) (Vouched, error) {
+	return do(ctx, c, callRecover, r)
+}
+
 // Allocs lists allocations.
 func (c *Client) Allocs(ctx context.Context, r AllocsRequest) ([]Alloc, error) {
 	return do(ctx, c, callAllocs, r)

@@ -232,6 +232,10 @@ func (f *fake) Suppose(ctx context.Context, s Supposition) ([]Foreseen, error) {
 	}}, err
 }
 
+func (f *fake) Recover(_ context.Context, r RecoverRequest) (Vouched, error) {
+	return Vouched{Was: []string{"aaaa1111", "bbbb2222"}, Voters: []string{"aaaa1111"}, Copies: 1}, f.note(r)
+}
+
 func (f *fake) Evict(_ context.Context, r EvictRequest) (int, error) { return 2, f.note(r) }
 
 func (f *fake) Version(context.Context) (Version, error) {

@@ -19,6 +19,7 @@ type Node struct {
 	State              string            `json:"state"` // both together, see [nodeState]
 	BootID             mesh.BootID       `json:"boot_id"`
 	Role               mesh.Role         `json:"role"`
+	Voter              bool              `json:"voter"`     // a majority of them decides who may decide
 	Resources          mesh.Resources    `json:"resources"` // what it shares out
 	Used               mesh.Resources    `json:"used"`      // of them
 	Release            string            `json:"release"`
@@ -59,6 +60,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		State:              nodeState(n),
 		BootID:             n.Boot,
 		Role:               n.Role,
+		Voter:              n.Voter,
 		Resources:          n.Capacity,
 		Used:               n.Used,
 		Release:            n.Release,

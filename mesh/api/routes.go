@@ -144,6 +144,9 @@ func (s *Server) routeNodes(b Backend) {
 	serve(s, callJudge, func(ctx context.Context, r JudgeRequest) ([]Review, error) {
 		return judge(ctx, b, r)
 	})
+	serve(s, callRecover, func(ctx context.Context, r RecoverRequest) (Vouched, error) {
+		return vouch(ctx, b, r)
+	})
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
 		snap, err := b.Snapshot(ctx)
 		if err != nil {

@@ -125,6 +125,23 @@ type Evict struct {
 	Off    bool // a person vouches that it never runs anything again: see [mesh.Evicted]
 }
 
+// Vouch has this node name new voters, without the old ones: a person says that so many
+// of them are off for good that no majority is left. The answer is [Vouched].
+type Vouch struct {
+	Off    []mesh.NodeID // who will never run anything again, and is forgotten
+	Reason string        // kept in the roster for good
+	DryRun bool
+}
+
+// Vouched says who votes now, or would.
+type Vouched struct {
+	Before uint64        // epoch of the roster until now
+	Was    []mesh.NodeID // its voters
+	Epoch  uint64        // of the new one; 0 if this was a dry run
+	Voters []mesh.NodeID
+	Copies int // how many nodes hold the write on disk, this one included
+}
+
 // Administer says what people want of a node. The answer is [Kept].
 type Administer struct{ mesh.Administration }
 
@@ -150,5 +167,6 @@ func (Tag) call()        {}
 func (PutToken) call()   {}
 func (Admit) call()      {}
 func (Evict) call()      {}
+func (Vouch) call()      {}
 func (Administer) call() {}
 func (GiveUp) call()     {}

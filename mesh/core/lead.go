@@ -96,6 +96,7 @@ func (c *Core) changed(ch lease.Change) {
 	case lease.Elected, lease.Retired, lease.Evicted, lease.Barred:
 		e.Kind = mesh.RosterChanged
 		c.lead.members = true
+		c.stir()
 		c.lost(ch.Slots.All())
 		c.study()
 	case lease.Refused:

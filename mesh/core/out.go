@@ -94,7 +94,7 @@ func (c *Core) mayDoWithout(node mesh.NodeID) *mesh.Fault {
 	}
 	return mesh.Faultf(mesh.Conflict, "node %q is a voter, and there is no majority of the %d voters without it",
 		c.name(node), len(c.party.Roster().Voters)).
-		Hint("let another node in, and wait until it votes: mn mesh status")
+		Hint("let another node in, and wait until it votes: mn node ls")
 }
 
 // mayForget says why nobody can vouch that a node is off, if so: we see it, or have

@@ -44,6 +44,8 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.judge(call)
 	case Evict:
 		reply.Value, e, reply.Fault = c.evict(call)
+	case Vouch:
+		reply.Value, e, reply.Fault = c.vouch(call)
 	}
 	if reply.Fault != nil || e.Key == "" {
 		c.reply(reply, 1)

@@ -377,6 +377,9 @@ func (c *Core) reply(r Reply, copies int) {
 	case Tagged:
 		v.Copies = copies
 		r.Value = v
+	case Vouched:
+		v.Copies = copies
+		r.Value = v
 	case Kept:
 		v.Copies = copies
 		r.Value = v

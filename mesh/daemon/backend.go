@@ -371,6 +371,29 @@ func (b *backend) Evict(ctx context.Context, r api.EvictRequest) (int, error) {
 	return b.kept(ctx, core.Evict{Node: mesh.NodeID(r.Node), Reason: r.Reason, Off: r.Off})
 }
 
+// Recover names new voters, as a person vouches that others are off for good.
+func (b *backend) Recover(ctx context.Context, r api.RecoverRequest) (api.Vouched, error) {
+	call := core.Vouch{Reason: r.Reason, DryRun: r.DryRun}
+	for _, id := range r.Off {
+		call.Off = append(call.Off, mesh.NodeID(id))
+	}
+	reply, err := b.loop.ask(ctx, call)
+	if err != nil {
+		return api.Vouched{}, err
+	}
+	said, _ := reply.(core.Vouched)
+	done := api.Vouched{
+		Before: said.Before, Was: []string{}, Epoch: said.Epoch, Voters: []string{}, Copies: said.Copies,
+	}
+	for _, id := range said.Was {
+		done.Was = append(done.Was, string(id))
+	}
+	for _, id := range said.Voters {
+		done.Voters = append(done.Voters, string(id))
+	}
+	return done, nil
+}
+
 // Administer says what people want of a node.
 func (b *backend) Administer(ctx context.Context, a mesh.Administration) (int, error) {
 	return b.kept(ctx, core.Administer{Administration: a})

@@ -58,6 +58,19 @@ func (p *Party) Adopt(now time.Duration, chain []Roster) (Output, error) {
 	return p.take(), err
 }
 
+// Heirs are who is to vote if a person vouches that some nodes are off for good: of the
+// others that are in sight, this one among them, as many as there should be.
+func (p *Party) Heirs(off func(mesh.NodeID) bool) []mesh.Member {
+	rest := slices.DeleteFunc(p.candidates(), func(c candidate) bool { return off(c.ID) })
+	able := slices.DeleteFunc(slices.Clone(rest), func(c candidate) bool { return !c.alive })
+	slices.SortFunc(able, candidate.better)
+	var heirs []mesh.Member
+	for _, c := range able[:max(min(seats(len(rest)), len(able)-(1-len(able)%2)), 0)] {
+		heirs = append(heirs, mesh.Member{ID: c.ID, Key: c.Key})
+	}
+	return heirs
+}
+
 // Force installs a roster of these voters without asking the old ones: a person
 // vouches that the missing ones are off for good. The reason is kept in it.
 func (p *Party) Force(now time.Duration, voters []mesh.Member, reason string) (Output, error) {
