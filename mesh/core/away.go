@@ -18,11 +18,14 @@ const collectEvery = time.Minute
 // collect forgets the deletes that every admitted node has seen. A node out of
 // sight for longer than the horizon is waited for no more: it is marked as
 // away, and from the next time on it does not count. Only who has been with a
-// majority of the voters all that time may say so: if both sides of a split
+// majority of the voters all that time, and awake, may say so: if both sides of a split
 // marked each other, both would empty their copies when they meet.
 func (c *Core) collect() {
 	if c.now.Boot < c.sync.collect {
 		return
+	}
+	if c.now.Boot-c.sync.collect > collectEvery {
+		c.sync.awake = c.now.Boot // it slept
 	}
 	c.sync.collect = c.now.Boot + collectEvery
 	var said []crdt.Report
@@ -43,7 +46,7 @@ func (c *Core) collect() {
 			c.disbelieve(id) // when it is back, it is with less
 		case p != nil && p.liveness == mesh.Alive:
 			said = append(said, p.said) // nothing, before it has said what it has
-		case c.now.Boot-max(since, c.lead.majorityAt) >= c.cfg.Horizon:
+		case c.now.Boot-max(since, c.lead.majorityAt, c.sync.awake) >= c.cfg.Horizon:
 			c.put(mesh.KeyAway(id), mesh.Away{Node: id, Since: c.now.Wall.UTC()}, crdt.Fence{})
 			complete = false // the mark spreads before anything is forgotten
 		case p != nil:

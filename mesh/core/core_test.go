@@ -189,6 +189,25 @@ func TestNodeAwayBeyondTheHorizonResurrectsNothing(t *testing.T) {
 	}
 }
 
+// TestSleeperTakesNobodyForAway: what it saw last was long ago when it wakes, and it was
+// not there to see more.
+func TestSleeperTakesNobodyForAway(t *testing.T) {
+	l := newLab(t, 3)
+	h := l.nodes[0]
+	h.core.cfg.Horizon = time.Hour
+	l.after(5 * time.Minute)
+	l.kill(l.nodes[2], true)
+	l.after(10 * time.Second)
+	l.now += 2 * time.Hour
+	l.step(h, Tick{})
+	if n := len(h.core.records.away); n != 0 {
+		t.Errorf("%d nodes are marked as away by one that slept", n)
+	}
+	if _, ok := l.until(2*time.Hour, func() bool { return len(h.core.records.away) == 1 }); !ok {
+		t.Error("nobody is ever marked")
+	}
+}
+
 // split cuts one host off from the others, and has gossip notice.
 func (l *lab) split(lone *host) {
 	id := lone.self.ID

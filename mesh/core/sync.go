@@ -48,6 +48,7 @@ type syncer struct {
 	unread  map[mesh.NodeID]bool
 	ahead   map[mesh.NodeID]bool // nodes whose records wait aside: their clocks are too far ahead of ours
 	collect time.Duration        // when to look again for deletes to forget
+	awake   time.Duration        // since when this node has looked in time
 }
 
 // seen takes gossip's news of a peer.
