@@ -26,6 +26,7 @@ var rooms = []room{
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
 	{"configs/manifest", 4, false, []string{"mesh", "configs"}},
+	{"mesh/content", 3, false, nouns},
 	{"mesh/identity", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"mesh/membership", 3, false, nouns},
 	{"mesh/api", 3, false, nouns},

@@ -1,0 +1,82 @@
+package content
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+// young is how long an object stays that nobody wants: somebody may be about to.
+const young = time.Hour
+
+// Collected says what a Collect has found.
+type Collected struct {
+	Bytes   int64  // that are kept now
+	Removed int64  // bytes
+	Missing []Hash // of the trees that are wanted, those that are not here
+}
+
+// Collect removes objects until no more than limit bytes are kept: those that have not
+// been used for the longest time first, and none that is part of a tree that is wanted,
+// or is used now.
+func (s *Store) Collect(wanted []Hash, limit int64) (c Collected, err error) {
+	s.use.Lock()
+	defer s.use.Unlock()
+	want, err := s.reach(wanted, &c)
+	if err != nil {
+		return c, fmt.Errorf("collect content: %w", err)
+	}
+	type object struct {
+		Hash
+		fs.FileInfo
+	}
+	var loose []object
+	err = s.each(func(h Hash, info fs.FileInfo) error {
+		c.Bytes += info.Size()
+		if !want[h] && time.Since(info.ModTime()) > young {
+			loose = append(loose, object{h, info})
+		}
+		return nil
+	})
+	if err != nil {
+		return c, fmt.Errorf("collect content: %w", err)
+	}
+	slices.SortFunc(loose, func(a, b object) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, o := range loose {
+		if c.Bytes <= limit {
+			break
+		}
+		if err := s.root.Remove(place(o.Hash)); err != nil {
+			return c, fmt.Errorf("collect content: %w", err)
+		}
+		c.Bytes, c.Removed = c.Bytes-o.Size(), c.Removed+o.Size()
+	}
+	return c, nil
+}
+
+// reach is all objects of some trees.
+func (s *Store) reach(trees []Hash, c *Collected) (map[Hash]bool, error) {
+	want := map[Hash]bool{}
+	for _, h := range trees {
+		if want[h] {
+			continue
+		}
+		t, err := s.Tree(h)
+		if errors.Is(err, ErrMissing) {
+			c.Missing = append(c.Missing, h)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		want[h] = true
+		for i := range t.Entries {
+			for piece := range t.Entries[i].pieces {
+				want[piece] = true
+			}
+		}
+	}
+	return want, nil
+}

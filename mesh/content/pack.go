@@ -1,0 +1,159 @@
+package content
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+)
+
+// Packing says what is packed of a folder.
+type Packing struct {
+	Skip     func(path string, dir bool) bool // what is left out; nil: nothing is
+	BytesMax int64                            // of all files; 0: any number
+}
+
+// Pack brings a folder into the store, and returns the name of its tree; when it
+// returns, all of it is on the disk. What is neither a file, a folder nor a link within
+// the folder is refused. The error is [ErrChanged] if somebody wrote to the folder
+// meanwhile.
+func (s *Store) Pack(ctx context.Context, folder *os.Root, p Packing) (Hash, error) {
+	s.use.RLock()
+	defer s.use.RUnlock()
+	k := packer{store: s, folder: folder, Packing: p, ctx: ctx, piece: make([]byte, PieceBytes)}
+	h, err := k.pack()
+	if err != nil {
+		return Hash{}, fmt.Errorf("pack folder %q: %w", folder.Name(), err)
+	}
+	return h, nil
+}
+
+// packer is a Pack under way.
+type packer struct {
+	Packing
+	ctx    context.Context
+	store  *Store
+	folder *os.Root
+	tree   Tree
+	seen   []fs.FileInfo // of each entry
+	bytes  int64
+	piece  []byte
+}
+
+func (k *packer) pack() (Hash, error) {
+	if err := fs.WalkDir(k.folder.FS(), ".", k.visit); err != nil {
+		return Hash{}, err
+	}
+	if err := k.unchanged(); err != nil {
+		return Hash{}, err
+	}
+	slices.SortFunc(k.tree.Entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
+	if err := k.tree.Check(); err != nil {
+		return Hash{}, err
+	}
+	object, err := k.tree.encode()
+	if err != nil {
+		return Hash{}, err
+	}
+	h, err := k.store.Put(object)
+	return h, cmp.Or(err, k.store.Sync())
+}
+
+func (k *packer) visit(name string, d fs.DirEntry, err error) error {
+	if err = cmp.Or(err, k.ctx.Err()); err != nil {
+		return gone(err)
+	}
+	if name == "." {
+		return nil
+	}
+	if k.Skip != nil && k.Skip(name, d.IsDir()) {
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	}
+	info, err := d.Info()
+	if err != nil {
+		return gone(err)
+	}
+	if len(k.tree.Entries) >= FilesMax {
+		return fmt.Errorf("more than %d files", FilesMax)
+	}
+	e := Entry{Path: name, Mode: info.Mode() & kept}
+	switch {
+	case info.IsDir():
+	case info.Mode()&fs.ModeSymlink != 0:
+		e.Link, err = k.folder.Readlink(name)
+	case info.Mode().IsRegular():
+		err = k.read(&e, info)
+	default:
+		err = fmt.Errorf("%q is neither a file, a folder nor a link: leave it out", name)
+	}
+	if err != nil {
+		return gone(err)
+	}
+	k.tree.Entries, k.seen = append(k.tree.Entries, e), append(k.seen, info)
+	return nil
+}
+
+// gone is an error; one that a file is not there any more says that the folder changed.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return err
+}
+
+// read takes a file in, piece by piece.
+func (k *packer) read(e *Entry, info fs.FileInfo) error {
+	f, err := k.folder.Open(e.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		n, err := io.ReadFull(f, k.piece)
+		if n > 0 {
+			h, err := k.store.Put(k.piece[:n])
+			if err != nil {
+				return err
+			}
+			e.Size += int64(n)
+			e.Pieces = append(e.Pieces, h[:]...)
+			k.bytes += int64(n)
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			if e.Size != info.Size() {
+				return fmt.Errorf("%w: %q", ErrChanged, e.Path)
+			}
+			return nil
+		case err != nil:
+			return err
+		case k.BytesMax > 0 && k.bytes > k.BytesMax:
+			return fmt.Errorf("more than %d bytes", k.BytesMax)
+		}
+		if err := k.ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// unchanged looks at everything once more.
+func (k *packer) unchanged() error {
+	for i, was := range k.seen {
+		name := k.tree.Entries[i].Path
+		is, err := k.folder.Lstat(name)
+		if err != nil {
+			return gone(err)
+		}
+		if is.Mode() != was.Mode() || !is.ModTime().Equal(was.ModTime()) || !was.IsDir() && is.Size() != was.Size() {
+			return fmt.Errorf("%w: %q", ErrChanged, name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+)
+
+// Source is somebody else who may have objects.
+type Source interface {
+	// Fetch asks for some objects, and calls got with each that the source has. What comes
+	// is not believed: it may be anything.
+	Fetch(ctx context.Context, want []Hash, got func(object []byte) error) error
+}
+
+// Bounds of a pull.
+const (
+	batch   = 16 // objects that a source is asked for at once
+	workers = 4  // batches under way
+)
+
+// Pull fetches what is missing of a tree; when it returns, all of it is on the disk.
+// Sources are asked in their order, each for what those before it do not have: peers
+// that pull the same come first, and whoever has all of it last, so that it sends little
+// twice. A source that gives what was not asked for is asked no more. What has come stays
+// if the pull fails: the next goes on from there. The error is [ErrMissing] if no source
+// has some object. Progress is called now and then, with the bytes that are here and all.
+func (s *Store) Pull(ctx context.Context, tree Hash, sources []Source, progress func(have, all int64)) error {
+	s.use.RLock()
+	defer s.use.RUnlock()
+	p := puller{store: s, sources: sources, progress: progress, bad: make([]atomic.Bool, len(sources))}
+	if err := p.pull(ctx, tree); err != nil {
+		return fmt.Errorf("pull %v: %w", tree, err)
+	}
+	return nil
+}
+
+// puller is a Pull under way.
+type puller struct {
+	store    *Store
+	sources  []Source
+	bad      []atomic.Bool
+	progress func(have, all int64)
+
+	mu        sync.Mutex
+	have, all int64
+}
+
+func (p *puller) pull(ctx context.Context, tree Hash) error {
+	t, err := p.store.Tree(tree)
+	if errors.Is(err, ErrMissing) {
+		if err = p.fetch(ctx, []Hash{tree}); err == nil {
+			p.have = 0
+			t, err = p.store.Tree(tree)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	seen, missing := map[Hash]bool{}, []Hash(nil)
+	for i := range t.Entries {
+		left := t.Entries[i].Size
+		for h := range t.Entries[i].pieces {
+			size := min(left, PieceBytes)
+			left -= size
+			if seen[h] {
+				continue
+			}
+			seen[h] = true
+			p.all += size
+			if p.store.Has(h) {
+				p.have += size
+			} else {
+				missing = append(missing, h)
+			}
+		}
+	}
+	p.came(0)
+	// Each who pulls begins elsewhere, so that they have something for each other.
+	rand.Shuffle(len(missing), func(i, j int) { missing[i], missing[j] = missing[j], missing[i] })
+	if err := p.fetchAll(ctx, missing); err != nil {
+		return err
+	}
+	return p.store.Sync()
+}
+
+// fetchAll fetches batch by batch, some at once, and ends with the first that fails.
+func (p *puller) fetchAll(ctx context.Context, missing []Hash) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	batches := make(chan []Hash)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for want := range batches {
+				if err := p.fetch(ctx, want); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for len(missing) > 0 && ctx.Err() == nil {
+		n := min(batch, len(missing))
+		select {
+		case batches <- missing[:n]:
+		case <-ctx.Done():
+		}
+		missing = missing[n:]
+	}
+	close(batches)
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// fetch asks one source after the other for some objects.
+func (p *puller) fetch(ctx context.Context, want []Hash) error {
+	var errs []error
+	for i, source := range p.sources {
+		if len(want) == 0 || ctx.Err() != nil {
+			break
+		}
+		if p.bad[i].Load() {
+			continue
+		}
+		open := map[Hash]bool{}
+		for _, h := range want {
+			open[h] = true
+		}
+		err := source.Fetch(ctx, want, func(object []byte) error {
+			h := HashOf(object)
+			if !open[h] {
+				p.bad[i].Store(true)
+				return errors.New("it gave what it was not asked for")
+			}
+			delete(open, h)
+			if _, err := p.store.Put(object); err != nil {
+				return err
+			}
+			p.came(int64(len(object)))
+			return nil
+		})
+		errs = append(errs, err)
+		rest := want[:0:0]
+		for _, h := range want {
+			if open[h] {
+				rest = append(rest, h)
+			}
+		}
+		want = rest
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case len(want) > 0:
+		return errors.Join(append(errs, fmt.Errorf("%w: %v, and %d more", ErrMissing, want[0], len(want)-1))...)
+	}
+	return nil
+}
+
+// came counts bytes that are here.
+func (p *puller) came(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.have += n
+	if p.progress != nil {
+		p.progress(min(p.have, p.all), p.all)
+	}
+}
