@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mn/crdt"
 )
 
 // Verb is what a person did to a job. Each that changes something makes a
@@ -37,6 +39,27 @@ type Ancestor struct {
 
 // Ancestor is v as those see it that come from it.
 func (v *JobVersion) Ancestor() Ancestor { return Ancestor{v.Number, v.Hash, v.At} }
+
+// Date says that the version is made now. What a person has seen of the job's copies is
+// earlier than what they do about it, also if the clock is ahead of ours where it
+// happened, as far as clocks may be.
+func (v *JobVersion) Date(now time.Time, copies []AllocView) {
+	v.At = now.UTC()
+	after := func(at time.Time) {
+		if at.After(v.At) && at.Sub(now) <= crdt.MaxAhead {
+			v.At = at.UTC()
+		}
+	}
+	for i := range copies {
+		a := &copies[i]
+		if a.State().Final() || a.State() == Backoff && v.Verb == VerbRetry {
+			after(a.Status.At)
+		}
+		if a.Verdict != nil {
+			after(a.Verdict.At)
+		}
+	}
+}
 
 // Next is the version that a person makes of v with a verb that leaves the
 // content as it is. Whoever takes it fills in its hash, when and by whom.

@@ -177,18 +177,8 @@ func (c *Core) version(next mesh.JobVersion) (reply any, none crdt.Entry, f *mes
 	if len(next.Reason) > mesh.ReasonMax || !utf8.ValidString(next.Reason) {
 		return nil, none, mesh.Faultf(mesh.Invalid, "the reason is not UTF-8 text of at most %d bytes", mesh.ReasonMax)
 	}
-	next.At, next.By = c.now.Wall.UTC(), c.self
-	for _, a := range c.records.allocsOf(id) {
-		// What a person has seen is earlier than what they do about it, also if the
-		// clock is ahead of the node where it happened, as far as clocks may be.
-		seen := a.State().Final() || a.State() == mesh.Backoff && next.Verb == mesh.VerbRetry
-		if seen && a.Status.At.After(next.At) && a.Status.At.Sub(c.now.Wall) <= crdt.MaxAhead {
-			next.At = a.Status.At.UTC()
-		}
-		if v := a.Verdict; v != nil && v.At.After(next.At) && v.At.Sub(c.now.Wall) <= crdt.MaxAhead {
-			next.At = v.At
-		}
-	}
+	next.By = c.self
+	next.Date(c.now.Wall, c.records.allocsOf(id))
 	next.Hash = versionHash(next.Number, next.Parent, next.Content())
 	key := mesh.KeyJob(id, next.Number, next.Hash)
 	if f := fits(key, next); f != nil {

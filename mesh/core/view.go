@@ -37,12 +37,13 @@ func (c *Core) scene(job *mesh.JobView) *mesh.View {
 	return v
 }
 
-// ViewFor is the View in which a job can be planned that is perhaps not submitted yet.
-func (c *Core) ViewFor(job *mesh.Job) *mesh.View {
+// ViewFor is the View in which a job can be planned that is perhaps not submitted yet, and
+// whether what is planned has a majority of the voters behind it.
+func (c *Core) ViewFor(job *mesh.Job) (view *mesh.View, granted bool) {
 	v := *c.View()
 	v.Outcomes = maps.Clone(v.Outcomes)
 	c.outcomes(&v, job)
-	return &v
+	return &v, !c.lead.degraded
 }
 
 // outcomes adds to a view what has become of the jobs that one comes after, as far as

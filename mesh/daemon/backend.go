@@ -110,14 +110,15 @@ func (b *backend) peersAdmitted(ctx context.Context) bool { return len(b.peers(c
 // Plan is what submitting a job would lead to.
 func (b *backend) Plan(ctx context.Context, job mesh.Job) (api.Plan, error) {
 	var view *mesh.View
-	if err := b.loop.look(ctx, func(c *core.Core) { view = c.ViewFor(&job) }); err != nil {
+	var granted bool
+	if err := b.loop.look(ctx, func(c *core.Core) { view, granted = c.ViewFor(&job) }); err != nil {
 		return api.Plan{}, err
 	}
-	return planned(view, job), nil
+	return planned(view, job, granted), nil
 }
 
 // planned is the plan for a job as if it had just been submitted.
-func planned(view *mesh.View, job mesh.Job) api.Plan {
+func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 	out := api.Plan{ID: mesh.JobID(job.Name), Changed: true}
 	var next mesh.JobView
 	if old := view.Job(out.ID); old != nil {
@@ -127,9 +128,10 @@ func planned(view *mesh.View, job mesh.Job) api.Plan {
 	if out.Changed {
 		next.JobVersion, next.Line = next.NextRun(&job), append([]mesh.Ancestor{next.Ancestor()}, next.Line...)
 		next.Hash = "planned"
+		next.Date(view.Now, view.AllocsOf(out.ID))
 	}
 	out.Version = next.Number
-	plan := reconcile.Job(view, &next, nil, true)
+	plan := reconcile.Job(view, &next, nil, granted)
 	stopped := map[mesh.AllocID]string{}
 	for _, s := range plan.Stop {
 		stopped[s.Alloc] = s.Reason
@@ -147,7 +149,7 @@ func planned(view *mesh.View, job mesh.Job) api.Plan {
 	}
 	// What takes the place of a copy is placed once that has stopped.
 	view = without(view, stopped)
-	plan = reconcile.Job(view, &next, nil, true)
+	plan = reconcile.Job(view, &next, nil, granted)
 	for _, p := range plan.Place {
 		best := p.Choice.Candidates[0]
 		out.Place = append(out.Place, api.PlannedPlace{
@@ -163,7 +165,7 @@ func planned(view *mesh.View, job mesh.Job) api.Plan {
 	for _, w := range plan.Waiting {
 		out.Waiting = append(out.Waiting, api.PlannedWait{Group: w.Group, Copies: w.Copies, Reason: w.Reason})
 	}
-	begins := len(plan.Waiting) == 0 || len(plan.Place)+out.Keep > 0
+	begins := len(plan.Waiting) == 0 && len(plan.Wanted) > 0 || len(plan.Place)+out.Keep > 0
 	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0)
 	return out
 }
@@ -197,7 +199,7 @@ func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
 		n.Used = mesh.Resources{}
 		empty.Nodes = append(empty.Nodes, n)
 	}
-	alone := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned"}}
+	alone := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned", At: view.Now}}
 	if p := reconcile.Job(empty, &alone, nil, true); len(p.Blocked) == 0 {
 		return api.RunnableLater
 	}

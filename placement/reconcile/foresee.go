@@ -230,7 +230,7 @@ func (p *planner) remains(a *mesh.AllocView, f fate, last *Plan) (mesh.Becoming,
 		lease := mesh.Duration(p.job.Job.Recovery.TaskLease())
 		return mesh.Ends, fmt.Sprintf(
 			"without a majority of the voters nobody renews it: it stops within its lease of %v", lease)
-	case f.is == away && (f.review || p.job.Job.Recovery.Mode == mesh.ManualRecover) && a.Target == "":
+	case f.is == away && f.review:
 		return mesh.ForReview, f.why
 	case f.is == here:
 		return mesh.Stays, "nothing has it go"

@@ -55,7 +55,7 @@ func TestForesee(t *testing.T) {
 		},
 		{
 			"manual", "mode=manual_recover a=1", "n2", lost,
-			`a[0] paused_for_review: node n1 is lost; recovery mode "manual_recover" never moves work`,
+			`a[0] paused_for_review: node n1 is lost; recovery mode "manual_recover" leaves that to a person`,
 		},
 		{
 			"unsafe", "partition=keep unsafe=write a=1", "n2", lost,

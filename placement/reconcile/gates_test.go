@@ -50,7 +50,11 @@ func TestSafetyGates(t *testing.T) {
 		// The modes that never move work.
 		{
 			"manual_recover: a person decides", "mode=manual_recover", runs + lost,
-			`waiting web[0]: node n1 is lost; recovery mode "manual_recover" never moves work`, "place",
+			`review web[0].0: lost: node n1 is lost; recovery mode "manual_recover" leaves that to a person`, "place",
+		},
+		{
+			"manual_recover, and a person has said that it does not run any more", "mode=manual_recover",
+			runs + lost + "; approve web[0].0", "place web[0].1 as web[0].1 on n2", "",
 		},
 		{
 			"local_restart: it waits for its node", "mode=local_restart", runs + lost,

@@ -53,8 +53,8 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 	case p.unheard(a) && (p.partition == mesh.Keep || !p.job.Job.Recovery.Mode.Moves()):
 		return fate{is: away, why: "waits for the record of its node"}
 	}
-	if mark := p.unsafeGroup(a); mark != "" || p.dead(a) { // said when it was marked
-		return p.fateUnsafe(a, n, mark)
+	if ask := p.leftToPeople(a); ask != "" || p.dead(a) { // said when it was marked
+		return p.fateAsked(a, n, ask)
 	}
 	if !p.job.Job.Recovery.Mode.Moves() && n != nil {
 		return p.awaits(n, `recovery mode "`+string(p.job.Job.Recovery.Mode)+`" never moves work`)

@@ -49,9 +49,9 @@ func (p *planner) cutOff(a *mesh.AllocView, g *mesh.Group) string {
 	return unsafe(g)
 }
 
-// fateUnsafe is the fate of a copy whose work must not run twice and whose node is
-// not in sight. No waiting tells that it does not run: a person does.
-func (p *planner) fateUnsafe(a *mesh.AllocView, n *mesh.NodeView, mark string) fate {
+// fateAsked is the fate of a copy whose node is not in sight, and of which a person has
+// to say that it does not run any more, for that reason. No waiting tells that.
+func (p *planner) fateAsked(a *mesh.AllocView, n *mesh.NodeView, ask string) fate {
 	if p.dead(a) {
 		return fate{is: gone, why: said(deadText, a.Verdict)}
 	}
@@ -60,7 +60,7 @@ func (p *planner) fateUnsafe(a *mesh.AllocView, n *mesh.NodeView, mark string) f
 		f = p.fateAfter(n, p.patience(n), "")
 	}
 	if f.is == gone {
-		f = fate{is: away, review: true, why: f.why + "; " + mark + ", and may have run"}
+		f = fate{is: away, review: true, why: f.why + "; " + ask}
 	}
 	return f
 }
@@ -82,14 +82,22 @@ func (p *planner) condemn(s *seat, a *mesh.AllocView) {
 
 const deadText = "a person has said that it does not run any more"
 
-// unsafeGroup is by which mark a copy that is not bound to its node must not be
-// followed by another, or "".
-func (p *planner) unsafeGroup(a *mesh.AllocView) string {
-	if a.Target != "" || mesh.Hazard(p.job.Job.Tasks) == nil {
-		return "" // before the groups are put together, for each copy
+// leftToPeople is why nobody but a person has a copy that is not bound to its node followed by
+// another, or "".
+func (p *planner) leftToPeople(a *mesh.AllocView) string {
+	switch {
+	case a.Target != "":
+		return ""
+	case mesh.Hazard(p.job.Job.Tasks) != nil: // before the groups are put together, for each copy
+		g, _ := p.job.Job.Group(a.Group)
+		if mark := unsafe(&g); mark != "" {
+			return mark + ", and may have run"
+		}
 	}
-	g, _ := p.job.Job.Group(a.Group)
-	return unsafe(&g)
+	if mode := p.job.Job.Recovery.Mode; mode == mesh.ManualRecover {
+		return fmt.Sprintf("recovery mode %q leaves that to a person", mode)
+	}
+	return ""
 }
 
 // keeps is why a copy does not leave its node by itself, or "".
