@@ -33,6 +33,9 @@ func NodeIDOf(key ed25519.PublicKey) NodeID {
 	return NodeID(idText.EncodeToString(sum[:10]))
 }
 
+// IDPrefixMin is how much of an id, of whatever kind, is needed to stand for all of it.
+const IDPrefixMin = 4
+
 // Short is the id's first characters, enough for people to tell nodes apart.
 func (id NodeID) Short() string { return string(id[:min(len(id), 8)]) }
 

@@ -44,7 +44,7 @@ func (p *people) vouch(burnt []*host) {
 	}
 	call := core.Vouch{Reason: "they burned"}
 	for _, h := range burnt {
-		call.Off = append(call.Off, h.self.ID)
+		call.Off = append(call.Off, h.name)
 		p.w.tell(by[0], "people", "vouch that %s is off", h.name)
 	}
 	p.ask(by[0], "vouch", call, func(r core.Reply) {

@@ -411,7 +411,7 @@ func (f *fake) Suppose(ctx context.Context, s api.Supposition) ([]api.Foreseen, 
 }
 
 func (f *fake) Recover(_ context.Context, r api.RecoverRequest) (api.Vouched, error) {
-	return api.Vouched{Before: 7, Was: []string{"n1", "n2"}, Epoch: 1000, Voters: []string{"n1"}, Copies: 1}, nil
+	return api.Vouched{Before: 7, Was: []string{"n1", "n2"}, Epoch: 16384, Voter: "n1", Copies: 1}, nil
 }
 
 func (f *fake) Evict(context.Context, api.EvictRequest) (int, error) { return 2, nil }

@@ -16,11 +16,12 @@ func (c *command) meshRecover() *cobra.Command {
 		Long: `Go on without a majority of the voters. What must never run twice is decided by a
 majority of them; with that gone, nobody can tell a fire from a split in which the others
 go on. With --off you vouch for each node that it will never run anything again: they are
-forgotten, as by "mn node forget", and the agent that is asked names new voters among the
-nodes that it sees. It is refused while a majority of the voters is in sight, and unless
-you name each voter that is not. Ask one agent only. Your reason is kept for good.
+forgotten, as by "mn node forget". The agent that is asked decides alone then, until others
+in its sight have learned from it and vote, too. Each node out of its sight must be named,
+also those that are no voters. It is refused while a majority of the voters is in sight.
 
-If one of the machines may come back, start it instead: a majority is enough.`,
+Ask one agent only: one that has been there all the time, and knows who the voters were.
+Your reason is kept for good. If one of the machines may come back, start it instead.`,
 		Example: "  mn mesh recover --off box-2,box-3 --reason \"the rack burnt down\" --dry-run\n" +
 			"  mn mesh recover --off box-2,box-3 --reason \"the rack burnt down\"",
 		Args: needs(),
@@ -45,16 +46,20 @@ If one of the machines may come back, start it instead: a majority is enough.`,
 func (c *command) showRecovered(r *api.Vouched) {
 	c.field("voters were", "%s (epoch %d)", strings.Join(r.Was, ", "), r.Before)
 	if r.DryRun {
-		c.field("would be", "%s", strings.Join(r.Voters, ", "))
+		c.field("would be", "%s, and whoever has learned from it", r.Voter)
 	} else {
-		c.field("are", "%s (epoch %d)", strings.Join(r.Voters, ", "), r.Epoch)
+		c.field("are", "%s, and soon whoever has learned from it (epoch %d)", r.Voter, r.Epoch)
 	}
 	if len(r.Forgotten) > 0 {
 		c.field("forgotten", "%s", strings.Join(r.Forgotten, ", "))
 	}
 	if r.DryRun {
 		c.printf("nothing was changed\n")
-		return
+	} else {
+		c.printf("that they are is on %d disks by now\n", r.Copies)
 	}
-	c.printf("that is on %d disks by now\n", r.Copies)
+	if !r.CAKey {
+		c.say("warning: %s has not got the key of the mesh's CA: it asks those in sight for it; "+
+			"until one has it, no machine can join, and no certificate is renewed", r.Voter)
+	}
 }

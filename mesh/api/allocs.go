@@ -182,7 +182,7 @@ func (p picture) allocDetail(ref mesh.AllocID) (AllocDetail, error) {
 		if a.ID == ref {
 			return p.detail(a), nil
 		}
-		if len(ref) >= idPrefixMin && strings.HasPrefix(string(a.ID), string(ref)) {
+		if len(ref) >= mesh.IDPrefixMin && strings.HasPrefix(string(a.ID), string(ref)) {
 			found = append(found, a)
 		}
 	}

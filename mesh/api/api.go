@@ -69,8 +69,8 @@ type Backend interface {
 	// that is by now. The request's node is an id.
 	Evict(ctx context.Context, r EvictRequest) (copies int, err error)
 
-	// Recover has this node name new voters, on a person's word that those it names are
-	// off for good. The request's nodes are ids, and so are those of the answer.
+	// Recover has this node decide alone, until others have learned from it, on a person's
+	// word that the nodes that the request names are off for good.
 	Recover(ctx context.Context, r RecoverRequest) (Vouched, error)
 
 	// Administer says what people want of a node, and on how many disks that is by now.

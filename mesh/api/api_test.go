@@ -139,12 +139,12 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 			func(ctx context.Context, c *Client) error {
 				r, err := c.Recover(ctx, RecoverRequest{Off: []string{"n2"}, Reason: "burnt"})
 				if err == nil && !reflect.DeepEqual(r, Vouched{
-					Was: []string{"n1", "n2"}, Voters: []string{"n1"}, Forgotten: []string{"n2"}, Copies: 1,
+					Was: []string{"n1", "n2"}, Voter: "n1", Forgotten: []string{"n2"}, Copies: 1,
 				}) {
 					return fmt.Errorf("got %+v", r)
 				}
 				return err
-			}, RecoverRequest{Off: []string{"bbbb2222"}, Reason: "burnt"},
+			}, RecoverRequest{Off: []string{"n2"}, Reason: "burnt"},
 		},
 		"revoke token": {
 			func(ctx context.Context, c *Client) error { return c.RevokeToken(ctx, "t/1") }, "t/1",

@@ -170,7 +170,7 @@ func (c *Client) Evict(ctx context.Context, r EvictRequest) (Evicted, error) {
 	return do(ctx, c, callEvict, r)
 }
 
-// Recover names new voters, on a person's word that most of the old ones are off.
+// Recover has a node decide without the others, on a person's word that most are off.
 func (c *Client) Recover(ctx context.Context, r RecoverRequest) (Vouched, error) {
 	return do(ctx, c, callRecover, r)
 }

@@ -57,7 +57,7 @@ var (
 	callNode    = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
 	callEvict   = call[EvictRequest, Evicted]{"POST", "/v1/nodes/{node}/evict", "evict a node for good", false}
 	callRecover = call[RecoverRequest, Vouched]{
-		"POST", "/v1/mesh/recover", "name new voters, as most of the old ones are off for good", false,
+		"POST", "/v1/mesh/recover", "decide without most of the voters, which are off for good", false,
 	}
 	callDrain = call[nodeRef, Drain]{"GET", "/v1/nodes/{node}/drain", "say how far a drain has got", true}
 	callAdmin = call[AdminRequest, Drain]{
@@ -166,14 +166,6 @@ type EvictRequest struct {
 	// Off vouches that it is off, and will never run anything again: it is forgotten, and
 	// its copies are replaced, also of jobs that must never run twice.
 	Off bool `json:"off,omitempty"`
-}
-
-// RecoverRequest says which nodes will never run anything again, as a person vouches, so
-// that the others may decide without them; and why.
-type RecoverRequest struct {
-	Off    []string `json:"off"` // names, ids, or the first characters of ids
-	Reason string   `json:"reason"`
-	DryRun bool     `json:"dry_run,omitempty"` // change nothing, and say what would
 }
 
 // AdminRequest says what people want of a node.

@@ -233,7 +233,7 @@ func (f *fake) Suppose(ctx context.Context, s Supposition) ([]Foreseen, error) {
 }
 
 func (f *fake) Recover(_ context.Context, r RecoverRequest) (Vouched, error) {
-	return Vouched{Was: []string{"aaaa1111", "bbbb2222"}, Voters: []string{"aaaa1111"}, Copies: 1}, f.note(r)
+	return Vouched{Was: []string{"n1", "n2"}, Voter: "n1", Forgotten: r.Off, Copies: 1}, f.note(r)
 }
 
 func (f *fake) Evict(_ context.Context, r EvictRequest) (int, error) { return 2, f.note(r) }

@@ -37,9 +37,6 @@ type NodeDetail struct {
 	Allocations []Alloc       `json:"allocations"`
 }
 
-// idPrefixMin is how much of an id is needed to stand for all of it.
-const idPrefixMin = 4
-
 func (p picture) nodes() []Node {
 	rows := make([]Node, 0, len(p.View.Nodes))
 	for i := range p.View.Nodes {
@@ -128,7 +125,7 @@ func (p picture) findNode(ref string) (*mesh.NodeView, error) {
 		switch {
 		case n.Name == ref, string(n.ID) == ref:
 			return n, nil
-		case len(ref) >= idPrefixMin && strings.HasPrefix(string(n.ID), ref):
+		case len(ref) >= mesh.IDPrefixMin && strings.HasPrefix(string(n.ID), ref):
 			found = append(found, n)
 		}
 	}

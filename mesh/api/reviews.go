@@ -63,7 +63,7 @@ func (p picture) findReviews(of string) ([]Review, error) {
 		return mine, nil
 	}
 	found := slices.DeleteFunc(all, func(r Review) bool {
-		return string(r.ID) != of && (len(of) < idPrefixMin || !strings.HasPrefix(string(r.ID), of))
+		return string(r.ID) != of && (len(of) < mesh.IDPrefixMin || !strings.HasPrefix(string(r.ID), of))
 	})
 	switch len(found) {
 	case 1:

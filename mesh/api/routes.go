@@ -145,7 +145,7 @@ func (s *Server) routeNodes(b Backend) {
 		return judge(ctx, b, r)
 	})
 	serve(s, callRecover, func(ctx context.Context, r RecoverRequest) (Vouched, error) {
-		return vouch(ctx, b, r)
+		return b.Recover(ctx, r)
 	})
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
 		snap, err := b.Snapshot(ctx)

@@ -87,7 +87,8 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 		return
 	}
 	_, marked := c.records.away[c.self]
-	if s.Mark == c.emptied || !marked && c.replica.Seen().Has(s.Mark) {
+	since := s.Mark == c.emptied && c.now.Boot-c.started < c.cfg.Horizon/2 // it was told by several
+	if s.Mark != (crdt.Dot{}) && (since || !marked && c.replica.Seen().Has(s.Mark)) {
 		c.send(from, Message{Stale: &Stale{Emptied: true}})
 		return
 	}

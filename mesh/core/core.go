@@ -117,7 +117,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		party:      party,
 		ledger:     placement.NewLedger(cfg.Self.ID, cfg.Self.Capacity),
 		peers:      peers{},
-		sync:       syncer{next: now.Boot, unread: map[mesh.NodeID]bool{}},
+		sync:       syncer{next: now.Boot, unread: map[mesh.NodeID]bool{}, refused: map[mesh.NodeID]time.Duration{}},
 		lead:       newLead(now.Boot + cfg.JoinGrace),
 		tend:       newTend(disk.Found, now.Boot+cfg.JoinGrace),
 		damaged:    len(disk.Replica.Damage) > 0,

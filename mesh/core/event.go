@@ -125,21 +125,22 @@ type Evict struct {
 	Off    bool // a person vouches that it never runs anything again: see [mesh.Evicted]
 }
 
-// Vouch has this node name new voters, without the old ones: a person says that so many
-// of them are off for good that no majority is left. The answer is [Vouched].
+// Vouch has this node decide without the other voters: a person says that so many of them
+// are off for good that no majority is left. The answer is [Vouched].
 type Vouch struct {
-	Off    []mesh.NodeID // who will never run anything again, and is forgotten
-	Reason string        // kept in the roster for good
+	Off    []string // names or ids of those who will never run anything again, and are forgotten
+	Reason string   // kept in the roster for good
 	DryRun bool
 }
 
-// Vouched says who votes now, or would.
+// Vouched says who votes now, or would. Nodes are names here.
 type Vouched struct {
-	Before uint64        // epoch of the roster until now
-	Was    []mesh.NodeID // its voters
-	Epoch  uint64        // of the new one; 0 if this was a dry run
-	Voters []mesh.NodeID
-	Copies int // how many nodes hold the write on disk, this one included
+	Before uint64   // epoch of the roster until now
+	Was    []string // its voters
+	Epoch  uint64   // of the new one; 0 if this was a dry run
+	Voter  string   // this node
+	Off    []string // who is forgotten
+	Copies int      // how many nodes know that on their disks, this one included
 }
 
 // Administer says what people want of a node. The answer is [Kept].

@@ -44,6 +44,7 @@ type lead struct {
 	heardAt  time.Duration // when a peer out of sight was heard, if that counted
 	// majorityAt is since when a voter majority is in sight; never if none is.
 	majorityAt time.Duration
+	aloneAt    time.Duration // when that was last lost
 	// heldSince is when we took each slot that we hold, renewed when we last put
 	// off an allocation's dead-man's switch.
 	heldSince map[mesh.Slot]time.Duration
@@ -194,8 +195,9 @@ func sorted(ids []mesh.NodeID, id mesh.NodeID) bool {
 func (c *Core) degrade(live []mesh.NodeID) {
 	majority := c.party.Majority(func(id mesh.NodeID) bool { return sorted(live, id) })
 	switch {
+	case !majority && c.lead.majorityAt != never:
+		c.lead.majorityAt, c.lead.aloneAt = never, c.now.Boot
 	case !majority:
-		c.lead.majorityAt = never
 	case c.lead.majorityAt == never:
 		c.lead.majorityAt = c.now.Boot
 	}

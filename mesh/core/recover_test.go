@@ -36,14 +36,14 @@ func TestPersonVouchesForNewVoters(t *testing.T) {
 		t.Fatalf("%d copies run, want the 2 that are left", n)
 	}
 
-	refused(Vouch{Off: []mesh.NodeID{burnt[0].self.ID}}, "there must be a reason")
-	vouch.Off = []mesh.NodeID{burnt[0].self.ID, burnt[1].self.ID}
-	refused(vouch, "these voters, out of sight, will never run anything again: n5")
-	vouch.Off = append(vouch.Off, burnt[2].self.ID, l.nodes[1].self.ID)
+	refused(Vouch{Off: []string{"n3"}}, "there must be a reason")
+	vouch.Off = []string{"n3", string(burnt[1].self.ID)}
+	refused(vouch, "out of sight will never run anything again: n5")
+	vouch.Off = append(vouch.Off, burnt[2].self.ID.Short(), "n2")
 	refused(vouch, `node "n2" is alive`)
 	vouch.Off, vouch.DryRun = vouch.Off[:3], true
 	before := by.core.Roster()
-	if r := l.ask(by, vouch); r.Fault != nil || len(r.Value.(Vouched).Voters) != 1 || by.core.Roster().Epoch != before.Epoch {
+	if r := l.ask(by, vouch); r.Fault != nil || r.Value.(Vouched).Voter != "n1" || by.core.Roster().Epoch != before.Epoch {
 		t.Fatalf("a dry run: %+v, %v", r, by.core.Roster())
 	}
 	vouch.DryRun = false
@@ -69,5 +69,44 @@ func TestPersonVouchesForNewVoters(t *testing.T) {
 	l.after(15 * time.Second)
 	if h.core.Out() == "" || l.total() != 5 {
 		t.Errorf("one that was not off: %q, and %v run", h.core.Out(), l.running())
+	}
+}
+
+// TestVoterThatForgotIsNoMajority: one of three voters burns, and another has lost what it
+// kept, which only both others together could teach it. Nobody decides any more, though a
+// majority of the voters is in sight.
+func TestVoterThatForgotIsNoMajority(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(30 * time.Second)
+	keep := service("keep", 3)
+	keep.Recovery.OnPartition, keep.Strategy = mesh.Keep, mesh.Spread
+	l.ask(l.nodes[0], Submit{Job: keep})
+	l.after(5 * time.Second)
+	by, burnt, damaged := l.nodes[0], l.nodes[1], l.nodes[2]
+	l.kill(burnt, true)
+	l.kill(damaged, false)
+	damaged.kept.Damage = []string{"a table"}
+	l.start(damaged)
+	damaged.kept.Damage = nil
+	l.step(damaged, Tick{})
+	l.meet(damaged)
+	vouch := Vouch{Off: []string{"n2"}, Reason: "it burned"}
+	l.after(20 * time.Second)
+	if r := l.ask(by, vouch); r.Fault == nil {
+		t.Error("a voter that may yet be taught was passed over")
+	}
+	l.after(2 * time.Minute)
+	if n := l.total(); n != 2 {
+		t.Fatalf("%d copies run, want the 2 that are left: nobody decides", n)
+	}
+	if r := l.ask(by, vouch); r.Fault != nil {
+		t.Fatal(r.Fault)
+	}
+	l.after(time.Minute)
+	if n := l.total(); n != 3 {
+		t.Errorf("%v run, want all 3\n%s", l.running(), l.events())
+	}
+	if r := l.ask(by, vouch); r.Fault == nil || r.Fault.Kind != mesh.Conflict {
+		t.Errorf("said again: %+v, want that there is a majority", r)
 	}
 }

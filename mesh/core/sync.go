@@ -46,9 +46,10 @@ type syncer struct {
 	settled bool          // we have compared data with a peer since we started, or emptied our copy
 	// unread are peers in sight, not compared with since, that somebody waits for.
 	unread  map[mesh.NodeID]bool
-	ahead   map[mesh.NodeID]bool // nodes whose records wait aside: their clocks are too far ahead of ours
-	collect time.Duration        // when to look again for deletes to forget
-	awake   time.Duration        // since when this node has looked in time
+	ahead   map[mesh.NodeID]bool          // nodes whose records wait aside: their clocks are too far ahead of ours
+	refused map[mesh.NodeID]time.Duration // when a record of it was last refused, and not held
+	collect time.Duration                 // when to look again for deletes to forget
+	awake   time.Duration                 // since when this node has looked in time
 }
 
 // seen takes gossip's news of a peer.
@@ -250,7 +251,7 @@ func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
 		c.touch(c.records.apply(e))
 	}
 	clear(c.records.reads) // of those that had lost
-	c.waitAside()
+	c.waitAside(m.Refused)
 	for _, r := range m.Refused {
 		kind := mesh.RecordRefused
 		if crdt.IsSkew(r.Err) {
@@ -263,12 +264,28 @@ func (c *Core) merged(from mesh.NodeID, m crdt.Merged) {
 	}
 }
 
+// refusedFor is for how long a node counts as ahead of our clock after a record of it was
+// refused that there was no room to hold: peers send it again with each comparison.
+const refusedFor = time.Minute
+
 // waitAside notes of which nodes records wait until our clock lets them in: what
 // we know of their copies is not the latest, whoever we have compared data with.
-func (c *Core) waitAside() {
-	ahead := map[mesh.NodeID]bool{}
+func (c *Core) waitAside(refused []crdt.Refusal) {
+	ahead, held := map[mesh.NodeID]bool{}, map[crdt.Dot]bool{}
 	for _, r := range c.replica.Aside() {
-		ahead[mesh.NodeID(r.Entry.Dot.Origin)] = true
+		ahead[mesh.NodeID(r.Entry.Dot.Origin)], held[r.Entry.Dot] = true, true
+	}
+	for _, r := range refused {
+		if crdt.IsSkew(r.Err) && !held[r.Entry.Dot] {
+			c.sync.refused[mesh.NodeID(r.Entry.Dot.Origin)] = c.now.Boot
+		}
+	}
+	for id, at := range c.sync.refused {
+		if c.now.Boot-at > refusedFor {
+			delete(c.sync.refused, id)
+			continue
+		}
+		ahead[id] = true
 	}
 	if !maps.Equal(ahead, c.sync.ahead) {
 		c.sync.ahead = ahead

@@ -356,4 +356,19 @@ func TestWrongClockHoldsNobodyUp(t *testing.T) {
 	if held == 0 {
 		t.Fatal("it holds no slot")
 	}
+
+	// There is no room to hold what another writes with such a clock. What is known of that
+	// one is not the latest all the same.
+	other := l.nodes[2]
+	e := l.written(other, crdt.Entry{Key: "more", Deleted: true})
+	e.Stamp.Wall += (3 * time.Hour).Milliseconds()
+	l.push(h, other, e)
+	if !h.core.sync.ahead[other.self.ID] {
+		t.Error("a node of which a record was refused is taken for one of which all is known")
+	}
+	l.after(2 * refusedFor)
+	l.push(h, other)
+	if h.core.sync.ahead[other.self.ID] {
+		t.Error("nobody sends the record any more, and the node is still waited for")
+	}
 }

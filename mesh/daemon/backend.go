@@ -373,27 +373,17 @@ func (b *backend) Evict(ctx context.Context, r api.EvictRequest) (int, error) {
 	return b.kept(ctx, core.Evict{Node: mesh.NodeID(r.Node), Reason: r.Reason, Off: r.Off})
 }
 
-// Recover names new voters, as a person vouches that others are off for good.
+// Recover has this node decide alone, as a person vouches that others are off for good.
 func (b *backend) Recover(ctx context.Context, r api.RecoverRequest) (api.Vouched, error) {
-	call := core.Vouch{Reason: r.Reason, DryRun: r.DryRun}
-	for _, id := range r.Off {
-		call.Off = append(call.Off, mesh.NodeID(id))
-	}
-	reply, err := b.loop.ask(ctx, call)
+	reply, err := b.loop.ask(ctx, core.Vouch{Off: r.Off, Reason: r.Reason, DryRun: r.DryRun})
 	if err != nil {
 		return api.Vouched{}, err
 	}
 	said, _ := reply.(core.Vouched)
-	done := api.Vouched{
-		Before: said.Before, Was: []string{}, Epoch: said.Epoch, Voters: []string{}, Copies: said.Copies,
-	}
-	for _, id := range said.Was {
-		done.Was = append(done.Was, string(id))
-	}
-	for _, id := range said.Voters {
-		done.Voters = append(done.Voters, string(id))
-	}
-	return done, nil
+	return api.Vouched{
+		Before: said.Before, Was: said.Was, Epoch: said.Epoch, Voter: said.Voter, Copies: said.Copies,
+		Forgotten: append([]string{}, said.Off...), DryRun: r.DryRun, CAKey: b.id.HasAuthority(),
+	}, nil
 }
 
 // Administer says what people want of a node.

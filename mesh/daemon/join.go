@@ -231,17 +231,27 @@ func (d *daemon) recertify(ctx context.Context, ca *identity.Authority, from mes
 	return ca.Sign(members[i].Key, role, clock.Wall())
 }
 
-// keepAuthority gets the CA's key from another voter once this node is one.
+// keepAuthority gets the CA's key from another node once this one is a voter: from a voter,
+// or, if none of them has it any more, from one that was.
 func (d *daemon) keepAuthority(ctx context.Context) {
 	for !d.id.HasAuthority() {
 		change := d.loop.change()
 		var roster lease.Roster
-		if err := d.loop.look(ctx, func(c *core.Core) { roster = c.Roster() }); err != nil {
+		var others []mesh.NodeID // in sight
+		err := d.loop.look(ctx, func(c *core.Core) {
+			roster, others = c.Roster(), nil
+			for _, m := range c.Members() {
+				if m.ID != d.self.ID && roster.Seat(m.ID) < 0 && c.Sees(m.ID) {
+					others = append(others, m.ID)
+				}
+			}
+		})
+		if err != nil {
 			return
 		}
 		var retry <-chan time.Time
 		if roster.Seat(d.self.ID) >= 0 {
-			if d.fetchFromVoters(ctx, roster) {
+			if d.fetchFrom(ctx, roster, others) {
 				return
 			}
 			retry = time.After(fetchEvery)
@@ -255,16 +265,20 @@ func (d *daemon) keepAuthority(ctx context.Context) {
 	}
 }
 
-func (d *daemon) fetchFromVoters(ctx context.Context, roster lease.Roster) bool {
+// fetchFrom asks the voters for the CA's key, and then others.
+func (d *daemon) fetchFrom(ctx context.Context, roster lease.Roster, others []mesh.NodeID) bool {
+	var ids []mesh.NodeID
 	for _, v := range roster.Voters {
-		if v.ID == d.self.ID {
-			continue
+		if v.ID != d.self.ID {
+			ids = append(ids, v.ID)
 		}
-		err := d.fetchAuthority(ctx, v.ID)
+	}
+	for _, id := range append(ids, others...) {
+		err := d.fetchAuthority(ctx, id)
 		if err == nil {
 			return true
 		}
-		d.log.Debug("fetch the CA's key", "from", v.ID, "err", err)
+		d.log.Debug("fetch the CA's key", "from", id, "err", err)
 	}
 	return false
 }

@@ -80,7 +80,7 @@ func (p *Party) onChain(from mesh.NodeID, m *chain) {
 		if r.Epoch < p.roster.Epoch || r.view() == p.view {
 			continue
 		}
-		if err := p.follow(r); err != nil {
+		if err := p.follow(r, from); err != nil {
 			p.refuse(from, err)
 			break
 		}
@@ -105,11 +105,11 @@ func (p *Party) onChain(from mesh.NodeID, m *chain) {
 
 var errNoRoster = errors.New("there is no roster yet that another could follow")
 
-// follow appends the next roster, if it is proven or vouched for.
-func (p *Party) follow(r Roster) error {
+// follow appends the next roster, if it is proven, or vouched for as from says.
+func (p *Party) follow(r Roster, from mesh.NodeID) error {
 	check := r.proven(p.roster)
 	if r.Forced != "" {
-		check = r.vouched(p.roster, p.keyOf)
+		check = r.vouched(p.roster, from, p.keyOf)
 	}
 	if check != nil {
 		return check

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"mn/mesh"
 )
 
 // Bootstrap founds a mesh: roster epoch 1 with this node as its only voter.
@@ -48,7 +46,7 @@ func (p *Party) Adopt(now time.Duration, chain []Roster) (Output, error) {
 	var err error
 	for _, r := range chain {
 		if r.Epoch > p.roster.Epoch && err == nil {
-			err = p.follow(r)
+			err = p.follow(r, "")
 		}
 	}
 	if p.roster.Epoch > before {
@@ -58,37 +56,22 @@ func (p *Party) Adopt(now time.Duration, chain []Roster) (Output, error) {
 	return p.take(), err
 }
 
-// Heirs are who is to vote if a person vouches that some nodes are off for good: of the
-// others that are in sight, this one among them, as many as there should be.
-func (p *Party) Heirs(off func(mesh.NodeID) bool) []mesh.Member {
-	rest := slices.DeleteFunc(p.candidates(), func(c candidate) bool { return off(c.ID) })
-	able := slices.DeleteFunc(slices.Clone(rest), func(c candidate) bool { return !c.alive })
-	slices.SortFunc(able, candidate.better)
-	var heirs []mesh.Member
-	for _, c := range able[:max(min(seats(len(rest)), len(able)-(1-len(able)%2)), 0)] {
-		heirs = append(heirs, mesh.Member{ID: c.ID, Key: c.Key})
-	}
-	return heirs
-}
-
-// Force installs a roster of these voters without asking the old ones: a person
-// vouches that the missing ones are off for good. The reason is kept in it.
-func (p *Party) Force(now time.Duration, voters []mesh.Member, reason string) (Output, error) {
+// Force installs a roster of this node alone without asking the old voters: a person
+// vouches that the missing ones are off for good. The reason is kept in it. Others become
+// voters in its turn, and learn from this one what was decided.
+func (p *Party) Force(now time.Duration, reason string) (Output, error) {
 	p.begun(now)
 	old := p.roster
-	r := Roster{
-		Epoch: (old.Epoch/forceStep + 1) * forceStep, Length: p.cfg.Length, Forced: reason,
-	}
 	if reason == "" || old.Epoch == 0 {
 		return Output{}, errors.New("force a roster: there must be a reason and an old roster")
 	}
-	r.Prev = old.digest()
-	for _, m := range voters {
-		r.Voters = append(r.Voters, Voter{m.ID, m.Key})
+	pub := slices.Clone([]byte(p.key.Public().(ed25519.PublicKey)))
+	r := Roster{
+		Epoch: old.forced(p.self), Voters: []Voter{{p.self, pub}}, Length: p.cfg.Length,
+		Prev: old.digest(), Forced: reason,
 	}
-	slices.SortFunc(r.Voters, byID)
 	r.Proof.Votes = []Signature{{p.self, ed25519.Sign(p.key, r.ballotText(0))}}
-	if err := r.vouched(old, p.keyOf); err != nil {
+	if err := r.vouched(old, p.self, p.keyOf); err != nil {
 		return Output{}, fmt.Errorf("force a roster: %w", err)
 	}
 	p.append(r)

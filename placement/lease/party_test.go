@@ -225,7 +225,7 @@ func TestForcedTwiceTheGreaterStands(t *testing.T) {
 	w.members()
 	for _, i := range []int{0, 1} {
 		n := w.nodes[i]
-		out, err := n.party.Force(n.local(), []mesh.Member{n.member}, "it is gone")
+		out, err := n.party.Force(n.local(), "it is gone")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,6 +239,39 @@ func TestForcedTwiceTheGreaterStands(t *testing.T) {
 		if n.party.view != w.nodes[0].party.view {
 			t.Errorf("%s stands by %v, the first by %v", n.name(), n.party.roster,
 				w.nodes[0].party.roster)
+		}
+	}
+}
+
+// TestForcedTwiceAndGrownIsOneInTheEnd: on one side others have become voters since.
+func TestForcedTwiceAndGrownIsOneInTheEnd(t *testing.T) {
+	for seed := range uint64(4) {
+		w := newWorld(seed, 6)
+		w.found(t)
+		w.run(10 * time.Second)
+		for i := range w.nodes {
+			for _, o := range w.nodes {
+				if (i <= int(seed)) != (o.at <= int(seed)) {
+					w.apart(w.nodes[i], o)
+				}
+			}
+		}
+		w.members()
+		for _, n := range []*node{w.nodes[0], w.nodes[5]} {
+			out, err := n.party.Force(n.local(), "they are gone")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.perform(out)
+		}
+		w.run(time.Minute)
+		w.split(0)
+		w.members()
+		w.run(time.Minute)
+		for _, n := range w.nodes[1:] {
+			if n.party.view != w.nodes[0].party.view {
+				t.Errorf("seed %d: %s stands by %v, the first by %v", seed, n.name(), n.party.roster, w.nodes[0].party.roster)
+			}
 		}
 	}
 }

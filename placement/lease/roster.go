@@ -17,7 +17,8 @@ import (
 const (
 	VotersMax = 7         // voters of one roster
 	epochMax  = 1<<24 - 1 // what a fence's number has room for
-	forceStep = 1000      // epochs that a forced roster jumps, to the next multiple
+	forceStep = 1 << 14   // epochs that a forced roster jumps, to the next multiple
+	forceSpan = 1 << 7    // of them are for each node that may force one, and what follows
 	reasonMax = 200       // bytes of the reason of a forced roster
 	digestLen = sha256.Size
 )
@@ -169,20 +170,32 @@ func (r Roster) proven(prev Roster) error {
 	return nil
 }
 
-// vouched says why r is not a roster that a person forced after prev. Of two
-// that were forced apart from each other in one epoch the greater stands. keyOf
-// is the key of an admitted node, or nil.
-func (r Roster) vouched(prev Roster, keyOf func(mesh.NodeID) ed25519.PublicKey) error {
+// forced is the epoch of a roster that a node forces. Two that do so apart from each
+// other mostly take different ones, so that when they meet one follows from the other.
+func (r Roster) forced(by mesh.NodeID) uint64 {
+	sum := sha256.Sum256([]byte(by))
+	return (r.Epoch/forceStep+1)*forceStep + uint64(sum[0])%(forceStep/forceSpan)*forceSpan
+}
+
+// vouched says why r is not a roster that a person forced after prev, with the node that
+// was asked as its only voter. Of two in one epoch the greater stands. keyOf is the key
+// of that node, or nil if it is not admitted; one that is says with its word alone what
+// the signature of another that is unknown by now would say.
+func (r Roster) vouched(prev Roster, from mesh.NodeID, keyOf func(mesh.NodeID) ed25519.PublicKey) error {
 	if err := r.check(); err != nil {
 		return err
 	}
 	above := r.Epoch > prev.Epoch ||
 		(r.Epoch == prev.Epoch && prev.Forced != "" && r.view() > prev.view())
-	if !above || r.Epoch%forceStep != 0 || len(r.Proof.Votes) != 1 {
+	if !above || r.Epoch%forceSpan != 0 || len(r.Proof.Votes) != 1 || len(r.Voters) != 1 ||
+		r.Voters[0].ID != r.Proof.Votes[0].By {
 		return fmt.Errorf("forced roster epoch %d does not follow epoch %d", r.Epoch, prev.Epoch)
 	}
 	by := r.Proof.Votes[0]
 	key := keyOf(by.By)
+	if key == nil && keyOf(from) != nil {
+		key = r.Voters[0].Key
+	}
 	if key == nil || !ed25519.Verify(key, r.ballotText(0), by.Sign) {
 		return fmt.Errorf("forced roster epoch %d is not signed by an admitted node", r.Epoch)
 	}

@@ -96,21 +96,33 @@ func TestForcedRosterNeedsAnAdmittedNode(t *testing.T) {
 		}
 		return nil
 	}
-	make := func(epoch uint64, by int) Roster {
-		r := Roster{Epoch: epoch, Voters: all[:1], Length: time.Second, Forced: "fire"}
+	const first, second = forceStep, 2*forceStep + 3*forceSpan
+	make := func(epoch uint64, voter, by int) Roster {
+		r := Roster{Epoch: epoch, Voters: all[voter : voter+1], Length: time.Second, Forced: "fire"}
 		return w.vote(r, 0, by)
 	}
-	if err := make(1000, 2).vouched(prev, keyOf); err != nil {
-		t.Errorf("a forced roster is refused: %v", err)
-	}
-	if err := make(1000, 3).vouched(prev, keyOf); err == nil {
-		t.Error("a stranger has forced a roster")
-	}
-	if err := make(1001, 2).vouched(prev, keyOf); err == nil {
-		t.Error("a forced epoch that is no multiple was taken")
-	}
-	if err := make(1000, 2).vouched(make(2000, 2), keyOf); err == nil {
-		t.Error("a forced roster has gone back")
+	for _, tt := range []struct {
+		name string
+		r    Roster
+		prev Roster
+		from int
+		ok   bool
+	}{
+		{"by an admitted node", make(first, 2, 2), prev, 2, true},
+		{"by a stranger", make(first, 3, 3), prev, 3, false},
+		{"by one that has left since, as a member says", make(first, 3, 3), prev, 1, true},
+		{"for another", make(first, 0, 2), prev, 2, false},
+		{"signed by another", w.vote(Roster{
+			Epoch: first, Voters: all[2:3], Length: time.Second, Forced: "fire",
+		}, 1, 2), prev, 2, false},
+		{"in an epoch that no node forces", make(first+1, 2, 2), prev, 2, false},
+		{"after another that was forced", make(second, 2, 2), make(first, 1, 1), 2, true},
+		{"before one that was", make(first, 2, 2), make(second, 2, 2), 2, false},
+	} {
+		from := w.nodes[tt.from].id
+		if err := tt.r.vouched(tt.prev, from, keyOf); (err == nil) != tt.ok {
+			t.Errorf("a roster %s: %v", tt.name, err)
+		}
 	}
 }
 

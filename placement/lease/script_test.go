@@ -107,7 +107,7 @@ func (s *stage) do(args []string) {
 		s.named(args[1]).gone = true
 		s.members()
 	case "force":
-		s.force(s.named(args[1]), args[2:])
+		s.force(s.named(args[1]))
 	case "show":
 		s.show()
 	default:
@@ -159,12 +159,8 @@ func (s *stage) slotsOf(args []string) SlotSet {
 	return set
 }
 
-func (s *stage) force(n *node, names []string) {
-	var voters []mesh.Member
-	for _, name := range names {
-		voters = append(voters, s.named(name).member)
-	}
-	out, err := n.party.Force(n.local(), voters, "the others burned")
+func (s *stage) force(n *node) {
+	out, err := n.party.Force(n.local(), "the others burned")
 	s.must(err)
 	n.perform(out)
 }
