@@ -21,13 +21,13 @@ type deeds struct {
 	seats   map[place][]*life // in the order in which they began
 	jobs    map[mesh.JobID][]*life
 	moves   map[place][]time.Duration // when copies were placed after a failure, and have run
-	whole   map[gangKey]time.Duration // when a gang was whole last, or began
+	there   map[rankKey]time.Duration // when a copy of a gang was there last, or the gang began
 }
 
 func newDeeds() deeds {
 	return deeds{
 		decided: map[mesh.AllocID]*decided{}, lives: map[lifeKey]*life{}, seats: map[place][]*life{},
-		jobs: map[mesh.JobID][]*life{}, moves: map[place][]time.Duration{}, whole: map[gangKey]time.Duration{},
+		jobs: map[mesh.JobID][]*life{}, moves: map[place][]time.Duration{}, there: map[rankKey]time.Duration{},
 	}
 }
 

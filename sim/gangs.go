@@ -15,6 +15,13 @@ type gangKey struct {
 	generation int
 }
 
+// rankKey is a copy of a gang.
+type rankKey struct {
+	gangKey
+	group string
+	index int
+}
+
 // checkGangs: a gang is placed as a whole, in one step, and each copy is told another
 // rank.
 func (w *world) checkGangs(h *host, placed []*decided) {
@@ -99,10 +106,23 @@ func (w *world) checkOneGang() {
 	}
 }
 
-// brokenMax is how long what is left of a gang may run when another of it has gone, and
-// somebody leads the job: until gossip has noticed and what is out of sight has surely
-// stopped; then it is told, or its lease runs out.
+// brokenMax is how long what is left of a gang may run when one of it has gone and stays
+// away, and somebody leads the job: until gossip has noticed and what is out of sight has
+// surely stopped; then it is told, or its lease runs out. One that is back before is
+// restarted where it was, while the next may be gone.
 const brokenMax = time.Minute
+
+// checkMember looks for how long a gang has run on without one of its copies.
+func (w *world) checkMember(job *mesh.Job, key rankKey, there map[rankKey]bool, over bool) {
+	if w.deeds.there[key] == 0 || over || there[key] {
+		w.deeds.there[key] = w.now
+	}
+	left := w.now - max(w.deeds.there[key], w.checker.holders[mesh.SlotOf(key.job)].since)
+	if left > brokenMax && job.Recovery.Partition() == mesh.Majority {
+		w.breach("gangs-are-whole", "%s, generation %d, runs on without %s[%d] for %v",
+			key.job, key.generation, key.group, key.index, left)
+	}
+}
 
 // checkTogether looks for gangs that are not whole, and of which something goes on
 // to run: with a majority behind them that has an end. Where copies wait for
@@ -113,24 +133,20 @@ func (w *world) checkTogether() {
 		if !job.Gang || !w.people.untouched(id) {
 			continue
 		}
-		there, runs := map[int]int{}, map[int]bool{}
+		there, runs := map[rankKey]bool{}, map[int]bool{}
 		for _, l := range w.deeds.jobs[id] {
 			d := w.deeds.decided[l.id]
 			_, done := l.completed()
 			if l.does(isMain) || done {
-				there[d.Generation]++
+				there[rankKey{gangKey{id, d.Generation}, d.Group, d.Index}] = true
 			}
 			runs[d.Generation] = runs[d.Generation] || l.does(isMain) && l.h.asleep == 0
 		}
 		for _, generation := range slices.Sorted(maps.Keys(runs)) {
-			key := gangKey{id, generation}
-			if w.deeds.whole[key] == 0 || !runs[generation] || there[generation] >= job.Copies() {
-				w.deeds.whole[key] = w.now
-			}
-			left := w.now - max(w.deeds.whole[key], w.checker.holders[mesh.SlotOf(id)].since)
-			if left > brokenMax && job.Recovery.Partition() == mesh.Majority {
-				w.breach("gangs-are-whole", "%d of %d copies of %s, generation %d, run on for %v",
-					there[generation], job.Copies(), id, generation, left)
+			for _, g := range job.Groups() {
+				for i := range g.Count {
+					w.checkMember(job, rankKey{gangKey{id, generation}, g.Name, i}, there, !runs[generation])
+				}
 			}
 		}
 	}
