@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,10 +92,10 @@ func parseJob(name string, data []byte, values map[string]string) (*mesh.Job, *d
 		for _, f := range job.Validate() {
 			d.meaning(pathOf(f.Path), f.Text)
 		}
-		for i, t := range job.Tasks {
-			at := element("task", i) + ".count"
-			if _, written := d.places.key[at]; written && t.Count == 0 {
-				d.meaning(at, "must be at least 1, not 0; mn job stop stops a job")
+		unset := mesh.Unset()
+		for _, path := range d.zeros {
+			if without, ok := unset[indexes.ReplaceAllString(path, "")]; ok {
+				d.meaning(path, "must be more than 0; without the key, "+without)
 			}
 		}
 	}
@@ -103,6 +104,9 @@ func parseJob(name string, data []byte, values map[string]string) (*mesh.Job, *d
 	}
 	return &job, d
 }
+
+// indexes are those of the elements of lists in a path.
+var indexes = regexp.MustCompile(`\[\d+\]`)
 
 // lists are the keys of files whose values are lists. Other numbers in a path
 // are keys of their own.

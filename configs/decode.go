@@ -17,6 +17,7 @@ import (
 type decoder struct {
 	file   string
 	places *places
+	zeros  []string // paths of the values that are 0, false or empty
 	syntax bool     // the file is no TOML; nothing else is known of it
 	tasks  []string // their names, for messages
 	faults []fault
@@ -64,6 +65,7 @@ func (d *decoder) value(dst reflect.Value, src any, path string) {
 	}
 	if t, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		d.text(t, src, path)
+		d.nothing(dst, path)
 		return
 	}
 	switch dst.Kind() {
@@ -79,6 +81,14 @@ func (d *decoder) value(dst reflect.Value, src any, path string) {
 		d.texts(dst, src, path)
 	default:
 		d.scalar(dst, src, path)
+		d.nothing(dst, path)
+	}
+}
+
+// nothing notes that a key was written and its value is that of one that was not.
+func (d *decoder) nothing(v reflect.Value, path string) {
+	if v.IsZero() {
+		d.zeros = append(d.zeros, path)
 	}
 }
 

@@ -247,7 +247,7 @@ func TestSchemaReadsUnitsAsMnDoes(t *testing.T) {
 		{"kill_grace", `"1h0m0.5s"`, false}, // over an hour, which only mn knows
 		{"kill_grace", `"1m30.5s"`, true},
 		{"kill_grace", `".5s"`, true},
-		{"kill_grace", `"0"`, true},
+		{"timeout", `"0"`, true},
 		{"timeout", `"2d"`, true},
 		{"timeout", `"1.5d"`, true},
 		{"timeout", `"2 d"`, false},

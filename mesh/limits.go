@@ -79,6 +79,28 @@ func Limits() map[string]Limit {
 	return all
 }
 
+// Unset are the keys of the job file whose value 0 would be no other than if they were not
+// there, and what is so then: whoever writes 0 means something else.
+func Unset() map[string]string {
+	all := map[string]string{
+		"priority":            "it is 50",
+		"max_running":         "all copies may run at once",
+		"recovery.lease":      "it is 15s",
+		"recovery.stop_after": "a copy never stops for being cut off",
+		"update.max_parallel": "it is 1",
+		"after_quorum":        "the rule has none",
+		"task.after_quorum":   "the rule has none",
+		"task.count":          "there is one copy; mn job stop stops a job",
+		"task.kill_grace":     "it is 5s",
+	}
+	for _, policy := range []string{"restart", "task.restart", "reschedule"} {
+		for _, key := range []string{"interval", "delay", "max_delay"} {
+			all[policy+"."+key] = "it is as for the job's type and mode"
+		}
+	}
+	return all
+}
+
 func texts[T ~string](values []T) []string {
 	var all []string
 	for _, v := range values {

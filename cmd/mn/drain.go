@@ -110,7 +110,8 @@ for a person. Nothing stops before another node has room for it. Jobs with a cop
 each node stay; with --ignore-system=false they stop at the deadline.
 
 Nobody runs the drain: it goes on whichever node restarts or is lost, and ends with the
-node in maintenance, until mn node undrain.`,
+node in maintenance, until mn node undrain. With nothing but --wait or --monitor, a drain
+that is under way is joined as it is; else it begins anew.`,
 		Example: "  mn node drain box-3 --reason \"new disk\" --deadline 30m --wait\n" +
 			"  mn node drain box-3 --dry-run",
 		Args:              needs("NAME"),
@@ -124,7 +125,7 @@ node in maintenance, until mn node undrain.`,
 			if dryRun && (wait || watch) {
 				return misused(cmd, "--dry-run changes nothing: there is nothing to wait for")
 			}
-			drain, err := client.Administer(cmd.Context(), r)
+			drain, err := c.drain(cmd, client, r, wait || watch)
 			if err != nil {
 				return err
 			}
@@ -143,6 +144,18 @@ node in maintenance, until mn node undrain.`,
 	flags.BoolVar(&watch, "monitor", false, "as --wait, and tell what happens meanwhile")
 	reasonFlag(cmd, &r.Reason)
 	return cmd
+}
+
+// drain begins a drain, or joins one that is under way if it is only to be waited for.
+func (c *command) drain(cmd *cobra.Command, client *api.Client, r api.AdminRequest, wait bool) (api.Drain, error) {
+	changed := cmd.Flags().Changed
+	if wait && !changed("deadline") && !changed("reason") && !changed("ignore-system") {
+		now, err := client.Drain(cmd.Context(), r.Node)
+		if err != nil || now.Mode == mesh.Draining && now.Status != mesh.DrainComplete {
+			return now, err
+		}
+	}
+	return client.Administer(cmd.Context(), r)
 }
 
 // showDrain says how far a drain has got, and what becomes of each copy.

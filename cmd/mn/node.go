@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mn/mesh"
 	"mn/mesh/api"
 )
 
@@ -136,6 +137,15 @@ func (c *command) showNode(n api.NodeDetail) {
 	}
 	c.field("status", "%s", status)
 	c.field("state", "%s", c.paint(stateColour(n.State), n.State))
+	if d := &n.Drain; d.Mode != mesh.InService {
+		c.field("since", "%s, by way of %s", ago(d.At), d.By)
+		if d.Reason != "" {
+			c.field("reason", "%s", d.Reason)
+		}
+		if d.Deadline != nil {
+			c.field("drain", "%s, %s left, deadline %s", d.Status, copies(d.Left), d.Deadline.Local().Format("2006-01-02 15:04:05"))
+		}
+	}
 	c.field("address", "%s", n.Address)
 	c.field("agent", "mn %s on %s/%s, started %s", n.Release, n.OS, n.Arch, ago(n.StartedAt))
 	role := string(n.Role)

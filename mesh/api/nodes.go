@@ -34,6 +34,7 @@ type Node struct {
 type NodeDetail struct {
 	Node
 	LostFor     mesh.Duration `json:"lost_for"` // how long it has not been alive
+	Drain       Drain         `json:"drain"`    // what people want of it, and how far that is
 	Allocations []Alloc       `json:"allocations"`
 }
 
@@ -99,6 +100,9 @@ func (p picture) nodeDetail(ref string) (NodeDetail, error) {
 		return NodeDetail{}, err
 	}
 	d := NodeDetail{Node: nodeRow(n)}
+	if d.Drain, err = p.drain(string(n.ID)); err != nil {
+		return NodeDetail{}, err
+	}
 	if n.Liveness != mesh.Alive {
 		d.LostFor = mesh.Duration(n.LostFor.Truncate(time.Second))
 	}

@@ -117,6 +117,14 @@ func TestDrainTellsWhatBecomesOfIt(t *testing.T) {
 	if got := runs.kinds(mesh.NodeDrainCompleted); len(got) != 2 {
 		t.Errorf("it has said %d times that it is drained, want once for each drain", len(got))
 	}
+	l.kill(runs, false)
+	l.start(runs)
+	l.step(runs, Tick{})
+	l.meet(runs)
+	l.after(30 * time.Second)
+	if got := runs.kinds(mesh.NodeDrainCompleted); len(got) != 2 {
+		t.Errorf("an agent that starts on a drained node says it again: %d times", len(got))
+	}
 	for _, a := range by.core.View().Allocs {
 		if a.Node == runs.self.ID && !a.State().Final() {
 			t.Errorf("%s is still on the drained node", a.ID)

@@ -141,6 +141,9 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		c.take(party.Step(now.Boot, lease.Forgot{})) // what it kept as a voter may be lost
 	}
 	c.study()
+	if c.hasDrained(c.self) {
+		c.drained = c.records.admin[c.self].At // told by the agent before
+	}
 	c.describe()
 	return c, nil
 }

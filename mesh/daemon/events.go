@@ -99,7 +99,7 @@ func (m *eventMerge) look(ctx context.Context, first bool) error {
 			m.ask(ctx, s, n, first)
 		case n.Liveness == mesh.Alive:
 			why = fmt.Sprintf("%d others are asked already, and no more can be", eventNodesMax)
-		case n.Eligible:
+		case !n.Evicted:
 			why = fmt.Sprintf("it is %s: what it saw cannot be read now", n.Liveness)
 		}
 		if why == "" || s.running {

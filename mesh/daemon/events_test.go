@@ -182,9 +182,13 @@ func TestEventsGoOnOverRestarts(t *testing.T) {
 	}
 }
 
-// TestEventsOfANodeThatWasAwayCome: it was out of sight when the list began.
+// TestEventsOfANodeThatWasAwayCome: it was out of sight when the list began, and in
+// maintenance, as a machine is when it is rebooted.
 func TestEventsOfANodeThatWasAwayCome(t *testing.T) {
 	agents := newMesh(t, 2)
+	if _, err := agents[0].client.Administer(t.Context(), api.AdminRequest{Node: "n2", Mode: mesh.Maintenance}); err != nil {
+		t.Fatal(err)
+	}
 	agents[1].stop()
 	agents[0].waitPeers(1)
 	f := agents[0].follow(api.EventsRequest{Tail: 1, Follow: true})
