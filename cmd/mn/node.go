@@ -143,7 +143,8 @@ func (c *command) showNode(n api.NodeDetail) {
 			c.field("reason", "%s", d.Reason)
 		}
 		if d.Deadline != nil {
-			c.field("drain", "%s, %s left, deadline %s", d.Status, copies(d.Left), d.Deadline.Local().Format("2006-01-02 15:04:05"))
+			c.field("drain", "%s, %s left, deadline %s", d.Status, copies(d.Left),
+				d.Deadline.Local().Format("2006-01-02 15:04:05"))
 		}
 	}
 	c.field("address", "%s", n.Address)
