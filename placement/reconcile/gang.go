@@ -187,24 +187,40 @@ func (p *planner) end(copies []*mesh.AllocView, format string, args ...any) {
 func (p *planner) muster(seats []*seat, why string) {
 	latest := latestRoll(seats)
 	if s, failed := p.fallen(seats, latest); failed != nil {
-		moves := p.gangMoves(seats, failed.Status.At)
-		if end := p.exhausted(s, failed, moves); end != "" {
-			p.giveUpGang(len(seats), why, end)
+		if why = p.movesGang(seats, s, failed, why); why == "" {
 			return
 		}
-		delay := p.policy.Delays.After(moves + 1)
-		if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
-			p.waitAll(seats, fmt.Sprintf("%s; the gang moves after %v", why, mesh.Duration(delay)))
-			p.wakeIn(left)
-			return
-		}
-		why += "; move " + p.ofMoves(moves+1)
 	}
 	if bar := cmp.Or(p.barred(), p.comesLater); bar != "" {
 		p.waitAll(seats, bar)
 		return
 	}
 	p.placeGang(seats, latest.generation+1, why)
+}
+
+// movesGang is why a gang of which a copy has failed is placed again now, or "": it waits,
+// or is given up.
+func (p *planner) movesGang(seats []*seat, s *seat, failed *mesh.AllocView, why string) string {
+	switch v := p.word(failed, mesh.ReviewFailed); {
+	case v != nil && v.Approve:
+		return why + "; " + said("a person approved it", v)
+	case v != nil:
+		p.tally.failed += len(seats)
+		p.tally.because(why + "; " + said("a person gave it up", v))
+		return ""
+	}
+	moves := p.gangMoves(seats, failed.Status.At)
+	if end := p.exhausted(s, failed, moves); end != "" {
+		p.giveUpGang(len(seats), failed, why, end)
+		return ""
+	}
+	delay := p.policy.Delays.After(moves + 1)
+	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
+		p.waitAll(seats, fmt.Sprintf("%s; the gang moves after %v", why, mesh.Duration(delay)))
+		p.wakeIn(left)
+		return ""
+	}
+	return why + "; move " + p.ofMoves(moves+1)
 }
 
 func (p *planner) waitAll(seats []*seat, reason string) {

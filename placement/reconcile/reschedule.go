@@ -189,10 +189,11 @@ func (p *planner) ofMoves(n int) string {
 }
 
 // giveUpGang counts the copies of a gang that no other follows, unless a person says so.
-func (p *planner) giveUpGang(copies int, failure, why string) {
+func (p *planner) giveUpGang(copies int, failed *mesh.AllocView, failure, why string) {
 	text := failure + "; " + why
 	if mesh.ReviewFor(&p.job.Job) {
 		p.tally.review += copies
+		p.review(failed, mesh.ReviewFailed, failed.Status.At, text)
 		text += "; mn job retry " + string(p.job.ID()) + " runs it again"
 	} else {
 		p.tally.failed += copies
