@@ -73,6 +73,9 @@ func (j *Job) beginsAfter() string {
 func (j *Job) failsIf() string {
 	const coded = "it ends by a signal, or with an exit code other than 0 and its success_exit_codes"
 	if !j.Type.Long() {
+		if slices.ContainsFunc(j.Tasks, func(t Task) bool { return t.Lifecycle == Sidecar }) {
+			return coded + "; of a sidecar, if it ends by itself before it is told to"
+		}
 		return coded
 	}
 	ends := func(t Task) bool { return t.Lifecycle == Prestart || t.Lifecycle == Poststop }
@@ -84,7 +87,8 @@ func (j *Job) failsIf() string {
 
 // timesOut is what becomes of a copy that times out, if one can.
 func (j *Job) timesOut() string {
-	if j.Timeout == 0 && !slices.ContainsFunc(j.Tasks, func(t Task) bool { return t.Timeout > 0 }) {
+	bound := func(t Task) bool { return t.Timeout > 0 && t.Lifecycle != Poststop }
+	if j.Timeout == 0 && !slices.ContainsFunc(j.Tasks, bound) {
 		return ""
 	}
 	then := "its copy is not restarted nor moved: " + j.Spent()
@@ -112,8 +116,11 @@ func (j *Job) hazard(t *Task) *Task {
 func (j *Job) fails(t *Task) []string {
 	r, m := RestartFor(j, t), RescheduleFor(j)
 	var then []string
-	if t.Safety.Mark() != "" {
+	switch {
+	case t.Safety.Mark() != "":
 		return []string{t.once()}
+	case t.Lifecycle == Poststop:
+		return []string{afterwards}
 	}
 	if r.restarts() {
 		then = append(then, fmt.Sprintf("restarts here after %s (%d in %v)",
@@ -133,6 +140,9 @@ func (j *Job) fails(t *Task) []string {
 	}
 	return append(then, j.Spent())
 }
+
+// afterwards is what follows when a poststop task fails, in words.
+const afterwards = "is not run again, and changes nothing: what its copy has come to is decided"
 
 // restarts says whether the policy restarts anything.
 func (r *EffectiveRestart) restarts() bool { return r.Enabled && r.Attempts > 0 }
@@ -171,6 +181,8 @@ func Next(job *Job, task *Task, restarts, moves int, opens time.Duration) string
 	switch {
 	case task.Safety.Mark() != "":
 		return task.once()
+	case task.Lifecycle == Poststop:
+		return afterwards
 	case r.restarts() && restarts < r.Attempts:
 		return fmt.Sprintf("restarts here after %v", Duration(r.Delays.After(restarts+1)))
 	case r.restarts() && r.Mode == RestartDelay:

@@ -162,3 +162,24 @@ func TestForecastOfAGangAndOfGroupsInOrder(t *testing.T) {
 		t.Errorf("with groups in order: got %q", got)
 	}
 }
+
+// TestForecastKnowsWhenATaskRuns: what follows on a failure is another thing beside the
+// work, and after it.
+func TestForecastKnowsWhenATaskRuns(t *testing.T) {
+	job := Job{Name: "sum", Type: Batch, Tasks: []Task{
+		{Name: "sum", Group: "g", Command: []string{"sum"}},
+		{Name: "proxy", Group: "g", Lifecycle: Sidecar, Command: []string{"proxy"}},
+		{Name: "tidy", Group: "g", Lifecycle: Poststop, Command: []string{"tidy"}, Timeout: Duration(time.Minute)},
+	}}
+	f := ForecastOf(&job)
+	if !strings.Contains(f.Fails, "of a sidecar, if it ends by itself") || f.TimesOut != "" {
+		t.Errorf("it fails if %q, and %q when its time is over", f.Fails, f.TimesOut)
+	}
+	for i, restarts := range []bool{true, true, false} {
+		then := strings.Join(f.Tasks[i].Then, "; ")
+		next := Next(&job, &job.Tasks[i], 0, 0, 0)
+		if strings.Contains(then, "restarts here") != restarts || strings.Contains(next, "restarts here") != restarts {
+			t.Errorf("task %q: %s; now it %s", f.Tasks[i].Task, then, next)
+		}
+	}
+}

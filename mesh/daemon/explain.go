@@ -67,7 +67,11 @@ func counted(view *mesh.View, job *mesh.JobView, a *mesh.AllocView, task *mesh.T
 		}
 	}
 	row.Restarts.Used = window.Count(0)
+	n := view.Node(a.Node)
 	switch {
+	case job.Stopped || job.Paused: // nothing follows on that
+	case !a.State().Final() && (n == nil || n.Liveness != mesh.Alive):
+		row.Next = "its node is out of sight: " + mesh.ForecastOf(&job.Job).NodeLost
 	case row.Status == mesh.TimedOut || a.State() == mesh.TimedOut:
 		row.Next = job.Job.Spent()
 	case row.Status == mesh.Failed:

@@ -13,9 +13,11 @@ import (
 func TestExplainCountsWhatIsUsedUp(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	job := mesh.Job{Name: "lab", Type: mesh.Service, Tasks: []mesh.Task{{
-		Name: "web", Count: 5, Command: []string{"web"},
+		Name: "web", Count: 6, Command: []string{"web"},
 	}}}
-	v := &mesh.View{Now: now, Jobs: []mesh.JobView{{JobVersion: mesh.JobVersion{
+	v := &mesh.View{Now: now, Nodes: []mesh.NodeView{
+		{Node: mesh.Node{ID: "n1"}, Liveness: mesh.Alive}, {Node: mesh.Node{ID: "n2"}, Liveness: mesh.Lost},
+	}, Jobs: []mesh.JobView{{JobVersion: mesh.JobVersion{
 		Job: job, Number: 2, Hash: "h2", At: now.Add(-time.Hour),
 	}}}}
 	add := func(index, generation int, state mesh.AllocState, restarted ...time.Duration) {
@@ -44,6 +46,8 @@ func TestExplainCountsWhatIsUsedUp(t *testing.T) {
 	add(2, 0, mesh.Backoff, time.Second)
 	add(3, 0, mesh.Failed)
 	add(4, 0, mesh.Stopped)
+	add(5, 0, mesh.Running)
+	v.Allocs[len(v.Allocs)-1].Node = "n2"
 	add(9, 0, mesh.Running) // more than the job wants
 	var got []string
 	for _, c := range explained(v, &v.Jobs[0]).Copies {
@@ -54,8 +58,16 @@ func TestExplainCountsWhatIsUsedUp(t *testing.T) {
 1 running: 3 of 3 restarts, 2 moves: moves to another node after 20s
 2 backoff: 1 of 3 restarts, 0 moves: restarts here in 9s
 3 failed: 0 of 3 restarts, 0 moves: moves to another node after 5s
-4 stopped: 0 of 3 restarts, 0 moves: `
+4 stopped: 0 of 3 restarts, 0 moves: ` + `
+5 running: 0 of 3 restarts, 0 moves: its node is out of sight: the copies move 1s after gossip has given the node up; ` +
+		`if it comes back, of two copies that run the original stays`
 	if text := strings.Join(got, "\n"); text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
+	}
+	v.Jobs[0].Paused = true
+	for _, c := range explained(v, &v.Jobs[0]).Copies {
+		if c.Next != "" {
+			t.Errorf("paused, and yet copy %d %s", c.Index, c.Next)
+		}
 	}
 }
