@@ -36,6 +36,8 @@ const (
 	NodeMaintenanceDisabled EventKind = "node_maintenance_disabled"
 	NodeDrainStarted        EventKind = "node_drain_started"
 	NodeDrainCancelled      EventKind = "node_drain_cancelled"
+	NodeDrainProgress       EventKind = "node_drain_progress" // fewer copies are left
+	NodeDrainBlocked        EventKind = "node_drain_blocked"  // no other node has room for a copy
 	NodeDrainCompleted      EventKind = "node_drain_completed"
 	// NodeGivenUp: people do not want it to be given time to come back.
 	NodeGivenUp EventKind = "node_given_up"
@@ -52,9 +54,11 @@ const (
 	// MajorityChanged: the voters in sight are a majority no more, or again.
 	MajorityChanged EventKind = "majority_changed"
 	// LeadChanged: the node cannot lead any more, or can again.
-	LeadChanged   EventKind = "lead_changed"
-	JobSubmitted  EventKind = "job_submitted"
-	JobTagged     EventKind = "job_tagged" // a person has named a version, or no longer does
+	LeadChanged  EventKind = "lead_changed"
+	JobSubmitted EventKind = "job_submitted"
+	JobTagged    EventKind = "job_tagged" // a person has named a version, or no longer does
+	// JobSettled: the job has completed or failed, was ended, or waits for a person, and why.
+	JobSettled    EventKind = "job_settled"
 	AllocPlaced   EventKind = "alloc_placed"
 	AllocRefused  EventKind = "alloc_refused"
 	AllocBlocked  EventKind = "alloc_blocked"
@@ -76,9 +80,9 @@ const (
 // EventKinds are all kinds of events, in the order above.
 var EventKinds = []EventKind{
 	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
-	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainCompleted, NodeGivenUp, NodeOut,
-	ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost, LeaseRefused, RosterChanged,
-	MajorityChanged, LeadChanged, JobSubmitted, JobTagged, AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced,
-	AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved, ReviewRejected, TaskStarted, TaskAdopted,
-	TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainProgress, NodeDrainBlocked,
+	NodeDrainCompleted, NodeGivenUp, NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
+	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
+	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
+	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 }

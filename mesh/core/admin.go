@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"time"
 
 	"mn/crdt"
 	"mn/mesh"
@@ -69,16 +70,40 @@ func administered(draining bool, now mesh.AdminMode) mesh.EventKind {
 	return mesh.NodeMaintenanceDisabled
 }
 
-// tellDrained says once that nothing is left here that has to go.
+// draining is how far the drain of this node has got, as it was told last.
+type draining struct {
+	asked time.Time // for that drain
+	left  int       // copies
+	over  bool
+}
+
+// tellDrained says how the drain of this node goes on, and once that it is over.
 func (c *Core) tellDrained() {
 	admin := c.records.admin[c.self]
-	if admin.Mode != mesh.Draining || c.drained == admin.At {
+	if admin.Mode != mesh.Draining || c.drain.over && c.drain.asked == admin.At {
 		return
 	}
-	if c.hasDrained(c.self) {
-		c.drained = admin.At
+	now := c.drained()
+	was := c.drain
+	c.drain = now
+	switch {
+	case now.over:
 		c.event(mesh.Event{Kind: mesh.NodeDrainCompleted, Peer: c.self, Text: "nothing is left on it that had to go"})
+	case was.asked == now.asked && now.left < was.left:
+		text := fmt.Sprintf("%d of its copies have to go still", now.left)
+		c.event(mesh.Event{Kind: mesh.NodeDrainProgress, Peer: c.self, Text: text})
 	}
+}
+
+// drained is how far the drain of this node has got.
+func (c *Core) drained() draining {
+	c.records.refresh()
+	admin, holds := c.records.admin[c.self], c.records.picture.holds[c.self]
+	d := draining{asked: admin.At, left: holds.Free, over: c.hasDrained(c.self)}
+	if admin.System {
+		d.left += holds.Bound
+	}
+	return d
 }
 
 // hasDrained says whether nothing is left on a node that is drained, as far as is known here.

@@ -71,10 +71,10 @@ type Core struct {
 	tend  tend
 	waits waits
 
-	out        string    // why this node is out; see out.go
-	damaged    bool      // its disk has lost something, and has said so
-	emptied    crdt.Dot  // the mark for which it has emptied its copy
-	drained    time.Time // when the last drain of this node that has ended was asked for
+	out        string   // why this node is out; see out.go
+	damaged    bool     // its disk has lost something, and has said so
+	emptied    crdt.Dot // the mark for which it has emptied its copy
+	drain      draining // of this node, as it was told last
 	abstention abstention
 	inform     inform
 	confirms   confirms
@@ -141,9 +141,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		c.take(party.Step(now.Boot, lease.Forgot{})) // what it kept as a voter may be lost
 	}
 	c.study()
-	if c.hasDrained(c.self) {
-		c.drained = c.records.admin[c.self].At // told by the agent before
-	}
+	c.drain = c.drained() // told by the agent before
 	c.describe()
 	return c, nil
 }

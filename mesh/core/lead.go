@@ -38,6 +38,7 @@ type lead struct {
 	blocked  map[mesh.AllocID]string // reasons already told
 	starved  map[mesh.JobID]bool     // jobs that wait for room on some node
 	reviews  map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
+	settled  map[mesh.JobID]settled
 	graceAt  time.Duration // when peers that we have not seen begin to count as lost
 	degraded bool          // no voter majority is in sight
 	calmAt   time.Duration // when to decide again without one; never if now
@@ -70,6 +71,7 @@ func newLead(graceAt time.Duration) lead {
 		blocked: map[mesh.AllocID]string{},
 		starved: map[mesh.JobID]bool{},
 		reviews: map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind{},
+		settled: map[mesh.JobID]settled{},
 		members: true,
 		calmAt:  never,
 		heardAt: -heardEvery,
@@ -293,6 +295,7 @@ func (c *Core) leadSlots() bool {
 func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	job, ok := c.records.job(id)
 	if !ok {
+		delete(c.lead.settled, id)
 		return
 	}
 	for _, a := range c.records.allocsOf(id) {
@@ -322,6 +325,8 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	}
 	c.starve(&plan)
 	c.tellReviews(id, plan.Reviews, fence)
+	c.tellDrain(&plan, fence)
+	c.tellSettled(&plan, fence)
 	delete(c.lead.wakes, id)
 	if plan.Wake > 0 {
 		c.lead.wakes[id] = c.now.Boot + plan.Wake
