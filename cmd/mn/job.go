@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -146,6 +147,9 @@ func (c *command) showJob(j api.Job) {
 		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
 	if j.Reason != "" && (j.Status != mesh.JobRunning || j.Running < j.Count) {
 		c.field("reason", "%s", j.Reason)
+	}
+	if j.NextAt != nil {
+		c.field("next", "goes on in %v", mesh.Duration(max(time.Until(*j.NextAt), 0).Round(time.Second)))
 	}
 	if j.Coordinator != "" {
 		c.field("coordinator", "%s, fence %s", j.Coordinator, fence(j.Fence))

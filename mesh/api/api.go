@@ -105,6 +105,8 @@ type Outlook struct {
 	Drain       []mesh.DrainStep       // what becomes of its copies on nodes that are to be drained
 	Reviews     []mesh.Review          // which of its copies wait for a person
 	Limited     int                    // how many of them wait for its shared limit
+	Waits       []Wait                 // what of it is wanted, and does not run yet
+	Wake        time.Duration          // until it is looked at again; 0 if only news calls for that
 	Recovery    mesh.EffectiveRecovery // what its mode comes to
 	Text        string                 // why, if there is something to say
 	Coordinator mesh.NodeID            // "" if nobody is known to hold the slot's lease
@@ -160,6 +162,24 @@ type PlannedWait struct {
 	Copies int    `json:"copies"`
 	Reason string `json:"reason"`
 }
+
+// Wait is copies of a group that wait for the same.
+type Wait struct {
+	Group  string   `json:"group"`
+	Copies int      `json:"copies"`
+	For    WaitsFor `json:"for"`
+	Reason string   `json:"reason"`
+}
+
+// WaitsFor is what has to happen before copies run.
+type WaitsFor string
+
+// What copies wait for.
+const (
+	WaitsForRoom   WaitsFor = "room"   // no node fits
+	WaitsForPerson WaitsFor = "person" // see the reviews
+	WaitsForTime   WaitsFor = "time"   // or for a node, other copies, other jobs: the reason says it
+)
 
 // PlannedPlace is a copy that would start.
 type PlannedPlace struct {

@@ -38,6 +38,8 @@ type Job struct {
 	SubmittedBy   string                 `json:"submitted_by"`
 	Conflicts     []string               `json:"conflicts"` // hashes of the versions that lost
 	Groups        []GroupRow             `json:"groups"`
+	Waits         []Wait                 `json:"waits"`   // copies that are wanted and do not run yet
+	NextAt        *time.Time             `json:"next_at"` // when the first goes on; null if only news calls for it
 	Allocations   []Alloc                `json:"allocations"`
 }
 
@@ -104,7 +106,13 @@ func (p picture) job(id mesh.JobID) (Job, error) {
 		SubmittedBy:   p.nodeName(j.By),
 		Conflicts:     []string{},
 		Groups:        p.groups(i),
+		Waits:         append([]Wait{}, o.Waits...),
 		Allocations:   p.allocRows(p.current(j), nil),
+	}
+	forRoom := func(w Wait) bool { return w.For == WaitsForRoom } // that is tried all the time
+	if o.Wake > 0 && len(o.Waits) > 0 && !slices.ContainsFunc(o.Waits, forRoom) {
+		at := p.View.Now.Add(o.Wake).UTC().Round(time.Second)
+		job.NextAt = &at
 	}
 	for _, c := range j.Conflicts {
 		job.Conflicts = append(job.Conflicts, c.Hash)

@@ -28,12 +28,35 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 			plan, coordinator, fence := c.Outlook(&s.View.Jobs[i])
 			s.Outlooks = append(s.Outlooks, api.Outlook{
 				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Reviews: plan.Reviews,
-				Limited: plan.Limited, Text: outlook(plan),
+				Limited: plan.Limited, Waits: waits(s.View, &plan), Wake: plan.Wake, Text: outlook(plan),
 				Recovery: reconcile.Mode(s.View, &s.View.Jobs[i].Job), Coordinator: coordinator, Fence: fence,
 			})
 		}
 	})
 	return s, err
+}
+
+// waits are the copies of a plan that are wanted and do not run yet, with what they wait for.
+func waits(view *mesh.View, plan *reconcile.Plan) (list []api.Wait) {
+	for _, b := range plan.Blocked {
+		list = append(list, api.Wait{
+			Group: b.Group, Copies: b.Copies, For: api.WaitsForRoom, Reason: b.Choice.Summary(),
+		})
+	}
+	for _, r := range plan.Reviews {
+		if r.Kind == mesh.ReviewDrain {
+			continue // it runs
+		}
+		for _, a := range view.AllocsOf(plan.Job) {
+			if a.ID == r.Alloc {
+				list = append(list, api.Wait{Group: a.Group, Copies: 1, For: api.WaitsForPerson, Reason: r.Reason})
+			}
+		}
+	}
+	for _, w := range plan.Waiting {
+		list = append(list, api.Wait{Group: w.Group, Copies: w.Copies, For: api.WaitsForTime, Reason: w.Reason})
+	}
+	return list
 }
 
 // outlook is a plan's status in words, with why its first copies fit nowhere,
