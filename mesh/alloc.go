@@ -116,6 +116,7 @@ type Status struct {
 	Tasks []TaskStatus `json:"tasks"`
 	Fence crdt.Fence   `json:"fence"` // of the decision it acts on
 	At    time.Time    `json:"at"`
+	Agent time.Time    `json:"agent,omitzero"` // when the agent that says it started, as its node's record has it
 	// Outcome is the final state that the copy comes to when its tasks have ended,
 	// and Reason why: unset as long as it is to run.
 	Outcome AllocState `json:"outcome,omitempty"`

@@ -265,7 +265,7 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 }
 
 func (c *Core) putStatus(s mesh.Status) {
-	s.Node, s.Boot, s.At = c.self, c.cfg.Self.Boot, c.now.Wall
+	s.Node, s.Boot, s.Agent, s.At = c.self, c.cfg.Self.Boot, c.cfg.Self.StartedAt, c.now.Wall
 	if s.State.Final() {
 		s.At = c.endedAt(s.Job)
 	}

@@ -191,7 +191,7 @@ func (c *checker) oneStays() error {
 			a.State() == mesh.Running && n != nil && n.Liveness == mesh.Alive && !n.Unread && a.Status.Boot == n.Boot
 		switch {
 		case !c.wants(id) || a.Want != mesh.WantRun || a.State().Final():
-		case n == nil || n.Liveness != mesh.Alive || n.Unread:
+		case n == nil || n.Liveness != mesh.Alive || n.Unread || unsaid(&a, n):
 			if c.stops[a.ID] && !done[id] && c.job.Job.Recovery.Partition() != mesh.Majority && !c.job.Job.Gang &&
 				!vouched(&a) {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)

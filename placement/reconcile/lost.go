@@ -44,7 +44,7 @@ func (p *planner) fate(a *mesh.AllocView) fate {
 	switch {
 	case a.State().Final():
 		return fate{is: ended}
-	case n != nil && n.Unread:
+	case n != nil && n.Liveness == mesh.Alive && (n.Unread || unsaid(a, n)):
 		return fate{is: away, why: fmt.Sprintf("node %s is in sight; waits for what it says", p.nodeName(n.ID))}
 	case n != nil && n.Liveness == mesh.Alive:
 		return fate{is: here}
@@ -88,6 +88,12 @@ func (p *planner) absent(a *mesh.AllocView) string {
 		return "nothing is known of its node"
 	}
 	return "its node is no member any more"
+}
+
+// unsaid says whether what is known of a copy was said by an agent before the one that its
+// node has now: what has become of it since, that one has yet to say.
+func unsaid(a *mesh.AllocView, n *mesh.NodeView) bool {
+	return a.Status != nil && !a.Status.Agent.IsZero() && a.Status.Agent.Before(n.StartedAt)
 }
 
 // patience is how long a node may be out of sight until its copies are replaced.
