@@ -58,6 +58,7 @@ func TestTheVerbsOfAJob(t *testing.T) {
 		runs    int // of the job's tasks
 	}{
 		{act: Act{Verb: mesh.VerbResume}, want: "unchanged", becomes: mesh.JobRunning, runs: 3},
+		{act: Act{Verb: mesh.VerbRetry}, want: "unchanged", becomes: mesh.JobRunning, runs: 3},
 		{
 			do:   func() { l.exit("sum", 0, 0) },
 			act:  Act{Verb: mesh.VerbPause, Reason: "dinner"},
@@ -86,11 +87,13 @@ func TestTheVerbsOfAJob(t *testing.T) {
 		{act: Act{Verb: mesh.VerbRetry}, want: "has completed", becomes: mesh.JobCompleted},
 		{act: Act{Verb: mesh.VerbRetry, All: true}, want: "7", becomes: mesh.JobRunning, runs: 3},
 		{act: Act{Verb: mesh.VerbStop}, want: "8", becomes: mesh.JobStopped},
-		{act: Act{Job: "web", Verb: mesh.VerbCancel}, want: "only batch work is cancelled", becomes: mesh.JobStopped},
-		{act: Act{Job: "none", Verb: mesh.VerbPause}, want: `no job "none"`, becomes: mesh.JobStopped},
+		{act: Act{Verb: mesh.VerbCancel}, want: "9", becomes: mesh.JobCancelled},
+		{act: Act{Verb: mesh.VerbStop}, want: "unchanged", becomes: mesh.JobCancelled},
+		{act: Act{Job: "web", Verb: mesh.VerbCancel}, want: "only batch work is cancelled", becomes: mesh.JobCancelled},
+		{act: Act{Job: "none", Verb: mesh.VerbPause}, want: `no job "none"`, becomes: mesh.JobCancelled},
 		{
 			act:  Act{Verb: mesh.VerbRetry, Reason: strings.Repeat("x", mesh.ReasonMax+1)},
-			want: "the reason is not", becomes: mesh.JobStopped,
+			want: "the reason is not", becomes: mesh.JobCancelled,
 		},
 	} {
 		if tt.do != nil {

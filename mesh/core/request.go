@@ -10,6 +10,7 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/placement/reconcile"
 )
 
 // asked takes what people want changed. The write is durable here before the
@@ -145,13 +146,15 @@ func (c *Core) may(job *mesh.JobView, a Act) (changes bool, f *mesh.Fault) {
 	case a.Verb == mesh.VerbCancel && job.Job.Type.Long():
 		return false, mesh.Faultf(mesh.Invalid, "job %q is a %s: only batch work is cancelled", a.Job, job.Job.Type).
 			Hint("mn job stop %s", a.Job)
-	case a.Verb == mesh.VerbStop, a.Verb == mesh.VerbCancel && job.Stopped:
+	case a.Verb == mesh.VerbStop:
 		return !job.Stopped, nil
+	case a.Verb == mesh.VerbCancel && job.Stopped:
+		return job.Verb != mesh.VerbCancel, nil
 	case a.Verb == mesh.VerbRetry && plan.Status == mesh.JobCompleted && !a.All:
 		return false, conflict("has completed: nothing of it is to be tried again").
 			Hint("mn job retry --all %s runs all of it again", a.Job)
 	case a.Verb == mesh.VerbRetry:
-		return true, nil
+		return a.All || plan.Status != mesh.JobRunning || c.ailing(&plan), nil
 	case job.Stopped:
 		return false, conflict("is "+string(plan.Status)).Hint("mn job run starts it again, from its file").
 			Hint("mn job retry %s runs what of it has not completed", a.Job)
@@ -164,6 +167,22 @@ func (c *Core) may(job *mesh.JobView, a Act) (changes bool, f *mesh.Fault) {
 		return true, nil
 	}
 	return job.Paused != (a.Verb == mesh.VerbPause), nil
+}
+
+// ailing says whether there is something to try again of a job that runs: a copy that has
+// failed, or that the policies have restarted, or that waits.
+func (c *Core) ailing(plan *reconcile.Plan) bool {
+	if len(plan.Blocked)+len(plan.Waiting)+len(plan.Reviews) > 0 {
+		return true
+	}
+	tried := func(t mesh.TaskStatus) bool { return len(t.RestartedAt) > 0 || t.Restarts > 0 }
+	return slices.ContainsFunc(c.records.allocsOf(plan.Job), func(a mesh.AllocView) bool {
+		switch a.State() {
+		case mesh.Failed, mesh.TimedOut, mesh.Backoff:
+			return true
+		}
+		return a.Status != nil && slices.ContainsFunc(a.Status.Tasks, tried)
+	})
 }
 
 // lives says whether a copy of a job has not ended.
