@@ -186,22 +186,11 @@ func marked(mark []byte) []int {
 // connect connects to a supervisor that lives, and completes start from its
 // greeting: the record may have been read before the task was forked. It
 // returns nil if the supervisor takes no connection: then it is stopped by a
-// signal, and looked after by its lock.
+// signal, and tried again as long as it lives.
 func (t *task) connect(start *supervise.Start) *bufio.Reader {
-	c, err := t.d.dial(t.key)
-	if err == nil {
-		r := bufio.NewReaderSize(c, lineMax)
-		c.SetReadDeadline(time.Now().Add(greetTimeout))
-		var greeting supervise.Start
-		err = readLine(r, &greeting)
-		c.SetReadDeadline(time.Time{})
-		if err == nil {
-			*start = greeting
-			if t.attach(c) {
-				return r
-			}
-		}
-		c.Close()
+	r, err := t.greet(start)
+	if r != nil {
+		return r
 	}
 	if !t.d.isClosing() {
 		t.d.cfg.Log.Warn("supervisor takes no connection", "task", t.key.String(), "error", err)
@@ -213,6 +202,28 @@ func (t *task) connect(start *supervise.Start) *bufio.Reader {
 		syscall.Kill(t.deaf, syscall.SIGTERM)
 	}
 	return nil
+}
+
+// greet tries once to connect; nil if it cannot.
+func (t *task) greet(start *supervise.Start) (*bufio.Reader, error) {
+	c, err := t.d.dial(t.key)
+	if err != nil {
+		return nil, err
+	}
+	r := bufio.NewReaderSize(c, lineMax)
+	c.SetReadDeadline(time.Now().Add(greetTimeout))
+	var greeting supervise.Start
+	err = readLine(r, &greeting)
+	c.SetReadDeadline(time.Time{})
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	if !t.attach(c) {
+		return nil, os.ErrClosed
+	}
+	*start = greeting
+	return r, nil
 }
 
 // dial connects to the door of a supervisor. The way to it goes through the

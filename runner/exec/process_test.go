@@ -116,6 +116,37 @@ func supervisor(t *testing.T, w *drivertest.World, task string) int {
 	return f.start.Supervisor
 }
 
+// A supervisor that is too slow to greet, as on a machine that is short of everything, is
+// connected when it can: it hears again for how long its task may run.
+func TestSlowSupervisorIsConnectedLater(t *testing.T) {
+	w := suite().NewWorld(t)
+	w.Run(drivertest.Spec("web", `touch ready; until [ -e go ]; do sleep 0.05; done; exit 5`))
+	slow := supervisor(t, w, "web")
+	w.Close()
+	if err := syscall.Kill(slow, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	w.Open()
+	tasks := w.Driver.(*Driver).tasks
+	deaf := func() bool {
+		web := tasks[key{alloc, "web"}]
+		web.mu.Lock()
+		defer web.mu.Unlock()
+		return web.deaf != 0
+	}
+	if !deaf() {
+		t.Fatal("a supervisor that stands still has greeted")
+	}
+	if err := syscall.Kill(slow, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	w.Until("the supervisor is connected", func() bool { return !deaf() })
+	w.Touch("web", "go")
+	if o := w.Expect(runner.Exited); o.ExitCode != 5 || o.Attempt != 1 {
+		t.Errorf("observed %+v, want exit code 5", o)
+	}
+}
+
 // A supervisor that is killed takes its task along, and what the task has put
 // out of its group is found by its mark.
 func TestKilledSupervisorLeavesNothing(t *testing.T) {

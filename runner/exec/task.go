@@ -87,7 +87,7 @@ func (t *task) attach(c conn) bool {
 		c.Close()
 		return false
 	}
-	t.conn = c
+	t.conn, t.deaf = c, 0
 	for _, line := range []string{t.renewed, t.stopped} {
 		if line != "" {
 			t.send(line)
@@ -137,7 +137,9 @@ func (t *task) follow(r *bufio.Reader) {
 	var exit *supervise.Exit
 	for exit == nil {
 		if r == nil {
-			t.watchLock()
+			if r = t.watch(); r != nil {
+				continue
+			}
 		} else {
 			exit = readExit(r, t.attempt)
 		}
@@ -191,19 +193,24 @@ func (t *task) reap() {
 	}
 }
 
-// watchLock waits until a supervisor that cannot be talked to has ended, or the
-// driver closes.
-func (t *task) watchLock() {
+// watch looks after a supervisor that takes no connection: a machine that is short of
+// everything may have been too slow. It returns when one is taken, and nil when the
+// supervisor has ended, or the driver closes.
+func (t *task) watch() *bufio.Reader {
 	ticks := time.NewTicker(lookEvery)
 	defer ticks.Stop()
 	for {
 		if held, err := t.d.held(t.key); err == nil && !held {
-			return
+			return nil
 		}
 		select {
 		case <-t.d.closing:
-			return
+			return nil
 		case <-ticks.C:
+		}
+		var start supervise.Start
+		if r, _ := t.greet(&start); r != nil { // why not was said before
+			return r
 		}
 	}
 }
