@@ -381,10 +381,10 @@ func (p *Party) rebid() {
 		c.next, c.busy = p.now, [VotersMax]time.Duration{}
 	}
 	p.bidder.pending = false
-	before, paces := p.chain[max(len(p.chain)-2, 0)], p.paces
-	p.paces = [VotersMax]pace{}
+	paces, of := p.paces, p.pacesOf // there may have been other rosters in between
+	p.paces, p.pacesOf = [VotersMax]pace{}, p.roster.Voters
 	for seat, v := range p.roster.Voters {
-		if was := before.Seat(v.ID); was >= 0 {
+		if was := slices.IndexFunc(of, func(o Voter) bool { return o.ID == v.ID }); was >= 0 {
 			p.paces[seat] = paces[was]
 		}
 	}

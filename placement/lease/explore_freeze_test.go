@@ -31,7 +31,7 @@ var shared = map[string]bool{
 	"Party.self": true, "Party.key": true, "Party.cfg": true, "Party.rng": true,
 	"Party.now": true, "Party.jitter": true, "Party.out": true, "Party.loop": true,
 	"Party.told": true, "Party.grown": true,
-	"Party.paces": true, // clocks are good here: see send
+	"Party.paces": true, "Party.pacesOf": true, // clocks are good here: see send
 }
 
 // spans are the times that are no instants.

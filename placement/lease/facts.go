@@ -103,6 +103,7 @@ func (p *Party) load(facts []Fact) error {
 		p.box = box
 		p.voter.sealed = box.Entry != nil
 	}
+	p.pacesOf = p.roster.Voters
 	p.recall(known)
 	return p.remember(kept, openEpoch)
 }

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -151,5 +152,27 @@ func TestAnswersToAnEarlierLifeMeasureNoClock(t *testing.T) {
 	p.onAccept(1, 7, &accept{Run: p.run.Nonce, Sent: p.now + time.Hour, Clock: time.Hour})
 	if got := p.paces[1]; got != (pace{}) {
 		t.Errorf("measured %+v", got)
+	}
+}
+
+// TestPaceStaysWithItsVoter, also if a node hears of two changes of the roster at once.
+func TestPaceStaysWithItsVoter(t *testing.T) {
+	w := newWorld(1, 5)
+	w.found(t)
+	w.run(10 * time.Second)
+	p := w.nodes[4].party
+	voters := slices.Clone(p.roster.Voters)
+	if len(voters) != 5 || len(p.pacesOf) != 5 {
+		t.Fatalf("the voters are %v, with paces of %d", voters, len(p.pacesOf))
+	}
+	p.paces[3].is = fast
+	for _, now := range [][]Voter{voters[1:4], voters[2:5]} {
+		p.append(Roster{Epoch: p.roster.Epoch + 1, Voters: now, Length: time.Second})
+	}
+	p.rebid()
+	for seat, v := range p.roster.Voters {
+		if is := p.paces[seat].is == fast; is != (v.ID == voters[3].ID) {
+			t.Errorf("voter %d of those before is too fast: %v", seat+2, is)
+		}
 	}
 }

@@ -57,13 +57,14 @@ type Party struct {
 	quorum int      // of it: more than half of all voters, dead or alive
 	voting bool     // seat >= 0, as last announced
 
-	voter  voter
-	bidder bidder
-	paces  [VotersMax]pace // by seat
-	box    ballotBox
-	drive  drive
-	fineAt time.Duration // when the roster was last as it should be, or could not be changed
-	spread spread
+	voter   voter
+	bidder  bidder
+	paces   [VotersMax]pace // by seat
+	pacesOf []Voter         // in these seats
+	box     ballotBox
+	drive   drive
+	fineAt  time.Duration // when the roster was last as it should be, or could not be changed
+	spread  spread
 
 	told map[mesh.NodeID]string // the last refusal, by peer
 	out  Output
