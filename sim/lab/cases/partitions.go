@@ -21,6 +21,10 @@ func partitions() []Case {
 			Name: "split-2-2", Faults: "F15", CI: true, Nodes: 4, run: func(s *scene) { s.splitInTwo(2) },
 			Shows: "the same for halves, of which one has two of the three voters",
 		},
+		{
+			Name: "cut-off-stops", Faults: "F15", CI: true, Nodes: 3, run: (*scene).cutOffStops,
+			Shows: "a copy with stop_after ends in time where its node is cut off, or has no agent",
+		},
 	}
 }
 
@@ -59,6 +63,56 @@ func (s *scene) splitInTwo(first int) {
 	s.heal()
 	s.conflictIsShown("edited")
 	s.originalsStay("eager", original)
+}
+
+// stopAfter is the shortest that a job can ask for.
+const stopAfter = 10 * time.Second
+
+// cutOffStops has a copy on each of three nodes, of which one is cut off, and another
+// loses its agent.
+func (s *scene) cutOffStops() {
+	job := s.service("cut", mesh.Eager, 3)
+	job.Recovery.StopAfter = mesh.Duration(stopAfter)
+	s.start(job)
+	all := s.shuffled()
+	alone := all[0]
+	at := s.isolate(alone)
+	s.endsInTime("cut", alone, at)
+	s.until(eagerMax, "the others run all copies", func() (bool, string) {
+		live := s.live("cut", names(s.others(alone))...)
+		return len(live) == 3, describe(live)
+	})
+	s.heal()
+	s.until(startMax, "one copy each", func() (bool, string) {
+		live := s.live("cut")
+		return len(live) == 3, describe(live)
+	})
+	s.seesAll()
+
+	dead := s.lab.Node(s.live("cut")[0].Node)
+	at = watch.Now()
+	s.must(dead.KillAgent())
+	s.endsInTime("cut", dead, at)
+	s.startAgents(dead)
+}
+
+// endsInTime waits until nothing of a job runs on a node, and holds it against the node if
+// that ends before two thirds of its time, or outlives it.
+func (s *scene) endsInTime(job string, n *lab.Node, at time.Duration) {
+	s.until(at+stopAfter+killGrace+slackMax-watch.Now(), "nothing of "+job+" runs on "+n.Name, func() (bool, string) {
+		live := s.live(job, n.Name)
+		return len(live) == 0, describe(live)
+	})
+	last := at
+	for _, l := range s.lives(job) {
+		if l.Node == n.Name {
+			last = max(last, l.Last)
+		}
+	}
+	s.took("stopped on "+n.Name, last-at)
+	if last-at < stopAfter/2 {
+		s.fail("eager", "%s stops after %v, and may run on for %v", n.Name, last-at, stopAfter)
+	}
 }
 
 // count is how many of the nodes are in a set.
