@@ -127,6 +127,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.Tasks[0].Array": true, "Job.Gang": true, "Job.Limit": true,
 		"Job.After": true, "Job.AfterRule": true, "Job.AfterQuorum": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
+		"Job.Tasks[0].Checkpoint": true, // of a prestart task
 	}
 	eachField("Job", reflect.ValueOf(*job), func(path string, v reflect.Value) {
 		if strings.HasPrefix(path, "Job.Tasks[0].Restart.") || strings.HasPrefix(path, "Job.Tasks[1].") {

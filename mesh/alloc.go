@@ -42,25 +42,27 @@ func (s Seat) String() string {
 // node. Only the coordinator of the job's slot writes it, under its fence. A
 // copy that replaces another is the next generation of the same index.
 type Alloc struct {
-	ID          AllocID    `json:"id"`
-	Job         JobID      `json:"job"`
-	Version     uint64     `json:"version"`
-	Hash        string     `json:"hash"`    // of the job version
-	Content     string     `json:"content"` // what the copy runs: see HashGroup
-	Group       string     `json:"group"`
-	Index       int        `json:"index"`
-	Target      NodeID     `json:"target,omitempty"` // the node that it is for, of a job with a copy on each
-	Generation  int        `json:"generation"`
-	Replaces    AllocID    `json:"replaces,omitempty"`
-	Node        NodeID     `json:"node"`
-	Want        Want       `json:"want"`
-	Reason      string     `json:"reason,omitempty"` // why it was placed or stopped
-	Leaves      bool       `json:"leaves,omitempty"` // it was stopped to make its node free, and goes on elsewhere
-	Resources   Resources  `json:"resources"`
-	Gang        *Gang      `json:"gang,omitempty"` // of a job whose copies are placed together
-	Fence       crdt.Fence `json:"fence"`
-	Coordinator NodeID     `json:"coordinator"`
-	At          time.Time  `json:"at"` // of the placement
+	ID         AllocID   `json:"id"`
+	Job        JobID     `json:"job"`
+	Version    uint64    `json:"version"`
+	Hash       string    `json:"hash"`    // of the job version
+	Content    string    `json:"content"` // what the copy runs: see HashGroup
+	Group      string    `json:"group"`
+	Index      int       `json:"index"`
+	Target     NodeID    `json:"target,omitempty"` // the node that it is for, of a job with a copy on each
+	Generation int       `json:"generation"`
+	Replaces   AllocID   `json:"replaces,omitempty"`
+	Node       NodeID    `json:"node"`
+	Want       Want      `json:"want"`
+	Reason     string    `json:"reason,omitempty"` // why it was placed or stopped
+	Leaves     bool      `json:"leaves,omitempty"` // it was stopped to make its node free, and goes on elsewhere
+	Resources  Resources `json:"resources"`
+	Gang       *Gang     `json:"gang,omitempty"` // of a job whose copies are placed together
+	// Resume is what its tasks go on from: the latest that was saved in its seat.
+	Resume      []Checkpoint `json:"resume,omitempty"`
+	Fence       crdt.Fence   `json:"fence"`
+	Coordinator NodeID       `json:"coordinator"`
+	At          time.Time    `json:"at"` // of the placement
 }
 
 // AllocState is the actual state of an allocation, or of one of its tasks.
@@ -104,6 +106,8 @@ type TaskStatus struct {
 	FirstStart  time.Time     `json:"first_start,omitzero"`
 	FirstUptime time.Duration `json:"first_uptime,omitempty"`
 	Reason      string        `json:"reason,omitempty"`
+	// Checkpoint is the latest that was saved by the copy.
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 }
 
 // Status is the actual state of an allocation. Only its node writes it.

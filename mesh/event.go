@@ -75,6 +75,7 @@ const (
 	TaskRestarting EventKind = "task_restarting"
 	TaskFailed     EventKind = "task_failed"
 	TaskTimedOut   EventKind = "task_timed_out"
+	TaskSaved      EventKind = "task_saved" // a checkpoint
 )
 
 // EventKinds are all kinds of events, in the order above.
@@ -85,4 +86,5 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	TaskSaved,
 }

@@ -279,7 +279,9 @@ func (j *Job) stays() string {
 		which = "that which has run longest"
 	case BestScore:
 		which = "that on the better node for it"
-	case KeepOriginal, KeepFurthest:
+	case KeepFurthest:
+		which = "that with the latest checkpoint"
+	case KeepOriginal:
 	}
 	return "of two copies that run " + which + " stays"
 }

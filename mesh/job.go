@@ -98,8 +98,9 @@ type Task struct {
 	Resources Resources         `json:"resources" toml:"resources"`
 	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
 	// SuccessExitCodes are those that count as completion; 0 alone if unset.
-	SuccessExitCodes []int   `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
-	Safety           *Safety `json:"safety,omitempty" toml:"safety"`
+	SuccessExitCodes []int             `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
+	Safety           *Safety           `json:"safety,omitempty" toml:"safety"`
+	Checkpoint       *CheckpointPolicy `json:"checkpoint,omitempty" toml:"checkpoint"`
 }
 
 // Succeeds says whether a run to completion that ends with this exit code has

@@ -6,7 +6,7 @@ var (
 	strategies     = []Strategy{Binpack, Spread}
 	recoveryModes  = []RecoveryMode{Auto, ClusterRecover, LocalRestart, ManualRecover}
 	partitions     = []OnPartition{Eager, Majority, Keep}
-	choices        = []Choice{KeepOriginal, BestScore, KeepReplacement, LongestRunning}
+	choices        = []Choice{KeepOriginal, BestScore, KeepReplacement, LongestRunning, KeepFurthest}
 	restartModes   = []RestartMode{RestartFail, RestartDelay}
 	delayFunctions = []DelayFunction{Constant, Exponential, Fibonacci}
 	lifecycles     = []Lifecycle{Prestart, Sidecar, Poststop}
@@ -67,6 +67,7 @@ func Limits() map[string]Limit {
 		"task.env":                  {Keys: envPattern, Most: envMax},
 		"task.success_exit_codes":   {Most: codesMax},
 		"task.success_exit_codes[]": {Most: codeMax},
+		"task.checkpoint.copies":    {Least: 1, Most: checkpointCopiesMax},
 		"task.safety.side_effects":  {OneOf: texts(sideEffects)},
 	}
 	for _, policy := range []string{"restart", "task.restart", "reschedule"} {
@@ -92,6 +93,9 @@ func Unset() map[string]string {
 		"task.after_quorum":   "the rule has none",
 		"task.count":          "there is one copy; mn job stop stops a job",
 		"task.kill_grace":     "it is 5s",
+
+		"task.checkpoint.every":  "it is saved when the task says so",
+		"task.checkpoint.copies": "it is 2",
 	}
 	for _, policy := range []string{"restart", "task.restart", "reschedule"} {
 		for _, key := range []string{"interval", "delay", "max_delay"} {

@@ -27,13 +27,13 @@ const (
 // their nodes see each other again.
 type Choice string
 
-// The choices. KeepFurthest is not in this release: it takes checkpoints.
+// The choices.
 const (
 	KeepOriginal    Choice = "keep_original"    // the first that was placed
 	KeepReplacement Choice = "keep_replacement" // the last
 	LongestRunning  Choice = "longest_running"
-	BestScore       Choice = "best_score" // that on the node which placement ranks best
-	KeepFurthest    Choice = "keep_furthest"
+	BestScore       Choice = "best_score"    // that on the node which placement ranks best
+	KeepFurthest    Choice = "keep_furthest" // that with the latest checkpoint
 )
 
 // Recovery is the job's choice of what happens when its work is lost.

@@ -236,9 +236,9 @@ func (v *validator) stopAfter(r Recovery) {
 func (v *validator) choice(j *Job) {
 	r := j.Recovery
 	switch {
-	case r.Reconcile == KeepFurthest:
-		v.fault("%q is not in this release, which has no checkpoints to tell it by; want %q, or leave it out",
-			KeepFurthest, LongestRunning).at("recovery", "reconcile")
+	case r.Reconcile == KeepFurthest && !slices.ContainsFunc(j.Tasks, func(t Task) bool { return t.Checkpoint != nil }):
+		v.fault("chooses by checkpoints, and no task has any: want %q, or [task.checkpoint]", LongestRunning).
+			at("recovery", "reconcile")
 	case r.Reconcile == "" || r.Reconcile == KeepOriginal || !slices.Contains(choices, r.Reconcile):
 		oneOf(v, r.Reconcile, choices, "recovery", "reconcile")
 	case j.Type.PerNode():

@@ -51,6 +51,24 @@ func (v *validator) oneTask(t *Task) {
 	v.restart(t.Restart, "restart")
 	v.exitCodes(t.SuccessExitCodes)
 	v.safety(t.Safety)
+	v.checkpoint(t)
+}
+
+// checkpoint: what runs before the work or after it begins anew each time.
+func (v *validator) checkpoint(t *Task) {
+	p := t.Checkpoint
+	switch {
+	case p == nil:
+		return
+	case t.Lifecycle == Prestart || t.Lifecycle == Poststop:
+		v.fault("saves work, and a %s task has none to go on with: leave it out", t.Lifecycle).at("checkpoint")
+	}
+	if p.Every != 0 {
+		v.duration(p.Every, checkpointEveryMin, checkpointEveryMax, "checkpoint", "every")
+	}
+	if p.Copies < 0 || p.Copies > checkpointCopiesMax {
+		v.fault("must be from 1 to %d, not %d", checkpointCopiesMax, p.Copies).at("checkpoint", "copies")
+	}
 }
 
 func (v *validator) safety(s *Safety) {

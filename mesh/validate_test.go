@@ -76,7 +76,7 @@ func TestValidateFindsEachFault(t *testing.T) {
 			"partition and mode", func(j *Job) { j.Recovery = Recovery{Mode: LocalRestart, OnPartition: Eager} },
 			`recovery.on_partition: "eager" moves work, and mode "local_restart" never does: want "keep", or mode "cluster_recover"`,
 		},
-		{"choice", func(j *Job) { j.Recovery.Reconcile = "newest" }, `recovery.reconcile: has unsupported value "newest"; supported: "keep_original", "best_score", "keep_replacement", "longest_running"`},
+		{"choice", func(j *Job) { j.Recovery.Reconcile = "newest" }, `recovery.reconcile: has unsupported value "newest"; supported: "keep_original", "best_score", "keep_replacement", "longest_running", "keep_furthest"`},
 		{"choice of one", func(j *Job) { j.Recovery = Recovery{OnPartition: Keep, Reconcile: KeepOriginal} }, ""},
 		{
 			"choice of never two", func(j *Job) { j.Recovery = Recovery{Mode: LocalRestart, Reconcile: BestScore} },
@@ -92,7 +92,7 @@ func TestValidateFindsEachFault(t *testing.T) {
 		},
 		{
 			"choice by checkpoints", func(j *Job) { j.Recovery.Reconcile = KeepFurthest },
-			`recovery.reconcile: "keep_furthest" is not in this release, which has no checkpoints to tell it by; want "longest_running", or leave it out`,
+			`recovery.reconcile: chooses by checkpoints, and no task has any: want "longest_running", or [task.checkpoint]`,
 		},
 		{"lost_after", func(j *Job) { j.Recovery.LostAfter = &soon }, "recovery.lost_after: must not be negative, as -1s is"},
 		{"lost_after too long", func(j *Job) { j.Recovery.LostAfter = &long }, "recovery.lost_after: must be at most 24h, not 48h"},

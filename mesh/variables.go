@@ -24,6 +24,9 @@ const (
 	VarMaster     = "MN_MASTER_ADDR"
 	VarTaskDir    = "MN_TASK_DIR"
 	VarAllocDir   = "MN_ALLOC_DIR"
+
+	VarCheckpointDir   = "MN_CHECKPOINT_DIR" // of a task with a checkpoint alone, as is the next
+	VarCheckpointReady = "MN_CHECKPOINT_READY"
 )
 
 var (
@@ -35,6 +38,8 @@ var (
 	ArrayVariables = []string{VarArrayIndex, VarArraySize}
 	// GangVariables are what a copy of a gang is told besides.
 	GangVariables = []string{VarRank, VarWorldSize, VarMaster}
+	// CheckpointVariables are what a task with a checkpoint is told besides.
+	CheckpointVariables = []string{VarCheckpointDir, VarCheckpointReady}
 	// BaseVariables are what tasks may see of the agent's environment.
 	BaseVariables = []string{"HOME", "LANG", "LC_ALL", "PATH", "TZ"}
 )
@@ -89,6 +94,9 @@ func (v *validator) variables(t *Task, gang bool) {
 	}
 	if gang {
 		known = append(known, GangVariables...)
+	}
+	if t.Checkpoint != nil {
+		known = append(known, CheckpointVariables...)
 	}
 	for i, arg := range t.Command {
 		v.references(arg, known, "command", strconv.Itoa(i))

@@ -122,6 +122,8 @@ func (c *Copy) Step(now Now, in Input) Output {
 		c.conclude(mesh.Stopped, reason)
 	case Renew:
 		c.renew(in.Lease)
+	case Held:
+		c.held(in)
 	case Observed:
 		c.observed(in.Observation)
 		c.complete()
@@ -188,7 +190,7 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 	return a.State == b.State && a.PID == b.PID &&
 		a.Reason == b.Reason && a.Restarts == b.Restarts &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
-		a.NextStart.Equal(b.NextStart)
+		a.NextStart.Equal(b.NextStart) && a.Checkpoint == b.Checkpoint
 }
 
 // state is that of the copy as a whole. While it is to run, that is the state of

@@ -45,6 +45,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		User:      t.def.User,
 		Grace:     t.grace(),
 		Resources: t.def.Resources,
+		Saving:    c.saving(t),
 	}
 	if c.leased {
 		s.Until = c.until
@@ -99,6 +100,9 @@ func (c *Copy) environment(t *task) environment {
 	}
 	if i := c.alloc.Index; i < c.array.Len() {
 		own[mesh.VarArrayIndex], own[mesh.VarArraySize] = strconv.Itoa(c.array.At(i)), strconv.Itoa(c.array.Len())
+	}
+	if s := c.saving(t); s != nil {
+		own[mesh.VarCheckpointDir], own[mesh.VarCheckpointReady] = s.Dir, s.Ready
 	}
 	if g := c.alloc.Gang; g != nil {
 		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)

@@ -60,6 +60,8 @@ type Spec struct {
 	// Until is the instant since boot at which the task stops by itself unless
 	// it is renewed: the dead-man's switch of a majority job. Zero for none.
 	Until time.Duration `json:"until,omitempty"`
+	// Saving is nil for a task without checkpoints.
+	Saving *Saving `json:"saving,omitempty"`
 }
 
 // Kind says what was observed.
@@ -71,6 +73,7 @@ const (
 	Adopted     Kind = "adopted" // it ran already when the agent started
 	Exited      Kind = "exited"
 	StartFailed Kind = "start_failed"
+	Saved       Kind = "saved" // a checkpoint, on this node's disk
 )
 
 // Observation is what a driver saw of one attempt of one task.
@@ -87,6 +90,8 @@ type Observation struct {
 	Expired   bool      // Exited: its lease ran out, so it stopped by itself
 	Err       string    // why it did not start, or what else is known of its end
 	At        time.Time
+	// Checkpoint is what was Saved; who has it and its number are not the driver's to say.
+	Checkpoint *mesh.Checkpoint
 }
 
 // Driver runs tasks. Its methods return at once and are safe for concurrent

@@ -71,6 +71,8 @@ func (c *Copy) observed(o Observation) {
 		c.started(t, o)
 	case Exited, StartFailed:
 		c.ended(t, o)
+	case Saved:
+		c.saved(t, o)
 	}
 }
 

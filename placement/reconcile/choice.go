@@ -34,7 +34,9 @@ func (p *planner) chosen(s *seat, copies []*mesh.AllocView) *mesh.AllocView {
 		return slices.MinFunc(run, func(a, b *mesh.AllocView) int { return runsSince(a).Compare(runsSince(b)) })
 	case mesh.BestScore:
 		return p.bestPlaced(s, run)
-	case mesh.KeepOriginal, mesh.KeepFurthest:
+	case mesh.KeepFurthest:
+		return furthest(s, run)
+	case mesh.KeepOriginal:
 	}
 	return run[0]
 }

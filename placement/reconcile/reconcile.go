@@ -367,6 +367,7 @@ func (p *planner) next(s *seat, replaces *mesh.AllocView, reason string) mesh.Al
 		Want:       mesh.WantRun,
 		Reason:     reason,
 		Resources:  s.group.Resources,
+		Resume:     p.resume(s),
 	}
 	if replaces != nil {
 		a.Replaces = replaces.ID
