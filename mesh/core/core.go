@@ -79,6 +79,7 @@ type Core struct {
 	inform     inform
 	confirms   confirms
 	permits    permits
+	keep       keeper
 	life       uint64 // of this run, to know answers to it
 
 	view      *mesh.View // nil when something has changed since it was built
@@ -126,6 +127,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		inform:     newInform(now.Boot),
 		confirms:   newConfirms(),
 		permits:    newPermits(),
+		keep:       keeper{next: now.Boot, fetching: map[string][]asker{}},
 		life:       cfg.Rand.Uint64(),
 	}
 	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
@@ -218,6 +220,8 @@ func (c *Core) handle(ev Event) {
 		c.abstained(ev)
 	case Observed:
 		c.observed(ev.Observation)
+	case Fetched:
+		c.fetched(ev)
 	case Asked:
 		c.asked(ev)
 	}
@@ -244,6 +248,10 @@ func (c *Core) receive(from mesh.NodeID, m Message) {
 	case m.Lease != nil:
 		c.answeredBy(from, m.Lease)
 		c.take(c.party.Step(c.now.Boot, lease.Received{From: from, Msg: *m.Lease}))
+	case m.Hold != nil:
+		c.hold(from, m.Hold)
+	case m.Holds != nil:
+		c.holds(from, m.Holds)
 	case m.Reserve != nil:
 		c.reserve(from, m.Reserve.Alloc)
 	case m.Reserved != nil:
@@ -276,6 +284,7 @@ func (c *Core) tick() {
 	c.abstain()
 	c.leadDue()
 	c.tendDue()
+	c.keepDue()
 }
 
 // take performs what the agreement machine asks for.
@@ -386,7 +395,7 @@ func (c *Core) flush() Ready {
 
 func (c *Core) wake() time.Duration {
 	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake(),
-		c.abstainWake(), c.inform.next))
+		c.abstainWake(), c.inform.next, c.keep.next))
 }
 
 // describe writes what this node says about itself, if that has changed. A

@@ -55,6 +55,8 @@ type host struct {
 	log    []mesh.Event
 	boots  int
 	wakes  int
+	trees  map[string]bool // contents on its disk
+	orders []runner.Order
 }
 
 const (
@@ -74,6 +76,7 @@ func newLab(t *testing.T, n int) *lab {
 		h := &host{
 			name: fmt.Sprintf("n%d", i+1), key: key, facts: map[string][]byte{},
 			tasks: map[string]runner.Observation{}, calls: map[uint64]Reply{}, untils: map[string]time.Duration{},
+			trees: map[string]bool{},
 		}
 		h.self = mesh.Node{
 			ID: mesh.NodeIDOf(key.Public().(ed25519.PublicKey)), Name: h.name, Role: mesh.Worker,
@@ -228,6 +231,10 @@ func (l *lab) perform(h *host, r Ready) {
 	}
 	for _, o := range r.Orders {
 		l.order(h, o)
+		h.orders = append(h.orders, o)
+	}
+	for _, f := range r.Fetch {
+		l.post(h, labFork, l.fetch(h, f))
 	}
 	for _, reply := range r.Reply {
 		h.calls[reply.ID] = reply
@@ -256,6 +263,17 @@ func (l *lab) deliver(h *host, e Envelope) {
 			l.post(to, labDelay, Received{From: h.self.ID, Msg: m})
 		}
 	}
+}
+
+// fetch brings content from a peer that has it.
+func (l *lab) fetch(h *host, f Fetch) Fetched {
+	for _, o := range l.nodes {
+		if slices.Contains(f.From, o.self.ID) && o.core != nil && o.trees[f.Tree] && !l.cut(h.self.ID, o.self.ID) {
+			h.trees[f.Tree] = true
+			return Fetched{Tree: f.Tree}
+		}
+	}
+	return Fetched{Tree: f.Tree, Err: "nobody has it"}
 }
 
 func (l *lab) order(h *host, o runner.Order) {

@@ -17,6 +17,7 @@ type Ready struct {
 	Facts  []lease.Fact   // this node's own promises, to disk with Keep, atomically
 	Send   []Envelope     // to other nodes; may be lost
 	Orders []runner.Order // to the driver
+	Fetch  []Fetch        // content to be brought here; each is answered with Fetched
 	Reply  []Reply        // to callers of the API
 	Events []mesh.Event   // for the log, the API and the simulator's trace
 	Wake   time.Duration  // step again with Tick no later than this boot time
@@ -47,6 +48,9 @@ type Message struct {
 	AskPermit     *AskPermit     `json:"ask_permit,omitempty"`
 	Permitted     *Permitted     `json:"permitted,omitempty"`
 	ReturnPermits *ReturnPermits `json:"return_permits,omitempty"`
+
+	Hold  *Hold  `json:"hold,omitempty"`
+	Holds *Holds `json:"holds,omitempty"`
 
 	// Began stands beside Sync and Answer: when the comparison began, on the
 	// clock of the one who asks. Standing stands beside Answer: what the one who

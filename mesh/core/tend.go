@@ -219,6 +219,9 @@ func (c *Core) sweep(id mesh.AllocID) {
 // found and has no copy yet may change before it gets one.
 func (c *Core) observed(o runner.Observation) {
 	o = readable(o)
+	if o.Kind == runner.Saved {
+		c.keep.next = c.now.Boot
+	}
 	if c.tend.copies[o.Alloc] != nil {
 		c.step(o.Alloc, runner.Observed{Observation: o})
 		return
@@ -236,6 +239,9 @@ func (c *Core) observed(o runner.Observation) {
 // system's errors have.
 func readable(o runner.Observation) runner.Observation {
 	o.Err = strings.ToValidUTF8(o.Err, "\ufffd")
+	if o.Checkpoint != nil {
+		o.Checkpoint.Label = strings.ToValidUTF8(o.Checkpoint.Label, "\ufffd")
+	}
 	return o
 }
 
