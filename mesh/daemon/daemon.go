@@ -28,6 +28,7 @@ import (
 	"mn/health/vitals"
 	"mn/mesh"
 	"mn/mesh/api"
+	"mn/mesh/content"
 	"mn/mesh/core"
 	"mn/mesh/identity"
 	"mn/mesh/membership"
@@ -39,10 +40,11 @@ import (
 
 // The layout of a node's data directory, besides the files of its identity.
 const (
-	storeDir  = "store"
-	allocsDir = "allocs"
-	bookFile  = "peers.json"
-	nameFile  = "name"
+	storeDir   = "store"
+	allocsDir  = "allocs"
+	contentDir = "content"
+	bookFile   = "peers.json"
+	nameFile   = "name"
 	// Socket is the name of the local API's socket in the data directory.
 	Socket = "mn.sock"
 )
@@ -83,6 +85,7 @@ type daemon struct {
 	loop    *loop
 	up      chan struct{} // closed when there is a loop: the transport listens before
 	history *history
+	content *contents
 	api     *api.Server
 }
 
@@ -148,7 +151,13 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	closers.add(d.store.Close)
 	d.history = openHistory(d.cfg.Data, defaultHistory(), clock.Wall(), d.log)
 	closers.add(d.history.close)
-	if d.driver, err = exec.Open(exec.Config{Root: d.allocs(), Log: d.log}); err != nil {
+	kept, err := content.Open(filepath.Join(d.cfg.Data, contentDir))
+	if err != nil {
+		return nil, err
+	}
+	closers.add(kept.Close)
+	d.content = newContents(d, kept)
+	if d.driver, err = exec.Open(exec.Config{Root: d.allocs(), Content: d.content, Log: d.log}); err != nil {
 		return nil, err
 	}
 	closers.add(d.driver.Close)

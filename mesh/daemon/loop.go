@@ -123,6 +123,9 @@ func (l *loop) do(ctx context.Context, r core.Ready) bool {
 	}
 	l.perform.send(r.Send)
 	l.perform.order(r.Orders)
+	for _, f := range r.Fetch {
+		l.perform.fetch(f)
+	}
 	for _, reply := range r.Reply {
 		l.deliver(reply)
 	}

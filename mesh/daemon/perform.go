@@ -27,6 +27,7 @@ type performer struct {
 	store  keeper
 	net    sender
 	driver runner.Driver
+	fetch  func(core.Fetch)
 	log    *slog.Logger
 	events *history
 }

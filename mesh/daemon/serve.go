@@ -40,6 +40,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 
 	d.loop = newLoop(c, clocks, &performer{
 		store: d.store, net: d.net, driver: d.driver, log: d.log, events: d.history,
+		fetch: func(f core.Fetch) { d.content.fetch(ctx, &wg, f) },
 	})
 	wg.Go(func() { d.loop.run(ctx) })
 	close(d.up)
@@ -51,6 +52,8 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	wg.Go(func() { d.keepAuthority(ctx) })
 	wg.Go(func() { d.keepCertificate(ctx) })
 	wg.Go(func() { d.maintain(ctx) })
+	wg.Go(func() { d.content.serve(ctx, &wg) })
+	wg.Go(func() { d.content.collect(ctx) })
 	wg.Go(func() { d.watchAddress(ctx, fail) })
 	if err := d.listen(&wg, fail, closers); err != nil {
 		return err

@@ -19,9 +19,10 @@ type StreamKind byte
 
 // The kinds of streams.
 const (
-	KindGossip StreamKind = 1 // memberlist's push and pull
-	KindAPI    StreamKind = 2 // the API, asked by a peer
-	KindMember StreamKind = 3 // what only members ask of each other
+	KindGossip  StreamKind = 1 // memberlist's push and pull
+	KindAPI     StreamKind = 2 // the API, asked by a peer
+	KindMember  StreamKind = 3 // what only members ask of each other
+	KindContent StreamKind = 4 // objects of the content stores
 )
 
 // Bounds of streams that a peer opens.

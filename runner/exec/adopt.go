@@ -57,7 +57,7 @@ func (d *Driver) takeInHand(k key, start supervise.Start) {
 	d.mu.Lock()
 	d.tasks[k] = t
 	d.mu.Unlock()
-	d.work.Go(func() { t.follow(r) })
+	d.work.Go(func() { t.follow(r, d.savingOf(k)) })
 }
 
 // keys are the tasks that have folders, sorted. What does not belong here is

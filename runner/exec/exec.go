@@ -14,6 +14,7 @@
 package exec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,7 @@ const (
 type Config struct {
 	Root    string   // absolute: the node's folder of allocations; made if missing
 	Program []string // command that supervises; this executable with "supervise" if empty
+	Content Content  // nil: nothing is saved
 	Log     *slog.Logger
 }
 
@@ -52,6 +54,8 @@ type Driver struct {
 	observations chan runner.Observation
 	starts       chan struct{} // holds one for each start in progress
 	closing      chan struct{}
+	ctx          context.Context // until closing
+	stop         context.CancelFunc
 	work         sync.WaitGroup
 
 	mu       sync.Mutex
@@ -112,6 +116,7 @@ func Open(c Config) (*Driver, error) {
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
 	}
+	d.ctx, d.stop = context.WithCancel(context.Background())
 	if err := d.adopt(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -167,6 +172,7 @@ func (d *Driver) Close() error {
 	}
 	d.closed = true
 	close(d.closing)
+	d.stop()
 	for _, t := range d.tasks {
 		t.letGo()
 	}

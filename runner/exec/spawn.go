@@ -124,6 +124,9 @@ func (d *Driver) prepare(k key, s runner.Spec) (supervise.Spec, error) {
 	if err := d.makeFolders(k, spec.User); err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
 	}
+	if err := d.prepareSaving(k, s.Saving, spec.User); err != nil {
+		return spec, err
+	}
 	return spec, d.writeSpec(k, spec)
 }
 

@@ -125,7 +125,7 @@ func (t *task) start(s runner.Spec) {
 		})
 	case o.Kind == runner.Started:
 		t.d.observe(o)
-		t.follow(r)
+		t.follow(r, s.Saving)
 	default:
 		t.d.over(t, o)
 	}
@@ -133,7 +133,13 @@ func (t *task) start(s runner.Spec) {
 
 // follow stays with a supervisor that is connected, or deaf if r is nil, and
 // observes the end.
-func (t *task) follow(r *bufio.Reader) {
+func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
+	ended, saved := make(chan struct{}), make(chan struct{})
+	if v := t.saver(s); v != nil {
+		t.d.work.Go(func() { v.run(ended); close(saved) })
+	} else {
+		close(saved)
+	}
 	var exit *supervise.Exit
 	for exit == nil {
 		if r == nil {
@@ -151,6 +157,8 @@ func (t *task) follow(r *bufio.Reader) {
 		}
 	}
 	t.reap()
+	close(ended)
+	<-saved
 	t.d.over(t, t.d.ended(t.key, *exit))
 }
 

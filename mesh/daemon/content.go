@@ -1,0 +1,180 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"mn/mesh"
+	"mn/mesh/content"
+	"mn/mesh/core"
+	"mn/mesh/transport"
+)
+
+// Bounds of the content on a node.
+const (
+	contentKept    = 20 << 30 // bytes that stay, of what nobody wants any more
+	savedMax       = 64 << 30 // of one checkpoint
+	answersMax     = 32       // peers that are answered at once
+	answerTime     = time.Minute
+	fetchesMax     = 4 // at once
+	collectContent = 10 * time.Minute
+)
+
+// contents keeps content for tasks and for other nodes.
+type contents struct {
+	d       *daemon
+	store   *content.Store
+	fetches chan struct{} // holds one for each fetch
+	answers chan struct{} // and for each answer
+}
+
+func newContents(d *daemon, s *content.Store) *contents {
+	return &contents{
+		d: d, store: s, fetches: make(chan struct{}, fetchesMax), answers: make(chan struct{}, answersMax),
+	}
+}
+
+// Save keeps a folder as it is; nil if somebody writes to it just then.
+func (c *contents) Save(ctx context.Context, dir string) (*mesh.Checkpoint, error) {
+	folder, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("save folder: %w", err)
+	}
+	defer folder.Close()
+	h, err := c.store.Pack(ctx, folder, content.Packing{BytesMax: savedMax})
+	if errors.Is(err, content.ErrChanged) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	tree, err := c.store.Tree(h)
+	if err != nil {
+		return nil, err
+	}
+	return &mesh.Checkpoint{Tree: h.String(), Bytes: tree.Bytes()}, nil
+}
+
+// Restore writes what was saved into an empty folder, fetching what is not here.
+func (c *contents) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error {
+	var h content.Hash
+	if err := h.UnmarshalText([]byte(from.Tree)); err != nil {
+		return err
+	}
+	if err := c.store.Pull(ctx, h, c.sources(ctx, from.Nodes), nil); err != nil {
+		return err
+	}
+	folder, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("restore folder: %w", err)
+	}
+	defer folder.Close()
+	return c.store.Unpack(ctx, h, folder)
+}
+
+// sources are the nodes to ask for content: those in sight that are said to have it, and
+// then others, for what is said may be old.
+func (c *contents) sources(ctx context.Context, first []mesh.NodeID) []content.Source {
+	var others []mesh.NodeID
+	sees := map[mesh.NodeID]bool{}
+	_ = c.d.loop.look(ctx, func(core *core.Core) { // without an answer nobody is asked
+		for _, m := range core.Members() {
+			if m.ID != c.d.self.ID && core.Sees(m.ID) {
+				sees[m.ID] = true
+				if !slices.Contains(first, m.ID) {
+					others = append(others, m.ID)
+				}
+			}
+		}
+	})
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	var list []content.Source
+	for _, id := range slices.Concat(first, others) {
+		if sees[id] {
+			list = append(list, content.Dial(func(ctx context.Context) (io.ReadWriteCloser, error) {
+				return c.d.net.Open(ctx, id, transport.KindContent)
+			}))
+		}
+	}
+	return list
+}
+
+// fetch brings content here, and tells the core what came of it.
+func (c *contents) fetch(ctx context.Context, wg *sync.WaitGroup, f core.Fetch) {
+	wg.Go(func() {
+		select {
+		case c.fetches <- struct{}{}:
+			defer func() { <-c.fetches }()
+		case <-ctx.Done():
+			return
+		}
+		said := core.Fetched{Tree: f.Tree}
+		var h content.Hash
+		err := h.UnmarshalText([]byte(f.Tree))
+		if err == nil {
+			err = c.store.Pull(ctx, h, c.sources(ctx, f.From), nil)
+		}
+		if err != nil {
+			said.Err = err.Error()
+			c.d.log.Warn("fetch content", "tree", f.Tree, "err", err)
+		}
+		c.d.loop.tell(said)
+	})
+}
+
+// serve answers peers that ask for content, until ctx ends.
+func (c *contents) serve(ctx context.Context, wg *sync.WaitGroup) {
+	l := c.d.net.Listener(transport.KindContent)
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	for {
+		stream, err := l.Accept()
+		if err != nil {
+			return
+		}
+		c.answers <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-c.answers }()
+			defer stream.Close()
+			_ = stream.SetDeadline(time.Now().Add(answerTime))
+			if err := c.store.Answer(stream); err != nil {
+				c.d.log.Debug("answer for content", "peer", transport.PeerOf(stream), "err", err)
+			}
+		})
+	}
+}
+
+// collect gives back the room of what nobody wants, now and then.
+func (c *contents) collect(ctx context.Context) {
+	ticks := time.NewTicker(collectContent)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		var names []string
+		if err := c.d.loop.look(ctx, func(core *core.Core) { names = core.Trees() }); err != nil {
+			return
+		}
+		var wanted []content.Hash
+		for _, name := range names {
+			var h content.Hash
+			if h.UnmarshalText([]byte(name)) == nil {
+				wanted = append(wanted, h)
+			}
+		}
+		if got, err := c.store.Collect(wanted, contentKept); err != nil {
+			c.d.log.Warn("give room back", "err", err)
+		} else if got.Removed > 0 {
+			c.d.log.Info("content removed", "bytes", got.Removed, "kept", got.Bytes)
+		}
+	}
+}

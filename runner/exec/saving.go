@@ -1,0 +1,174 @@
+package exec
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mn/mesh"
+	"mn/runner"
+	"mn/runner/supervise"
+)
+
+// Content saves folders, and brings back what was saved, here or on another node.
+type Content interface {
+	// Save keeps a folder as it is. It returns nil if somebody writes to it just then.
+	Save(ctx context.Context, dir string) (*mesh.Checkpoint, error)
+	// Restore writes what was saved into an empty folder.
+	Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error
+}
+
+const (
+	savingFile = "saving"         // in a task's folder: what the agent must know of it after a restart
+	readyEvery = time.Second / 4  // how often is looked whether a task says that it is to be saved
+	saveAgain  = 10 * time.Second // after a save that went wrong
+)
+
+// prepareSaving makes the folder of a task that is saved as it was saved last.
+func (d *Driver) prepareSaving(k key, s *runner.Saving, u *supervise.User) error {
+	if s == nil {
+		return nil
+	}
+	if d.cfg.Content == nil {
+		return errors.New("prepare its checkpoint: this agent keeps none")
+	}
+	dir := runner.CheckpointDir(k.alloc, k.task)
+	text, err := json.Marshal(s)
+	if err == nil {
+		err = d.root.WriteFile(k.file(savingFile), text, 0o600)
+	}
+	err = errors.Join(err, d.root.RemoveAll(dir), d.root.RemoveAll(runner.CheckpointReady(k.alloc, k.task)))
+	if err == nil {
+		err = d.root.Mkdir(dir, 0o755)
+	}
+	if err == nil && s.From != nil {
+		err = d.cfg.Content.Restore(d.ctx, s.From, filepath.Join(d.cfg.Root, dir))
+	}
+	if err == nil && u != nil {
+		err = d.giveTo(dir, u)
+	}
+	if err != nil {
+		return fmt.Errorf("prepare its checkpoint: %w", err)
+	}
+	return nil
+}
+
+// giveTo makes a user the owner of all that is in a folder.
+func (d *Driver) giveTo(dir string, u *supervise.User) error {
+	return fs.WalkDir(d.root.FS(), dir, func(name string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return d.root.Lchown(name, int(u.UID), int(u.GID))
+	})
+}
+
+// savingOf is what an agent before this one has noted of a task that is saved, or nil.
+func (d *Driver) savingOf(k key) *runner.Saving {
+	text, err := d.root.ReadFile(k.file(savingFile))
+	if err != nil {
+		return nil // it is not, or its folder is older than that
+	}
+	var s runner.Saving
+	if err := json.Unmarshal(text, &s); err != nil {
+		d.cfg.Log.Error("read what is to be saved", "task", k.String(), "error", err)
+		return nil
+	}
+	return &s
+}
+
+// saver saves the folder of one attempt of a task.
+type saver struct {
+	t     *task
+	dir   string
+	every time.Duration
+	last  time.Time // when it was saved, or began
+	tree  string    // what was saved
+	after time.Time // not before
+}
+
+// saver is nil for a task that is not saved.
+func (t *task) saver(s *runner.Saving) *saver {
+	if s == nil || t.d.cfg.Content == nil {
+		return nil
+	}
+	v := &saver{t: t, dir: runner.CheckpointDir(t.key.alloc, t.key.task), every: s.Every, last: time.Now()}
+	if s.From != nil {
+		v.tree = s.From.Tree
+	}
+	return v
+}
+
+// run looks after the folder until the attempt has ended, and once more then: what a task
+// has saved on its way out counts.
+func (v *saver) run(ended <-chan struct{}) {
+	ticks := time.NewTicker(readyEvery)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-v.t.d.closing:
+			return
+		case <-ended:
+			v.look()
+			return
+		case <-ticks.C:
+			v.look()
+		}
+	}
+}
+
+// look saves the folder if it is time.
+func (v *saver) look() {
+	label, told := v.ready()
+	now := time.Now()
+	if now.Before(v.after) || !told && (v.every == 0 || now.Sub(v.last) < v.every) {
+		return
+	}
+	d := v.t.d
+	saved, err := d.cfg.Content.Save(d.ctx, filepath.Join(d.cfg.Root, v.dir))
+	switch {
+	case err != nil:
+		d.cfg.Log.Warn("save checkpoint", "task", v.t.key.String(), "error", err)
+		v.after = now.Add(saveAgain)
+		return
+	case saved == nil:
+		return // it is written to: at the next look
+	}
+	v.last = now
+	if told {
+		if err := d.root.Remove(runner.CheckpointReady(v.t.key.alloc, v.t.key.task)); err != nil {
+			d.cfg.Log.Warn("take the word that a checkpoint is whole", "task", v.t.key.String(), "error", err)
+		}
+	} else if saved.Tree == v.tree {
+		return // nothing has happened
+	}
+	v.tree, saved.Label, saved.At = saved.Tree, label, now
+	d.observe(runner.Observation{
+		Alloc: v.t.key.alloc, Task: v.t.key.task, Attempt: v.t.attempt, Kind: runner.Saved, At: now, Checkpoint: saved,
+	})
+}
+
+// ready says whether the task says that its folder is whole, and what it says of it. The
+// file is the task's: it may be anything.
+func (v *saver) ready() (label string, told bool) {
+	d := v.t.d
+	name := runner.CheckpointReady(v.t.key.alloc, v.t.key.task)
+	if info, err := d.root.Lstat(name); err != nil || !info.Mode().IsRegular() {
+		return "", false
+	}
+	f, err := d.root.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, mesh.CheckpointLabelMax))
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return line, true
+}
