@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -40,9 +41,7 @@ func (c *Copy) saving(t *task) *Saving {
 		Ready: c.path(CheckpointReady(c.alloc.ID, t.def.Name)),
 		Every: t.def.Checkpoint.Every.Std(),
 	}
-	if from := c.latest(t); from != nil {
-		s.From = from
-	}
+	s.From = c.latest(t)
 	return s
 }
 
@@ -56,6 +55,20 @@ func (c *Copy) latest(t *task) *mesh.Checkpoint {
 		}
 	}
 	return latest
+}
+
+// goesOnFrom takes notice that what a task that was started goes on from is on this node's
+// disk now, as it was brought here for that.
+func (c *Copy) goesOnFrom(t *task) {
+	from := c.latest(t)
+	if from == nil || from == t.status.Checkpoint || t.def.Checkpoint == nil {
+		return
+	}
+	here := *from
+	if !slices.Contains(here.Nodes, c.facts.Node) {
+		here.Nodes = append(slices.Clone(here.Nodes), c.facts.Node)
+	}
+	t.status.Checkpoint = &here
 }
 
 // saved takes notice of a checkpoint. Its number is above that of all before it.
@@ -91,12 +104,8 @@ func (c *Copy) held(in Held) {
 	if t == nil || t.status.Checkpoint == nil || t.status.Checkpoint.Tree != in.Tree {
 		return
 	}
-	latest := *t.status.Checkpoint
-	for _, id := range latest.Nodes {
-		if id == in.By {
-			return
-		}
+	if latest := *t.status.Checkpoint; !slices.Contains(latest.Nodes, in.By) {
+		latest.Nodes = append(slices.Clone(latest.Nodes), in.By)
+		t.status.Checkpoint = &latest
 	}
-	latest.Nodes = append(append([]mesh.NodeID(nil), latest.Nodes...), in.By)
-	t.status.Checkpoint = &latest
 }

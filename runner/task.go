@@ -77,6 +77,7 @@ func (c *Copy) observed(o Observation) {
 }
 
 func (c *Copy) started(t *task, o Observation) {
+	c.goesOnFrom(t)
 	t.status.PID, t.status.StartedAt = o.PID, o.StartedAt
 	t.status.FinishedAt, t.status.ExitCode = time.Time{}, nil
 	if t.status.State != mesh.Stopping {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -128,4 +130,17 @@ func (c *command) showAlloc(a api.AllocDetail) {
 			ago(t.FinishedAt), exit, t.Reason)
 	}
 	c.table(b)
+	for _, t := range a.Tasks {
+		if k := t.Checkpoint; k != nil {
+			c.printf("\n")
+			c.field("checkpoint", "%d of task %s, %v, %s, on %s",
+				k.Number, t.Task, k.Bytes, ago(&k.At), strings.Join(k.Nodes, ", "))
+			if k.Label != "" {
+				c.field("it says", "%s", k.Label)
+			}
+			if t.FinishedAt == nil {
+				c.field("at risk", "at most %v of work", mesh.Duration(max(time.Since(k.At), 0).Round(time.Second)))
+			}
+		}
+	}
 }

@@ -66,6 +66,16 @@ type TaskDetail struct {
 	Restarts   int            `json:"restarts"`
 	NextStart  *time.Time     `json:"next_start"`
 	Reason     string         `json:"reason"`
+	Checkpoint *Checkpoint    `json:"checkpoint"` // the latest; null if there is none
+}
+
+// Checkpoint is what was saved of a task.
+type Checkpoint struct {
+	Number uint64     `json:"number"` // of those of this copy and all before it
+	Label  string     `json:"label"`  // what the task has said of it
+	Bytes  mesh.Bytes `json:"bytes"`
+	At     time.Time  `json:"at"`
+	Nodes  []string   `json:"nodes"` // who has it on disk
 }
 
 // status is a state as it can be known: what a node that we do not see said
@@ -197,6 +207,17 @@ func (p picture) allocDetail(ref mesh.AllocID) (AllocDetail, error) {
 		"%d allocations have an id that begins with %q", len(found), ref)
 }
 
+func (p picture) checkpoint(c *mesh.Checkpoint) *Checkpoint {
+	if c == nil {
+		return nil
+	}
+	row := &Checkpoint{Number: c.Seq, Label: c.Label, Bytes: mesh.Bytes(c.Bytes), At: c.At, Nodes: []string{}}
+	for _, id := range c.Nodes {
+		row.Nodes = append(row.Nodes, p.nodeName(id))
+	}
+	return row
+}
+
 func (p picture) detail(a *mesh.AllocView) AllocDetail {
 	d := AllocDetail{
 		ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Index: a.Index,
@@ -213,6 +234,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 			Task: t.Name, Lifecycle: t.Lifecycle, Status: p.status(a, t.State), PID: t.PID,
 			StartedAt: known(t.StartedAt), FinishedAt: known(t.FinishedAt), ExitCode: t.ExitCode,
 			Restarts: t.Restarts, NextStart: known(t.NextStart), Reason: t.Reason,
+			Checkpoint: p.checkpoint(t.Checkpoint),
 		})
 	}
 	return d

@@ -3,8 +3,7 @@ package reconcile
 import "mn/mesh"
 
 // resume is what the next copy of a seat goes on from: the latest checkpoint of each task
-// that there is, of all copies that count for the job's version. A new version begins anew,
-// and so does what runs all of it again.
+// that there is. A new version that runs all of it again begins anew.
 func (p *planner) resume(s *seat) []mesh.Checkpoint {
 	var list []mesh.Checkpoint
 	for i := range s.group.Tasks {
@@ -14,10 +13,7 @@ func (p *planner) resume(s *seat) []mesh.Checkpoint {
 		}
 		var latest *mesh.Checkpoint
 		for _, a := range s.copies {
-			if a.Version < p.anew.Number || a.Content != s.content {
-				continue
-			}
-			if c := saved(a, t.Name); c.Later(latest) {
+			if c := saved(a, t.Name); c.Later(latest) && p.counts(a, s, c) {
 				latest = c
 			}
 		}
@@ -26,6 +22,13 @@ func (p *planner) resume(s *seat) []mesh.Checkpoint {
 		}
 	}
 	return list
+}
+
+// counts says whether what was saved of a copy is of the work that is to be done: of the
+// version that began it or one since, or later than that if the copy was left to run.
+func (p *planner) counts(a *mesh.AllocView, s *seat, c *mesh.Checkpoint) bool {
+	of := a.Version >= p.since.Number && p.job.CameFrom(a.Version, a.Hash)
+	return a.Content == s.content && (of || c.At.After(p.since.At))
 }
 
 // saved is the latest checkpoint of a task that a copy has made, or was to go on from;

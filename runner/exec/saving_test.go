@@ -1,0 +1,167 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mn/mesh"
+	"mn/runner"
+	"mn/runner/drivertest"
+)
+
+// shelf keeps the one file "n" of each folder, under its text.
+type shelf struct {
+	mu       sync.Mutex
+	changing int // so many times somebody writes to the folder just then
+}
+
+func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changing > 0 {
+		s.changing--
+		return nil, nil
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "n"))
+	return &mesh.Checkpoint{Tree: strings.TrimSpace(string(text)), Bytes: int64(len(text))}, err
+}
+
+func (s *shelf) Restore(_ context.Context, from *mesh.Checkpoint, dir string) error {
+	if from.Tree == "lost" {
+		return errors.New("nobody has it")
+	}
+	return os.WriteFile(filepath.Join(dir, "n"), []byte(from.Tree), 0o644)
+}
+
+// keeping is a driver that saves, and the folder of allocations.
+func keeping(t *testing.T, s *shelf) (open func() *Driver, root string) {
+	t.Helper()
+	root = t.TempDir()
+	var last *Driver
+	open = func() *Driver {
+		if last != nil {
+			last.Close()
+		}
+		d, err := Open(Config{Root: root, Content: s, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = d
+		t.Cleanup(func() { d.Close() })
+		return d
+	}
+	return open, root
+}
+
+func saving(root, script string, attempt int, from *mesh.Checkpoint) runner.Spec {
+	spec := drivertest.Spec("web", script)
+	dir := filepath.Join(root, runner.CheckpointDir(alloc, "web"))
+	ready := filepath.Join(root, runner.CheckpointReady(alloc, "web"))
+	spec.Attempt = attempt
+	spec.Saving = &runner.Saving{Dir: dir, Ready: ready, From: from}
+	spec.Env = append(spec.Env, "DIR="+dir, "READY="+ready)
+	return spec
+}
+
+func next(t *testing.T, d *Driver, kind runner.Kind) runner.Observation {
+	t.Helper()
+	select {
+	case o := <-d.Observations():
+		if o.Kind != kind {
+			t.Fatalf("observed %+v, want it %s", o, kind)
+		}
+		return o
+	case <-time.After(time.Minute):
+		t.Fatalf("nothing is observed, want it %s", kind)
+	}
+	return runner.Observation{}
+}
+
+// TestATaskIsSavedWhenItSaysSo, also by an agent that was started later, and on its way out.
+func TestATaskIsSavedWhenItSaysSo(t *testing.T) {
+	open, root := keeping(t, &shelf{changing: 2})
+	d := open()
+	d.Start(saving(root, `say() { echo $1 >$DIR/n; echo "step $1" >$READY; }
+		cat $DIR/n 2>/dev/null; say one; while [ -e $READY ]; do sleep 0.02; done
+		until [ -e go ]; do sleep 0.02; done
+		say two; while [ -e $READY ]; do sleep 0.02; done
+		say three; exit 3`, 1, nil))
+	next(t, d, runner.Started)
+	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "one" || o.Checkpoint.Label != "step one" || o.Attempt != 1 {
+		t.Errorf("saved %+v, %+v", o, o.Checkpoint)
+	}
+	d = open()
+	if err := os.WriteFile(filepath.Join(root, runner.WorkDir(alloc, "web"), "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "two" {
+		t.Errorf("by the next agent: saved %+v", o.Checkpoint)
+	}
+	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "three" {
+		t.Errorf("on its way out: saved %+v", o.Checkpoint)
+	}
+	if o := next(t, d, runner.Exited); o.ExitCode != 3 {
+		t.Errorf("it ends with %+v", o)
+	}
+}
+
+// TestATaskBeginsWithWhatWasSaved, and with nothing else: what an attempt has left is torn.
+func TestATaskBeginsWithWhatWasSaved(t *testing.T) {
+	open, root := keeping(t, &shelf{})
+	d := open()
+	script := `cat $DIR/n >seen 2>/dev/null; echo torn >$DIR/n; ls $DIR | wc -l >count; exit 1`
+	seen := func() string {
+		text, err := os.ReadFile(filepath.Join(root, runner.WorkDir(alloc, "web"), "seen"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for attempt, tt := range []struct {
+		from *mesh.Checkpoint
+		want string
+	}{
+		{nil, ""},
+		{nil, ""},
+		{&mesh.Checkpoint{Tree: "kept"}, "kept"},
+		{&mesh.Checkpoint{Tree: "kept"}, "kept"},
+	} {
+		d.Start(saving(root, script, attempt+1, tt.from))
+		next(t, d, runner.Started)
+		next(t, d, runner.Exited)
+		if got := seen(); got != tt.want {
+			t.Errorf("attempt %d began with %q, want %q", attempt+1, got, tt.want)
+		}
+	}
+	d.Start(saving(root, script, 5, &mesh.Checkpoint{Tree: "lost"}))
+	if o := next(t, d, runner.StartFailed); !strings.Contains(o.Err, "prepare its checkpoint: nobody has it") {
+		t.Errorf("what was saved cannot be had: %+v", o)
+	}
+}
+
+// TestATaskIsSavedUnasked now and then, if anything has happened.
+func TestATaskIsSavedUnasked(t *testing.T) {
+	open, root := keeping(t, &shelf{})
+	d := open()
+	spec := saving(root, `i=0; while [ $i -lt 3 ]; do i=$((i+1)); echo $i >$DIR/n; until [ -e go$i ]; do sleep 0.02; done; done`, 1, nil)
+	spec.Saving.Every = 10 * time.Millisecond
+	d.Start(spec)
+	next(t, d, runner.Started)
+	for i := 1; i <= 3; i++ {
+		if o := next(t, d, runner.Saved); o.Checkpoint.Tree != fmt.Sprint(i) || o.Checkpoint.Label != "" {
+			t.Errorf("saved %+v, want %d", o.Checkpoint, i)
+		}
+		if err := os.WriteFile(filepath.Join(root, runner.WorkDir(alloc, "web"), fmt.Sprint("go", i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next(t, d, runner.Exited)
+}
