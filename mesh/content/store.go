@@ -10,14 +10,16 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // Store is the objects of one node, a file each. Its methods may be called at once; a
 // process that dies leaves no half of an object under its name.
 type Store struct {
-	root *os.Root
-	use  sync.RWMutex // held for writing while objects are removed
+	root    *os.Root
+	reserve int64        // bytes of the disk that are not for content
+	use     sync.RWMutex // held for writing while objects are removed
 
 	mu    sync.Mutex
 	dirty map[string]bool // folders with new names that are not on the disk yet
@@ -39,7 +41,7 @@ func Open(dir string) (*Store, error) {
 	if err := errors.Join(root.RemoveAll(incoming), root.Mkdir(incoming, 0o700)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open content store %q: %w", dir, err), root.Close())
 	}
-	return &Store{root: root, dirty: map[string]bool{}}, nil
+	return &Store{root: root, reserve: reserveBytes, dirty: map[string]bool{}}, nil
 }
 
 // Close frees the folder.
@@ -91,10 +93,33 @@ func (s *Store) Put(object []byte) (Hash, error) {
 	if now := time.Now(); s.root.Chtimes(place(h), now, now) == nil {
 		return h, nil // it is here, and Collect knows that it is of use
 	}
+	if err := s.room(); err != nil {
+		return h, err
+	}
 	if err := s.write(h, object); err != nil {
 		return h, fmt.Errorf("keep object: %w", err)
 	}
 	return h, nil
+}
+
+// reserveBytes stay free on the disk: others have to write there, too, and content can be had
+// again.
+const reserveBytes = 256 << 20
+
+// ErrNoRoom says that the disk is nearly full.
+var ErrNoRoom = errors.New("the disk is nearly full")
+
+// room says whether there is room for an object.
+func (s *Store) room() error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(s.root.Name(), &fs); err != nil {
+		return fmt.Errorf("keep object: %w", err)
+	}
+	if free := int64(fs.Bavail) * int64(fs.Bsize); free < s.reserve {
+		return fmt.Errorf("keep object in %q: %w: %d MiB are free, and %d must stay so",
+			s.root.Name(), ErrNoRoom, free>>20, s.reserve>>20)
+	}
+	return nil
 }
 
 func (s *Store) write(h Hash, object []byte) error {
