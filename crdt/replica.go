@@ -146,6 +146,10 @@ func (r *Replica) Seen() Seen {
 	return r.seen
 }
 
+// Loose says whether the copy has entries of which Seen says nothing, as it has no room for
+// more gaps: then another that has seen the same may not have them. A session ends that.
+func (r *Replica) Loose() bool { return len(r.loose) > 0 }
+
 // Digest is the digest of all live entries: the check that two copies are equal.
 func (r *Replica) Digest() Digest { return r.sum }
 

@@ -364,9 +364,9 @@ const samplesMax = 10
 // checkCopy: copies that have seen the same writes are equal. What a disk has
 // lost is the exception, until it is repaired.
 func (w *world) checkCopy(h *host) {
-	seen, digest := h.agent.core.Copy()
+	seen, digest, loose := h.agent.core.Copy()
 	_, _, waiting := h.agent.core.Digest()
-	if h.agent.busy || len(waiting) > 0 || h.spoilt || w.restored {
+	if h.agent.busy || loose || len(waiting) > 0 || h.spoilt || w.restored {
 		return // not durable yet; or what waits aside has beaten what was seen before it
 	}
 	key := summaryOf(seen)

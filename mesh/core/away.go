@@ -90,6 +90,7 @@ func (c *Core) stale(from mesh.NodeID, s *Stale) {
 	since := s.Mark == c.emptied && c.now.Boot-c.started < c.cfg.Horizon/2 // it was told by several
 	if s.Mark != (crdt.Dot{}) && (since || !marked && c.replica.Seen().Has(s.Mark)) {
 		c.send(from, Message{Stale: &Stale{Emptied: true}})
+		c.begin(from) // it has refused what we asked it
 		return
 	}
 	c.event(mesh.Event{Kind: mesh.RecordRefused, Peer: from, Text: fmt.Sprintf(

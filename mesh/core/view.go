@@ -237,8 +237,10 @@ func (c *Core) Digest() (sum crdt.Digest, entries int, waiting []string) {
 func (c *Core) Held(now Now, s mesh.Slot) (crdt.Fence, bool) { return c.party.Held(now.Boot, s) }
 
 // Copy is which writes this node's copy of the data has seen, and its digest:
-// copies that have seen the same are equal.
-func (c *Core) Copy() (crdt.Seen, crdt.Digest) { return c.replica.Seen(), c.replica.Digest() }
+// copies that have seen the same are equal, but for one that is loose ([crdt.Replica.Loose]).
+func (c *Core) Copy() (seen crdt.Seen, digest crdt.Digest, loose bool) {
+	return c.replica.Seen(), c.replica.Digest(), c.replica.Loose()
+}
 
 // Holdings yields the slots that this node holds at now, with voters behind it,
 // each with its fence.
