@@ -178,7 +178,7 @@ type WaitsFor string
 const (
 	WaitsForRoom   WaitsFor = "room"   // no node fits
 	WaitsForPerson WaitsFor = "person" // see the reviews
-	WaitsForTime   WaitsFor = "time"   // or for a node, other copies, other jobs: the reason says it
+	WaitsForOther  WaitsFor = "other"  // a time, a node, other copies, other jobs: the reason says it
 )
 
 // PlannedPlace is a copy that would start.

@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// young is how long an object stays that nobody wants: somebody may be about to.
-const young = time.Hour
+// young is how long an object stays that nobody wants: somebody may be about to say so.
+const young = 2 * time.Minute
+
+// ErrBusy says that nothing was looked for, as content is packed, fetched or unpacked: who
+// does that would have to wait for whoever began before.
+var ErrBusy = errors.New("content is being packed or fetched")
 
 // Collected says what a Collect has found.
 type Collected struct {
@@ -20,9 +24,11 @@ type Collected struct {
 
 // Collect removes objects until no more than limit bytes are kept: those that have not
 // been used for the longest time first, and none that is part of a tree that is wanted,
-// or is used now.
+// or is used now. The error may be [ErrBusy].
 func (s *Store) Collect(wanted []Hash, limit int64) (c Collected, err error) {
-	s.use.Lock()
+	if !s.use.TryLock() {
+		return c, ErrBusy
+	}
 	defer s.use.Unlock()
 	want, err := s.reach(wanted, &c)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"syscall"
 )
 
 // Packing says what is packed of a folder.
@@ -110,7 +111,8 @@ func gone(err error) error {
 
 // read takes a file in, piece by piece.
 func (k *packer) read(e *Entry, info fs.FileInfo) error {
-	f, err := k.folder.Open(e.Path)
+	// Whoever owns the folder may have put a pipe there since: do not wait at it.
+	f, err := k.folder.OpenFile(e.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func waits(view *mesh.View, plan *reconcile.Plan) (list []api.Wait) {
 		}
 	}
 	for _, w := range plan.Waiting {
-		list = append(list, api.Wait{Group: w.Group, Copies: w.Copies, For: api.WaitsForTime, Reason: w.Reason})
+		list = append(list, api.Wait{Group: w.Group, Copies: w.Copies, For: api.WaitsForOther, Reason: w.Reason})
 	}
 	return list
 }

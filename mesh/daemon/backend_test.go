@@ -54,7 +54,7 @@ func TestWhatAJobWaitsForIsListed(t *testing.T) {
 	want := []api.Wait{
 		{Group: "big", Copies: 3, For: api.WaitsForRoom},
 		{Group: "g", Copies: 1, For: api.WaitsForPerson, Reason: "node n1 is lost"},
-		{Group: "next", Copies: 2, For: api.WaitsForTime, Reason: "moves after 5s"},
+		{Group: "next", Copies: 2, For: api.WaitsForOther, Reason: "moves after 5s"},
 	}
 	plan.Blocked[0].Choice = placement.Choice{Refused: []placement.Refusal{{Name: "n1", Filter: "memory", Reason: "full"}}}
 	want[0].Reason = plan.Blocked[0].Choice.Summary()

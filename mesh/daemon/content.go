@@ -24,7 +24,7 @@ const (
 	answersMax     = 32       // peers that are answered at once
 	answerTime     = time.Minute
 	fetchesMax     = 4 // at once
-	collectContent = 10 * time.Minute
+	collectContent = time.Minute
 )
 
 // contents keeps content for tasks and for other nodes.
@@ -171,7 +171,7 @@ func (c *contents) collect(ctx context.Context) {
 				wanted = append(wanted, h)
 			}
 		}
-		if got, err := c.store.Collect(wanted, contentKept); err != nil {
+		if got, err := c.store.Collect(wanted, contentKept); err != nil && !errors.Is(err, content.ErrBusy) {
 			c.d.log.Warn("give room back", "err", err)
 		} else if got.Removed > 0 {
 			c.d.log.Info("content removed", "bytes", got.Removed, "kept", got.Bytes)

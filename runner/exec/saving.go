@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"mn/mesh"
@@ -163,7 +164,7 @@ func (v *saver) ready() (label string, told bool) {
 	if info, err := d.root.Lstat(name); err != nil || !info.Mode().IsRegular() {
 		return "", false
 	}
-	f, err := d.root.OpenFile(name, os.O_RDONLY, 0)
+	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", false
 	}
