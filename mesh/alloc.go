@@ -106,8 +106,13 @@ type TaskStatus struct {
 	FirstStart  time.Time     `json:"first_start,omitzero"`
 	FirstUptime time.Duration `json:"first_uptime,omitempty"`
 	Reason      string        `json:"reason,omitempty"`
-	// Checkpoint is the latest that was saved by the copy.
+	// Checkpoint is the latest that was saved by the copy, and Kept the latest of those
+	// before it that other nodes have too, as long as they do not have that one.
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
+	Kept       *Checkpoint `json:"kept,omitempty"`
+	// Unrestored is since when the task does not start as nothing can be had of what was
+	// saved of it.
+	Unrestored time.Time `json:"unrestored,omitzero"`
 }
 
 // Status is the actual state of an allocation. Only its node writes it.

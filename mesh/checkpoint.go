@@ -1,6 +1,11 @@
 package mesh
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
 
 // CheckpointPolicy has a folder of a task saved, so that the next copy of it, wherever it
 // runs, goes on from there instead of from its beginning.
@@ -27,20 +32,49 @@ func (p *CheckpointPolicy) Elsewhere() int {
 	return p.Copies
 }
 
-// Checkpoint is what was saved of a task: its folder as it was at one time, whole.
+// Checkpoint is what was saved of a task: its folder as it was at one time, whole. One
+// without a tree says that a person has the task begin anew, whatever was saved before.
 type Checkpoint struct {
 	Task  string    `json:"task"`
 	Seq   uint64    `json:"seq"`             // a later one of the same seat has a greater one
-	Tree  string    `json:"tree"`            // what it is called in the content stores
+	Tree  string    `json:"tree,omitempty"`  // what it is called in the content stores
 	Bytes int64     `json:"bytes"`           // of its files
 	Label string    `json:"label,omitempty"` // what the task has said of it
 	At    time.Time `json:"at"`
 	Nodes []NodeID  `json:"nodes"` // who has it on disk, as far as the node of its copy knows
 }
 
+// Elsewhere is the latest checkpoint of a task that other nodes have on disk too, or nil.
+func (t *TaskStatus) Elsewhere() *Checkpoint {
+	if c := t.Checkpoint; c != nil && len(c.Nodes) > 1 {
+		return c
+	}
+	return t.Kept
+}
+
 // Later says whether c is what to go on from, rather than o. Either may be nil: none.
-func (c *Checkpoint) Later(o *Checkpoint) bool {
-	return c != nil && (o == nil || c.Seq > o.Seq || c.Seq == o.Seq && c.At.After(o.At))
+func (c *Checkpoint) Later(o *Checkpoint) bool { return c != nil && (o == nil || c.Compare(o) > 0) }
+
+// Compare orders checkpoints of a seat, what to go on from last.
+func (c *Checkpoint) Compare(o *Checkpoint) int {
+	return cmp.Or(cmp.Compare(c.Seq, o.Seq), c.At.Compare(o.At))
+}
+
+// On is the checkpoint with a node among those who have it.
+func (c *Checkpoint) On(node NodeID) *Checkpoint {
+	more := *c
+	if !slices.Contains(c.Nodes, node) {
+		more.Nodes = append(slices.Clone(c.Nodes), node)
+	}
+	return &more
+}
+
+// String is its number and what the task has said of it: `checkpoint 7 (step 70)`.
+func (c *Checkpoint) String() string {
+	if c.Label == "" {
+		return fmt.Sprintf("checkpoint %d", c.Seq)
+	}
+	return fmt.Sprintf("checkpoint %d (%s)", c.Seq, c.Label)
 }
 
 // CheckpointLabelMax bounds what a task may say of a checkpoint, in bytes.

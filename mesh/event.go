@@ -76,6 +76,7 @@ const (
 	TaskFailed     EventKind = "task_failed"
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
+	TaskRestored   EventKind = "task_restored"
 )
 
 // EventKinds are all kinds of events, in the order above.
@@ -86,5 +87,5 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved,
+	TaskSaved, TaskRestored,
 }

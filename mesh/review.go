@@ -10,6 +10,8 @@ const (
 	ReviewFailed ReviewKind = "failed" // the copy ended before its work was done
 	ReviewLost   ReviewKind = "lost"   // its node is out of sight, or is no member any more: it may run
 	ReviewDrain  ReviewKind = "drain"  // its node is to be drained, and the copy does not move by itself
+	// ReviewRestore: nothing can be had of what was saved of it, and it waits for that.
+	ReviewRestore ReviewKind = "restore"
 )
 
 // Review is a copy whose seat waits for a person. Nobody keeps it: it follows from

@@ -13,10 +13,12 @@ import (
 // folder is as it was saved last, and while it runs the folder is saved when the task says so,
 // by a file, or when nobody has written to it for some time.
 type Saving struct {
-	Dir   string           `json:"dir"`            // absolute
-	Ready string           `json:"ready"`          // absolute: the file whose appearance says that Dir is whole
-	Every time.Duration    `json:"every"`          // how long after the last time it is saved unasked; 0: never
-	From  *mesh.Checkpoint `json:"from,omitempty"` // what Dir is to hold at the start; nil: nothing
+	Dir   string        `json:"dir"`   // absolute
+	Ready string        `json:"ready"` // absolute: the file whose appearance says that Dir is whole
+	Every time.Duration `json:"every"` // how long after the last time it is saved unasked; 0: never
+	// From is what Dir is to hold at the start: the first of these that can be had. If
+	// none can, the attempt does not start; if there are none, Dir is empty.
+	From []mesh.Checkpoint `json:"from,omitempty"`
 }
 
 // CheckpointDir is the folder of a task that is saved, and CheckpointReady the file by which it
@@ -41,8 +43,41 @@ func (c *Copy) saving(t *task) *Saving {
 		Ready: c.path(CheckpointReady(c.alloc.ID, t.def.Name)),
 		Every: t.def.Checkpoint.Every.Std(),
 	}
-	s.From = c.latest(t)
+	s.From = c.from(t)
 	return s
+}
+
+// fromMax bounds what is tried for one start, and recentMax what is remembered of what was
+// saved until others have it.
+const (
+	fromMax   = 4
+	recentMax = 8
+)
+
+// restoreDelays are how long a task waits until it is tried again to get what was saved
+// of it.
+var restoreDelays = mesh.Delays{Function: mesh.Exponential, Base: 5 * time.Second, Max: time.Minute}
+
+// from is what a task goes on from: the latest that was saved of it, by this copy or one
+// before it, and then what there is if that cannot be had.
+func (c *Copy) from(t *task) []mesh.Checkpoint {
+	var list []mesh.Checkpoint
+	for _, p := range []*mesh.Checkpoint{t.status.Checkpoint, t.status.Kept} {
+		if p != nil {
+			list = append(list, *p)
+		}
+	}
+	for _, r := range c.alloc.Resume {
+		if r.Task == t.def.Name {
+			list = append(list, r)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b mesh.Checkpoint) int { return b.Compare(&a) })
+	list = slices.CompactFunc(list, func(a, b mesh.Checkpoint) bool { return a.Tree == b.Tree })
+	if anew := slices.IndexFunc(list, func(p mesh.Checkpoint) bool { return p.Tree == "" }); anew >= 0 {
+		list = list[:anew]
+	}
+	return list[:min(len(list), fromMax)]
 }
 
 // latest is the latest that was saved of a task, by this copy or one before it; nil if
@@ -57,18 +92,49 @@ func (c *Copy) latest(t *task) *mesh.Checkpoint {
 	return latest
 }
 
-// goesOnFrom takes notice that what a task that was started goes on from is on this node's
-// disk now, as it was brought here for that.
-func (c *Copy) goesOnFrom(t *task) {
-	from := c.latest(t)
-	if from == nil || from == t.status.Checkpoint || t.def.Checkpoint == nil {
+// restored takes notice that what a task goes on from is in its folder, and on this node's
+// disk.
+func (c *Copy) restored(t *task, o Observation) {
+	if o.Checkpoint == nil {
 		return
 	}
-	here := *from
-	if !slices.Contains(here.Nodes, c.facts.Node) {
-		here.Nodes = append(slices.Clone(here.Nodes), c.facts.Node)
+	here := o.Checkpoint.On(c.facts.Node)
+	if !t.status.Checkpoint.Later(here) {
+		t.status.Checkpoint = here
+		t.settle()
 	}
-	t.status.Checkpoint = &here
+	t.status.Unrestored, t.tries = time.Time{}, 0
+	text := "goes on from " + here.String()
+	if o.Err != "" {
+		text += "; " + o.Err
+	}
+	c.event(mesh.TaskRestored, t, text)
+}
+
+// unrestored has a task wait for what was saved of it, of which nothing can be had now. The
+// task has not begun, and it is not counted against it.
+func (c *Copy) unrestored(t *task, o Observation) {
+	t.live = false
+	if c.ending() {
+		c.stopped(t)
+		return
+	}
+	cause, first := cause(o), t.status.Unrestored.IsZero()
+	if first {
+		t.status.Unrestored = c.now.Wall
+	}
+	if t.status.StartedAt.IsZero() {
+		t.status.FirstStart, t.status.FirstUptime = time.Time{}, 0
+	}
+	if why := t.once(); why != "" {
+		c.fail(t, cause+"; "+why)
+		return
+	}
+	t.tries++
+	c.wait(t, restoreDelays.After(t.tries), cause)
+	if first {
+		c.event(mesh.TaskRestarting, t, cause+"; looked for again and again")
+	}
 }
 
 // saved takes notice of a checkpoint. Its number is above that of all before it.
@@ -81,6 +147,7 @@ func (c *Copy) saved(t *task, o Observation) {
 	if before := c.latest(t); before != nil {
 		latest.Seq = before.Seq + 1
 	}
+	t.outdate()
 	t.status.Checkpoint = &latest
 	text := fmt.Sprintf("saved, %v", mesh.Bytes(latest.Bytes))
 	if latest.Label != "" {
@@ -98,14 +165,47 @@ type Held struct {
 
 func (Held) input() {}
 
-// held takes notice of who else has the latest checkpoint.
+// held takes notice of who else has a checkpoint.
 func (c *Copy) held(in Held) {
 	t := c.task(in.Task)
-	if t == nil || t.status.Checkpoint == nil || t.status.Checkpoint.Tree != in.Tree {
+	if t == nil || t.status.Checkpoint == nil {
 		return
 	}
-	if latest := *t.status.Checkpoint; !slices.Contains(latest.Nodes, in.By) {
-		latest.Nodes = append(slices.Clone(latest.Nodes), in.By)
-		t.status.Checkpoint = &latest
+	if latest := t.status.Checkpoint; latest.Tree == in.Tree {
+		if !slices.Contains(latest.Nodes, in.By) {
+			t.status.Checkpoint = latest.On(in.By)
+			t.settle()
+		}
+		return
+	}
+	if kept := t.status.Kept; kept != nil && kept.Tree == in.Tree {
+		if !slices.Contains(kept.Nodes, in.By) {
+			t.status.Kept = kept.On(in.By)
+		}
+		return
+	}
+	for _, p := range t.recent {
+		if p.Tree == in.Tree && p.Later(t.status.Kept) {
+			t.status.Kept = p.On(in.By)
+		}
+	}
+}
+
+// outdate remembers the latest checkpoint of a task before there is a later one.
+func (t *task) outdate() {
+	switch p := t.status.Checkpoint; {
+	case p == nil:
+	case len(p.Nodes) > 1:
+		t.status.Kept, t.recent = p, nil
+	default:
+		t.recent = append(t.recent, p)
+		t.recent = t.recent[max(0, len(t.recent)-recentMax):]
+	}
+}
+
+// settle forgets what was saved before the latest checkpoint once others have that.
+func (t *task) settle() {
+	if len(t.status.Checkpoint.Nodes) > 1 {
+		t.status.Kept, t.recent = nil, nil
 	}
 }

@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +32,7 @@ func TestATaskGoesOnFromTheLatest(t *testing.T) {
 	}
 	spec := start(c.Step(now, Run{}))
 	s := spec.Saving
-	if s == nil || s.From == nil || s.From.Tree != "four" || s.Every != time.Minute ||
+	if s == nil || len(s.From) != 1 || s.From[0].Tree != "four" || s.Every != time.Minute ||
 		spec.Command[0] != s.Dir || spec.Command[1] != s.Ready {
 		t.Fatalf("it is started with %+v, %v", s, spec.Command)
 	}
@@ -42,6 +44,11 @@ func TestATaskGoesOnFromTheLatest(t *testing.T) {
 		}
 		return c.Step(now, Observed{o})
 	}
+	seen(Restored, 1, "")
+	if latest() != nil {
+		t.Errorf("restored from nothing, it has %+v", latest())
+	}
+	c.Step(now, Observed{Observation{Alloc: "a", Task: "t", Attempt: 1, Kind: Restored, Checkpoint: &s.From[0]}})
 	seen(Started, 1, "")
 	if l := latest(); l == nil || l.Tree != "four" || l.Seq != 4 || len(l.Nodes) != 2 || l.Nodes[1] != "n2" {
 		t.Errorf("started, it has %+v, want what it goes on from, here too", l)
@@ -56,7 +63,7 @@ func TestATaskGoesOnFromTheLatest(t *testing.T) {
 	seen(Saved, 7, "of another attempt")
 	seen(Exited, 1, "")
 	now.Boot += time.Minute
-	if spec := start(c.Step(now, Tick{})); spec == nil || spec.Attempt != 2 || spec.Saving.From.Tree != "five" {
+	if spec := start(c.Step(now, Tick{})); spec == nil || spec.Attempt != 2 || spec.Saving.From[0].Tree != "five" {
 		t.Errorf("restarted, it goes on from %+v", spec)
 	}
 	before := c.Status()
@@ -64,5 +71,167 @@ func TestATaskGoesOnFromTheLatest(t *testing.T) {
 	c.Step(now, Resume{Status: &before})
 	if l := latest(); l == nil || l.Tree != "five" || len(l.Nodes) != 2 {
 		t.Errorf("the next agent knows of %+v", l)
+	}
+}
+
+// saved is a copy of a job that is saved, which has begun, and what its driver may see of it.
+func savedCopy(resume ...mesh.Checkpoint) (c *Copy, see func(Kind, int, string) Output) {
+	job := &mesh.Job{Name: "train", Type: mesh.Batch, Tasks: []mesh.Task{{
+		Name: "t", Command: []string{"x"}, Timeout: mesh.Duration(time.Hour), Checkpoint: &mesh.CheckpointPolicy{},
+	}}}
+	a := mesh.Alloc{ID: "a", Job: "train", Group: "t", Resume: resume}
+	c = NewCopy(a, job.Groups()[0], job, Facts{Node: "n1", Root: "/allocs"})
+	now := Now{Boot: time.Hour, Wall: time.Unix(1e9, 0)}
+	c.Step(now, Run{})
+	return c, func(kind Kind, attempt int, tree string) Output {
+		o := Observation{Alloc: "a", Task: "t", Attempt: attempt, Kind: kind, At: now.Wall, Err: "nobody has it"}
+		switch kind {
+		case Started:
+			o.StartedAt = now.Wall
+		case RestoreFailed:
+			now.Boot += time.Minute
+		}
+		if tree != "" {
+			o.Checkpoint = &mesh.Checkpoint{Tree: tree}
+		}
+		return c.Step(now, Observed{o})
+	}
+}
+
+// TestWhatOthersHaveIsRemembered until they have what was saved since.
+func TestWhatOthersHaveIsRemembered(t *testing.T) {
+	c, see := savedCopy()
+	see(Started, 1, "")
+	for _, step := range []struct {
+		save, held, by string
+		latest, kept   string // with who has it
+	}{
+		{"1", "", "", "1 n1", ""},
+		{"", "1", "n2", "1 n1 n2", ""},
+		{"2", "", "", "2 n1", "1 n1 n2"},
+		{"3", "", "", "3 n1", "1 n1 n2"},
+		{"4", "", "", "4 n1", "1 n1 n2"},
+		{"", "3", "n2", "4 n1", "3 n1 n2"},
+		{"", "2", "n3", "4 n1", "3 n1 n2"}, // too late
+		{"", "3", "n3", "4 n1", "3 n1 n2 n3"},
+		{"", "x", "n3", "4 n1", "3 n1 n2 n3"},
+		{"", "4", "n3", "4 n1 n3", ""},
+		{"5", "", "", "5 n1", "4 n1 n3"},
+	} {
+		var out Output
+		if step.save != "" {
+			out = see(Saved, 1, step.save)
+		} else {
+			before := c.Status().Tasks[0]
+			out = c.Step(Now{Boot: time.Hour}, Held{Task: "t", Tree: step.held, By: mesh.NodeID(step.by)})
+			if after := c.Status().Tasks[0]; out.Changed != (before.Checkpoint != after.Checkpoint || before.Kept != after.Kept) {
+				t.Errorf("%+v: changed %v", step, out.Changed)
+			}
+		}
+		told := func(p *mesh.Checkpoint) string {
+			if p == nil {
+				return ""
+			}
+			text := p.Tree
+			for _, n := range p.Nodes {
+				text += " " + string(n)
+			}
+			return text
+		}
+		if s := c.Status().Tasks[0]; told(s.Checkpoint) != step.latest || told(s.Kept) != step.kept {
+			t.Errorf("%+v: the latest is %q, others have %q", step, told(s.Checkpoint), told(s.Kept))
+		}
+	}
+	before := c.Status()
+	next, _ := savedCopy()
+	next = NewCopy(next.alloc, next.job.Groups()[0], next.job, next.facts)
+	next.Step(Now{Boot: time.Hour}, Resume{Status: &before})
+	var trees []string
+	for _, p := range next.from(next.tasks[0]) {
+		trees = append(trees, p.Tree)
+	}
+	if !slices.Equal(trees, []string{"5", "4"}) {
+		t.Errorf("the next agent would go on from %v", trees)
+	}
+}
+
+// TestATaskWaitsForWhatWasSavedOfIt, which uses up none of its restarts or its time.
+func TestATaskWaitsForWhatWasSavedOfIt(t *testing.T) {
+	c, see := savedCopy(
+		mesh.Checkpoint{Task: "t", Seq: 4, Tree: "four"},
+		mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"},
+	)
+	var told []mesh.EventKind
+	for attempt := 1; attempt <= 100; attempt++ {
+		out := see(RestoreFailed, attempt, "")
+		for _, e := range out.Events {
+			told = append(told, e.Kind)
+		}
+		s := c.Status().Tasks[0]
+		if s.State != mesh.Backoff || s.Unrestored.IsZero() || len(s.RestartedAt) > 0 || !s.FirstStart.IsZero() ||
+			!strings.Contains(s.Reason, "nothing can be had of what was saved: nobody has it") {
+			t.Fatalf("after %d attempts: %+v", attempt, s)
+		}
+		if wake := c.Wake(); wake-c.now.Boot > time.Minute || wake <= c.now.Boot {
+			t.Fatalf("it looks again after %v", wake-c.now.Boot)
+		}
+		out = c.Step(Now{Boot: c.Wake(), Wall: c.now.Wall}, Tick{})
+		if len(out.Orders) != 1 || out.Orders[0].Verb != DoStart || out.Orders[0].Spec.Attempt != attempt+1 {
+			t.Fatalf("then it orders %v", out.Orders)
+		}
+		if from := out.Orders[0].Spec.Saving.From; len(from) != 2 || from[0].Tree != "nine" || from[1].Tree != "four" {
+			t.Fatalf("it is to go on from %v", from)
+		}
+		if s := c.Status().Tasks[0]; s.State != mesh.Starting || s.Reason == "" {
+			t.Fatalf("meanwhile its status is %+v", s)
+		}
+	}
+	if len(told) != 1 {
+		t.Errorf("people are told %v", told)
+	}
+	o := Observation{
+		Alloc: "a", Task: "t", Attempt: 101, Kind: Restored, Err: "checkpoint 9: nobody has it",
+		Checkpoint: &mesh.Checkpoint{Task: "t", Seq: 4, Tree: "four", Label: "step 4"},
+	}
+	out := c.Step(c.now, Observed{o})
+	want := `task "t": goes on from checkpoint 4 (step 4); checkpoint 9: nobody has it`
+	if len(out.Events) != 1 || out.Events[0].Kind != mesh.TaskRestored || out.Events[0].Text != want {
+		t.Errorf("then %+v", out.Events)
+	}
+	see(Started, 101, "")
+	if s := c.Status().Tasks[0]; !s.Unrestored.IsZero() || s.State != mesh.Running || s.Checkpoint.Tree != "four" || s.Reason != "" {
+		t.Errorf("it runs: %+v", s)
+	}
+	if see(Saved, 101, "ten"); c.Status().Tasks[0].Checkpoint.Seq != 10 {
+		t.Errorf("it saves %+v", c.Status().Tasks[0].Checkpoint)
+	}
+}
+
+// TestAPersonHadATaskBeginAnew: nothing of before is looked for, and what it saves is later.
+func TestAPersonHadATaskBeginAnew(t *testing.T) {
+	c, see := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"}, mesh.Checkpoint{Task: "t", Seq: 10})
+	if from := c.from(c.tasks[0]); len(from) != 0 {
+		t.Errorf("it is to go on from %v", from)
+	}
+	see(Started, 1, "")
+	see(Saved, 1, "new")
+	if from := c.from(c.tasks[0]); len(from) != 1 || from[0].Tree != "new" || from[0].Seq != 11 {
+		t.Errorf("then it goes on from %v", from)
+	}
+}
+
+// TestAStopIsNotKeptFromATaskThatWaits for what was saved of it.
+func TestAStopIsNotKeptFromATaskThatWaits(t *testing.T) {
+	c, see := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"})
+	c.Step(c.now, Stop{Reason: "told to"})
+	see(RestoreFailed, 1, "")
+	if s := c.Status(); s.State != mesh.Stopped {
+		t.Errorf("told to stop while it was looked for: %+v", s)
+	}
+	c, see = savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"})
+	see(RestoreFailed, 1, "")
+	c.Step(c.now, Stop{Reason: "told to"})
+	if s := c.Status(); s.State != mesh.Stopped {
+		t.Errorf("told to stop before it was looked for again: %+v", s)
 	}
 }

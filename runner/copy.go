@@ -190,7 +190,8 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 	return a.State == b.State && a.PID == b.PID &&
 		a.Reason == b.Reason && a.Restarts == b.Restarts &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
-		a.NextStart.Equal(b.NextStart) && a.Checkpoint == b.Checkpoint
+		a.NextStart.Equal(b.NextStart) && a.Unrestored.Equal(b.Unrestored) &&
+		a.Checkpoint == b.Checkpoint && a.Kept == b.Kept
 }
 
 // state is that of the copy as a whole. While it is to run, that is the state of
@@ -280,7 +281,10 @@ func (c *Copy) startDue(t *task) {
 	t.attempt, t.live = spec.Attempt, true
 	t.begin(c.now)
 	t.status.State, t.status.Restarts = mesh.Starting, t.attempt-1
-	t.status.NextStart, t.status.Reason = time.Time{}, ""
+	t.status.NextStart = time.Time{}
+	if t.status.Unrestored.IsZero() {
+		t.status.Reason = ""
+	}
 	c.order(Order{Verb: DoStart, Task: t.def.Name, Spec: &spec})
 }
 

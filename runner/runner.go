@@ -73,7 +73,11 @@ const (
 	Adopted     Kind = "adopted" // it ran already when the agent started
 	Exited      Kind = "exited"
 	StartFailed Kind = "start_failed"
-	Saved       Kind = "saved" // a checkpoint, on this node's disk
+	// Restored comes before Started, if there is something to go on from; if none of it
+	// can be had, RestoreFailed comes instead.
+	Restored      Kind = "restored"
+	RestoreFailed Kind = "restore_failed"
+	Saved         Kind = "saved" // a checkpoint, on this node's disk
 )
 
 // Observation is what a driver saw of one attempt of one task.
@@ -90,7 +94,8 @@ type Observation struct {
 	Expired   bool      // Exited: its lease ran out, so it stopped by itself
 	Err       string    // why it did not start, or what else is known of its end
 	At        time.Time
-	// Checkpoint is what was Saved; who has it and its number are not the driver's to say.
+	// Checkpoint is what was Saved, of which who has it and its number are not the
+	// driver's to say; or what was Restored: then Err says why nothing later.
 	Checkpoint *mesh.Checkpoint
 }
 

@@ -23,6 +23,9 @@ type task struct {
 	charge    bool          // the restart at next is yet to be counted
 	tellAgain time.Duration // in Stopping: when to order the stop again
 	overdue   bool          // it ends because its time is over
+
+	recent []*mesh.Checkpoint // what was saved before the latest, and nobody else has yet
+	tries  int                // to restore what was saved, without success
 }
 
 func newTask(job *mesh.Job, def *mesh.Task) *task {
@@ -71,13 +74,16 @@ func (c *Copy) observed(o Observation) {
 		c.started(t, o)
 	case Exited, StartFailed:
 		c.ended(t, o)
+	case Restored:
+		c.restored(t, o)
+	case RestoreFailed:
+		c.unrestored(t, o)
 	case Saved:
 		c.saved(t, o)
 	}
 }
 
 func (c *Copy) started(t *task, o Observation) {
-	c.goesOnFrom(t)
 	t.status.PID, t.status.StartedAt = o.PID, o.StartedAt
 	t.status.FinishedAt, t.status.ExitCode = time.Time{}, nil
 	if t.status.State != mesh.Stopping {
@@ -126,6 +132,8 @@ func cause(o Observation) string {
 	switch {
 	case o.Kind == StartFailed:
 		return "could not start: " + o.Err
+	case o.Kind == RestoreFailed:
+		return "nothing can be had of what was saved: " + o.Err
 	case o.ExitCode < 0:
 		return o.Err
 	case o.OOM:
@@ -171,9 +179,13 @@ func (t *task) spent() string {
 }
 
 func (c *Copy) backOff(t *task, delay time.Duration, reason string) {
+	c.wait(t, delay, reason)
+	c.event(mesh.TaskRestarting, t, reason)
+}
+
+func (c *Copy) wait(t *task, delay time.Duration, reason string) {
 	t.next = c.now.Boot + delay
 	t.status.State, t.status.Reason, t.status.NextStart = mesh.Backoff, reason, c.now.Wall.Add(delay)
-	c.event(mesh.TaskRestarting, t, reason)
 }
 
 // fail ends a task for good, and with it the copy.
@@ -247,7 +259,8 @@ func (t *task) restore(s mesh.TaskStatus, now Now) {
 		wait := min(max(s.NextStart.Sub(now.Wall), 0), max(t.policy.Interval, t.policy.Delays.Max))
 		t.next = now.Boot + wait
 		n := len(s.RestartedAt)
-		t.charge = t.policy.Mode == mesh.RestartDelay && n > 0 && s.RestartedAt[n-1].Before(s.FinishedAt)
+		t.charge = t.policy.Mode == mesh.RestartDelay && n > 0 && s.RestartedAt[n-1].Before(s.FinishedAt) &&
+			s.Unrestored.IsZero()
 	}
 }
 

@@ -139,8 +139,23 @@ func (c *command) showAlloc(a api.AllocDetail) {
 				c.field("it says", "%s", k.Label)
 			}
 			if t.FinishedAt == nil {
-				c.field("at risk", "at most %v of work", mesh.Duration(max(time.Since(k.At), 0).Round(time.Second)))
+				c.field("at risk", "%s", atRisk(&t))
 			}
 		}
+	}
+}
+
+// atRisk is how much work a task that is saved may lose.
+func atRisk(t *api.TaskDetail) string {
+	since := func(k *api.Checkpoint) mesh.Duration {
+		return mesh.Duration(max(time.Since(k.At), 0).Round(time.Second))
+	}
+	switch text := fmt.Sprintf("at most %v of work", since(t.Checkpoint)); {
+	case t.Kept == nil:
+		return text + "; all of it if its node is lost, as no other has a checkpoint yet"
+	case t.Kept.Number < t.Checkpoint.Number:
+		return text + fmt.Sprintf("; %v if its node is lost", since(t.Kept))
+	default:
+		return text
 	}
 }

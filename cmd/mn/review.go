@@ -23,7 +23,8 @@ func (c *command) reviewList() *cobra.Command {
 
   failed   it ended before its work was done, and must not run twice by itself
   lost     its node is out of sight, or evicted, and it may still run
-  drain    its node is to be drained, and it does not move by itself`,
+  drain    its node is to be drained, and it does not move by itself
+  restore  nothing can be had of what was saved of its work, and it waits for that`,
 		Example: "  mn review ls",
 		Args:    needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
@@ -57,7 +58,8 @@ func (c *command) reviewApprove() *cobra.Command {
   lost     another copy is placed. Nobody can see whether the lost one still runs: with
            --yes you vouch that it does not, for as long as its node stays away; if it
            is there after all when its node comes back, it is stopped
-  drain    it stops on its node, and starts again on another`,
+  drain    it stops on its node, and starts again on another
+  restore  it begins anew, as if nothing had been saved`,
 		Example: "  mn review approve invoices --reason \"looked at the ledger: nothing was sent\"\n" +
 			"  mn review approve 5iwyaz2v --yes",
 	}
@@ -72,7 +74,8 @@ func (c *command) reviewReject() *cobra.Command {
 		Short: "Give up what waits",
 		Long: `Give up what waits; of a job, all of it that waits. The job has failed then, until
 a new version of it or mn job retry runs it again. What runs on a node that is
-drained stays there instead, until it ends.`,
+drained stays there instead, until it ends; and what waits for what was saved of it
+waits on.`,
 		Example: "  mn review reject invoices --reason \"sent by hand\"",
 	}
 	return c.judgement(cmd, &r, "is rejected")

@@ -67,6 +67,8 @@ type TaskDetail struct {
 	NextStart  *time.Time     `json:"next_start"`
 	Reason     string         `json:"reason"`
 	Checkpoint *Checkpoint    `json:"checkpoint"` // the latest; null if there is none
+	Kept       *Checkpoint    `json:"kept"`       // the latest that other nodes have too; null if there is none
+	Unrestored *time.Time     `json:"unrestored"` // since when nothing can be had of what was saved of it
 }
 
 // Checkpoint is what was saved of a task.
@@ -234,7 +236,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 			Task: t.Name, Lifecycle: t.Lifecycle, Status: p.status(a, t.State), PID: t.PID,
 			StartedAt: known(t.StartedAt), FinishedAt: known(t.FinishedAt), ExitCode: t.ExitCode,
 			Restarts: t.Restarts, NextStart: known(t.NextStart), Reason: t.Reason,
-			Checkpoint: p.checkpoint(t.Checkpoint),
+			Checkpoint: p.checkpoint(t.Checkpoint), Kept: p.checkpoint(t.Elsewhere()), Unrestored: known(t.Unrestored),
 		})
 	}
 	return d

@@ -38,6 +38,30 @@ func (s *Store) Pull(ctx context.Context, tree Hash, sources []Source, progress 
 	return nil
 }
 
+// Repair is a Pull that reads all that is here of a tree, and fetches it again where it was
+// spoiled on the disk.
+func (s *Store) Repair(ctx context.Context, tree Hash, sources []Source) error {
+	if err := s.Pull(ctx, tree, sources, nil); err != nil {
+		return err
+	}
+	t, err := s.Tree(tree)
+	if err != nil {
+		return fmt.Errorf("repair %v: %w", tree, err)
+	}
+	for i := range t.Entries {
+		for h := range t.Entries[i].pieces {
+			_, err := s.Get(h)
+			if errors.Is(err, ErrMissing) { // now it is
+				err = nil
+			}
+			if err = errors.Join(err, ctx.Err()); err != nil {
+				return fmt.Errorf("repair %v: %w", tree, err)
+			}
+		}
+	}
+	return s.Pull(ctx, tree, sources, nil)
+}
+
 // puller is a Pull under way.
 type puller struct {
 	store    *Store

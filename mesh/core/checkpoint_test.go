@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,14 +60,8 @@ func TestWhatWasSavedOutlivesItsNode(t *testing.T) {
 	if next == nil || next == first {
 		t.Fatalf("%v run", l.running())
 	}
-	var from *mesh.Checkpoint
-	for _, o := range next.orders {
-		if o.Spec != nil && o.Spec.Saving != nil {
-			from = o.Spec.Saving.From
-		}
-	}
-	if from == nil || from.Tree != "two" || from.Seq != 2 {
-		t.Errorf("the next copy goes on from %+v", from)
+	if c := next.goesOnFrom("train"); c == nil || c.Tree != "two" || c.Seq != 2 {
+		t.Errorf("the next copy goes on from %+v", c)
 	}
 	l.saves("train", "three")
 	l.after(time.Second)
@@ -74,5 +69,153 @@ func TestWhatWasSavedOutlivesItsNode(t *testing.T) {
 		if a.Node == next.self.ID && a.Status.Tasks[0].Checkpoint.Seq != 3 {
 			t.Errorf("it counts on with %+v", a.Status.Tasks[0].Checkpoint)
 		}
+	}
+}
+
+// goesOnFrom is what the copy of a job that runs on a node has begun with, or has saved
+// since.
+func (h *host) goesOnFrom(job mesh.JobID) *mesh.Checkpoint {
+	for _, a := range h.core.View().AllocsOf(job) {
+		if a.Node == h.self.ID && a.Status != nil && a.State() == mesh.Running {
+			return a.Status.Tasks[0].Checkpoint
+		}
+	}
+	return nil
+}
+
+// training is a mesh that runs a job that is saved, of which others have what was saved
+// first.
+func training(t *testing.T) (l *lab, first *host) {
+	l = newLab(t, 4)
+	l.after(15 * time.Second)
+	job := service("train", 1)
+	job.Tasks[0].Checkpoint = &mesh.CheckpointPolicy{Copies: 1}
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	l.saves("train", "one")
+	l.after(5 * time.Second)
+	return l, l.runs()
+}
+
+// setFails says whether nodes fail to fetch anything.
+func (l *lab) setFails(fails bool) {
+	for _, h := range l.nodes {
+		h.fails = fails
+	}
+}
+
+// TestWhatOthersHaveIsGoneOnFrom where the machine is gone before others had what was saved
+// last.
+func TestWhatOthersHaveIsGoneOnFrom(t *testing.T) {
+	l, first := training(t)
+	l.setFails(true)
+	l.saves("train", "two")
+	l.saves("train", "three")
+	l.after(10 * time.Second)
+	if c := first.goesOnFrom("train"); c == nil || c.Tree != "three" || len(c.Nodes) != 1 {
+		t.Fatalf("it has %+v, want the third on its own disk alone", c)
+	}
+	l.kill(first, true)
+	l.setFails(false)
+	l.after(40 * time.Second)
+	next := l.runs()
+	if next == nil || next == first {
+		t.Fatalf("%v run", l.running())
+	}
+	if c := next.goesOnFrom("train"); c == nil || c.Tree != "one" || c.Seq != 1 {
+		t.Errorf("the next copy goes on from %+v, want what others have", c)
+	}
+	l.saves("train", "four")
+	l.after(time.Second)
+	if c := next.goesOnFrom("train"); c == nil || c.Seq != 4 {
+		t.Errorf("it has saved %+v, want it to be later than all before", c)
+	}
+}
+
+// says is what a node makes of a job.
+func (h *host) says(job mesh.JobID) (mesh.JobStatus, string) {
+	plan, _, _ := h.core.Outlook(h.core.View().Job(job))
+	return plan.Status, plan.Text
+}
+
+// lostWork is such a mesh in which nothing can be had of what was saved, as the machine
+// that has it is off: the copy that takes its place waits.
+func lostWork(t *testing.T) (l *lab, first, next *host) {
+	l, first = training(t)
+	l.setFails(true)
+	l.kill(first, true)
+	l.after(2 * time.Minute)
+	if n := l.total(); n != 0 {
+		t.Fatalf("%d tasks run, with nothing to go on from", n)
+	}
+	for _, h := range l.nodes {
+		if h != first {
+			next = h
+		}
+	}
+	if n := strings.Count(l.events(), "review_opened") + strings.Count(l.events(), "job_settled"); n != 2 {
+		t.Errorf("people are told %d times:\n%s", n, l.events())
+	}
+	status, text := next.says("train")
+	if status != mesh.JobPaused || !strings.Contains(text, "nothing can be had of what was saved: nobody has it") {
+		t.Fatalf("the job is %s: %s", status, text)
+	}
+	return l, first, next
+}
+
+// TestACopyWaitsForWhatWasSaved, however long that takes, and uses nothing up meanwhile.
+func TestACopyWaitsForWhatWasSaved(t *testing.T) {
+	l, _, by := lostWork(t)
+	l.after(time.Hour)
+	l.setFails(false) // others have it after all
+	l.after(70 * time.Second)
+	runs := l.runs()
+	if runs == nil {
+		_, text := by.says("train")
+		t.Fatal("it does not run: ", text)
+	}
+	if c := runs.goesOnFrom("train"); c == nil || c.Tree != "one" {
+		t.Errorf("it goes on from %+v", c)
+	}
+	for _, a := range runs.core.View().AllocsOf("train") {
+		if a.Node == runs.self.ID && (len(a.Status.Tasks[0].RestartedAt) > 0 || !a.Status.Tasks[0].Unrestored.IsZero()) {
+			t.Errorf("after that its status is %+v", a.Status)
+		}
+	}
+}
+
+// TestAPersonHasACopyBeginAnew where nothing can be had of what was saved.
+func TestAPersonHasACopyBeginAnew(t *testing.T) {
+	l, first, by := lostWork(t)
+	plan, _, _ := by.core.Outlook(by.core.View().Job("train"))
+	if len(plan.Reviews) != 1 || plan.Reviews[0].Kind != mesh.ReviewRestore {
+		t.Fatalf("reviews are %+v", plan.Reviews)
+	}
+	if r := l.ask(by, Judge{Alloc: plan.Reviews[0].Alloc, Approve: true}); r.Fault != nil {
+		t.Fatal(r.Fault)
+	}
+	l.after(10 * time.Second)
+	next := l.runs()
+	if next == nil {
+		_, text := by.says("train")
+		t.Fatal("it does not begin anew: ", text)
+	}
+	if c := next.goesOnFrom("train"); c != nil {
+		t.Errorf("it begins with %+v", c)
+	}
+	l.saves("train", "other")
+	l.setFails(false)
+	l.after(10 * time.Second)
+	l.start(first) // it has the work of before
+	l.meet(first)
+	l.after(10 * time.Second)
+	l.kill(next, true)
+	l.after(time.Minute)
+	last := l.runs()
+	if last == nil || last == next {
+		t.Fatalf("%v run", l.running())
+	}
+	if c := last.goesOnFrom("train"); c == nil || c.Tree != "other" || c.Seq != 3 {
+		t.Errorf("the one after it goes on from %+v", c)
 	}
 }

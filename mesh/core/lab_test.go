@@ -56,6 +56,7 @@ type host struct {
 	boots  int
 	wakes  int
 	trees  map[string]bool // contents on its disk
+	fails  bool            // to fetch any
 	orders []runner.Order
 }
 
@@ -268,7 +269,7 @@ func (l *lab) deliver(h *host, e Envelope) {
 // fetch brings content from a peer that has it.
 func (l *lab) fetch(h *host, f Fetch) Fetched {
 	for _, o := range l.nodes {
-		if slices.Contains(f.From, o.self.ID) && o.core != nil && o.trees[f.Tree] && !l.cut(h.self.ID, o.self.ID) {
+		if !h.fails && o.core != nil && o.trees[f.Tree] && !l.cut(h.self.ID, o.self.ID) {
 			h.trees[f.Tree] = true
 			return Fetched{Tree: f.Tree}
 		}
@@ -276,10 +277,33 @@ func (l *lab) fetch(h *host, f Fetch) Fetched {
 	return Fetched{Tree: f.Tree, Err: "nobody has it"}
 }
 
+// restore brings what an attempt goes on from, as the driver does, and says whether it may
+// start.
+func (l *lab) restore(h *host, s *runner.Spec) bool {
+	seen := runner.Observation{Alloc: s.Alloc, Task: s.Task, Attempt: s.Attempt, At: l.clock().Wall}
+	if s.Saving == nil || len(s.Saving.From) == 0 {
+		return true
+	}
+	for i := range s.Saving.From {
+		c := &s.Saving.From[i]
+		if h.trees[c.Tree] || l.fetch(h, Fetch{c.Tree, c.Nodes}).Err == "" {
+			seen.Kind, seen.Checkpoint = runner.Restored, c
+			l.post(h, labDelay, Observed{seen})
+			return true
+		}
+	}
+	seen.Kind, seen.Err = runner.RestoreFailed, "nobody has it"
+	l.post(h, labDelay, Observed{seen})
+	return false
+}
+
 func (l *lab) order(h *host, o runner.Order) {
 	key := string(o.Alloc) + "/" + o.Task
 	switch o.Verb {
 	case runner.DoStart:
+		if !l.restore(h, o.Spec) {
+			return
+		}
 		obs := runner.Observation{
 			Alloc: o.Alloc, Task: o.Task, Attempt: o.Spec.Attempt, Kind: runner.Started,
 			PID: 1000 + l.seq, StartedAt: l.clock().Wall, At: l.clock().Wall,

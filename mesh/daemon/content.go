@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -62,20 +63,42 @@ func (c *contents) Save(ctx context.Context, dir string) (*mesh.Checkpoint, erro
 	return &mesh.Checkpoint{Tree: h.String(), Bytes: tree.Bytes()}, nil
 }
 
-// Restore writes what was saved into an empty folder, fetching what is not here.
+// Restore writes what was saved into a folder, fetching what is not here, or not whole.
 func (c *contents) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error {
 	var h content.Hash
 	if err := h.UnmarshalText([]byte(from.Tree)); err != nil {
 		return err
 	}
-	if err := c.store.Pull(ctx, h, c.sources(ctx, from.Nodes), nil); err != nil {
-		return err
+	sources := c.sources(ctx, from.Nodes)
+	err := c.store.Pull(ctx, h, sources, nil)
+	if err == nil {
+		if err = c.unpack(ctx, h, dir); errors.Is(err, content.ErrMissing) { // spoiled on the disk
+			if err = c.store.Repair(ctx, h, sources); err == nil {
+				err = c.unpack(ctx, h, dir)
+			}
+		}
 	}
+	if errors.Is(err, content.ErrMissing) {
+		c.d.log.Warn("restore content", "tree", from.Tree, "err", err)
+		return errors.New("no node in sight has all of it")
+	}
+	return err
+}
+
+// unpack writes what is here into a folder, and nothing else is in it then.
+func (c *contents) unpack(ctx context.Context, h content.Hash, dir string) error {
 	folder, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("restore folder: %w", err)
 	}
 	defer folder.Close()
+	before, err := fs.ReadDir(folder.FS(), ".")
+	for _, entry := range before {
+		err = errors.Join(err, folder.RemoveAll(entry.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("restore folder: %w", err)
+	}
 	return c.store.Unpack(ctx, h, folder)
 }
 

@@ -1,9 +1,21 @@
 package reconcile
 
-import "mn/mesh"
+import (
+	"fmt"
+	"slices"
 
-// resume is what the next copy of a seat goes on from: the latest checkpoint of each task
-// that there is. A new version that runs all of it again begins anew.
+	"mn/mesh"
+)
+
+// What was saved of a task is on its node's disk, and on those of others that were asked to
+// keep it. Where nothing can be had of it, as who has it is gone, or what they have is
+// spoilt, the next copy waits on its node, and looks for it again and again. It is not
+// counted against the job's policies, and begins as soon as there is something to go on
+// from. A person may have it begin anew instead.
+
+// resume is what the next copy of a seat goes on from: of each task, the latest checkpoint
+// that there is, and the latest that more than one node has if that is another. A new
+// version that runs all of it again begins anew.
 func (p *planner) resume(s *seat) []mesh.Checkpoint {
 	var list []mesh.Checkpoint
 	for i := range s.group.Tasks {
@@ -11,14 +23,25 @@ func (p *planner) resume(s *seat) []mesh.Checkpoint {
 		if t.Checkpoint == nil {
 			continue
 		}
-		var latest *mesh.Checkpoint
+		var latest, kept *mesh.Checkpoint
 		for _, a := range s.copies {
-			if c := saved(a, t.Name); c.Later(latest) && p.counts(a, s, c) {
-				latest = c
+			for _, c := range p.saved(a, t.Name) {
+				if !p.counts(a, s, c) {
+					continue
+				}
+				if c.Later(latest) {
+					latest = c
+				}
+				if (len(c.Nodes) > 1 || c.Tree == "") && c.Later(kept) {
+					kept = c
+				}
 			}
 		}
 		if latest != nil {
 			list = append(list, *latest)
+		}
+		if kept != nil && latest.Later(kept) {
+			list = append(list, *kept)
 		}
 	}
 	return list
@@ -31,33 +54,92 @@ func (p *planner) counts(a *mesh.AllocView, s *seat, c *mesh.Checkpoint) bool {
 	return a.Content == s.content && (of || c.At.After(p.since.At))
 }
 
-// saved is the latest checkpoint of a task that a copy has made, or was to go on from;
-// nil if there is none.
-func saved(a *mesh.AllocView, task string) *mesh.Checkpoint {
-	var latest *mesh.Checkpoint
+// saved are the checkpoints of a task that a copy has made, or was to go on from; after
+// those comes the word of a person that it begins anew.
+func (p *planner) saved(a *mesh.AllocView, task string) []*mesh.Checkpoint {
+	var list []*mesh.Checkpoint
 	for i := range a.Resume {
-		if c := &a.Resume[i]; c.Task == task && c.Later(latest) {
-			latest = c
+		if c := &a.Resume[i]; c.Task == task {
+			list = append(list, c)
 		}
 	}
-	if a.Status == nil {
-		return latest
+	t := taskOf(a.Status, task)
+	if t == nil {
+		return list
 	}
-	for i := range a.Status.Tasks {
-		if t := &a.Status.Tasks[i]; t.Name == task && t.Checkpoint.Later(latest) {
-			latest = t.Checkpoint
+	for _, c := range []*mesh.Checkpoint{t.Checkpoint, t.Kept} {
+		if c != nil {
+			list = append(list, c)
 		}
 	}
-	return latest
+	v := p.word(a, mesh.ReviewRestore, mesh.ReviewFailed) // the latter of what is unsafe
+	anew := v != nil && v.Approve && !t.Unrestored.IsZero() &&
+		(v.Kind == mesh.ReviewRestore || t.State == mesh.Failed)
+	if anew && len(list) > 0 {
+		last := slices.MaxFunc(list, (*mesh.Checkpoint).Compare)
+		list = append(list, &mesh.Checkpoint{Task: task, Seq: last.Seq + 1, At: v.At})
+	}
+	return list
+}
+
+func taskOf(s *mesh.Status, name string) *mesh.TaskStatus {
+	if s != nil {
+		for i := range s.Tasks {
+			if s.Tasks[i].Name == name {
+				return &s.Tasks[i]
+			}
+		}
+	}
+	return nil
+}
+
+// unrestored is the task of a copy that waits for what was saved of it, or nil. It does so,
+// too, while its node looks for that once more.
+func unrestored(a *mesh.AllocView) *mesh.TaskStatus {
+	if a.State() != mesh.Backoff && a.State() != mesh.Starting {
+		return nil
+	}
+	for _, t := range a.Status.Tasks {
+		if !t.Unrestored.IsZero() && !t.State.Final() {
+			return &t
+		}
+	}
+	return nil
+}
+
+// beginsAnew is a person's word that a copy is not to wait any longer for what was saved
+// of it, or nil.
+func (p *planner) beginsAnew(a *mesh.AllocView) *mesh.Verdict {
+	if v := p.word(a, mesh.ReviewRestore); v != nil && v.Approve && unrestored(a) != nil {
+		return v
+	}
+	return nil
+}
+
+// asksAnew notes that a copy waits for what was saved of it, unless a person has said that
+// it is to wait, and says whether it does.
+func (p *planner) asksAnew(a *mesh.AllocView) bool {
+	t := unrestored(a)
+	if t == nil || p.word(a, mesh.ReviewRestore) != nil {
+		return false
+	}
+	p.review(a, mesh.ReviewRestore, t.Unrestored, fmt.Sprintf("task %q waits: %s", t.Name, t.Reason))
+	return true
 }
 
 // furthest is the copy whose tasks have come furthest, by their checkpoints: by those of the
 // first task in which two differ. Of equals it is the first.
-func furthest(s *seat, copies []*mesh.AllocView) *mesh.AllocView {
+func (p *planner) furthest(s *seat, copies []*mesh.AllocView) *mesh.AllocView {
+	latest := func(a *mesh.AllocView, task string) *mesh.Checkpoint {
+		if list := p.saved(a, task); len(list) > 0 {
+			return slices.MaxFunc(list, (*mesh.Checkpoint).Compare)
+		}
+		return nil
+	}
 	best := copies[0]
 	for _, a := range copies[1:] {
 		for i := range s.group.Tasks {
-			mine, other := saved(a, s.group.Tasks[i].Name), saved(best, s.group.Tasks[i].Name)
+			mine, other := latest(a, s.group.Tasks[i].Name), latest(best, s.group.Tasks[i].Name)
 			if mine.Later(other) {
 				best = a
 			}

@@ -112,7 +112,7 @@ func TestTheCopyThatCameFurthestStays(t *testing.T) {
 		{[]*mesh.AllocView{at(2, 0), at(1, 9)}, 0},
 		{[]*mesh.AllocView{at(2, 3), at(2, 4), at(2, 4)}, 1},
 	} {
-		if got := furthest(s, tt.copies); got != tt.copies[tt.want] {
+		if got := (&planner{}).furthest(s, tt.copies); got != tt.copies[tt.want] {
 			t.Errorf("%v: not the one at %d", tt.copies, tt.want)
 		}
 	}

@@ -35,7 +35,7 @@ func (p *planner) chosen(s *seat, copies []*mesh.AllocView) *mesh.AllocView {
 	case mesh.BestScore:
 		return p.bestPlaced(s, run)
 	case mesh.KeepFurthest:
-		return furthest(s, run)
+		return p.furthest(s, run)
 	case mesh.KeepOriginal:
 	}
 	return run[0]

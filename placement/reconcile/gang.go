@@ -110,6 +110,8 @@ func (p *planner) breaks(s *seat, latest roll) string {
 		return ""
 	case a.Content != s.content:
 		return fmt.Sprintf("version %d changes %v", p.job.Number, s.Seat)
+	case p.beginsAnew(a) != nil:
+		return said(fmt.Sprintf("a person has %v begin anew", s.Seat), p.beginsAnew(a))
 	case p.worn(a):
 		return fmt.Sprintf("version %d retries %v", p.job.Number, s.Seat)
 	case over && a.Version != p.job.Number:

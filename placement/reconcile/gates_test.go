@@ -13,6 +13,7 @@ func TestSafetyGates(t *testing.T) {
 		idle   = "" // placed, and it has not begun
 		lost   = "; lost n1 1h"
 		failed = "; status web[0].0 failed; advance 10m"
+		unread = runs + "; saves web[0].0 3 n1" + lost + "; apply; unrestored web[0].1"
 	)
 	for _, row := range []struct {
 		rule string // of the document: who may move what
@@ -33,6 +34,41 @@ func TestSafetyGates(t *testing.T) {
 		{
 			"a person has given the node up", "lost_after=10m", runs + "; lost n1 1m; give-up n1",
 			"place web[0].1 as web[0].1 on n2", "",
+		},
+		// What was saved of the work.
+		{
+			"it was saved, and others have that: it goes on from there", "saved=1",
+			runs + "; saves web[0].0 3 n1 n2" + lost, "place web[0].1 as web[0].1 on n2: node n1 is lost; web goes on from checkpoint 3", "or",
+		},
+		{
+			"what was saved is with the lost node alone, and something before it is not", "saved=1",
+			runs + "; saves web[0].0 3 n1 n2; saves web[0].0 4 n1" + lost, "; web goes on from checkpoint 4 or checkpoint 3", "",
+		},
+		{
+			"corrupt checkpoint, or nobody in sight has it: the copy is blocked, and waits for it", "saved=1", unread,
+			"paused: 1 of 1 waiting for a person; web[0] on n2: nothing can be had of what was saved", "place",
+		},
+		{
+			"and a person may decide", "saved=1", unread,
+			`review web[0].1: restore: task "web" waits: nothing can be had of what was saved`, "place",
+		},
+		{
+			"approved: it begins anew, once it has stopped", "saved=1", unread + "; approve web[0].1",
+			"stop web[0].1: a person has it begin anew", "place",
+		},
+		{
+			"and counts on from there, so that nothing of before comes back", "saved=1",
+			unread + "; approve web[0].1; apply; settle; alive n1; kill n1; advance 1h",
+			"web goes on from nothing as checkpoint 4", "or",
+		},
+		{
+			"rejected: it waits on", "saved=1", unread + "; reject web[0].1",
+			"pending: 1 of 1 restarting; web[0] on n2", "review",
+		},
+		{
+			"unsafe, and nothing can be had: it has failed, and a person decides once", "saved=1 partition=keep unsafe=write",
+			runs + "; saves web[0].0 3 n1; status web[0].0 failed; approve web[0].0; apply; unrestored web[0].1; " +
+				"status web[0].1 failed; approve web[0].1", "web goes on from nothing as checkpoint 4", "or",
 		},
 		// A failure that no policy answers is not recovered from by itself.
 		{

@@ -77,7 +77,8 @@ func (p *Plan) String() string {
 	}
 	for _, pl := range p.Place {
 		a := &pl.Alloc
-		fmt.Fprintf(&b, "place %s.%d as %s on%s: %s\n", a.Seat(), a.Generation, a.ID, nodes(pl.Choice), a.Reason)
+		fmt.Fprintf(&b, "place %s.%d as %s on%s: %s%s\n",
+			a.Seat(), a.Generation, a.ID, nodes(pl.Choice), a.Reason, goesOnFrom(a))
 	}
 	for _, bl := range p.Blocked {
 		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Seat, bl.Copies), bl.Choice.Summary())
@@ -104,6 +105,23 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "wake in %v\n", p.Wake)
 	}
 	return b.String()
+}
+
+// goesOnFrom is what a copy is to go on from, in words, or "".
+func goesOnFrom(a *mesh.Alloc) string {
+	text, task := "", ""
+	for i := range a.Resume {
+		c := &a.Resume[i]
+		word := "; " + c.Task + " goes on from "
+		if c.Task == task {
+			word = " or "
+		}
+		if task = c.Task; c.Tree == "" {
+			word += "nothing as "
+		}
+		text += word + c.String()
+	}
+	return text
 }
 
 // nodes are the names of the candidates, best first, those to avoid in brackets.

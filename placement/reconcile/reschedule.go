@@ -79,10 +79,11 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 
 // worn says whether a copy waits for its next restart since before a person said
 // to try again: another takes its place, which has used up nothing. One of which some
-// main task runs, or has done its work, stays.
+// main task runs, or has done its work, stays. So it is with one that a person has begin
+// anew.
 func (p *planner) worn(a *mesh.AllocView) bool {
-	return p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff &&
-		waitedAt(a.Status, p.job.At) && !works(a.Status)
+	waits := p.job.Verb == mesh.VerbRetry && a.Hash != p.job.Hash && a.State() == mesh.Backoff
+	return waits && waitedAt(a.Status, p.job.At) && !works(a.Status) || p.beginsAnew(a) != nil
 }
 
 // works says whether a main task of a copy runs, is about to, or has completed.

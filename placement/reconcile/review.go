@@ -19,6 +19,7 @@ import (
 //	lost     it does not run any more: the next    the seat has failed for good;
 //	         is placed                             should it run, it stops
 //	drain    it stops, and the next is placed      it stays until it ends
+//	restore  it stops, and the next begins anew    it waits on
 //
 // A rejection counts until the next version that begins to count anew.
 

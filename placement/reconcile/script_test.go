@@ -80,6 +80,7 @@ func (w *world) say(which string, approve bool) error {
 //	lost|left|unseen NODE DURATION    alive|kill|reboot|forget|unheard NODE
 //	drain NODE DEADLINE [system]    maintain|serve NODE    rename NODE NAME
 //	status GROUP[INDEX].GENERATION STATE
+//	saves GROUP[INDEX].GENERATION NUMBER NODE...    unrestored GROUP[INDEX].GENERATION
 //	approve|reject GROUP[INDEX].GENERATION
 //	settle    advance DURATION    other JOB STATUS    permits LIMIT JOB COUNT
 //	plan [degraded]    apply [degraded]
@@ -108,11 +109,10 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		delete(w.nodes, mesh.NodeID(f[1]))
 	case "unheard": // its record is not here
 		delete(w.nodes, mesh.NodeID(f[1]))
-	case "status":
+	case "status", "saves", "unrestored":
 		for _, c := range w.copies {
 			if fmt.Sprintf("%v.%d", c.view.Seat(), c.view.Generation) == f[1] {
-				w.report(c, mesh.AllocState(f[2]))
-				return nil
+				return w.copyCommand(c, f[0], f[2:])
 			}
 		}
 		return fmt.Errorf("no copy %s", f[1])
@@ -150,6 +150,23 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		}
 	default:
 		return fmt.Errorf("no such command")
+	}
+	return nil
+}
+
+// copyCommand is what the node of a copy says of it.
+func (w *world) copyCommand(c *toyCopy, what string, args []string) error {
+	switch what {
+	case "status":
+		w.report(c, mesh.AllocState(args[0]))
+	case "saves":
+		n, err := strconv.ParseUint(args[0], 10, 64)
+		w.saves(c, n, args[1:])
+		return err
+	default:
+		w.report(c, mesh.Backoff)
+		t := &c.view.Status.Tasks[0]
+		t.Unrestored, t.Reason = w.now, "nothing can be had of what was saved: nobody has it"
 	}
 	return nil
 }
@@ -200,6 +217,7 @@ func (w *world) nodeCommand(args []string) error {
 func (w *world) jobCommand(args []string) error {
 	job := mesh.Job{Name: "lab", Type: mesh.Service}
 	var effects mesh.SideEffects
+	var saved *mesh.CheckpointPolicy
 	stopped := false
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
@@ -247,11 +265,13 @@ func (w *world) jobCommand(args []string) error {
 			job.Strategy = mesh.Strategy(value)
 		case "unsafe":
 			effects = mesh.SideEffects(value)
+		case "saved":
+			saved = &mesh.CheckpointPolicy{Copies: n}
 		case "moves":
 			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
 		default:
 			task, err := toyTask(key, value)
-			if effects != "" {
+			if task.Checkpoint = saved; effects != "" {
 				task.Safety = &mesh.Safety{SideEffects: effects}
 			}
 			if err != nil {

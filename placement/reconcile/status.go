@@ -34,6 +34,9 @@ func (t *tally) live(p *planner, a *mesh.AllocView) {
 	switch {
 	case p.running(a):
 		t.running++
+	case p.asksAnew(a):
+		t.review++
+		t.because(fmt.Sprintf("%v on %s: %s; %s", a.Seat(), p.nodeName(a.Node), unrestored(a).Reason, hint))
 	case a.State() == mesh.Backoff:
 		t.backoff++
 		t.restarts = cmp.Or(t.restarts,

@@ -19,8 +19,11 @@ import "mn/mesh"
 func (p *planner) retire(s *seat) {
 	for _, a := range s.stale {
 		what := "version %d changes group %q"
-		switch {
+		switch v := p.beginsAnew(a); {
 		case a.Content != s.content:
+		case v != nil:
+			p.stop([]*mesh.AllocView{a}, "%s", said("a person has it begin anew", v))
+			continue
 		case p.early(a):
 			what = "version %d has others to run before group %q"
 		default:

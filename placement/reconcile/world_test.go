@@ -220,7 +220,34 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 	case mesh.Stopped, mesh.Starting:
 		if before != nil {
 			c.view.Status.Tasks = slices.Clone(before.Tasks)
+			for i := range c.view.Status.Tasks {
+				c.view.Status.Tasks[i].State = state
+			}
 		}
+	}
+	for i := range c.view.Status.Tasks {
+		t := &c.view.Status.Tasks[i]
+		if b := taskOf(before, t.Name); b != nil {
+			if t.Checkpoint, t.Kept = b.Checkpoint, b.Kept; state != mesh.Running {
+				t.Unrestored = b.Unrestored
+			}
+		}
+	}
+}
+
+// saves has a copy save its work, and nodes have that.
+func (w *world) saves(c *toyCopy, number uint64, on []string) {
+	saved := &mesh.Checkpoint{Task: c.view.Group, Seq: number, Tree: fmt.Sprint("tree-", number), At: w.now}
+	for _, n := range on {
+		saved.Nodes = append(saved.Nodes, mesh.NodeID(n))
+	}
+	w.report(c, c.view.State())
+	t := &c.view.Status.Tasks[0]
+	if t.Checkpoint != nil && len(t.Checkpoint.Nodes) > 1 {
+		t.Kept = t.Checkpoint
+	}
+	if t.Checkpoint = saved; len(on) > 1 {
+		t.Kept = nil
 	}
 }
 

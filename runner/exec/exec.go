@@ -32,6 +32,7 @@ import (
 // Bounds of a driver.
 const (
 	startsMax       = 8    // supervisors spawned at the same time
+	restoresMax     = 4    // folders filled with what was saved at the same time: that may take long
 	observationsMax = 1024 // observed and not yet taken
 	startTimeout    = 30 * time.Second
 	writeTimeout    = time.Second // of a command to a supervisor
@@ -53,6 +54,7 @@ type Driver struct {
 	found        []runner.Observation
 	observations chan runner.Observation
 	starts       chan struct{} // holds one for each start in progress
+	restores     chan struct{} // and for each that is to be restored first
 	closing      chan struct{}
 	ctx          context.Context // until closing
 	stop         context.CancelFunc
@@ -113,6 +115,7 @@ func Open(c Config) (*Driver, error) {
 		boot:         strings.TrimSpace(string(boot)),
 		observations: make(chan runner.Observation, observationsMax),
 		starts:       make(chan struct{}, startsMax),
+		restores:     make(chan struct{}, restoresMax),
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
 	}

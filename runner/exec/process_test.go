@@ -2,6 +2,7 @@ package exec
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -116,6 +117,19 @@ func supervisor(t *testing.T, w *drivertest.World, task string) int {
 	return f.start.Supervisor
 }
 
+// stopped says whether all threads of a process are stopped.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("find the threads of %d: %v", pid, err)
+	}
+	return !slices.ContainsFunc(threads, func(name string) bool {
+		stat, err := os.ReadFile(name)
+		return err == nil && !bytes.Contains(stat, []byte(") T "))
+	})
+}
+
 // A supervisor that is too slow to greet, as on a machine that is short of everything, is
 // connected when it can: it hears again for how long its task may run.
 func TestSlowSupervisorIsConnectedLater(t *testing.T) {
@@ -126,6 +140,7 @@ func TestSlowSupervisorIsConnectedLater(t *testing.T) {
 	if err := syscall.Kill(slow, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	w.Until("all of the supervisor stands still", func() bool { return stopped(t, slow) })
 	w.Open()
 	tasks := w.Driver.(*Driver).tasks
 	deaf := func() bool {

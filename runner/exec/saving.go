@@ -32,33 +32,66 @@ const (
 	saveAgain  = 10 * time.Second // after a save that went wrong
 )
 
-// prepareSaving makes the folder of a task that is saved as it was saved last.
-func (d *Driver) prepareSaving(k key, s *runner.Saving, u *supervise.User) error {
+// prepareSaving makes the folder of a task that is saved as it was saved last, and says what
+// it goes on from, if there is something. The error may be an unrestoredError.
+func (d *Driver) prepareSaving(
+	ctx context.Context, k key, s *runner.Saving, u *supervise.User,
+) (*runner.Observation, error) {
 	if s == nil {
-		return nil
+		return nil, nil
 	}
 	if d.cfg.Content == nil {
-		return errors.New("prepare its checkpoint: this agent keeps none")
+		return nil, errors.New("prepare its checkpoint: this agent keeps none")
 	}
-	dir := runner.CheckpointDir(k.alloc, k.task)
-	text, err := json.Marshal(s)
-	if err == nil {
-		err = d.root.WriteFile(k.file(savingFile), text, 0o600)
-	}
-	err = errors.Join(err, d.root.RemoveAll(dir), d.root.RemoveAll(runner.CheckpointReady(k.alloc, k.task)))
-	if err == nil {
-		err = d.root.Mkdir(dir, 0o755)
-	}
-	if err == nil && s.From != nil {
-		err = d.cfg.Content.Restore(d.ctx, s.From, filepath.Join(d.cfg.Root, dir))
+	seen, err := d.restore(ctx, k, s)
+	note := *s
+	if note.From = nil; seen != nil {
+		note.From = []mesh.Checkpoint{*seen.Checkpoint}
 	}
 	if err == nil && u != nil {
-		err = d.giveTo(dir, u)
+		err = d.giveTo(runner.CheckpointDir(k.alloc, k.task), u)
+	}
+	text, failed := json.Marshal(&note)
+	if err = errors.Join(err, failed); err == nil {
+		err = d.root.WriteFile(k.file(savingFile), text, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("prepare its checkpoint: %w", err)
+		return nil, fmt.Errorf("prepare its checkpoint: %w", err)
 	}
-	return nil
+	return seen, nil
+}
+
+// unrestoredError says that nothing can be had of what was saved of a task, and why.
+type unrestoredError struct{ why []string }
+
+func (e unrestoredError) Error() string { return strings.Join(e.why, "; ") }
+
+// restore makes the folder hold the first that can be had of what a task goes on from.
+func (d *Driver) restore(ctx context.Context, k key, s *runner.Saving) (*runner.Observation, error) {
+	dir := runner.CheckpointDir(k.alloc, k.task)
+	empty := func() error { return errors.Join(d.root.RemoveAll(dir), d.root.Mkdir(dir, 0o755)) }
+	if err := errors.Join(d.root.RemoveAll(runner.CheckpointReady(k.alloc, k.task)), empty()); err != nil {
+		return nil, err
+	}
+	var not []string
+	for i := range s.From {
+		from := &s.From[i]
+		err := d.cfg.Content.Restore(ctx, from, filepath.Join(d.cfg.Root, dir))
+		if err == nil {
+			return &runner.Observation{
+				Alloc: k.alloc, Task: k.task, Kind: runner.Restored, At: time.Now(),
+				Checkpoint: from, Err: strings.Join(not, "; "),
+			}, nil
+		}
+		not = append(not, fmt.Sprintf("%v: %v", from, err))
+		if err := empty(); err != nil { // what came of it is torn
+			return nil, err
+		}
+	}
+	if len(not) > 0 {
+		return nil, unrestoredError{not}
+	}
+	return nil, nil
 }
 
 // giveTo makes a user the owner of all that is in a folder.
@@ -101,8 +134,8 @@ func (t *task) saver(s *runner.Saving) *saver {
 		return nil
 	}
 	v := &saver{t: t, dir: runner.CheckpointDir(t.key.alloc, t.key.task), every: s.Every, last: time.Now()}
-	if s.From != nil {
-		v.tree = s.From.Tree
+	if len(s.From) > 0 {
+		v.tree = s.From[0].Tree
 	}
 	return v
 }

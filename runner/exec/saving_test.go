@@ -21,6 +21,7 @@ import (
 type shelf struct {
 	mu       sync.Mutex
 	changing int // so many times somebody writes to the folder just then
+	slow     chan struct{}
 }
 
 func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
@@ -34,9 +35,16 @@ func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
 	return &mesh.Checkpoint{Tree: strings.TrimSpace(string(text)), Bytes: int64(len(text))}, err
 }
 
-func (s *shelf) Restore(_ context.Context, from *mesh.Checkpoint, dir string) error {
-	if from.Tree == "lost" {
+func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error {
+	switch from.Tree {
+	case "slow": // until it is given up
+		close(s.slow)
+		<-ctx.Done()
+		return ctx.Err()
+	case "lost":
 		return errors.New("nobody has it")
+	case "spoilt":
+		return errors.Join(errors.New("it is spoilt"), os.WriteFile(filepath.Join(dir, "half"), nil, 0o644))
 	}
 	return os.WriteFile(filepath.Join(dir, "n"), []byte(from.Tree), 0o644)
 }
@@ -61,7 +69,7 @@ func keeping(t *testing.T, s *shelf) (open func() *Driver, root string) {
 	return open, root
 }
 
-func saving(root, script string, attempt int, from *mesh.Checkpoint) runner.Spec {
+func saving(root, script string, attempt int, from ...mesh.Checkpoint) runner.Spec {
 	spec := drivertest.Spec("web", script)
 	dir := filepath.Join(root, runner.CheckpointDir(alloc, "web"))
 	ready := filepath.Join(root, runner.CheckpointReady(alloc, "web"))
@@ -93,7 +101,7 @@ func TestATaskIsSavedWhenItSaysSo(t *testing.T) {
 		cat $DIR/n 2>/dev/null; say one; while [ -e $READY ]; do sleep 0.02; done
 		until [ -e go ]; do sleep 0.02; done
 		say two; while [ -e $READY ]; do sleep 0.02; done
-		say three; exit 3`, 1, nil))
+		say three; exit 3`, 1))
 	next(t, d, runner.Started)
 	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "one" || o.Checkpoint.Label != "step one" || o.Attempt != 1 {
 		t.Errorf("saved %+v, %+v", o, o.Checkpoint)
@@ -125,25 +133,52 @@ func TestATaskBeginsWithWhatWasSaved(t *testing.T) {
 		}
 		return string(text)
 	}
+	kept, lost, spoilt := mesh.Checkpoint{Tree: "kept", Seq: 1}, mesh.Checkpoint{Tree: "lost", Seq: 3}, mesh.Checkpoint{Tree: "spoilt", Seq: 2}
 	for attempt, tt := range []struct {
-		from *mesh.Checkpoint
+		from []mesh.Checkpoint
 		want string
+		why  string // nothing later
 	}{
-		{nil, ""},
-		{nil, ""},
-		{&mesh.Checkpoint{Tree: "kept"}, "kept"},
-		{&mesh.Checkpoint{Tree: "kept"}, "kept"},
+		{nil, "", ""},
+		{nil, "", ""},
+		{[]mesh.Checkpoint{kept}, "kept", ""},
+		{[]mesh.Checkpoint{kept, lost}, "kept", ""},
+		{[]mesh.Checkpoint{lost, spoilt, kept}, "kept", "checkpoint 3: nobody has it; checkpoint 2: it is spoilt"},
 	} {
-		d.Start(saving(root, script, attempt+1, tt.from))
+		d.Start(saving(root, script, attempt+1, tt.from...))
+		if tt.from != nil {
+			o := next(t, d, runner.Restored)
+			if o.Checkpoint == nil || o.Checkpoint.Tree != "kept" || o.Err != tt.why || o.Attempt != attempt+1 || o.Alloc != alloc {
+				t.Errorf("attempt %d: restored %+v from %+v", attempt+1, o, o.Checkpoint)
+			}
+		}
 		next(t, d, runner.Started)
 		next(t, d, runner.Exited)
 		if got := seen(); got != tt.want {
 			t.Errorf("attempt %d began with %q, want %q", attempt+1, got, tt.want)
 		}
 	}
-	d.Start(saving(root, script, 5, &mesh.Checkpoint{Tree: "lost"}))
-	if o := next(t, d, runner.StartFailed); !strings.Contains(o.Err, "prepare its checkpoint: nobody has it") {
-		t.Errorf("what was saved cannot be had: %+v", o)
+	text, err := os.ReadFile(filepath.Join(root, runner.WorkDir(alloc, "web"), "count"))
+	if err != nil || strings.TrimSpace(string(text)) != "1" {
+		t.Errorf("it has %s files to go on from, %v", text, err)
+	}
+	d.Start(saving(root, script, 6, lost, spoilt))
+	o := next(t, d, runner.RestoreFailed)
+	if o.Err != "checkpoint 3: nobody has it; checkpoint 2: it is spoilt" || o.Attempt != 6 {
+		t.Errorf("nothing can be had of what was saved: %+v", o)
+	}
+}
+
+// TestWhatIsFetchedForATaskIsNotWaitedFor when the task is told to stop.
+func TestWhatIsFetchedForATaskIsNotWaitedFor(t *testing.T) {
+	s := &shelf{slow: make(chan struct{})}
+	open, root := keeping(t, s)
+	d := open()
+	d.Start(saving(root, "exit 0", 1, mesh.Checkpoint{Tree: "slow"}))
+	<-s.slow
+	d.Stop(alloc, "web", time.Second)
+	if o := next(t, d, runner.RestoreFailed); !strings.Contains(o.Err, context.Canceled.Error()) {
+		t.Errorf("it was stopped: %+v", o)
 	}
 }
 
@@ -151,7 +186,7 @@ func TestATaskBeginsWithWhatWasSaved(t *testing.T) {
 func TestATaskIsSavedUnasked(t *testing.T) {
 	open, root := keeping(t, &shelf{})
 	d := open()
-	spec := saving(root, `i=0; while [ $i -lt 3 ]; do i=$((i+1)); echo $i >$DIR/n; until [ -e go$i ]; do sleep 0.02; done; done`, 1, nil)
+	spec := saving(root, `i=0; while [ $i -lt 3 ]; do i=$((i+1)); echo $i >$DIR/n; until [ -e go$i ]; do sleep 0.02; done; done`, 1)
 	spec.Saving.Every = 10 * time.Millisecond
 	d.Start(spec)
 	next(t, d, runner.Started)

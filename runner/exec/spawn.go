@@ -2,6 +2,7 @@ package exec
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,14 +25,40 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	if !t.key.valid() {
 		return nil, o, fmt.Errorf("start task %q: not a name", t.key.String())
 	}
-	if r, o, err, ok := t.before(s.Attempt); ok {
+	place := t.d.starts
+	if s.Saving != nil && len(s.Saving.From) > 0 {
+		place = t.d.restores
+	}
+	ctx, done := t.unlessStopped()
+	defer done()
+	var spec supervise.Spec
+	found := false
+	t.d.within(place, func() {
+		if r, o, err, found = t.before(s.Attempt); !found {
+			spec, err = t.d.prepare(ctx, t.key, s)
+		}
+	})
+	if found || err != nil {
 		return r, o, err
 	}
-	spec, err := t.d.prepare(t.key, s)
-	if err != nil {
-		return nil, o, err
+	t.d.within(t.d.starts, func() { r, o, err = t.launch(spec) })
+	return r, o, err
+}
+
+// within does something when there is a place for it, unless the driver closes before.
+func (d *Driver) within(places chan struct{}, do func()) {
+	select {
+	case places <- struct{}{}:
+	case <-d.closing:
+		return
 	}
-	c, err := t.spawn(spec)
+	defer func() { <-places }()
+	do()
+}
+
+// launch spawns a supervisor for what was prepared, and waits for its first word.
+func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observation, err error) {
+	c, err := t.spawn()
 	if err != nil {
 		return nil, o, err
 	}
@@ -55,7 +82,7 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	if hello.Err != "" && !hello.Expired { // else its record says more
 		return nil, o, errors.New(hello.Err)
 	}
-	if r, o, err, ok := t.before(s.Attempt); ok {
+	if r, o, err, ok := t.before(spec.Attempt); ok {
 		return r, o, err
 	}
 	if words := t.d.lastWords(t.key); words != "" {
@@ -97,7 +124,7 @@ func (t *task) before(attempt int) (r *bufio.Reader, o runner.Observation, err e
 }
 
 // prepare makes the task's folders and writes what its supervisor must know.
-func (d *Driver) prepare(k key, s runner.Spec) (supervise.Spec, error) {
+func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.Spec, error) {
 	spec := supervise.Spec{
 		Attempt: s.Attempt,
 		Boot:    d.boot,
@@ -124,8 +151,13 @@ func (d *Driver) prepare(k key, s runner.Spec) (supervise.Spec, error) {
 	if err := d.makeFolders(k, spec.User); err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
 	}
-	if err := d.prepareSaving(k, s.Saving, spec.User); err != nil {
+	seen, err := d.prepareSaving(ctx, k, s.Saving, spec.User)
+	if err != nil {
 		return spec, err
+	}
+	if seen != nil {
+		seen.Attempt = s.Attempt
+		d.observe(*seen)
 	}
 	return spec, d.writeSpec(k, spec)
 }
@@ -216,7 +248,7 @@ const agentFD = 3
 
 // spawn starts a supervisor in a session of its own and returns our end of the
 // connection to it.
-func (t *task) spawn(spec supervise.Spec) (conn, error) {
+func (t *task) spawn() (conn, error) {
 	const kind = syscall.SOCK_STREAM | syscall.SOCK_CLOEXEC | syscall.SOCK_NONBLOCK
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, kind, 0)
 	if err != nil {

@@ -3,7 +3,9 @@ package exec
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,7 +44,8 @@ type task struct {
 	closed  bool
 	stopped string // commands that wait for the connection: the last of each
 	renewed string
-	deaf    int // pid of a supervisor that takes no connection; it takes a signal
+	deaf    int                // pid of a supervisor that takes no connection; it takes a signal
+	cancel  context.CancelFunc // of what comes before there is a supervisor
 }
 
 // stop tells the supervisor to stop the task.
@@ -56,7 +59,21 @@ func (t *task) stop(line string) {
 		syscall.Kill(t.deaf, syscall.SIGTERM)
 	default:
 		t.stopped = line
+		if t.cancel != nil {
+			t.cancel()
+		}
 	}
+}
+
+// unlessStopped is a context for what comes before there is a supervisor.
+func (t *task) unlessStopped() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.d.ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cancel = cancel; t.stopped != "" {
+		cancel()
+	}
+	return ctx, cancel
 }
 
 // renew tells the supervisor when the task's lease ends.
@@ -109,20 +126,18 @@ func (t *task) letGo() {
 
 // start starts an attempt and stays with it to its end.
 func (t *task) start(s runner.Spec) {
-	select {
-	case t.d.starts <- struct{}{}:
-	case <-t.d.closing:
-		return
-	}
 	r, o, err := t.begin(s)
-	<-t.d.starts
 	switch {
 	case t.d.isClosing():
 	case err != nil:
-		t.d.over(t, runner.Observation{
+		o = runner.Observation{
 			Alloc: s.Alloc, Task: s.Task, Attempt: s.Attempt,
 			Kind: runner.StartFailed, Err: err.Error(), At: time.Now(),
-		})
+		}
+		if gone := (unrestoredError{}); errors.As(err, &gone) {
+			o.Kind, o.Err = runner.RestoreFailed, gone.Error()
+		}
+		t.d.over(t, o)
 	case o.Kind == runner.Started:
 		t.d.observe(o)
 		t.follow(r, s.Saving)
