@@ -259,8 +259,7 @@ func (t *task) restore(s mesh.TaskStatus, now Now) {
 		wait := min(max(s.NextStart.Sub(now.Wall), 0), max(t.policy.Interval, t.policy.Delays.Max))
 		t.next = now.Boot + wait
 		n := len(s.RestartedAt)
-		t.charge = t.policy.Mode == mesh.RestartDelay && n > 0 && s.RestartedAt[n-1].Before(s.FinishedAt) &&
-			s.Unrestored.IsZero()
+		t.charge = t.policy.Mode == mesh.RestartDelay && n > 0 && s.RestartedAt[n-1].Before(s.FinishedAt)
 	}
 }
 
