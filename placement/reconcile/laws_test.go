@@ -41,6 +41,9 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 			Command:   []string{"run", fmt.Sprint(rapid.IntRange(1, 2).Draw(t, "content"))},
 			Resources: mesh.Resources{Memory: mesh.Bytes(rapid.IntRange(0, 2).Draw(t, "memory")) * mesh.GiB},
 		}
+		if rapid.IntRange(0, 2).Draw(t, "saved") == 0 {
+			task.Checkpoint = &mesh.CheckpointPolicy{}
+		}
 		if job.Type == mesh.Batch {
 			drawOrder(t, &task, names[:i])
 		}
@@ -91,7 +94,7 @@ func (w *world) drawCopy(t *rapid.T) *toyCopy {
 func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 	ids := slices.Sorted(maps.Keys(w.nodes))
 	n := w.nodes[rapid.SampledFrom(ids).Draw(t, "node")]
-	switch rapid.IntRange(0, 11).Draw(t, "what happens") {
+	switch rapid.IntRange(0, 14).Draw(t, "what happens") {
 	case 8, 9, 10:
 		w.drawAdmin(t, n)
 	case 0:
@@ -115,9 +118,32 @@ func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 	case 6:
 		verbs := []mesh.Verb{mesh.VerbPause, mesh.VerbResume, mesh.VerbRetry, mesh.VerbCancel}
 		w.act(rapid.SampledFrom(verbs).Draw(t, "verb"), rapid.Bool().Draw(t, "all"), "")
+	case 12:
+		if c := w.drawCopy(t); c != nil {
+			w.drawSaved(t, c)
+		}
+	case 13:
+		open := slices.DeleteFunc(w.plan(true).Reviews, func(r mesh.Review) bool { return r.Kind == mesh.ReviewLost })
+		if len(open) > 0 {
+			w.verdict(rapid.SampledFrom(open).Draw(t, "review"), rapid.Bool().Draw(t, "approve"))
+		}
 	default:
 		w.advance(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 30 * time.Second}).Draw(t, "for"))
 	}
+}
+
+// drawSaved has a copy save its work, or look for what was saved in vain.
+func (w *world) drawSaved(t *rapid.T, c *toyCopy) {
+	if rapid.Bool().Draw(t, "unrestored") {
+		_ = w.copyCommand(c, "unrestored", nil)
+		return
+	}
+	number := uint64(1)
+	for _, p := range (&planner{job: &w.job}).saved(&c.view, c.view.Group) {
+		number = max(number, p.Seq+1)
+	}
+	on := []string{string(c.view.Node), "other"}
+	w.saves(c, number, on[:rapid.IntRange(1, 2).Draw(t, "nodes")])
 }
 
 // drawAdmin has people want something of a node.
