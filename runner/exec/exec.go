@@ -156,7 +156,7 @@ func (d *Driver) Stop(alloc mesh.AllocID, name string, grace time.Duration) {
 // Renew implements [runner.Driver].
 func (d *Driver) Renew(alloc mesh.AllocID, name string, until time.Duration) {
 	if t := d.task(key{alloc, name}); t != nil {
-		t.renew(supervise.RenewCommand(until))
+		t.renew(until)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,8 +21,9 @@ import (
 // shelf keeps the one file "n" of each folder, under its text.
 type shelf struct {
 	mu       sync.Mutex
-	changing int // so many times somebody writes to the folder just then
-	slow     chan struct{}
+	changing int           // so many times somebody writes to the folder just then
+	slow     chan struct{} // closed when something slow has begun
+	finish   chan struct{} // to be closed for it to end
 }
 
 func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
@@ -37,6 +39,10 @@ func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
 
 func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error {
 	switch from.Tree {
+	case "late":
+		close(s.slow)
+		<-s.finish
+		return nil
 	case "slow": // until it is given up
 		close(s.slow)
 		<-ctx.Done()
@@ -179,6 +185,25 @@ func TestWhatIsFetchedForATaskIsNotWaitedFor(t *testing.T) {
 	d.Stop(alloc, "web", time.Second)
 	if o := next(t, d, runner.RestoreFailed); !strings.Contains(o.Err, context.Canceled.Error()) {
 		t.Errorf("it was stopped: %+v", o)
+	}
+}
+
+// TestALeaseIsRenewedWhileATaskIsRestored, which may take longer than the lease that it was
+// ordered with.
+func TestALeaseIsRenewedWhileATaskIsRestored(t *testing.T) {
+	s := &shelf{slow: make(chan struct{}), finish: make(chan struct{})}
+	open, root := keeping(t, s)
+	d := open()
+	spec := saving(root, "exit 0", 1, mesh.Checkpoint{Tree: "late"})
+	spec.Until = time.Nanosecond // since boot
+	d.Start(spec)
+	<-s.slow
+	d.Renew(alloc, "web", math.MaxInt64)
+	close(s.finish)
+	next(t, d, runner.Restored)
+	next(t, d, runner.Started)
+	if o := next(t, d, runner.Exited); o.ExitCode != 0 || o.Expired {
+		t.Errorf("it ends with %+v", o)
 	}
 }
 

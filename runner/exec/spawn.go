@@ -41,6 +41,10 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	if found || err != nil {
 		return r, o, err
 	}
+	spec.Until = t.renewed(spec.Until)
+	if err := t.d.writeSpec(t.key, spec); err != nil {
+		return nil, o, err
+	}
 	t.d.within(t.d.starts, func() { r, o, err = t.launch(spec) })
 	return r, o, err
 }
@@ -123,7 +127,7 @@ func (t *task) before(attempt int) (r *bufio.Reader, o runner.Observation, err e
 	return nil, o, nil, false
 }
 
-// prepare makes the task's folders and writes what its supervisor must know.
+// prepare makes the task's folders, and what its supervisor must know.
 func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.Spec, error) {
 	spec := supervise.Spec{
 		Attempt: s.Attempt,
@@ -159,7 +163,7 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 		seen.Attempt = s.Attempt
 		d.observe(*seen)
 	}
-	return spec, d.writeSpec(k, spec)
+	return spec, nil
 }
 
 // writeSpec replaces the spec of a task whole. It may hold secrets.

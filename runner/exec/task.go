@@ -42,8 +42,8 @@ type task struct {
 	mu      sync.Mutex
 	conn    conn // nil before there is one
 	closed  bool
-	stopped string // commands that wait for the connection: the last of each
-	renewed string
+	stopped string             // commands that wait for the connection: the last of each
+	until   time.Duration      // and when its lease ends, as was said meanwhile
 	deaf    int                // pid of a supervisor that takes no connection; it takes a signal
 	cancel  context.CancelFunc // of what comes before there is a supervisor
 }
@@ -77,14 +77,25 @@ func (t *task) unlessStopped() (context.Context, context.CancelFunc) {
 }
 
 // renew tells the supervisor when the task's lease ends.
-func (t *task) renew(line string) {
+func (t *task) renew(until time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.conn == nil {
-		t.renewed = line
+		t.until = max(t.until, until)
 		return
 	}
-	t.send(line)
+	t.send(supervise.RenewCommand(until))
+}
+
+// renewed is when the lease of a task ends that is yet to start: what comes before may have
+// taken longer than the lease that it was ordered with.
+func (t *task) renewed(ordered time.Duration) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ordered == 0 {
+		return 0
+	}
+	return max(ordered, t.until)
 }
 
 // send writes a command. A supervisor that does not take it is about to end, or
@@ -105,12 +116,13 @@ func (t *task) attach(c conn) bool {
 		return false
 	}
 	t.conn, t.deaf = c, 0
-	for _, line := range []string{t.renewed, t.stopped} {
-		if line != "" {
-			t.send(line)
-		}
+	if t.until > 0 {
+		t.send(supervise.RenewCommand(t.until))
 	}
-	t.renewed, t.stopped = "", ""
+	if t.stopped != "" {
+		t.send(t.stopped)
+	}
+	t.until, t.stopped = 0, ""
 	return true
 }
 
