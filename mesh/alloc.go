@@ -107,7 +107,7 @@ type TaskStatus struct {
 	FirstUptime time.Duration `json:"first_uptime,omitempty"`
 	Reason      string        `json:"reason,omitempty"`
 	// Checkpoint is the latest that was saved by the copy, and Kept the latest of those
-	// before it that other nodes have too, as long as they do not have that one.
+	// before it that other nodes have too, until as many have that one as are to keep it.
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 	Kept       *Checkpoint `json:"kept,omitempty"`
 	// Unrestored is since when the task does not start as nothing can be had of what was

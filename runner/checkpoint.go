@@ -50,7 +50,7 @@ func (c *Copy) saving(t *task) *Saving {
 // fromMax bounds what is tried for one start, and recentMax what is remembered of what was
 // saved until others have it.
 const (
-	fromMax   = 4
+	fromMax   = 6
 	recentMax = 8
 )
 
@@ -95,7 +95,7 @@ func (c *Copy) latest(t *task) *mesh.Checkpoint {
 // restored takes notice that what a task goes on from is in its folder, and on this node's
 // disk.
 func (c *Copy) restored(t *task, o Observation) {
-	if o.Checkpoint == nil {
+	if o.Checkpoint == nil || t.def.Checkpoint == nil {
 		return
 	}
 	here := o.Checkpoint.On(c.facts.Node)
@@ -203,9 +203,10 @@ func (t *task) outdate() {
 	}
 }
 
-// settle forgets what was saved before the latest checkpoint once others have that.
+// settle forgets what was saved before the latest checkpoint once as many have that as are
+// to keep it.
 func (t *task) settle() {
-	if len(t.status.Checkpoint.Nodes) > 1 {
+	if len(t.status.Checkpoint.Nodes) > t.def.Checkpoint.Elsewhere() {
 		t.status.Kept, t.recent = nil, nil
 	}
 }

@@ -115,8 +115,11 @@ func TestWhatOthersHaveIsRemembered(t *testing.T) {
 		{"", "2", "n3", "4 n1", "3 n1 n2"}, // too late
 		{"", "3", "n3", "4 n1", "3 n1 n2 n3"},
 		{"", "x", "n3", "4 n1", "3 n1 n2 n3"},
-		{"", "4", "n3", "4 n1 n3", ""},
+		{"", "4", "n3", "4 n1 n3", "3 n1 n2 n3"},
 		{"5", "", "", "5 n1", "4 n1 n3"},
+		{"", "5", "n2", "5 n1 n2", "4 n1 n3"},
+		{"", "5", "n3", "5 n1 n2 n3", ""}, // on as many as are to keep it
+		{"6", "", "", "6 n1", "5 n1 n2 n3"},
 	} {
 		var out Output
 		if step.save != "" {
@@ -150,7 +153,7 @@ func TestWhatOthersHaveIsRemembered(t *testing.T) {
 	for _, p := range next.from(next.tasks[0]) {
 		trees = append(trees, p.Tree)
 	}
-	if !slices.Equal(trees, []string{"5", "4"}) {
+	if !slices.Equal(trees, []string{"6", "5"}) {
 		t.Errorf("the next agent would go on from %v", trees)
 	}
 }

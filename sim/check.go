@@ -91,6 +91,7 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 	w.noteDecisions(h, r)
 	w.noteOrders(h, r)
 	w.checkStatuses(h, r)
+	w.checkHolds(h, r)
 	h.lastWrite = max(h.lastWrite, r.Keep.NextSeq-1)
 	w.checkHolders(h)
 	w.checkRoster(h)
@@ -442,16 +443,6 @@ func (w *world) countEvent(e *mesh.Event) {
 		w.counts.add(ClocksRefused)
 	case e.Kind == mesh.RecordRefused && strings.Contains(e.Text, "empties its copy"):
 		w.counts.add(Emptied)
-	}
-}
-
-// noteMessage counts what messages say.
-func (w *world) noteMessage(m *core.Message) {
-	if m.Reserved != nil && strings.HasPrefix(m.Reserved.Refusal, "fence ") {
-		w.counts.add(StaleRefused)
-	}
-	if m.Lease != nil && m.Lease.Contested() {
-		w.counts.add(Contested)
 	}
 }
 

@@ -55,6 +55,13 @@ const (
 	Followed       Name = "jobs_followed"
 	GangsPlaced    Name = "gangs_placed"
 	GangsRestarted Name = "gangs_restarted"
+	Saved          Name = "checkpoints_saved"
+	SavesCutOff    Name = "saves_cut_off"
+	Kept           Name = "checkpoints_kept"
+	FetchesCutOff  Name = "fetches_cut_off"
+	Restored       Name = "checkpoints_restored"
+	RestoredOlder  Name = "older_restored"
+	Unrestored     Name = "restores_failed"
 )
 
 // counted is a count and what it counts.
@@ -107,6 +114,13 @@ func allCounts() []counted {
 		{Followed, "the first copy of a job began, and the job comes after others"},
 		{GangsPlaced, "a gang was placed"},
 		{GangsRestarted, "a gang was placed again"},
+		{Saved, "a task was saved"},
+		{SavesCutOff, "an agent or a machine was gone before a task was saved"},
+		{Kept, "a node said that it keeps what was saved on another"},
+		{FetchesCutOff, "who had what was saved was gone before all of it had come"},
+		{Restored, "a task went on from what was saved"},
+		{RestoredOlder, "a task went on from an older checkpoint, as the latest could not be had"},
+		{Unrestored, "a task did not start, as nothing could be had of what was saved"},
 	}
 }
 

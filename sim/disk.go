@@ -22,14 +22,15 @@ type disk struct {
 	nextSeq    uint64
 	life       uint64
 	facts      map[string][]byte
-	runs       map[string]run // what supervisors have on record, by task
-	damage     []string       // what was lost, to be told at the next start
+	runs       map[string]run  // what supervisors have on record, by task
+	damage     []string        // what was lost, to be told at the next start
+	trees      map[string]tree // what was saved of tasks
 }
 
 func newDisk() *disk {
 	return &disk{
 		entries: map[string]crdt.Entry{}, seen: crdt.Seen{},
-		facts: map[string][]byte{}, runs: map[string]run{},
+		facts: map[string][]byte{}, runs: map[string]run{}, trees: map[string]tree{},
 	}
 }
 
@@ -37,6 +38,7 @@ func newDisk() *disk {
 func (d *disk) clone() *disk {
 	c := *d
 	c.entries, c.seen, c.facts = maps.Clone(d.entries), d.seen.Clone(), maps.Clone(d.facts)
+	c.trees = maps.Clone(d.trees)
 	c.runs, c.quarantine = maps.Clone(d.runs), slices.Clone(d.quarantine)
 	return &c
 }

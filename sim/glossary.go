@@ -74,6 +74,9 @@ func invariants() []Term {
 			"with a majority, what is left of it stops (each step, each second)"},
 		{"within-its-time", "nothing runs beyond its timeout and grace, unless there is no agent to stop it " +
 			"(each second)"},
+		{"work-goes-on", "the copy after one that is lost with its machine goes on from the latest checkpoint of " +
+			"which all others knew, if somebody who has it can be reached (each start)"},
+		{"kept-is-there", "who says that it keeps a checkpoint has it on its disk (each step)"},
 		{"ends-are-true", "what a node says that a copy has come to, it has (each step)"},
 		{"settles", "soon after the last fault there are one roster, one coordinator a slot, equal data, " +
 			"and exactly the wanted copies, and it stays so (the end)"},

@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -77,6 +78,9 @@ type agent struct {
 	kept  int // of the steps, those that are durable
 	wakes int // numbers the planned wake-ups: only the last one counts
 	calls map[uint64]func(core.Reply)
+
+	restores map[string]*restoring // by task
+	cuts     int                   // sources that had something and did not give all of it
 }
 
 // Bounds and delays of the loop around a core, as in mesh/daemon.
@@ -177,11 +181,14 @@ func (h *host) start() {
 		h.w.breach("starts", "%s does not start from its own disk: %v", h.name, err)
 		return
 	}
-	h.agent = &agent{core: c, calls: map[uint64]func(core.Reply){}}
+	h.agent = &agent{core: c, calls: map[uint64]func(core.Reply){}, restores: map[string]*restoring{}}
 	h.w.spans.end(h.w.now, h, Down, "")
 	h.gossip.start()
 	h.tell(core.Tick{})
 	h.w.adopt(h)
+	if slices.ContainsFunc(h.w.scenario.Programs, func(p Program) bool { return p.Saves > 0 }) {
+		h.collect()
+	}
 }
 
 func (s *Settings) apply(c *lease.Config) {

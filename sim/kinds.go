@@ -90,7 +90,12 @@ func heir(name string) string { return name + "+" }
 
 // lose ends the host for good.
 func (h *host) lose() {
+	var lost []*process
+	for _, key := range sortedKeys(h.tasks) {
+		lost = append(lost, h.tasks[key])
+	}
 	h.cutPower()
+	h.w.noteLost(h, lost)
 	h.gone = true
 	h.past = append(h.past, h.disk)
 	h.disk = newDisk()
@@ -99,10 +104,12 @@ func (h *host) lose() {
 // spares says whether the voters could do without a host for good: more than
 // half of them would still remember what they promised.
 func (w *world) spares(lost *host) bool {
+	known := false // to somebody who is there
 	for _, h := range w.members() {
 		if h.agent == nil || h == lost {
 			continue
 		}
+		known = true
 		roster := h.agent.core.Roster()
 		if roster.Seat(lost.self.ID) < 0 {
 			continue
@@ -117,7 +124,7 @@ func (w *world) spares(lost *host) bool {
 			return false
 		}
 	}
-	return len(w.members()) > 1
+	return known
 }
 
 // remembers says whether a voter can be expected to know what it has promised.

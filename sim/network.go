@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"strings"
 	"time"
+
+	"mn/mesh/core"
 )
 
 // class is what a message is about, for the figures.
@@ -148,4 +151,14 @@ func (n *network) total() map[class]Traffic {
 		all[c] = *t
 	}
 	return all
+}
+
+// noteMessage counts what messages say.
+func (w *world) noteMessage(m *core.Message) {
+	if m.Reserved != nil && strings.HasPrefix(m.Reserved.Refusal, "fence ") {
+		w.counts.add(StaleRefused)
+	}
+	if m.Lease != nil && m.Lease.Contested() {
+		w.counts.add(Contested)
+	}
 }

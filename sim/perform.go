@@ -104,6 +104,12 @@ func (h *host) effect(a *agent, r core.Ready) {
 		}
 		h.order(o)
 	}
+	for _, f := range r.Fetch {
+		if !spend() {
+			break
+		}
+		h.fetchFor(a, f)
+	}
 	for _, reply := range r.Reply {
 		if !spend() {
 			break

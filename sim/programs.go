@@ -13,6 +13,9 @@ type Program struct {
 	Name string        `toml:"name"`
 	Work mesh.Duration `toml:"work"` // about how long an attempt runs until it ends by itself; 0: for ever
 	Fail Share         `toml:"fail"` // of attempts end with exit code 1, the others with 0
+	// Saves is about how often it is saved, if its task has a checkpoint. Then Work is all
+	// that it has to do: an attempt goes on from what was saved.
+	Saves mesh.Duration `toml:"saves"`
 }
 
 // program is what a task of a job runs, or nil if it does what all others do.
@@ -47,7 +50,11 @@ func (p *process) play(g *Program) {
 	if dice.hits(g.Fail) {
 		code = crashed
 	}
-	p.in(dice.about(g.Work.Std()), func() { p.exit(code, 0) })
+	takes := dice.about(g.Work.Std())
+	if g.Saves > 0 {
+		takes = max(g.Work.Std()-p.done, 0)
+	}
+	p.in(takes, func() { p.exit(code, 0) })
 }
 
 // mayFail says whether copies of a job may fail for good.

@@ -90,6 +90,8 @@ type Tasks struct {
 	Work     mesh.Duration `toml:"work"`     // about how long a batch task runs
 	Fail     Share         `toml:"fail"`     // of batch tasks end with exit code 1
 	Crash    mesh.Duration `toml:"crash"`    // about how long a service runs until it crashes; 0: for ever
+	Save     mesh.Duration `toml:"save"`     // up to which it takes to save a task; 1 s if 0
+	Fetch    mesh.Duration `toml:"fetch"`    // up to which it takes to fetch what was saved; 3 s if 0
 }
 
 // Chaos is what the seed adds to the faults of the file.
@@ -193,6 +195,7 @@ func (s *Scenario) Validate() []mesh.FieldFault {
 		p := &s.Programs[i]
 		v.is(p.Name != "", "is missing").at("program", fmt.Sprint(i), "name")
 		v.lasts(p.Work, "program", fmt.Sprint(i), "work")
+		v.lasts(p.Saves, "program", fmt.Sprint(i), "saves")
 	}
 	return v.faults
 }

@@ -27,7 +27,9 @@ type process struct {
 	missed  []func()      // what was due while the machine slept
 	dying   bool          // it was told to end
 	expired bool
-	asked   string // "agent" or "lease": who told it
+	asked   string        // "agent" or "lease": who told it
+	done    time.Duration // how much work it had done when it began
+	saving  bool
 }
 
 // copyID names a task of a copy of a job, whichever allocation runs it.
@@ -62,8 +64,14 @@ func (h *host) order(o runner.Order) {
 	case runner.DoStart:
 		h.startTask(key, *o.Spec)
 	case runner.DoStop:
+		if r := h.agent.restores[key]; r != nil {
+			r.stopped = true
+		}
 		h.command(key, func(p *process) { p.stop(o.Grace, "agent") })
 	case runner.DoRenew:
+		if r := h.agent.restores[key]; r != nil {
+			r.until = max(r.until, o.Until)
+		}
 		h.command(key, func(p *process) { p.renew(o.Until) })
 	case runner.DoRetire:
 	case runner.DoRemove:
@@ -96,19 +104,28 @@ func (h *host) startTask(key string, s runner.Spec) {
 		}
 		return
 	}
+	if s.Saving != nil && len(s.Saving.From) > 0 {
+		h.restore(key, s)
+		return
+	}
+	h.launch(key, s, 0)
+}
+
+// launch has a supervisor fork the task soon, which has done so much work before.
+func (h *host) launch(key string, s runner.Spec, done time.Duration) {
 	delete(h.early, key)
 	h.disk.runs[key] = run{alloc: s.Alloc, task: s.Task, attempt: s.Attempt, boot: h.self.Boot}
-	h.w.plan(h.w.tasks.upTo(h.w.scenario.Tasks.Start.Std())+h.lag(), func() { h.fork(key, s) })
+	h.w.plan(h.w.tasks.upTo(h.w.scenario.Tasks.Start.Std())+h.lag(), func() { h.fork(key, s, done) })
 }
 
 // fork is the moment at which a task begins to run.
-func (h *host) fork(key string, s runner.Spec) {
+func (h *host) fork(key string, s runner.Spec, done time.Duration) {
 	r := h.disk.runs[key]
 	if r.attempt != s.Attempt || r.boot != h.self.Boot || !h.on || r.ended || h.tasks[key] != nil {
 		return // its machine went down before, or it was given up
 	}
 	if h.asleep > 0 {
-		h.forks = append(h.forks, func() { h.fork(key, s) })
+		h.forks = append(h.forks, func() { h.fork(key, s, done) })
 		return
 	}
 	now := h.now()
@@ -123,7 +140,7 @@ func (h *host) fork(key string, s runner.Spec) {
 	h.disk.runs[key] = r
 	p := &process{
 		h: h, key: key, spec: s, pid: r.pid, since: h.w.now, until: s.Until,
-		copy: h.copyOf(s), fence: fenceOf(s),
+		copy: h.copyOf(s), fence: fenceOf(s), done: done,
 	}
 	h.tasks[key] = p
 	h.w.changes++
@@ -131,6 +148,7 @@ func (h *host) fork(key string, s runner.Spec) {
 	h.w.noteStart(p)
 	h.observe(h.sighting(r, runner.Started), think)
 	p.work()
+	p.saveLater()
 	p.watch()
 	for _, tell := range h.early[key] {
 		tell(p)
@@ -269,6 +287,9 @@ func (h *host) killTasks() {
 		p := h.tasks[key]
 		delete(h.tasks, key)
 		h.w.changes++
+		if p.saving {
+			h.w.counts.add(SavesCutOff)
+		}
 		h.w.noteLoss(p)
 		h.w.noteEnd(p, 0, lost)
 	}

@@ -30,6 +30,7 @@ type world struct {
 	spans    *spans
 	counts   counts
 	clocks   watches
+	saves    saves
 	pids     int
 	restored bool // a disk went back in time: copies may differ until that is repaired
 	calls    uint64
@@ -60,7 +61,7 @@ func newWorld(s Scenario, o Options) *world {
 	w.network = newNetwork(w, w.scenario.Network)
 	w.people = newPeople(w)
 	w.faults = newFaults(w)
-	w.clocks = newWatches()
+	w.clocks, w.saves = newWatches(), newSaves(o.Seed)
 	return w
 }
 

@@ -13,35 +13,45 @@ import (
 // counted against the job's policies, and begins as soon as there is something to go on
 // from. A person may have it begin anew instead.
 
+// resumeMax bounds of how many checkpoints of a task the next copy knows.
+const resumeMax = 4
+
 // resume is what the next copy of a seat goes on from: of each task, the latest checkpoint
-// that there is, and the latest that more than one node has if that is another. A new
-// version that runs all of it again begins anew.
+// that there is, and those before it that are on other nodes, should it not be to be had. A
+// new version that runs all of it again begins anew.
 func (p *planner) resume(s *seat) []mesh.Checkpoint {
 	var list []mesh.Checkpoint
 	for i := range s.group.Tasks {
-		t := &s.group.Tasks[i]
-		if t.Checkpoint == nil {
-			continue
+		if t := &s.group.Tasks[i]; t.Checkpoint != nil {
+			list = append(list, p.resumeTask(s, t.Name)...)
 		}
-		var latest, kept *mesh.Checkpoint
-		for _, a := range s.copies {
-			for _, c := range p.saved(a, t.Name) {
-				if !p.counts(a, s, c) {
-					continue
-				}
-				if c.Later(latest) {
-					latest = c
-				}
-				if (len(c.Nodes) > 1 || c.Tree == "") && c.Later(kept) {
-					kept = c
-				}
+	}
+	return list
+}
+
+func (p *planner) resumeTask(s *seat, task string) []mesh.Checkpoint {
+	var all []*mesh.Checkpoint
+	for _, a := range s.copies {
+		for _, c := range p.saved(a, task) {
+			if p.counts(a, s, c) {
+				all = append(all, c)
 			}
 		}
-		if latest != nil {
-			list = append(list, *latest)
+	}
+	slices.SortStableFunc(all, func(a, b *mesh.Checkpoint) int { return b.Compare(a) })
+	var list []mesh.Checkpoint
+	on := map[mesh.NodeID]bool{}
+	for _, c := range all {
+		more := len(list) == 0 || c.Tree == ""
+		for _, n := range c.Nodes {
+			more = more || !on[n]
+			on[n] = true
 		}
-		if kept != nil && latest.Later(kept) {
-			list = append(list, *kept)
+		if more {
+			list = append(list, *c)
+		}
+		if c.Tree == "" || len(list) == resumeMax {
+			break
 		}
 	}
 	return list

@@ -1,7 +1,10 @@
 package reconcile
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"mn/mesh"
 )
@@ -114,6 +117,57 @@ func TestTheCopyThatCameFurthestStays(t *testing.T) {
 	} {
 		if got := (&planner{}).furthest(s, tt.copies); got != tt.copies[tt.want] {
 			t.Errorf("%v: not the one at %d", tt.copies, tt.want)
+		}
+	}
+}
+
+// TestWhatElseThereIs to go on from, should the latest not be to be had: what is on other nodes.
+func TestWhatElseThereIs(t *testing.T) {
+	type saved struct {
+		seq     uint64
+		seconds int64
+		nodes   string // "" for the word of a person that it begins anew
+	}
+	for _, tt := range []struct {
+		copies [][2]saved // the latest of a copy, and what others kept of it
+		want   string
+	}{
+		{nil, ""},
+		{[][2]saved{{{5, 0, "a"}}}, "5a"},
+		{[][2]saved{{{5, 0, "a"}, {4, 0, "ab"}}}, "5a 4ab"},
+		{[][2]saved{{{5, 0, "ab"}, {4, 0, "a"}}}, "5ab"},
+		{[][2]saved{{{5, 0, "ab"}, {4, 0, "ac"}}}, "5ab 4ac"},
+		// Two have gone on beside each other from the same.
+		{[][2]saved{{{5, 1, "a"}, {4, 0, "ac"}}, {{5, 0, "b"}, {4, 0, "ac"}}}, "5a 5b 4ac"},
+		{[][2]saved{{{5, 0, "a"}, {4, 0, "c"}}, {{5, 1, "b"}}, {{6, 0, "d"}, {3, 0, "e"}}}, "6d 5b 5a 4c"},
+		{[][2]saved{{{5, 0, "a"}}, {{6, 0, ""}}, {{7, 0, "b"}}}, "7b 6"},
+		{[][2]saved{{{5, 0, "a"}}, {{6, 0, ""}}}, "6"},
+	} {
+		s := &seat{content: "x"}
+		p := &planner{job: &mesh.JobView{}}
+		for i := range tt.copies {
+			a := &mesh.AllocView{Alloc: mesh.Alloc{Content: "x"}}
+			for _, c := range tt.copies[i] {
+				if c.seq > 0 {
+					r := mesh.Checkpoint{Task: "t", Seq: c.seq, At: time.Unix(c.seconds, 0)}
+					for _, n := range c.nodes {
+						r.Nodes, r.Tree = append(r.Nodes, mesh.NodeID(n)), "tree"
+					}
+					a.Resume = append(a.Resume, r)
+				}
+			}
+			s.copies = append(s.copies, a)
+		}
+		var got []string
+		for _, c := range p.resumeTask(s, "t") {
+			text := fmt.Sprint(c.Seq)
+			for _, n := range c.Nodes {
+				text += string(n)
+			}
+			got = append(got, text)
+		}
+		if text := strings.Join(got, " "); text != tt.want {
+			t.Errorf("%v: %q, want %q", tt.copies, text, tt.want)
 		}
 	}
 }

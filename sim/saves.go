@@ -1,0 +1,138 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"mn/mesh"
+	"mn/mesh/core"
+	"mn/runner"
+)
+
+// saves is what the invariants about saved work rest on.
+type saves struct {
+	dice   chance
+	floors map[copyID]floor
+}
+
+// floor is what was known of a task when its machine was lost: the least that the next copy
+// goes on from.
+type floor struct {
+	mesh.Checkpoint
+	at time.Duration
+	by []mesh.NodeID // those who knew
+}
+
+func newSaves(seed uint64) saves { return saves{chanceOf(seed, "saves"), map[copyID]floor{}} }
+
+// noteLost notes what all others know of the tasks that are lost with a machine and its disk.
+func (w *world) noteLost(h *host, lost []*process) {
+	for _, p := range lost {
+		if p.spec.Saving == nil {
+			continue
+		}
+		f := floor{at: w.now}
+		for i, o := range w.knowing(h) {
+			c := w.known(o, h, p)
+			if c == nil {
+				f.Checkpoint = mesh.Checkpoint{}
+				break
+			}
+			if i == 0 || c.Compare(&f.Checkpoint) < 0 {
+				f.Checkpoint = *c
+			}
+			f.by = append(f.by, o.self.ID)
+		}
+		if f.Tree != "" {
+			w.saves.floors[p.copy] = f
+		}
+	}
+}
+
+// knowing are those who are there when a machine is lost.
+func (w *world) knowing(lost *host) []*host {
+	return slices.DeleteFunc(w.running(), func(o *host) bool { return o == lost })
+}
+
+// known is the latest checkpoint of a task that a node knows of and another machine has.
+func (w *world) known(o, lost *host, p *process) *mesh.Checkpoint {
+	var latest *mesh.Checkpoint
+	for _, a := range o.agent.core.View().AllocsOf(p.copy.job) {
+		if a.Index != p.copy.index || a.Status == nil {
+			continue
+		}
+		for i := range a.Status.Tasks {
+			t := &a.Status.Tasks[i]
+			for _, c := range []*mesh.Checkpoint{t.Checkpoint, t.Kept} {
+				if t.Name == p.copy.task && c.Later(latest) && w.has(lost, c) {
+					latest = c
+				}
+			}
+		}
+	}
+	return latest
+}
+
+// has says whether one of those who are said to have a checkpoint does, but for one machine.
+func (w *world) has(but *host, c *mesh.Checkpoint) bool {
+	return slices.ContainsFunc(c.Nodes, func(id mesh.NodeID) bool {
+		o := w.byID[id]
+		if o == nil || o == but {
+			return false
+		}
+		_, has := o.disk.trees[c.Tree]
+		return has
+	})
+}
+
+// checkRestored holds what a copy goes on from, or nothing if c is nil, against what was known
+// of its task when its machine was lost, and could be had all the time since the search began.
+func (w *world) checkRestored(
+	h *host, s *runner.Spec, c *mesh.Checkpoint, from map[*host]*agent, began time.Duration,
+) {
+	id := h.copyOf(*s)
+	f, d := w.saves.floors[id], w.deeds.decided[s.Alloc]
+	if f.Tree == "" || d == nil || d.at <= f.at || !slices.Contains(f.by, d.Coordinator) {
+		return
+	}
+	if c != nil && c.Seq >= f.Seq {
+		delete(w.saves.floors, id)
+		return
+	}
+	if slices.ContainsFunc(s.Saving.From, func(o mesh.Checkpoint) bool { return o.Seq > f.Seq && w.has(nil, &o) }) {
+		return // it may well wait for who has that
+	}
+	for _, o := range w.hosts {
+		since := from[o]
+		if since != nil && since == o.agent && o.wentOn <= began && w.offers(o, h, f.Tree) {
+			w.breach("work-goes-on", "%v goes on from %v on %s, and %s has %v, of which all knew when it was lost at %v",
+				id, c, h.name, o.name, &f.Checkpoint, f.at)
+		}
+	}
+}
+
+// offering are those from whom a node could fetch what it is known that a task goes on from
+// at least, by the agents that they have now.
+func (w *world) offering(to *host, id copyID) map[*host]*agent {
+	from := map[*host]*agent{}
+	if f := w.saves.floors[id]; f.Tree != "" {
+		for _, o := range w.hosts {
+			if w.offers(o, to, f.Tree) {
+				from[o] = o.agent
+			}
+		}
+	}
+	return from
+}
+
+// checkHolds: who says that it has something on its disk does.
+func (w *world) checkHolds(h *host, r *core.Ready) {
+	for i := range r.Send {
+		if m := r.Send[i].Msg.Holds; m != nil {
+			w.counts.add(Kept)
+			if _, has := h.disk.trees[m.Tree]; !has {
+				w.breach("kept-is-there", "%s says that it keeps %q, and does not", h.name, m.Tree)
+			}
+		}
+	}
+}
