@@ -99,13 +99,15 @@ func (w *world) checkRestored(
 		delete(w.saves.floors, id)
 		return
 	}
-	if slices.ContainsFunc(s.Saving.From, func(o mesh.Checkpoint) bool { return o.Seq > f.Seq && w.has(nil, &o) }) {
+	later := func(o mesh.Checkpoint) bool { return o.Seq > f.Seq && w.has(nil, &o) }
+	if slices.ContainsFunc(s.Saving.From, later) {
 		return // it may well wait for who has that
 	}
 	for _, o := range w.hosts {
 		since := from[o]
 		if since != nil && since == o.agent && o.wentOn <= began && w.offers(o, h, f.Tree) {
-			w.breach("work-goes-on", "%v goes on from %v on %s, and %s has %v, of which all knew when it was lost at %v",
+			w.breach("work-goes-on",
+				"%v goes on from %v on %s, and %s has %v, of which all knew when it was lost at %v",
 				id, c, h.name, o.name, &f.Checkpoint, f.at)
 		}
 	}
