@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,12 +28,14 @@ func task(ctx context.Context, args []string) error {
 		return tick(ctx)
 	case args[0] == "work" && len(args) == 2:
 		return work(ctx, args[1])
+	case args[0] == "count":
+		return count(ctx)
 	case args[0] == "stubborn":
 		return stubborn(args[1:])
 	case args[0] == "hog":
 		return hog(ctx)
 	}
-	return fmt.Errorf("task %q: want tick, stubborn, hog, or work and a length of time", args)
+	return fmt.Errorf("task %q: want tick, count, stubborn, hog, or work and a length of time", args)
 }
 
 // act writes to the sink that this task did something, if there is one.
@@ -86,6 +91,60 @@ func work(ctx context.Context, length string) error {
 		return ctx.Err()
 	case <-done.C:
 		return act("done")
+	}
+}
+
+// saveEvery is how many steps a task that counts does between two saves.
+const saveEvery = 4
+
+// count counts for ever, from where it was saved last: it acts when it begins, and whenever
+// its node has saved it.
+func count(ctx context.Context) error {
+	file := filepath.Join(os.Getenv(mesh.VarCheckpointDir), "count")
+	ready := os.Getenv(mesh.VarCheckpointReady)
+	n := 0
+	text, err := os.ReadFile(file)
+	if err == nil {
+		n, err = strconv.Atoi(string(text))
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("read how far it was: %w", err)
+	}
+	if err := act(fmt.Sprint("began-", n)); err != nil {
+		return err
+	}
+	every := time.NewTicker(tickEvery)
+	defer every.Stop()
+	for told := 0; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+		if told > 0 { // it may not touch the folder until that is saved
+			if _, err := os.Stat(ready); err == nil {
+				continue
+			}
+			if err := act(fmt.Sprint("saved-", told)); err != nil {
+				return err
+			}
+			told = 0
+		}
+		n++
+		if err := os.WriteFile(file, []byte(strconv.Itoa(n)), 0o600); err != nil {
+			return err
+		}
+		if n%saveEvery == 0 {
+			told = n
+			if err := os.WriteFile(ready+".next", []byte(strconv.Itoa(n)), 0o600); err != nil {
+				return err
+			}
+			if err := os.Rename(ready+".next", ready); err != nil {
+				return err
+			}
+		}
 	}
 }
 

@@ -3,7 +3,10 @@ package cases
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"mn/mesh"
@@ -20,8 +23,8 @@ func drains() []Case {
 			Shows: "a node is drained, and the agent that was asked is killed: enough copies run at every moment",
 		},
 		{
-			Name: "drained-batch", Faults: "F1", CI: true, Nodes: 3, run: (*scene).drainedBatch,
-			Shows: "a node is drained, and a coordinator killed: batch work ends in its time, or moves at the deadline",
+			Name: "drained-batch", Faults: "F1 F31", CI: true, Nodes: 4, run: (*scene).drainedBatch,
+			Shows: "a node is drained, and another lost: batch work ends in its time, or moves, and goes on where it was saved",
 		},
 	}
 }
@@ -60,17 +63,18 @@ func (s *scene) drainedServices() {
 	s.undrain(asked, victim)
 }
 
-// drainedBatch drains a node with work that ends in time, and some that does not.
+// drainedBatch drains a node with work that ends in time, and some that does not; then another
+// is lost for good.
 func (s *scene) drainedBatch() {
-	short, long := s.batch("short", 6, 5*time.Second), s.batch("long", 6, time.Hour)
-	s.start(short, long)
-	victim, asked := s.fullest(short, long)
+	short, long, saved := s.batch("short", 6, 5*time.Second), s.batch("long", 6, time.Hour), s.counting("saved", 6)
+	s.start(short, long, saved)
+	victim, asked := s.fullest(short, long, saved)
 	at := watch.Now()
 	s.drain(asked, victim)
 	s.must(asked.KillAgent())
 	s.startAgents(asked)
 	took := s.until(drainMax, victim.Name+" is empty", func() (bool, string) {
-		left := append(s.live("short", victim.Name), s.live("long", victim.Name)...)
+		left := slices.Concat(s.live("short", victim.Name), s.live("long", victim.Name), s.live("saved", victim.Name))
 		return len(left) == 0, describe(left)
 	})
 	s.took("drained", took)
@@ -84,8 +88,111 @@ func (s *scene) drainedBatch() {
 		live := s.live(long.Name)
 		return len(live) == long.Copies(), describe(live)
 	})
+	s.allRun(saved)
+	s.goesOn(saved.Name)
 	s.must(s.end(asked, mesh.JobID(long.Name)))
 	s.undrain(asked, victim)
+	s.burn(saved)
+}
+
+// burn loses the node with most copies of a job that is saved.
+func (s *scene) burn(job mesh.Job) {
+	victim, asked := s.fullest(job)
+	kept := map[int]int{}
+	s.until(startMax, "other nodes keep what is saved on "+victim.Name, func() (bool, string) {
+		kept = s.kept(asked, job.Name, victim)
+		return len(kept) > 0 && len(kept) == len(s.live(job.Name, victim.Name)), fmt.Sprint(kept)
+	})
+	s.gone[victim.Name] = true
+	_, err := victim.Kill()
+	s.must(err)
+	s.say("%s is lost; others keep what its copies have saved: %v", victim.Name, kept)
+	s.allRun(job)
+	for index, step := range kept {
+		if at := s.beganAt(job.Name, index); at < step {
+			s.fail("saved work", "copy %d of %q has begun at %d, and others had it at %d", index, job.Name, at, step)
+		}
+	}
+	s.measure("copies that went on after a loss", "%d", len(kept))
+}
+
+// allRun waits until all copies of a job run.
+func (s *scene) allRun(job mesh.Job) {
+	s.until(startMax, fmt.Sprintf("%q runs elsewhere", job.Name), func() (bool, string) {
+		live := s.live(job.Name)
+		return len(live) == job.Copies(), describe(live)
+	})
+}
+
+// kept is how far the copies of a job on a node have come, as other nodes keep it, by index.
+func (s *scene) kept(asked *lab.Node, job string, on *lab.Node) map[int]int {
+	steps := map[int]int{}
+	for _, l := range s.live(job, on.Name) {
+		a, err := ask(s, func(ctx context.Context) (api.AllocDetail, error) {
+			return asked.Client().Alloc(ctx, mesh.AllocID(l.Alloc))
+		})
+		if err != nil || len(a.Tasks) == 0 || a.Tasks[0].Kept == nil {
+			continue
+		}
+		n, err := strconv.Atoi(a.Tasks[0].Kept.Label)
+		s.must(err)
+		steps[l.Index] = n
+	}
+	return steps
+}
+
+// goesOn is an oracle: as long as no machine is lost, each copy of a job begins where the one
+// before it was saved, or later. Some have.
+func (s *scene) goesOn(job string) {
+	saved, on := map[int]int{}, 0
+	for _, c := range s.counted(job) {
+		switch {
+		case c.what == "saved":
+			saved[c.Index] = c.step
+		case c.step < saved[c.Index]:
+			s.fail("saved work", "copy %d of %q begins at %d on %s, and was saved at %d",
+				c.Index, job, c.step, c.Node, saved[c.Index])
+		case c.step > 0:
+			on++
+		}
+	}
+	if on == 0 {
+		s.fail("saved work", "no copy of %q has gone on from anywhere", job)
+	}
+	s.measure("copies that went on", "%d", on)
+}
+
+// beganAt is where a copy of a job has begun last.
+func (s *scene) beganAt(job string, index int) (step int) {
+	for _, c := range s.counted(job) {
+		if c.what == "began" && c.Index == index {
+			step = c.step
+		}
+	}
+	return step
+}
+
+// counted is what the copies of a job that counts have done.
+type counted struct {
+	watch.Token
+	what string // began or saved
+	step int
+}
+
+func (s *scene) counted(job string) []counted {
+	tokens, err := s.sink.Tokens()
+	s.must(err)
+	var all []counted
+	for _, t := range tokens {
+		what, step, ok := strings.Cut(t.What, "-")
+		if t.Job != job || !ok {
+			continue
+		}
+		n, err := strconv.Atoi(step)
+		s.must(err)
+		all = append(all, counted{t, what, n})
+	}
+	return all
 }
 
 // fullest is the node on which most copies of some jobs run, and another.

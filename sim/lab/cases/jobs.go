@@ -60,6 +60,13 @@ func (s *scene) batch(name string, copies int, length time.Duration) mesh.Job {
 	return mesh.Job{Name: name, Type: mesh.Batch, Strategy: mesh.Spread, Tasks: []mesh.Task{t}}
 }
 
+// counting is a batch job of copies that count for ever, and go on from where they were saved.
+func (s *scene) counting(name string, copies int) mesh.Job {
+	t := s.task("count", copies)
+	t.Checkpoint = &mesh.CheckpointPolicy{}
+	return mesh.Job{Name: name, Type: mesh.Batch, Strategy: mesh.Spread, Tasks: []mesh.Task{t}}
+}
+
 // task is a task that does one of the things that the fixture knows.
 func (s *scene) task(what string, copies int) mesh.Task {
 	return mesh.Task{
