@@ -24,7 +24,7 @@ func drains() []Case {
 		},
 		{
 			Name: "drained-batch", Faults: "F1 F31", CI: true, Nodes: 4, run: (*scene).drainedBatch,
-			Shows: "a node is drained, another is lost: batch work ends in its time, or moves and goes on where it was saved",
+			Shows: "a node is drained, another lost: batch work ends in its time, or moves and goes on as it was saved",
 		},
 	}
 }
