@@ -53,10 +53,11 @@ func (c *clock) set(now, off time.Duration) {
 	c.wall = now + off
 }
 
-// reboot starts the boot clock anew.
-func (c *clock) reboot(now time.Duration) {
+// reboot starts the boot clock anew. A machine that was off for so long has not been on for
+// longer.
+func (c *clock) reboot(now, off time.Duration) {
 	c.settle(now)
-	c.boot = time.Second
+	c.boot = min(off, time.Second)
 }
 
 // when is the true instant at which the boot clock will show at, not before now.

@@ -48,7 +48,7 @@ func TestClockNeverGoesBackButForTheWall(t *testing.T) {
 		if got := c.read(now).Wall.Sub(epoch) - now; got != time.Hour {
 			t.Fatalf("set an hour ahead, the wall clock is %v ahead", got)
 		}
-		c.reboot(now)
+		c.reboot(now, time.Minute)
 		if got := c.read(now).Boot; got != time.Second {
 			t.Fatalf("after a boot its clock shows %v", got)
 		}

@@ -40,6 +40,7 @@ type host struct {
 	starts   int
 
 	on        bool                // it has power
+	offAt     time.Duration       // since when it has none, the last time
 	gone      bool                // for good: its disk is lost, or it was taken away
 	joined    bool                // it is a member
 	letIn     []lease.Roster      // the roster with which it was let in, until that is on its disk
@@ -220,7 +221,7 @@ func (h *host) kill() {
 func (h *host) cutPower() {
 	h.kill()
 	if h.on {
-		h.on = false
+		h.on, h.offAt = false, h.w.now
 		h.killTasks()
 	}
 }

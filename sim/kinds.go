@@ -66,7 +66,7 @@ func (h *host) restart() {
 // powerOn boots the machine if it is off.
 func (h *host) powerOn() {
 	if !h.on {
-		h.clock.reboot(h.w.now)
+		h.clock.reboot(h.w.now, h.w.now-h.offAt)
 		h.boot()
 	}
 }
