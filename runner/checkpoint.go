@@ -43,7 +43,9 @@ func (c *Copy) saving(t *task) *Saving {
 		Ready: c.path(CheckpointReady(c.alloc.ID, t.def.Name)),
 		Every: t.def.Checkpoint.Every.Std(),
 	}
-	s.From = c.from(t)
+	if s.From = c.from(t); t.tries == 0 && len(s.From) > 1 {
+		s.From = s.From[:1] // whoever has the latest may be back in a moment
+	}
 	return s
 }
 
@@ -100,6 +102,9 @@ func (c *Copy) restored(t *task, o Observation) {
 	}
 	here := o.Checkpoint.On(c.facts.Node)
 	if !t.status.Checkpoint.Later(here) {
+		if here.Later(t.status.Checkpoint) {
+			t.outdate()
+		}
 		t.status.Checkpoint = here
 		t.settle()
 	}
@@ -123,14 +128,12 @@ func (c *Copy) unrestored(t *task, o Observation) {
 	if first {
 		t.status.Unrestored = c.now.Wall
 	}
-	if t.status.StartedAt.IsZero() {
-		t.status.FirstStart, t.status.FirstUptime = time.Time{}, 0
-	}
 	if why := t.once(); why != "" {
 		c.fail(t, cause+"; "+why)
 		return
 	}
 	t.tries++
+	t.status.Looks++
 	c.wait(t, restoreDelays.After(t.tries), cause)
 	if first {
 		c.event(mesh.TaskRestarting, t, cause+"; looked for again and again")
@@ -149,6 +152,7 @@ func (c *Copy) saved(t *task, o Observation) {
 	}
 	t.outdate()
 	t.status.Checkpoint = &latest
+	c.order(Order{Verb: DoAcknowledge, Task: t.def.Name, Tree: latest.Tree}) // once that is on record
 	text := fmt.Sprintf("saved, %v", mesh.Bytes(latest.Bytes))
 	if latest.Label != "" {
 		text += ": " + latest.Label

@@ -182,6 +182,7 @@ func TestATaskWaitsForWhatWasSavedOfIt(t *testing.T) {
 		if len(out.Orders) != 1 || out.Orders[0].Verb != DoStart || out.Orders[0].Spec.Attempt != attempt+1 {
 			t.Fatalf("then it orders %v", out.Orders)
 		}
+		// At first only the latest: whoever has it may be back in a moment.
 		if from := out.Orders[0].Spec.Saving.From; len(from) != 2 || from[0].Tree != "nine" || from[1].Tree != "four" {
 			t.Fatalf("it is to go on from %v", from)
 		}
@@ -237,4 +238,48 @@ func TestAStopIsNotKeptFromATaskThatWaits(t *testing.T) {
 	if s := c.Status(); s.State != mesh.Stopped {
 		t.Errorf("told to stop before it was looked for again: %+v", s)
 	}
+}
+
+// TestUnsafeWorkDoesNotWait for what was saved of it: it was ordered to start, and a person
+// decides.
+func TestUnsafeWorkDoesNotWait(t *testing.T) {
+	c, see := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"})
+	job := *c.job
+	job.Tasks = slices.Clone(job.Tasks)
+	job.Tasks[0].Safety = &mesh.Safety{Unsafe: true}
+	*c = *NewCopy(c.alloc, job.Groups()[0], &job, c.facts)
+	c.Step(Now{Boot: time.Hour, Wall: time.Unix(1e9, 0)}, Run{})
+	see(RestoreFailed, 1, "")
+	s := c.Status()
+	if s.State != mesh.Failed || !s.Began("t") || s.Tasks[0].Unrestored.IsZero() {
+		t.Errorf("its status is %+v, and it has begun: %v", s, s.Began("t"))
+	}
+}
+
+// TestATaskHearsOfItsCheckpoint once that is on record: an order is carried out after that.
+func TestATaskHearsOfItsCheckpoint(t *testing.T) {
+	c, see := savedCopy()
+	see(Started, 1, "")
+	out := see(Saved, 1, "one")
+	if len(out.Orders) != 1 || out.Orders[0].Verb != DoAcknowledge || out.Orders[0].Tree != "one" || !out.Changed {
+		t.Errorf("it is ordered %v, changed %v", out.Orders, out.Changed)
+	}
+	if c.Status().Tasks[0].Checkpoint.Tree != "one" {
+		t.Errorf("its status is %+v", c.Status())
+	}
+}
+
+// TestToFindWhatWasSavedTakesNoneOfItsTime, however long that is.
+func TestToFindWhatWasSavedTakesNoneOfItsTime(t *testing.T) {
+	c, see := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"})
+	c.Step(Now{Boot: 10 * time.Hour, Wall: time.Unix(1e9, 0)}, Tick{})
+	if s := c.Status(); s.State != mesh.Starting {
+		t.Fatalf("after hours its status is %+v", s)
+	}
+	c.Step(c.now, Observed{Observation{Alloc: "a", Task: "t", Attempt: 1, Kind: Restored, Checkpoint: &c.alloc.Resume[0]}})
+	c.Step(c.now, Observed{Observation{Alloc: "a", Task: "t", Attempt: 1, Kind: Started, StartedAt: c.now.Wall}})
+	if s := c.Status().Tasks[0]; s.State != mesh.Running || s.FirstUptime != 10*time.Hour {
+		t.Errorf("it runs: %+v", s)
+	}
+	_ = see
 }

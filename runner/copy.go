@@ -279,7 +279,9 @@ func (c *Copy) startDue(t *task) {
 		return
 	}
 	t.attempt, t.live = spec.Attempt, true
-	t.begin(c.now)
+	if spec.Saving == nil || len(spec.Saving.From) == 0 || t.def.Safety.Mark() != "" {
+		t.begin(c.now) // else when it starts: to find what it goes on from may take long
+	}
 	t.status.State, t.status.Restarts = mesh.Starting, t.attempt-1
 	t.status.NextStart = time.Time{}
 	if t.status.Unrestored.IsZero() {

@@ -113,6 +113,9 @@ type Driver interface {
 	// Renew moves the instant at which a task stops by itself. It never moves
 	// back.
 	Renew(alloc mesh.AllocID, task string, until time.Duration)
+	// Acknowledge says that what was Saved under that name is on record, so that the task
+	// may hear that it is.
+	Acknowledge(alloc mesh.AllocID, task, tree string)
 	// Retire says that nothing of an allocation will run again. Its files are
 	// kept for reading until newer retired ones need the room.
 	Retire(alloc mesh.AllocID)
@@ -139,16 +142,19 @@ const (
 	DoRenew  Verb = "renew"
 	DoRetire Verb = "retire"
 	DoRemove Verb = "remove"
+
+	DoAcknowledge Verb = "acknowledge"
 )
 
 // Order is one thing that a driver must do.
 type Order struct {
 	Verb  Verb
 	Alloc mesh.AllocID
-	Task  string        // DoStart, DoStop, DoRenew
+	Task  string        // DoStart, DoStop, DoRenew, DoAcknowledge
 	Spec  *Spec         // DoStart
 	Grace time.Duration // DoStop
 	Until time.Duration // DoRenew: an instant since boot
+	Tree  string        // DoAcknowledge
 }
 
 // String is the order in words, for traces: "stop ab2c/web grace 5s".
@@ -160,6 +166,8 @@ func (o Order) String() string {
 		return fmt.Sprintf("stop %s/%s grace %v", o.Alloc, o.Task, o.Grace)
 	case DoRenew:
 		return fmt.Sprintf("renew %s/%s until %v", o.Alloc, o.Task, o.Until)
+	case DoAcknowledge:
+		return fmt.Sprintf("acknowledge %s/%s", o.Alloc, o.Task)
 	case DoRetire, DoRemove:
 	}
 	return fmt.Sprintf("%s %s", o.Verb, o.Alloc)
@@ -174,6 +182,8 @@ func (o Order) Perform(d Driver) {
 		d.Stop(o.Alloc, o.Task, o.Grace)
 	case DoRenew:
 		d.Renew(o.Alloc, o.Task, o.Until)
+	case DoAcknowledge:
+		d.Acknowledge(o.Alloc, o.Task, o.Tree)
 	case DoRetire:
 		d.Retire(o.Alloc)
 	case DoRemove:

@@ -84,6 +84,8 @@ func (c *Copy) observed(o Observation) {
 }
 
 func (c *Copy) started(t *task, o Observation) {
+	t.begin(c.now)
+	t.status.Unrestored, t.tries = time.Time{}, 0
 	t.status.PID, t.status.StartedAt = o.PID, o.StartedAt
 	t.status.FinishedAt, t.status.ExitCode = time.Time{}, nil
 	if t.status.State != mesh.Stopping {

@@ -133,8 +133,13 @@ func (h *host) bring(a *agent, from []mesh.Checkpoint, not []string, done func(*
 func (h *host) fetch(a *agent, name string, first []mesh.NodeID, done func(err string)) {
 	var sources []*host
 	for _, o := range h.w.hosts {
-		if o != h && a.core.Sees(o.self.ID) {
+		if o == h {
+			continue
+		}
+		if a.core.Sees(o.self.ID) {
 			sources = append(sources, o)
+		} else if _, has := o.disk.trees[name]; has {
+			a.cuts++
 		}
 	}
 	slices.SortStableFunc(sources, func(x, y *host) int {

@@ -81,7 +81,7 @@ type agent struct {
 	calls map[uint64]func(core.Reply)
 
 	restores map[string]*restoring // by task
-	cuts     int                   // sources that had something and did not give all of it
+	cuts     int                   // sources that had something and did not give all of it, or were out of sight
 }
 
 // Bounds and delays of the loop around a core, as in mesh/daemon.

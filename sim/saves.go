@@ -99,7 +99,10 @@ func (w *world) checkRestored(
 		delete(w.saves.floors, id)
 		return
 	}
-	later := func(o mesh.Checkpoint) bool { return o.Seq > f.Seq && w.has(nil, &o) }
+	if first := s.Saving.From[0]; c == nil && len(s.Saving.From) == 1 && first.Later(&f.Checkpoint) {
+		return // it looks for the latest alone at first
+	}
+	later := func(o mesh.Checkpoint) bool { return o.Later(&f.Checkpoint) && w.has(nil, &o) }
 	if slices.ContainsFunc(s.Saving.From, later) {
 		return // it may well wait for who has that
 	}

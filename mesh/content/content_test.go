@@ -261,10 +261,12 @@ func TestAFolderThatChangesIsNotPacked(t *testing.T) {
 		"touched": func(r *os.Root) error { return r.Chtimes("a", time.Now(), time.Now().Add(time.Second)) },
 		"gone":    func(r *os.Root) error { return r.Remove("a") },
 		"new":     func(r *os.Root) error { return r.WriteFile("d/new", nil, 0o644) },
+		"another": func(r *os.Root) error { return r.WriteFile("new", nil, 0o644) },
+		"renamed": func(r *os.Root) error { return r.Rename("y", "z") },
 	} {
-		from := folder(t, map[string]string{"a": "1", "d/x": "2", "z": "3"})
+		from := folder(t, map[string]string{"a": "1", "d/x": "2", "y": "4", "z": "3"})
 		old := time.Now().Add(-time.Hour)
-		for _, name := range []string{"a", "d"} {
+		for _, name := range []string{"a", "d", "y", "."} {
 			if err := from.Chtimes(name, old, old); err != nil {
 				t.Fatal(err)
 			}

@@ -40,6 +40,7 @@ type packer struct {
 	store  *Store
 	folder *os.Root
 	tree   Tree
+	top    fs.FileInfo   // of the folder itself
 	seen   []fs.FileInfo // of each entry
 	bytes  int64
 	piece  []byte
@@ -69,7 +70,8 @@ func (k *packer) visit(name string, d fs.DirEntry, err error) error {
 		return gone(err)
 	}
 	if name == "." {
-		return nil
+		k.top, err = d.Info()
+		return gone(err)
 	}
 	if k.Skip != nil && k.Skip(name, d.IsDir()) {
 		if d.IsDir() {
@@ -147,15 +149,24 @@ func (k *packer) read(e *Entry, info fs.FileInfo) error {
 
 // unchanged looks at everything once more.
 func (k *packer) unchanged() error {
+	if err := k.same(".", k.top); err != nil {
+		return err
+	}
 	for i, was := range k.seen {
-		name := k.tree.Entries[i].Path
-		is, err := k.folder.Lstat(name)
-		if err != nil {
-			return gone(err)
+		if err := k.same(k.tree.Entries[i].Path, was); err != nil {
+			return err
 		}
-		if is.Mode() != was.Mode() || !is.ModTime().Equal(was.ModTime()) || !was.IsDir() && is.Size() != was.Size() {
-			return fmt.Errorf("%w: %q", ErrChanged, name)
-		}
+	}
+	return nil
+}
+
+func (k *packer) same(name string, was fs.FileInfo) error {
+	is, err := k.folder.Lstat(name)
+	if err != nil {
+		return gone(err)
+	}
+	if is.Mode() != was.Mode() || !is.ModTime().Equal(was.ModTime()) || !was.IsDir() && is.Size() != was.Size() {
+		return fmt.Errorf("%w: %q", ErrChanged, name)
 	}
 	return nil
 }

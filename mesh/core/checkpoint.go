@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mn/crdt"
 	"mn/mesh"
 	"mn/placement"
 	"mn/runner"
@@ -55,57 +56,102 @@ type asker struct {
 
 // keeper is what this node keeps for others, and has them keep.
 type keeper struct {
-	next     time.Duration // when to look for what others are to keep
+	next     time.Duration         // when to look for what others are to keep
+	ended    map[mesh.AllocID]bool // copies of this node that have ended, and of which they are to
 	fetching map[string][]asker
 }
 
 // keepDue asks others to keep what was saved here and is not on as many disks as its
-// job wants.
+// job wants. A copy that has ended may have saved on its way out.
 func (c *Core) keepDue() {
 	if c.now.Boot < c.keep.next {
 		return
 	}
 	c.keep.next = never
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
-		a, ok := c.records.effective(id)
-		if !ok {
-			continue
-		}
-		_, group, ok := c.spec(a.Alloc)
-		if !ok {
-			continue
-		}
 		status := c.tend.copies[id].Status()
-		for i := range status.Tasks {
-			c.keepOf(&a, &group, &status.Tasks[i])
+		c.keepAll(id, &status)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.keep.ended)) {
+		status, said := c.records.statuses[id][c.self]
+		if !said || !c.outlasts(id, &status) || !c.keepAll(id, &status) {
+			delete(c.keep.ended, id)
 		}
 	}
 }
 
-// keepOf asks for one task.
-func (c *Core) keepOf(a *mesh.AllocView, g *mesh.Group, t *mesh.TaskStatus) {
+// keepEnded has others keep what a copy of this node has saved that has ended.
+func (c *Core) keepEnded(id mesh.AllocID, status *mesh.Status) {
+	saved := func(t mesh.TaskStatus) bool { return t.Checkpoint != nil }
+	if slices.ContainsFunc(status.Tasks, saved) {
+		c.keep.ended[id], c.keep.next = true, c.now.Boot
+	}
+}
+
+// keepAll asks for all tasks of a copy, and says whether there is something left to ask for.
+func (c *Core) keepAll(id mesh.AllocID, status *mesh.Status) (more bool) {
+	a, ok := c.records.effective(id)
+	if !ok {
+		return false
+	}
+	_, group, ok := c.spec(a.Alloc)
+	for i := range status.Tasks {
+		more = ok && c.keepOf(&a, &group, &status.Tasks[i]) || more
+	}
+	return more
+}
+
+// outlasts says whether what a copy that has ended has saved is still of use: its work is
+// not done, and no later copy of its seat has gone on.
+func (c *Core) outlasts(id mesh.AllocID, status *mesh.Status) bool {
+	a, ok := c.records.effective(id)
+	job, known := c.records.job(a.Job)
+	if !ok || !known || status.State == mesh.Complete && !job.Job.Type.Long() {
+		return false
+	}
+	for _, b := range c.records.allocsOf(a.Job) {
+		if b.Seat() == a.Seat() && b.Generation > a.Generation && goesOn(b.Status) {
+			return false
+		}
+	}
+	return true
+}
+
+// goesOn says whether a copy has saved its work, or has begun with what was saved, and others
+// have that, too.
+func goesOn(s *mesh.Status) bool {
+	return slices.ContainsFunc(tasksOf(s), func(t mesh.TaskStatus) bool { return t.Elsewhere() != nil })
+}
+
+// keepOf asks for one task, and says whether too few have it yet.
+func (c *Core) keepOf(a *mesh.AllocView, g *mesh.Group, t *mesh.TaskStatus) (more bool) {
 	i := slices.IndexFunc(g.Tasks, func(def mesh.Task) bool { return def.Name == t.Name })
 	if i < 0 || t.Checkpoint == nil || g.Tasks[i].Checkpoint == nil {
-		return
+		return false
 	}
 	c.keep.next = c.now.Boot + keepEvery // others may come into sight, or go
 	want := g.Tasks[i].Checkpoint.Elsewhere()
 	others := slices.DeleteFunc(slices.Clone(c.sync.inSight), func(id mesh.NodeID) bool { return !c.admitted(id) })
 	for _, id := range placement.Rank(fmt.Sprint(a.Job, a.Seat(), t.Name), others) {
 		if want == 0 {
-			return
+			return more
 		}
 		want--
 		if !slices.Contains(t.Checkpoint.Nodes, id) {
 			c.send(id, Message{Hold: &Hold{a.ID, t.Name, t.Checkpoint.Tree}})
+			more = true
 		}
 	}
+	return more || want > 0 // others may come
 }
 
 // hold fetches what a peer wants kept.
 func (c *Core) hold(from mesh.NodeID, h *Hold) {
 	if !c.admitted(from) || h.Tree == "" || len(h.Tree) > treeMax {
 		return
+	}
+	if c.keepsOther(from, h) {
+		return // they ask again, and the next is later
 	}
 	askers, under := c.keep.fetching[h.Tree]
 	if !under && len(c.keep.fetching) >= fetchMax {
@@ -118,6 +164,19 @@ func (c *Core) hold(from mesh.NodeID, h *Hold) {
 	if !under {
 		c.ready.Fetch = append(c.ready.Fetch, Fetch{h.Tree, []mesh.NodeID{from}})
 	}
+}
+
+// keepsOther says whether something else that a node has saved of the same task is being
+// fetched. That comes first: a task may be saved more often than it can be fetched.
+func (c *Core) keepsOther(from mesh.NodeID, h *Hold) bool {
+	for tree, askers := range c.keep.fetching {
+		for _, a := range askers {
+			if tree != h.Tree && a.from == from && a.hold.Alloc == h.Alloc && a.hold.Task == h.Task {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // treeMax bounds the name of a content, in bytes.
@@ -137,11 +196,25 @@ func (c *Core) fetched(ev Fetched) {
 func (c *Core) holds(from mesh.NodeID, h *Holds) {
 	if c.tend.copies[h.Alloc] != nil {
 		c.step(h.Alloc, runner.Held{Task: h.Task, Tree: h.Tree, By: from})
+		return
+	}
+	status, said := c.records.statuses[h.Alloc][c.self]
+	if !said || !c.keep.ended[h.Alloc] {
+		return
+	}
+	status.Tasks = slices.Clone(status.Tasks)
+	for i := range status.Tasks {
+		t := &status.Tasks[i]
+		its := t.Name == h.Task && t.Checkpoint != nil && t.Checkpoint.Tree == h.Tree
+		if its && !slices.Contains(t.Checkpoint.Nodes, from) {
+			t.Checkpoint = t.Checkpoint.On(from)
+			c.put(mesh.KeyStatus(h.Alloc, c.self), status, crdt.Fence{})
+		}
 	}
 }
 
 // Trees are the contents that this node is to keep: what was saved of the copies that run
-// here, or were to go on here, and what it keeps for others.
+// here, or were to go on here, and what it keeps for others, as long as it is of use.
 func (c *Core) Trees() []string {
 	want := map[string]bool{}
 	add := func(a *mesh.AllocView, p *mesh.Checkpoint) {
@@ -149,12 +222,32 @@ func (c *Core) Trees() []string {
 			want[p.Tree] = true
 		}
 	}
+	type place struct {
+		mesh.JobID
+		mesh.Seat
+	}
+	latest := map[place]int{} // the generation that goes on
 	for _, a := range c.records.allocs() {
+		if at := (place{a.Job, a.Seat()}); goesOn(a.Status) {
+			latest[at] = max(latest[at], a.Generation)
+		}
+	}
+	for _, a := range c.records.allocs() {
+		job, _ := c.records.job(a.Job)
+		done := a.State() == mesh.Complete && !job.Job.Type.Long()
+		if a.State().Final() && (done || a.Generation < latest[place{a.Job, a.Seat()}]) {
+			continue
+		}
 		for i := range a.Resume {
-			add(&a, &a.Resume[i])
+			r := &a.Resume[i]
+			later := func(t mesh.TaskStatus) bool { return t.Name == r.Task && t.Elsewhere().Later(r) }
+			if !slices.ContainsFunc(tasksOf(a.Status), later) {
+				add(&a, r)
+			}
 		}
 		for _, t := range tasksOf(a.Status) {
 			add(&a, t.Checkpoint)
+			add(&a, t.Kept)
 		}
 	}
 	for tree := range c.keep.fetching {

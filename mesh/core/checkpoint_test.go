@@ -97,6 +97,94 @@ func training(t *testing.T) (l *lab, first *host) {
 	return l, l.runs()
 }
 
+// TestWhatACopySavesOnItsWayOutIsKept though it has ended by then.
+func TestWhatACopySavesOnItsWayOutIsKept(t *testing.T) {
+	l, first := training(t)
+	l.saves("train", "two")
+	l.ask(l.nodes[0], Act{Job: "train", Verb: mesh.VerbPause})
+	l.after(labDelay + labFork + time.Millisecond)
+	if n := l.total(); n != 0 {
+		t.Fatalf("%d tasks run of a job that is paused", n)
+	}
+	l.after(10 * time.Second)
+	var c *mesh.Checkpoint
+	for _, a := range l.nodes[0].core.View().AllocsOf("train") {
+		c = a.Status.Tasks[0].Checkpoint
+	}
+	if c == nil || c.Tree != "two" || len(c.Nodes) != 2 {
+		t.Fatalf("paused, it has %+v, want the second on two disks", c)
+	}
+	for _, h := range l.nodes {
+		if slices.Contains(h.core.Trees(), "two") != slices.Contains(c.Nodes, h.self.ID) {
+			t.Errorf("%s keeps %v, and %v have it", h.name, h.core.Trees(), c.Nodes)
+		}
+	}
+	l.kill(first, true)
+	for _, h := range l.nodes {
+		if h != first {
+			l.ask(h, Act{Job: "train", Verb: mesh.VerbResume})
+			break
+		}
+	}
+	l.after(30 * time.Second)
+	if next := l.runs(); next == nil || next.goesOnFrom("train") == nil || next.goesOnFrom("train").Tree != "two" {
+		t.Errorf("resumed, it runs on %v", l.running())
+	}
+}
+
+// TestWhatIsOverIsNotKept: what a batch job has completed, and what a later copy goes on from
+// that others have as well.
+func TestWhatIsOverIsNotKept(t *testing.T) {
+	l, first := training(t)
+	l.kill(first, true)
+	l.after(30 * time.Second)
+	next := l.runs()
+	l.saves("train", "later")
+	l.after(10 * time.Second)
+	l.start(first)
+	l.meet(first)
+	l.after(30 * time.Second)
+	for _, h := range l.nodes {
+		if slices.Contains(h.core.Trees(), "one") {
+			t.Errorf("%s keeps %v, though all goes on from what came later", h.name, h.core.Trees())
+		}
+	}
+	if next == nil || !slices.Contains(next.core.Trees(), "later") {
+		t.Errorf("where it runs %v are kept", next.core.Trees())
+	}
+}
+
+// TestASlowPeerComesToItsEnd: while it fetches what was saved of a task it is asked for nothing
+// newer of that.
+func TestASlowPeerComesToItsEnd(t *testing.T) {
+	l, first := training(t)
+	by := l.nodes[0]
+	if by == first {
+		by = l.nodes[1]
+	}
+	hold := func(alloc mesh.AllocID, tree string) []Fetch {
+		ready := by.core.Step(l.clock(), Received{From: first.self.ID, Msg: Message{Hold: &Hold{alloc, "loop", tree}}})
+		return ready.Fetch
+	}
+	if got := hold("a", "x"); len(got) != 1 {
+		t.Fatalf("it fetches %v", got)
+	}
+	if got := append(hold("a", "x"), hold("a", "y")...); len(got) != 0 {
+		t.Errorf("meanwhile it begins to fetch %v", got)
+	}
+	if got := hold("b", "y"); len(got) != 1 {
+		t.Errorf("of another copy it fetches %v", got)
+	}
+	by.core.Step(l.clock(), Fetched{Tree: "x"})
+	if got := append(hold("a", "y"), hold("a", "z")...); len(got) != 0 {
+		t.Errorf("it fetches %v, and one is under way", got)
+	}
+	by.core.Step(l.clock(), Fetched{Tree: "y"})
+	if got := hold("a", "z"); len(got) != 1 {
+		t.Errorf("then it fetches %v", got)
+	}
+}
+
 // setFails says whether nodes fail to fetch anything.
 func (l *lab) setFails(fails bool) {
 	for _, h := range l.nodes {

@@ -120,6 +120,7 @@ func (c *Core) adopt(a mesh.AllocView) {
 	found := c.tend.found[a.ID]
 	status, reported := c.records.statuses[a.ID][c.self]
 	if reported && status.State.Final() {
+		c.keepEnded(a.ID, &status)
 		c.sweep(a.ID)
 		return
 	}
@@ -163,6 +164,7 @@ func (c *Core) adopt(a mesh.AllocView) {
 		t.asked = 1 // before our restart: nobody knows how long ago, or who leads it by now
 	}
 	c.tend.copies[a.ID] = t
+	c.keep.next = c.now.Boot // there may be something to keep from before our restart
 	delete(c.tend.found, a.ID)
 	if reported {
 		c.step(a.ID, runner.Resume{Status: &status, Found: found})
@@ -219,7 +221,7 @@ func (c *Core) sweep(id mesh.AllocID) {
 // found and has no copy yet may change before it gets one.
 func (c *Core) observed(o runner.Observation) {
 	o = readable(o)
-	if o.Kind == runner.Saved {
+	if o.Kind == runner.Saved || o.Kind == runner.Restored {
 		c.keep.next = c.now.Boot
 	}
 	if c.tend.copies[o.Alloc] != nil {
@@ -264,6 +266,7 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 		c.putStatus(status)
 	}
 	if status.State.Final() {
+		c.keepEnded(id, &status)
 		delete(c.tend.copies, id)
 		c.ledger.Release(id)
 		c.tend.dirty[id] = true // its decision may have gone before it

@@ -16,6 +16,7 @@ import (
 	"mn/mesh/content"
 	"mn/mesh/core"
 	"mn/mesh/transport"
+	"mn/runner/exec"
 )
 
 // Bounds of the content on a node.
@@ -78,9 +79,9 @@ func (c *contents) Restore(ctx context.Context, from *mesh.Checkpoint, dir strin
 			}
 		}
 	}
-	if errors.Is(err, content.ErrMissing) {
+	if errors.Is(err, content.ErrMissing) && !errors.Is(err, content.ErrNoRoom) {
 		c.d.log.Warn("restore content", "tree", from.Tree, "err", err)
-		return errors.New("no node in sight has all of it")
+		return exec.ErrMissing
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"mn/mesh"
 )
@@ -82,10 +83,11 @@ func (p *planner) saved(a *mesh.AllocView, task string) []*mesh.Checkpoint {
 			list = append(list, c)
 		}
 	}
-	v := p.word(a, mesh.ReviewRestore, mesh.ReviewFailed) // the latter of what is unsafe
-	anew := v != nil && v.Approve && !t.Unrestored.IsZero() &&
-		(v.Kind == mesh.ReviewRestore || t.State == mesh.Failed)
-	if anew && len(list) > 0 {
+	v := p.restoreWord(a, t)
+	if failed := p.word(a, mesh.ReviewFailed); failed != nil && t.State == mesh.Failed && !t.Unrestored.IsZero() {
+		v = failed // what is unsafe does not wait
+	}
+	if v != nil && v.Approve && len(list) > 0 {
 		last := slices.MaxFunc(list, (*mesh.Checkpoint).Compare)
 		list = append(list, &mesh.Checkpoint{Task: task, Seq: last.Seq + 1, At: v.At})
 	}
@@ -117,20 +119,40 @@ func unrestored(a *mesh.AllocView) *mesh.TaskStatus {
 	return nil
 }
 
+// restoreWord is what a person has said of a task that waits for what was saved of it, since
+// it does; nil if nothing.
+func (p *planner) restoreWord(a *mesh.AllocView, t *mesh.TaskStatus) *mesh.Verdict {
+	v := p.word(a, mesh.ReviewRestore)
+	if v == nil || t.Unrestored.IsZero() || !v.At.After(t.Unrestored) {
+		return nil
+	}
+	return v
+}
+
 // beginsAnew is a person's word that a copy is not to wait any longer for what was saved
 // of it, or nil.
 func (p *planner) beginsAnew(a *mesh.AllocView) *mesh.Verdict {
-	if v := p.word(a, mesh.ReviewRestore); v != nil && v.Approve && unrestored(a) != nil {
-		return v
+	if t := unrestored(a); t != nil {
+		if v := p.restoreWord(a, t); v != nil && v.Approve {
+			return v
+		}
 	}
 	return nil
 }
+
+// asksAfter is for how long a copy looks for what was saved of it until a person is asked:
+// whoever has it may only be slow to come back.
+const asksAfter = 20 * time.Second
 
 // asksAnew notes that a copy waits for what was saved of it, unless a person has said that
 // it is to wait, and says whether it does.
 func (p *planner) asksAnew(a *mesh.AllocView) bool {
 	t := unrestored(a)
-	if t == nil || p.word(a, mesh.ReviewRestore) != nil {
+	if t == nil || p.restoreWord(a, t) != nil {
+		return false
+	}
+	if left := min(asksAfter-p.view.Now.Sub(t.Unrestored), asksAfter); left > 0 {
+		p.wakeIn(left)
 		return false
 	}
 	p.review(a, mesh.ReviewRestore, t.Unrestored, fmt.Sprintf("task %q waits: %s", t.Name, t.Reason))

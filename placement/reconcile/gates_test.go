@@ -13,7 +13,7 @@ func TestSafetyGates(t *testing.T) {
 		idle   = "" // placed, and it has not begun
 		lost   = "; lost n1 1h"
 		failed = "; status web[0].0 failed; advance 10m"
-		unread = runs + "; saves web[0].0 3 n1" + lost + "; apply; unrestored web[0].1"
+		unread = runs + "; saves web[0].0 3 n1" + lost + "; apply; unrestored web[0].1; advance 20s"
 	)
 	for _, row := range []struct {
 		rule string // of the document: who may move what
@@ -47,6 +47,18 @@ func TestSafetyGates(t *testing.T) {
 		{
 			"corrupt checkpoint, or nobody in sight has it: the copy is blocked, and waits for it", "saved=1", unread,
 			"paused: 1 of 1 waiting for a person; web[0] on n2: nothing can be had of what was saved", "place",
+		},
+		{
+			"whoever has it may be slow to come back: nobody is asked at once", "saved=1",
+			runs + "; saves web[0].0 3 n1" + lost + "; apply; unrestored web[0].1", "pending: 1 of 1 restarting", "review",
+		},
+		{
+			"a word is about one wait: it looks in vain again", "saved=1",
+			unread + "; reject web[0].1; advance 1m; settle; unrestored web[0].1; advance 20s", "review web[0].1: restore", "place",
+		},
+		{
+			"its node is drained, and it is not to leave it: nobody is asked twice", "saved=1 mode=local_restart",
+			runs + "; saves web[0].0 3 n1; unrestored web[0].0; drain n1 0s; advance 20s", `web" waits for what was saved of it`, "drain: node",
 		},
 		{
 			"and a person may decide", "saved=1", unread,

@@ -146,6 +146,9 @@ func (p *planner) asks(s *seat, a *mesh.AllocView) (action mesh.DrainAction, why
 	if why = p.keeps(s, a); why == "" {
 		return "", ""
 	}
+	if t := unrestored(a); t != nil {
+		return mesh.DrainWaiting, fmt.Sprintf("task %q waits for what was saved of it", t.Name)
+	}
 	n := p.view.Node(a.Node)
 	switch v := p.word(a, mesh.ReviewDrain); {
 	case v == nil || !v.At.After(n.Admin.At):

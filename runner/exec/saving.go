@@ -22,9 +22,13 @@ import (
 type Content interface {
 	// Save keeps a folder as it is. It returns nil if somebody writes to it just then.
 	Save(ctx context.Context, dir string) (*mesh.Checkpoint, error)
-	// Restore writes what was saved into an empty folder.
+	// Restore writes what was saved into an empty folder. The error is [ErrMissing] if
+	// not all of it can be had now.
 	Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error
 }
+
+// ErrMissing says that nobody who can be asked has all of what was saved.
+var ErrMissing = errors.New("no node in sight has all of it")
 
 const (
 	savingFile = "saving"         // in a task's folder: what the agent must know of it after a restart
@@ -43,8 +47,11 @@ func (d *Driver) prepareSaving(
 	if d.cfg.Content == nil {
 		return nil, errors.New("prepare its checkpoint: this agent keeps none")
 	}
-	seen, err := d.restore(ctx, k, s)
 	note := *s
+	if last := d.saveLast(ctx, k, s); last != nil {
+		note.From = append([]mesh.Checkpoint{*last}, s.From...)
+	}
+	seen, err := d.restore(ctx, k, &note)
 	if note.From = nil; seen != nil {
 		note.From = []mesh.Checkpoint{*seen.Checkpoint}
 	}
@@ -59,6 +66,25 @@ func (d *Driver) prepareSaving(
 		return nil, fmt.Errorf("prepare its checkpoint: %w", err)
 	}
 	return seen, nil
+}
+
+// saveLast saves what the attempt before has called whole and nobody was there to save: its
+// agent was gone when it ended. It returns what was saved, if something was.
+func (d *Driver) saveLast(ctx context.Context, k key, s *runner.Saving) *mesh.Checkpoint {
+	label, told := d.ready(k)
+	if !told {
+		return nil
+	}
+	saved, err := d.cfg.Content.Save(ctx, filepath.Join(d.cfg.Root, runner.CheckpointDir(k.alloc, k.task)))
+	if err != nil || saved == nil {
+		d.cfg.Log.Warn("save checkpoint of the attempt before", "task", k.String(), "error", err)
+		return nil
+	}
+	saved.Task, saved.Seq, saved.Label, saved.At = k.task, 1, label, time.Now()
+	if len(s.From) > 0 {
+		saved.Seq = s.From[0].Seq + 1
+	}
+	return saved
 }
 
 // unrestoredError says that nothing can be had of what was saved of a task, and why.
@@ -82,6 +108,9 @@ func (d *Driver) restore(ctx context.Context, k key, s *runner.Saving) (*runner.
 				Alloc: k.alloc, Task: k.task, Kind: runner.Restored, At: time.Now(),
 				Checkpoint: from, Err: strings.Join(not, "; "),
 			}, nil
+		}
+		if !errors.Is(err, ErrMissing) {
+			return nil, fmt.Errorf("%v: %w", from, err)
 		}
 		not = append(not, fmt.Sprintf("%v: %v", from, err))
 		if err := empty(); err != nil { // what came of it is torn
@@ -125,6 +154,7 @@ type saver struct {
 	every time.Duration
 	last  time.Time // when it was saved, or began
 	tree  string    // what was saved
+	told  string    // the same, if the task waits to hear of it
 	after time.Time // not before
 }
 
@@ -150,26 +180,31 @@ func (v *saver) run(ended <-chan struct{}) {
 		case <-v.t.d.closing:
 			return
 		case <-ended:
-			v.look()
+			v.look(true)
 			return
 		case <-ticks.C:
-			v.look()
+			v.look(false)
 		}
 	}
 }
 
-// look saves the folder if it is time.
-func (v *saver) look() {
-	label, told := v.ready()
+// look saves the folder if it is time; the last time, if it can be.
+func (v *saver) look(last bool) {
+	d, k := v.t.d, v.t.key
+	if v.told != "" && v.t.acknowledged(v.told) {
+		d.taken(k)
+		v.told = ""
+	}
+	label, told := d.ready(k)
 	now := time.Now()
-	if now.Before(v.after) || !told && (v.every == 0 || now.Sub(v.last) < v.every) {
+	due := told && v.told == "" || v.every > 0 && now.Sub(v.last) >= v.every
+	if !due || now.Before(v.after) && !last {
 		return
 	}
-	d := v.t.d
 	saved, err := d.cfg.Content.Save(d.ctx, filepath.Join(d.cfg.Root, v.dir))
 	switch {
 	case err != nil:
-		d.cfg.Log.Warn("save checkpoint", "task", v.t.key.String(), "error", err)
+		d.cfg.Log.Warn("save checkpoint", "task", k.String(), "error", err)
 		v.after = now.Add(saveAgain)
 		return
 	case saved == nil:
@@ -177,23 +212,47 @@ func (v *saver) look() {
 	}
 	v.last = now
 	if told {
-		if err := d.root.Remove(runner.CheckpointReady(v.t.key.alloc, v.t.key.task)); err != nil {
-			d.cfg.Log.Warn("take the word that a checkpoint is whole", "task", v.t.key.String(), "error", err)
-		}
+		v.told = saved.Tree // the task hears of it when it is on record
 	} else if saved.Tree == v.tree {
 		return // nothing has happened
 	}
 	v.tree, saved.Label, saved.At = saved.Tree, label, now
 	d.observe(runner.Observation{
-		Alloc: v.t.key.alloc, Task: v.t.key.task, Attempt: v.t.attempt, Kind: runner.Saved, At: now, Checkpoint: saved,
+		Alloc: k.alloc, Task: k.task, Attempt: v.t.attempt, Kind: runner.Saved, At: now, Checkpoint: saved,
 	})
 }
 
-// ready says whether the task says that its folder is whole, and what it says of it. The
-// file is the task's: it may be anything.
-func (v *saver) ready() (label string, told bool) {
-	d := v.t.d
-	name := runner.CheckpointReady(v.t.key.alloc, v.t.key.task)
+// Acknowledge implements [runner.Driver].
+func (d *Driver) Acknowledge(alloc mesh.AllocID, name, tree string) {
+	k := key{alloc, name}
+	if t := d.task(k); t != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.recorded = tree
+	} else if k.valid() {
+		d.taken(k) // it has ended, and that was its last word
+	}
+}
+
+// acknowledged says whether the last that is on record of a task is that.
+func (t *task) acknowledged(tree string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.recorded == tree
+}
+
+// taken tells a task that its checkpoint is kept.
+func (d *Driver) taken(k key) {
+	err := d.root.Remove(runner.CheckpointReady(k.alloc, k.task))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.cfg.Log.Warn("take the word that a checkpoint is whole", "task", k.String(), "error", err)
+	}
+}
+
+// ready says whether a task says that its folder is whole, and what it says of it. The file
+// is the task's: it may be anything.
+func (d *Driver) ready(k key) (label string, told bool) {
+	name := runner.CheckpointReady(k.alloc, k.task)
 	if info, err := d.root.Lstat(name); err != nil || !info.Mode().IsRegular() {
 		return "", false
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,9 +49,11 @@ func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) 
 		<-ctx.Done()
 		return ctx.Err()
 	case "lost":
-		return errors.New("nobody has it")
+		return ErrMissing
+	case "full":
+		return errors.New("no space left on device")
 	case "spoilt":
-		return errors.Join(errors.New("it is spoilt"), os.WriteFile(filepath.Join(dir, "half"), nil, 0o644))
+		return errors.Join(fmt.Errorf("it is spoilt: %w", ErrMissing), os.WriteFile(filepath.Join(dir, "half"), nil, 0o644))
 	}
 	return os.WriteFile(filepath.Join(dir, "n"), []byte(from.Tree), 0o644)
 }
@@ -109,8 +112,21 @@ func TestATaskIsSavedWhenItSaysSo(t *testing.T) {
 		say two; while [ -e $READY ]; do sleep 0.02; done
 		say three; exit 3`, 1))
 	next(t, d, runner.Started)
+	ready := filepath.Join(root, runner.CheckpointReady(alloc, "web"))
 	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "one" || o.Checkpoint.Label != "step one" || o.Attempt != 1 {
 		t.Errorf("saved %+v, %+v", o, o.Checkpoint)
+	}
+	d.Acknowledge(alloc, "web", "another")
+	<-time.After(2 * readyEvery)
+	if _, err := os.Stat(ready); err != nil {
+		t.Errorf("the task hears that it is saved before that is on record: %v", err)
+	}
+	d.Acknowledge(alloc, "web", "one")
+	for range 1000 {
+		if _, err := os.Stat(ready); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		<-time.After(readyEvery / 10)
 	}
 	d = open()
 	if err := os.WriteFile(filepath.Join(root, runner.WorkDir(alloc, "web"), "go"), nil, 0o644); err != nil {
@@ -119,6 +135,7 @@ func TestATaskIsSavedWhenItSaysSo(t *testing.T) {
 	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "two" {
 		t.Errorf("by the next agent: saved %+v", o.Checkpoint)
 	}
+	d.Acknowledge(alloc, "web", "two")
 	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "three" {
 		t.Errorf("on its way out: saved %+v", o.Checkpoint)
 	}
@@ -140,6 +157,7 @@ func TestATaskBeginsWithWhatWasSaved(t *testing.T) {
 		return string(text)
 	}
 	kept, lost, spoilt := mesh.Checkpoint{Tree: "kept", Seq: 1}, mesh.Checkpoint{Tree: "lost", Seq: 3}, mesh.Checkpoint{Tree: "spoilt", Seq: 2}
+	const missing = "checkpoint 3: no node in sight has all of it; checkpoint 2: it is spoilt: no node in sight has all of it"
 	for attempt, tt := range []struct {
 		from []mesh.Checkpoint
 		want string
@@ -149,7 +167,7 @@ func TestATaskBeginsWithWhatWasSaved(t *testing.T) {
 		{nil, "", ""},
 		{[]mesh.Checkpoint{kept}, "kept", ""},
 		{[]mesh.Checkpoint{kept, lost}, "kept", ""},
-		{[]mesh.Checkpoint{lost, spoilt, kept}, "kept", "checkpoint 3: nobody has it; checkpoint 2: it is spoilt"},
+		{[]mesh.Checkpoint{lost, spoilt, kept}, "kept", missing},
 	} {
 		d.Start(saving(root, script, attempt+1, tt.from...))
 		if tt.from != nil {
@@ -170,8 +188,43 @@ func TestATaskBeginsWithWhatWasSaved(t *testing.T) {
 	}
 	d.Start(saving(root, script, 6, lost, spoilt))
 	o := next(t, d, runner.RestoreFailed)
-	if o.Err != "checkpoint 3: nobody has it; checkpoint 2: it is spoilt" || o.Attempt != 6 {
+	if o.Err != missing || o.Attempt != 6 {
 		t.Errorf("nothing can be had of what was saved: %+v", o)
+	}
+	d.Start(saving(root, script, 7, mesh.Checkpoint{Tree: "full", Seq: 4}, kept))
+	if o := next(t, d, runner.StartFailed); o.Err != "prepare its checkpoint: checkpoint 4: no space left on device" {
+		t.Errorf("this node has no room for what was saved: %+v", o)
+	}
+}
+
+// TestWhatATaskCalledWholeIsSaved though its agent was gone when it ended.
+func TestWhatATaskCalledWholeIsSaved(t *testing.T) {
+	open, root := keeping(t, &shelf{})
+	d := open()
+	d.Start(saving(root, `cat $DIR/n >seen$1 2>/dev/null; touch running; until [ -e go ]; do sleep 0.02; done
+		echo last >$DIR/n; echo bye >$READY; exit 1`, 1))
+	next(t, d, runner.Started)
+	running, err := d.inspect(key{alloc, "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	supervisor := running.start.Supervisor
+	d.Close()
+	work := filepath.Join(root, runner.WorkDir(alloc, "web"))
+	if err := os.WriteFile(filepath.Join(work, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := syscall.Wait4(supervisor, nil, 0, nil); err != nil { // it ends without an agent
+		t.Fatal(err)
+	}
+	d = open()
+	if found := d.Found(); len(found) != 1 || found[0].Kind != runner.Exited {
+		t.Fatalf("found %+v", found)
+	}
+	d.Start(saving(root, "cat $DIR/n", 2, mesh.Checkpoint{Tree: "kept", Seq: 3}))
+	o := next(t, d, runner.Restored)
+	if c := o.Checkpoint; c == nil || c.Tree != "last" || c.Seq != 4 || c.Label != "bye" {
+		t.Errorf("it goes on from %+v", o.Checkpoint)
 	}
 }
 
@@ -183,7 +236,7 @@ func TestWhatIsFetchedForATaskIsNotWaitedFor(t *testing.T) {
 	d.Start(saving(root, "exit 0", 1, mesh.Checkpoint{Tree: "slow"}))
 	<-s.slow
 	d.Stop(alloc, "web", time.Second)
-	if o := next(t, d, runner.RestoreFailed); !strings.Contains(o.Err, context.Canceled.Error()) {
+	if o := next(t, d, runner.StartFailed); !strings.Contains(o.Err, context.Canceled.Error()) {
 		t.Errorf("it was stopped: %+v", o)
 	}
 }

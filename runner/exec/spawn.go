@@ -33,10 +33,11 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	defer done()
 	var spec supervise.Spec
 	found := false
-	t.d.within(place, func() {
+	err = t.d.within(place, func() (err error) {
 		if r, o, err, found = t.before(s.Attempt); !found {
 			spec, err = t.d.prepare(ctx, t.key, s)
 		}
+		return err
 	})
 	if found || err != nil {
 		return r, o, err
@@ -45,19 +46,23 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	if err := t.d.writeSpec(t.key, spec); err != nil {
 		return nil, o, err
 	}
-	t.d.within(t.d.starts, func() { r, o, err = t.launch(spec) })
+	err = t.d.within(t.d.starts, func() (err error) {
+		r, o, err = t.launch(spec)
+		return err
+	})
 	return r, o, err
 }
 
-// within does something when there is a place for it, unless the driver closes before.
-func (d *Driver) within(places chan struct{}, do func()) {
+// within does something when there is a place for it. The error is [os.ErrClosed] if the
+// driver closes before.
+func (d *Driver) within(places chan struct{}, do func() error) error {
 	select {
 	case places <- struct{}{}:
 	case <-d.closing:
-		return
+		return os.ErrClosed
 	}
 	defer func() { <-places }()
-	do()
+	return do()
 }
 
 // launch spawns a supervisor for what was prepared, and waits for its first word.

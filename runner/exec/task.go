@@ -39,13 +39,14 @@ type task struct {
 	attempt int
 	child   int // pid of the supervisor if it is our child: to be reaped
 
-	mu      sync.Mutex
-	conn    conn // nil before there is one
-	closed  bool
-	stopped string             // commands that wait for the connection: the last of each
-	until   time.Duration      // and when its lease ends, as was said meanwhile
-	deaf    int                // pid of a supervisor that takes no connection; it takes a signal
-	cancel  context.CancelFunc // of what comes before there is a supervisor
+	mu       sync.Mutex
+	conn     conn // nil before there is one
+	closed   bool
+	stopped  string             // commands that wait for the connection: the last of each
+	until    time.Duration      // and when its lease ends, as was said meanwhile
+	deaf     int                // pid of a supervisor that takes no connection; it takes a signal
+	recorded string             // of what was saved, what is on record
+	cancel   context.CancelFunc // of what comes before there is a supervisor
 }
 
 // stop tells the supervisor to stop the task.
