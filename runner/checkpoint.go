@@ -43,7 +43,7 @@ func (c *Copy) saving(t *task) *Saving {
 		Ready: c.path(CheckpointReady(c.alloc.ID, t.def.Name)),
 		Every: t.def.Checkpoint.Every.Std(),
 	}
-	if s.From = c.from(t); t.tries == 0 && len(s.From) > 1 {
+	if s.From = c.from(t); t.tries == 0 && t.def.Safety.Mark() == "" && len(s.From) > 1 {
 		s.From = s.From[:1] // whoever has the latest may be back in a moment
 	}
 	return s

@@ -243,14 +243,17 @@ func TestAStopIsNotKeptFromATaskThatWaits(t *testing.T) {
 // TestUnsafeWorkDoesNotWait for what was saved of it: it was ordered to start, and a person
 // decides.
 func TestUnsafeWorkDoesNotWait(t *testing.T) {
-	c, see := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"})
+	c, see := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"}, mesh.Checkpoint{Task: "t", Seq: 8, Tree: "eight"})
 	job := *c.job
 	job.Tasks = slices.Clone(job.Tasks)
 	job.Tasks[0].Safety = &mesh.Safety{Unsafe: true}
 	*c = *NewCopy(c.alloc, job.Groups()[0], &job, c.facts)
-	c.Step(Now{Boot: time.Hour, Wall: time.Unix(1e9, 0)}, Run{})
+	first := c.Step(Now{Boot: time.Hour, Wall: time.Unix(1e9, 0)}, Run{}).Orders[0]
 	see(RestoreFailed, 1, "")
 	s := c.Status()
+	if len(first.Spec.Saving.From) != 2 {
+		t.Errorf("it looks for %v, and does not get to look again", first.Spec.Saving.From)
+	}
 	if s.State != mesh.Failed || !s.Began("t") || s.Tasks[0].Unrestored.IsZero() {
 		t.Errorf("its status is %+v, and it has begun: %v", s, s.Began("t"))
 	}

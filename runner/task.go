@@ -72,7 +72,9 @@ func (c *Copy) observed(o Observation) {
 	switch o.Kind {
 	case Started, Adopted:
 		c.started(t, o)
+		c.saved(t, o) // meanwhile
 	case Exited, StartFailed:
+		c.saved(t, o)
 		c.ended(t, o)
 	case Restored:
 		c.restored(t, o)
@@ -101,6 +103,7 @@ func (c *Copy) started(t *task, o Observation) {
 // ended decides what follows the end of an attempt.
 func (c *Copy) ended(t *task, o Observation) {
 	t.live = false
+	t.status.Unrestored, t.tries = time.Time{}, 0
 	t.status.PID, t.status.FinishedAt, t.status.ExitCode = 0, o.At, nil
 	if !o.StartedAt.IsZero() {
 		t.status.StartedAt = o.StartedAt

@@ -208,6 +208,9 @@ func (w *world) unmoved(first *host, by *agent) func() bool {
 // planIsDone says what is left to do about a job. That it waits, or fits
 // nowhere, is no such thing if there is a good reason.
 func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
+	if why := w.goesOnSoon(plan.Reviews); why != "" {
+		return why
+	}
 	switch {
 	case len(plan.Stop)+len(plan.Place) > 0:
 		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -140,4 +141,24 @@ func (w *world) checkHolds(h *host, r *core.Ready) {
 			}
 		}
 	}
+}
+
+// goesOnSoon is which copy that people are asked about finds what was saved of it the next time
+// that it looks, or "".
+func (w *world) goesOnSoon(reviews []mesh.Review) string {
+	for _, r := range reviews {
+		h := w.byID[r.Node]
+		if r.Kind != mesh.ReviewRestore || h == nil || !h.up() {
+			continue
+		}
+		a, _ := h.agent.core.Alloc(r.Alloc)
+		for i := range a.Resume {
+			for _, o := range w.members() {
+				if _, has := o.disk.trees[a.Resume[i].Tree]; has {
+					return fmt.Sprintf("%s waits on %s for %v, which %s has", r.Alloc, h.name, &a.Resume[i], o.name)
+				}
+			}
+		}
+	}
+	return ""
 }

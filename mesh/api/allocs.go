@@ -133,7 +133,7 @@ func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) b
 				ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Task: t.Name, Lifecycle: t.Lifecycle,
 				Index: a.Index, Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
 				Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
-				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: t.Restarts - t.Looks,
+				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: max(t.Restarts-t.Looks, 0),
 				Reason: t.Reason,
 			}
 			if row.Reason == "" {
@@ -235,7 +235,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 		d.Tasks = append(d.Tasks, TaskDetail{
 			Task: t.Name, Lifecycle: t.Lifecycle, Status: p.status(a, t.State), PID: t.PID,
 			StartedAt: known(t.StartedAt), FinishedAt: known(t.FinishedAt), ExitCode: t.ExitCode,
-			Restarts: t.Restarts - t.Looks, NextStart: known(t.NextStart), Reason: t.Reason,
+			Restarts: max(t.Restarts-t.Looks, 0), NextStart: known(t.NextStart), Reason: t.Reason,
 			Checkpoint: p.checkpoint(t.Checkpoint), Kept: p.checkpoint(t.Elsewhere()), Unrestored: known(t.Unrestored),
 		})
 	}

@@ -102,25 +102,44 @@ func (c *Core) keepAll(id mesh.AllocID, status *mesh.Status) (more bool) {
 }
 
 // outlasts says whether what a copy that has ended has saved is still of use: its work is
-// not done, and no later copy of its seat has gone on.
+// not done, and there is nothing later of some task that others have.
 func (c *Core) outlasts(id mesh.AllocID, status *mesh.Status) bool {
 	a, ok := c.records.effective(id)
-	job, known := c.records.job(a.Job)
-	if !ok || !known || status.State == mesh.Complete && !job.Job.Type.Long() {
+	if !ok || c.done(&a) {
 		return false
 	}
-	for _, b := range c.records.allocsOf(a.Job) {
-		if b.Seat() == a.Seat() && b.Generation > a.Generation && goesOn(b.Status) {
-			return false
-		}
-	}
-	return true
+	later := latestKept(c.records.allocsOf(a.Job))
+	return slices.ContainsFunc(status.Tasks, func(t mesh.TaskStatus) bool {
+		return t.Checkpoint != nil && !later[taskKey{a.Job, a.Seat(), t.Name}].Later(t.Checkpoint)
+	})
 }
 
-// goesOn says whether a copy has saved its work, or has begun with what was saved, and others
-// have that, too.
-func goesOn(s *mesh.Status) bool {
-	return slices.ContainsFunc(tasksOf(s), func(t mesh.TaskStatus) bool { return t.Elsewhere() != nil })
+// done says whether a copy has done its work for good. What a gang has done it may do again.
+func (c *Core) done(a *mesh.AllocView) bool {
+	job, known := c.records.job(a.Job)
+	return !known || a.Status != nil && a.Status.State == mesh.Complete && !job.Job.Type.Long() && !job.Job.Gang
+}
+
+// taskKey is a task of a seat, whichever copy is in it.
+type taskKey struct {
+	job  mesh.JobID
+	seat mesh.Seat
+	task string
+}
+
+// latestKept is the latest checkpoint of each task that more than one node has.
+func latestKept(allocs []mesh.AllocView) map[taskKey]*mesh.Checkpoint {
+	latest := map[taskKey]*mesh.Checkpoint{}
+	for i := range allocs {
+		a := &allocs[i]
+		for _, t := range tasksOf(a.Status) {
+			key := taskKey{a.Job, a.Seat(), t.Name}
+			if kept := t.Elsewhere(); kept.Later(latest[key]) {
+				latest[key] = kept
+			}
+		}
+	}
+	return latest
 }
 
 // keepOf asks for one task, and says whether too few have it yet.
@@ -222,32 +241,25 @@ func (c *Core) Trees() []string {
 			want[p.Tree] = true
 		}
 	}
-	type place struct {
-		mesh.JobID
-		mesh.Seat
-	}
-	latest := map[place]int{} // the generation that goes on
-	for _, a := range c.records.allocs() {
-		if at := (place{a.Job, a.Seat()}); goesOn(a.Status) {
-			latest[at] = max(latest[at], a.Generation)
-		}
-	}
-	for _, a := range c.records.allocs() {
-		job, _ := c.records.job(a.Job)
-		done := a.State() == mesh.Complete && !job.Job.Type.Long()
-		if a.State().Final() && (done || a.Generation < latest[place{a.Job, a.Seat()}]) {
+	allocs := c.records.allocs()
+	later := latestKept(allocs)
+	for i := range allocs {
+		a := &allocs[i]
+		if c.done(a) {
 			continue
 		}
 		for i := range a.Resume {
 			r := &a.Resume[i]
-			later := func(t mesh.TaskStatus) bool { return t.Name == r.Task && t.Elsewhere().Later(r) }
-			if !slices.ContainsFunc(tasksOf(a.Status), later) {
-				add(&a, r)
+			if !later[taskKey{a.Job, a.Seat(), r.Task}].Later(r) {
+				add(a, r)
 			}
 		}
 		for _, t := range tasksOf(a.Status) {
-			add(&a, t.Checkpoint)
-			add(&a, t.Kept)
+			for _, p := range []*mesh.Checkpoint{t.Checkpoint, t.Kept} {
+				if !later[taskKey{a.Job, a.Seat(), t.Name}].Later(p) {
+					add(a, p)
+				}
+			}
 		}
 	}
 	for tree := range c.keep.fetching {

@@ -360,7 +360,7 @@ func (c *Core) touch(t touched) {
 			c.permits.forget(t.alloc)
 		}
 	}
-	if t.ended != "" {
+	if t.ended != "" && c.settled() { // else it may have ended long ago
 		c.lead.ended[t.ended] = c.now.Boot
 	}
 	delete(c.lead.ended, t.unsaid)

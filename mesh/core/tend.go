@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -231,7 +232,12 @@ func (c *Core) observed(o runner.Observation) {
 	found := c.tend.found[o.Alloc]
 	for i := range found {
 		if found[i].Task == o.Task && found[i].Attempt == o.Attempt {
-			found[i] = o
+			if o.Kind == runner.Saved { // it runs all the same
+				found[i].Checkpoint = o.Checkpoint
+			} else {
+				o.Checkpoint = cmp.Or(o.Checkpoint, found[i].Checkpoint)
+				found[i] = o
+			}
 			c.tend.dirty[o.Alloc] = true
 		}
 	}

@@ -85,7 +85,7 @@ func (p *planner) saved(a *mesh.AllocView, task string) []*mesh.Checkpoint {
 	}
 	v := p.restoreWord(a, t)
 	if failed := p.word(a, mesh.ReviewFailed); failed != nil && t.State == mesh.Failed && !t.Unrestored.IsZero() {
-		v = failed // what is unsafe does not wait
+		v = failed // it is unsafe, and does not wait
 	}
 	if v != nil && v.Approve && len(list) > 0 {
 		last := slices.MaxFunc(list, (*mesh.Checkpoint).Compare)

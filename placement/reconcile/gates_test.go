@@ -61,6 +61,10 @@ func TestSafetyGates(t *testing.T) {
 			runs + "; saves web[0].0 3 n1; unrestored web[0].0; drain n1 0s; advance 20s", `web" waits for what was saved of it`, "drain: node",
 		},
 		{
+			"a person wants it to wait, and its node is drained: that is another question", "saved=1 mode=local_restart",
+			runs + "; saves web[0].0 3 n1; unrestored web[0].0; advance 20s; reject web[0].0; drain n1 0s", "review web[0].0: drain", "stop",
+		},
+		{
 			"and a person may decide", "saved=1", unread,
 			`review web[0].1: restore: task "web" waits: nothing can be had of what was saved`, "place",
 		},

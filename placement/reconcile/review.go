@@ -146,7 +146,7 @@ func (p *planner) asks(s *seat, a *mesh.AllocView) (action mesh.DrainAction, why
 	if why = p.keeps(s, a); why == "" {
 		return "", ""
 	}
-	if t := unrestored(a); t != nil {
+	if t := unrestored(a); t != nil && p.restoreWord(a, t) == nil {
 		return mesh.DrainWaiting, fmt.Sprintf("task %q waits for what was saved of it", t.Name)
 	}
 	n := p.view.Node(a.Node)

@@ -34,6 +34,8 @@ const (
 	savingFile = "saving"         // in a task's folder: what the agent must know of it after a restart
 	readyEvery = time.Second / 4  // how often is looked whether a task says that it is to be saved
 	saveAgain  = 10 * time.Second // after a save that went wrong
+	// changesAgain is after somebody was writing to a folder that is saved unasked.
+	changesAgain = time.Second
 )
 
 // prepareSaving makes the folder of a task that is saved as it was saved last, and says what
@@ -48,12 +50,19 @@ func (d *Driver) prepareSaving(
 		return nil, errors.New("prepare its checkpoint: this agent keeps none")
 	}
 	note := *s
-	if last := d.saveLast(ctx, k, s); last != nil {
-		note.From = append([]mesh.Checkpoint{*last}, s.From...)
-	}
-	seen, err := d.restore(ctx, k, &note)
-	if note.From = nil; seen != nil {
-		note.From = []mesh.Checkpoint{*seen.Checkpoint}
+	last, err := d.saveLast(ctx, k)
+	var seen *runner.Observation
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("save what the attempt before has called whole: %w", err)
+	case last != nil: // and the folder is as it was saved
+		seen, note.From = last, []mesh.Checkpoint{*last.Checkpoint}
+	default:
+		if seen, err = d.restore(ctx, k, s); seen != nil {
+			note.From = []mesh.Checkpoint{*seen.Checkpoint}
+		} else {
+			note.From = nil
+		}
 	}
 	if err == nil && u != nil {
 		err = d.giveTo(runner.CheckpointDir(k.alloc, k.task), u)
@@ -65,26 +74,28 @@ func (d *Driver) prepareSaving(
 	if err != nil {
 		return nil, fmt.Errorf("prepare its checkpoint: %w", err)
 	}
+	if last != nil {
+		d.taken(k, nil)
+	}
 	return seen, nil
 }
 
 // saveLast saves what the attempt before has called whole and nobody was there to save: its
-// agent was gone when it ended. It returns what was saved, if something was.
-func (d *Driver) saveLast(ctx context.Context, k key, s *runner.Saving) *mesh.Checkpoint {
-	label, told := d.ready(k)
-	if !told {
-		return nil
+// agent was gone when it ended. It returns that, if there is something.
+func (d *Driver) saveLast(ctx context.Context, k key) (*runner.Observation, error) {
+	word := d.ready(k)
+	if word == nil {
+		return nil, nil
 	}
 	saved, err := d.cfg.Content.Save(ctx, filepath.Join(d.cfg.Root, runner.CheckpointDir(k.alloc, k.task)))
-	if err != nil || saved == nil {
-		d.cfg.Log.Warn("save checkpoint of the attempt before", "task", k.String(), "error", err)
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	saved.Task, saved.Seq, saved.Label, saved.At = k.task, 1, label, time.Now()
-	if len(s.From) > 0 {
-		saved.Seq = s.From[0].Seq + 1
+	if saved == nil {
+		return nil, errors.New("somebody writes to it")
 	}
-	return saved
+	saved.Label, saved.At = word.label, time.Now()
+	return &runner.Observation{Alloc: k.alloc, Task: k.task, Kind: runner.Saved, At: saved.At, Checkpoint: saved}, nil
 }
 
 // unrestoredError says that nothing can be had of what was saved of a task, and why.
@@ -155,6 +166,7 @@ type saver struct {
 	last  time.Time // when it was saved, or began
 	tree  string    // what was saved
 	told  string    // the same, if the task waits to hear of it
+	word  *word     // by which it has said so
 	after time.Time // not before
 }
 
@@ -188,16 +200,17 @@ func (v *saver) run(ended <-chan struct{}) {
 	}
 }
 
-// look saves the folder if it is time; the last time, if it can be.
+// look saves the folder if it is time; the last time, whenever the task has called it whole.
 func (v *saver) look(last bool) {
 	d, k := v.t.d, v.t.key
 	if v.told != "" && v.t.acknowledged(v.told) {
-		d.taken(k)
+		d.taken(k, v.word)
 		v.told = ""
 	}
-	label, told := d.ready(k)
+	word := d.ready(k)
 	now := time.Now()
-	due := told && v.told == "" || v.every > 0 && now.Sub(v.last) >= v.every
+	told := word != nil && (v.told == "" || last && !word.same(v.word))
+	due := told || v.every > 0 && now.Sub(v.last) >= v.every
 	if !due || now.Before(v.after) && !last {
 		return
 	}
@@ -207,16 +220,20 @@ func (v *saver) look(last bool) {
 		d.cfg.Log.Warn("save checkpoint", "task", k.String(), "error", err)
 		v.after = now.Add(saveAgain)
 		return
+	case saved == nil && !told:
+		v.after = now.Add(changesAgain)
+		return
 	case saved == nil:
 		return // it is written to: at the next look
 	}
 	v.last = now
 	if told {
-		v.told = saved.Tree // the task hears of it when it is on record
+		v.told, v.word = saved.Tree, word // the task hears of it when it is on record
+		saved.Label = word.label
 	} else if saved.Tree == v.tree {
 		return // nothing has happened
 	}
-	v.tree, saved.Label, saved.At = saved.Tree, label, now
+	v.tree, saved.At = saved.Tree, now
 	d.observe(runner.Observation{
 		Alloc: k.alloc, Task: k.task, Attempt: v.t.attempt, Kind: runner.Saved, At: now, Checkpoint: saved,
 	})
@@ -230,7 +247,7 @@ func (d *Driver) Acknowledge(alloc mesh.AllocID, name, tree string) {
 		defer t.mu.Unlock()
 		t.recorded = tree
 	} else if k.valid() {
-		d.taken(k) // it has ended, and that was its last word
+		d.taken(k, nil) // it has ended, and that was its last word
 	}
 }
 
@@ -241,27 +258,44 @@ func (t *task) acknowledged(tree string) bool {
 	return t.recorded == tree
 }
 
-// taken tells a task that its checkpoint is kept.
-func (d *Driver) taken(k key) {
+// word is how a task has said that its folder is whole.
+type word struct {
+	info  fs.FileInfo // of the file
+	label string      // what it says of it
+}
+
+func (w *word) same(o *word) bool {
+	return o != nil && os.SameFile(w.info, o.info) && w.info.ModTime().Equal(o.info.ModTime())
+}
+
+// taken tells a task that its checkpoint is kept. Where it has another word by now, that
+// stands.
+func (d *Driver) taken(k key, its *word) {
+	if its != nil {
+		if now := d.ready(k); now == nil || !now.same(its) {
+			return
+		}
+	}
 	err := d.root.Remove(runner.CheckpointReady(k.alloc, k.task))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.cfg.Log.Warn("take the word that a checkpoint is whole", "task", k.String(), "error", err)
 	}
 }
 
-// ready says whether a task says that its folder is whole, and what it says of it. The file
-// is the task's: it may be anything.
-func (d *Driver) ready(k key) (label string, told bool) {
+// ready is the word of a task that its folder is whole, or nil. The file is the task's: it may
+// be anything.
+func (d *Driver) ready(k key) *word {
 	name := runner.CheckpointReady(k.alloc, k.task)
-	if info, err := d.root.Lstat(name); err != nil || !info.Mode().IsRegular() {
-		return "", false
+	info, err := d.root.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
 	}
 	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", false
+		return nil
 	}
 	defer f.Close()
 	text, _ := io.ReadAll(io.LimitReader(f, mesh.CheckpointLabelMax))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	return line, true
+	return &word{info, line}
 }

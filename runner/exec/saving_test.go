@@ -221,11 +221,59 @@ func TestWhatATaskCalledWholeIsSaved(t *testing.T) {
 	if found := d.Found(); len(found) != 1 || found[0].Kind != runner.Exited {
 		t.Fatalf("found %+v", found)
 	}
-	d.Start(saving(root, "cat $DIR/n", 2, mesh.Checkpoint{Tree: "kept", Seq: 3}))
-	o := next(t, d, runner.Restored)
-	if c := o.Checkpoint; c == nil || c.Tree != "last" || c.Seq != 4 || c.Label != "bye" {
-		t.Errorf("it goes on from %+v", o.Checkpoint)
+	d.Start(saving(root, "cat $DIR/n >seen2", 2, mesh.Checkpoint{Tree: "kept", Seq: 3}))
+	o := next(t, d, runner.Saved)
+	if c := o.Checkpoint; c == nil || c.Tree != "last" || c.Label != "bye" || o.Attempt != 2 {
+		t.Errorf("it goes on from %+v, %+v", o, o.Checkpoint)
 	}
+	next(t, d, runner.Started)
+	next(t, d, runner.Exited)
+	if text, err := os.ReadFile(filepath.Join(work, "seen2")); err != nil || string(text) != "last\n" {
+		t.Errorf("it finds %q, %v", text, err)
+	}
+}
+
+// TestWhatCannotBeSavedIsNotWiped: the attempt does not start.
+func TestWhatCannotBeSavedIsNotWiped(t *testing.T) {
+	s := &shelf{}
+	open, root := keeping(t, s)
+	d := open()
+	d.Start(saving(root, "echo more >$DIR/n; exit 1", 1))
+	next(t, d, runner.Started)
+	next(t, d, runner.Exited)
+	ready := filepath.Join(root, runner.CheckpointReady(alloc, "web"))
+	if err := os.WriteFile(ready, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.changing = 1
+	d.Start(saving(root, "exit 0", 2, mesh.Checkpoint{Tree: "kept", Seq: 3}))
+	if o := next(t, d, runner.StartFailed); !strings.Contains(o.Err, "save what the attempt before has called whole") {
+		t.Errorf("it could not be saved: %+v", o)
+	}
+	d.Start(saving(root, "exit 0", 3, mesh.Checkpoint{Tree: "kept", Seq: 3}))
+	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "more" {
+		t.Errorf("then it saves %+v", o.Checkpoint)
+	}
+}
+
+// TestANewWordStands: a task that says again that its folder is whole, before it has heard of
+// the first, is saved again.
+func TestANewWordStands(t *testing.T) {
+	open, root := keeping(t, &shelf{})
+	d := open()
+	d.Start(saving(root, `echo a >$DIR/n; touch $READY; until [ -e go ]; do sleep 0.02; done
+		echo b >$DIR/n; rm $READY; echo b >$READY.next; mv $READY.next $READY; exit 1`, 1))
+	next(t, d, runner.Started)
+	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "a" {
+		t.Errorf("saved %+v", o.Checkpoint)
+	}
+	if err := os.WriteFile(filepath.Join(root, runner.WorkDir(alloc, "web"), "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "b" || o.Checkpoint.Label != "b" {
+		t.Errorf("on its way out: saved %+v", o.Checkpoint)
+	}
+	next(t, d, runner.Exited)
 }
 
 // TestWhatIsFetchedForATaskIsNotWaitedFor when the task is told to stop.

@@ -33,7 +33,7 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	defer done()
 	var spec supervise.Spec
 	found := false
-	err = t.d.within(place, func() (err error) {
+	err = t.d.within(ctx, place, func() (err error) {
 		if r, o, err, found = t.before(s.Attempt); !found {
 			spec, err = t.d.prepare(ctx, t.key, s)
 		}
@@ -46,7 +46,7 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	if err := t.d.writeSpec(t.key, spec); err != nil {
 		return nil, o, err
 	}
-	err = t.d.within(t.d.starts, func() (err error) {
+	err = t.d.within(t.d.ctx, t.d.starts, func() (err error) {
 		r, o, err = t.launch(spec)
 		return err
 	})
@@ -55,11 +55,13 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 
 // within does something when there is a place for it. The error is [os.ErrClosed] if the
 // driver closes before.
-func (d *Driver) within(places chan struct{}, do func() error) error {
+func (d *Driver) within(ctx context.Context, places chan struct{}, do func() error) error {
 	select {
 	case places <- struct{}{}:
 	case <-d.closing:
 		return os.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	defer func() { <-places }()
 	return do()

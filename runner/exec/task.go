@@ -153,7 +153,7 @@ func (t *task) start(s runner.Spec) {
 		t.d.over(t, o)
 	case o.Kind == runner.Started:
 		t.d.observe(o)
-		t.follow(r, s.Saving)
+		t.follow(r, t.d.savingOf(t.key)) // with what it really goes on from
 	default:
 		t.d.over(t, o)
 	}
