@@ -86,18 +86,6 @@ type AllocView struct {
 	// Unrenewed is how long nobody can have put off the copy's dead-man's switch;
 	// it matters for majority jobs only, and zero delays their replacement.
 	Unrenewed time.Duration
-	// Heard is how long ago we have heard that the copy has ended, by our own clock; 0 if we
-	// knew when we started, or it has not ended.
-	Heard time.Duration
-}
-
-// EndedFor is for how long a copy has ended that has. Its node's clock on the wall may be
-// wrong, or ours: since we have heard of it ours alone counts.
-func (a *AllocView) EndedFor(now time.Time) time.Duration {
-	if a.Heard > 0 {
-		return a.Heard
-	}
-	return now.Sub(a.Status.At)
 }
 
 // State is the actual state as far as it is known.

@@ -75,6 +75,20 @@ func (w *world) checkCutOff() {
 	}
 }
 
+// lookAround takes notice of whom hosts reach, where copies stop that are cut off: a voter may
+// be reached for less than a second.
+func (w *world) lookAround() {
+	stops := func(j mesh.Job) bool { return j.Recovery.StopAfter > 0 }
+	if !slices.ContainsFunc(w.scenario.Jobs, stops) {
+		return
+	}
+	if roster, ok := w.latestRoster(); ok {
+		for _, h := range w.hosts {
+			h.sight.look(w, h, roster)
+		}
+	}
+}
+
 // latestRoster is the latest that a host which is up knows.
 func (w *world) latestRoster() (latest lease.Roster, ok bool) {
 	for _, h := range w.hosts {

@@ -175,6 +175,7 @@ func (f *faults) strike(i int) {
 	}
 	// Faults end before the time of troubles does.
 	lasts = min(lasts, max(f.w.from+f.w.scenario.For.Std()-f.w.now-time.Millisecond, 0))
+	f.w.lookAround() // before it changes who reaches whom
 	end := k.begin(b)
 	text := strings.TrimSpace(k.name + " " + who(b.hosts))
 	if b.said != "" {
@@ -197,6 +198,7 @@ func (f *faults) strike(i int) {
 		for _, h := range hit {
 			f.w.spans.end(f.w.now, h, Faulty, "%d %s", i, k.name)
 		}
+		f.w.lookAround()
 		end()
 	}
 	f.w.plan(lasts, func() { f.over(i) })

@@ -153,7 +153,7 @@ func (w *world) checkMove(l *life, d *decided) {
 			l.id, l.place.job, n+1, policy.Interval, policy.Attempts)
 	}
 	delay := policy.Delays.After(n + 1)
-	if took := d.at - d.failed; d.failed > 0 && took < delay-drifted(delay) {
+	if took := d.at - d.failed; d.failed > 0 && took < delay-drifted(delay)-w.disagree() {
 		w.breach("policy-holds", "%s of %s was placed %v after the copy before it had failed, and the delay is %v",
 			l.id, l.place.job, took, delay)
 	}
@@ -182,4 +182,23 @@ func (w *world) checkFinished(l *life, d *decided) {
 				l.id, l.h.name, o.id, o.h.name, at)
 		}
 	}
+}
+
+// disagree is by how much clocks on walls differ now: a delay counts from when a node says that
+// something has ended, by the clock of whoever decides.
+func (w *world) disagree() time.Duration {
+	var least, most time.Time
+	for i, h := range w.hosts {
+		at := h.now().Wall
+		if i == 0 || at.Before(least) {
+			least = at
+		}
+		if i == 0 || at.After(most) {
+			most = at
+		}
+	}
+	if d := most.Sub(least); d > time.Second { // else it is but drift
+		return d
+	}
+	return 0
 }

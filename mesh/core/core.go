@@ -138,7 +138,6 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		}
 		c.touch(c.records.apply(e))
 	}
-	clear(c.lead.ended) // nobody knows how long ago
 	c.rebuild()
 	if len(disk.Replica.Damage) > 0 {
 		c.take(party.Step(now.Boot, lease.Forgot{})) // what it kept as a voter may be lost
@@ -360,10 +359,6 @@ func (c *Core) touch(t touched) {
 			c.permits.forget(t.alloc)
 		}
 	}
-	if t.ended != "" && c.settled() { // else it may have ended long ago
-		c.lead.ended[t.ended] = c.now.Boot
-	}
-	delete(c.lead.ended, t.unsaid)
 	delete(c.confirms.of, t.permit)
 	if t.freed {
 		c.freed()

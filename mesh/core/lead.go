@@ -50,8 +50,6 @@ type lead struct {
 	// off an allocation's dead-man's switch.
 	heldSince map[mesh.Slot]time.Duration
 	renewed   map[mesh.AllocID]time.Duration
-	// ended is when we have heard that a copy has ended.
-	ended map[mesh.AllocID]time.Duration
 }
 
 // placing is a placement on its way: a reservation is out for it.
@@ -82,7 +80,6 @@ func newLead(graceAt time.Duration) lead {
 
 		heldSince: map[mesh.Slot]time.Duration{},
 		renewed:   map[mesh.AllocID]time.Duration{},
-		ended:     map[mesh.AllocID]time.Duration{},
 	}
 }
 

@@ -74,8 +74,6 @@ type touched struct {
 	nodes bool // a member or a node's record
 	freed bool // it has ended, where it is about a copy
 
-	ended   mesh.AllocID // its node says so, and did not before
-	unsaid  mesh.AllocID // its node says nothing of it any more
 	evicted mesh.NodeID
 	permit  string // the key of one that is no more
 }
@@ -132,13 +130,9 @@ func (r *records) apply(e crdt.Entry) touched {
 		if r.statuses[v.Alloc] == nil {
 			r.statuses[v.Alloc] = map[mesh.NodeID]mesh.Status{}
 		}
-		t := touched{job: v.Job, freed: v.State.Final()}
-		if t.freed && !r.statuses[v.Alloc][v.Node].State.Final() {
-			t.ended = v.Alloc
-		}
 		r.statuses[v.Alloc][v.Node] = *v
 		r.stir(v.Alloc)
-		return t
+		return touched{job: v.Job, freed: v.State.Final()}
 	case *mesh.Node:
 		if v.Role == mesh.Witness || r.nodes[v.ID].Role == mesh.Witness {
 			r.picture.witnesses = nil
@@ -196,7 +190,7 @@ func (r *records) remove(key string) touched {
 		delete(r.verdicts, mesh.AllocID(rest))
 	case mesh.PrefixStatus:
 		by := r.statuses[mesh.AllocID(id)]
-		t := touched{job: by[mesh.NodeID(node)].Job, unsaid: mesh.AllocID(id)}
+		t := touched{job: by[mesh.NodeID(node)].Job}
 		delete(by, mesh.NodeID(node))
 		if len(by) == 0 {
 			delete(r.statuses, mesh.AllocID(id))

@@ -74,7 +74,7 @@ func (c *Core) stage(job *mesh.JobView) *mesh.View {
 
 // count fills in for how long nobody can have put off the dead-man's switches:
 // since our own last renewal, and since we took the slot, as another may have
-// renewed them until then; and how long ago we have heard of ends.
+// renewed them until then.
 func (c *Core) count(allocs []mesh.AllocView) {
 	var job mesh.JobID
 	var held time.Duration
@@ -83,9 +83,6 @@ func (c *Core) count(allocs []mesh.AllocView) {
 			job, held = a.Job, c.lead.heldSince[mesh.SlotOf(a.Job)]
 		}
 		allocs[i].Unrenewed = c.now.Boot - max(c.lead.renewed[allocs[i].ID], held)
-		if at, heard := c.lead.ended[allocs[i].ID]; heard {
-			allocs[i].Heard = max(c.now.Boot-at, 1)
-		}
 	}
 }
 

@@ -227,7 +227,7 @@ func (p *planner) heirFailed(s *seat, a *mesh.AllocView) (last *mesh.AllocView, 
 	}
 	at := last.Status.At.Sub(p.view.Now)
 	delay := p.policy.Delays.After(window.Count(at))
-	return last, min(delay-last.EndedFor(p.view.Now), delay)
+	return last, min(delay+at, delay)
 }
 
 // stopFirst stops a copy that has to leave, for another to be placed when it has.

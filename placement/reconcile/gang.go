@@ -217,7 +217,7 @@ func (p *planner) movesGang(seats []*seat, s *seat, failed *mesh.AllocView, why 
 		return ""
 	}
 	delay := p.policy.Delays.After(moves + 1)
-	if left := min(delay-failed.EndedFor(p.view.Now), delay); left > 0 {
+	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
 		p.waitAll(seats, fmt.Sprintf("%s; the gang moves after %v", why, mesh.Duration(delay)))
 		p.wakeIn(left)
 		return ""

@@ -167,10 +167,10 @@ func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 		p.giveUp(s, failed, why)
 		return
 	}
-	// Where all that we have is its node's wall time, and the clocks disagree, we wait no
-	// longer than the delay.
+	// The failure has its node's wall time. Should the clocks disagree, we wait
+	// no longer than the delay.
 	delay := p.policy.Delays.After(moves + 1)
-	if left := min(delay-failed.EndedFor(p.view.Now), delay); left > 0 {
+	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
 		p.wait(s, fmt.Sprintf("failed on %s: %s; %s after %v",
 			p.nodeName(failed.Node), cause(failed), s.pick("moves", "is tried again"), mesh.Duration(delay)))
 		p.wakeIn(left)

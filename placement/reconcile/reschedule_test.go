@@ -133,35 +133,3 @@ func TestRetryLeavesWhatWorks(t *testing.T) {
 		}
 	}
 }
-
-// TestADelayIsMeasuredByOneClock: that of the node where the copy failed may be wrong, or ours.
-func TestADelayIsMeasuredByOneClock(t *testing.T) {
-	for _, gang := range []string{"", " gang"} {
-		for _, tt := range []struct {
-			ahead, heard time.Duration // its clock, and how long ago we have heard of it
-			moves        bool
-		}{
-			{0, 0, false},
-			{-time.Hour, 0, true}, // nothing else to go by
-			{-time.Hour, time.Nanosecond, false},
-			{-time.Hour, 4 * time.Second, false},
-			{-time.Hour, 5 * time.Second, true},
-			{time.Hour, 4 * time.Second, false},
-			{time.Hour, 5 * time.Second, true},
-		} {
-			w := newWorld()
-			var out strings.Builder
-			job := "job type=batch partition=majority moves=3 web=1" + gang
-			for _, line := range []string{"node n1", "node n2", job, "apply", "settle", "status web[0].0 failed"} {
-				if err := w.command(strings.Fields(line), &out); err != nil {
-					t.Fatal(err)
-				}
-			}
-			c := w.copyAt(0)
-			c.view.Status.At, c.view.Heard = w.now.Add(tt.ahead), tt.heard
-			if p := w.plan(true); (len(p.Place) > 0) != tt.moves {
-				t.Errorf("%+v%s: it moves: %v\n%s", tt, gang, !tt.moves, w.picture(p))
-			}
-		}
-	}
-}
