@@ -274,7 +274,7 @@ func TestATaskHearsOfItsCheckpoint(t *testing.T) {
 
 // TestToFindWhatWasSavedTakesNoneOfItsTime, however long that is.
 func TestToFindWhatWasSavedTakesNoneOfItsTime(t *testing.T) {
-	c, see := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"})
+	c, _ := savedCopy(mesh.Checkpoint{Task: "t", Seq: 9, Tree: "nine"})
 	c.Step(Now{Boot: 10 * time.Hour, Wall: time.Unix(1e9, 0)}, Tick{})
 	if s := c.Status(); s.State != mesh.Starting {
 		t.Fatalf("after hours its status is %+v", s)
@@ -284,5 +284,19 @@ func TestToFindWhatWasSavedTakesNoneOfItsTime(t *testing.T) {
 	if s := c.Status().Tasks[0]; s.State != mesh.Running || s.FirstUptime != 10*time.Hour {
 		t.Errorf("it runs: %+v", s)
 	}
-	_ = see
+}
+
+// TestWhatWasSavedBeforeAnyoneLooked counts: it comes with the news that the task runs, or ended.
+func TestWhatWasSavedBeforeAnyoneLooked(t *testing.T) {
+	for _, kind := range []Kind{Adopted, Exited} {
+		c, see := savedCopy()
+		see(Started, 1, "")
+		before := c.Status()
+		next := NewCopy(c.alloc, c.job.Groups()[0], c.job, c.facts)
+		o := Observation{Alloc: "a", Task: "t", Attempt: 1, Kind: kind, Checkpoint: &mesh.Checkpoint{Tree: "one"}}
+		next.Step(c.now, Resume{Status: &before, Found: []Observation{o}})
+		if got := next.Status().Tasks[0].Checkpoint; got == nil || got.Tree != "one" || got.Seq != 1 {
+			t.Errorf("%s: it has %+v", kind, got)
+		}
+	}
 }

@@ -104,7 +104,7 @@ type Observation struct {
 // carried out in the order in which they are given.
 type Driver interface {
 	// Start starts an attempt. It answers with Started and later Exited, or
-	// with StartFailed. An attempt started before is not started again: what
+	// with StartFailed or RestoreFailed. An attempt started before is not started again: what
 	// became of it is observed instead.
 	Start(s Spec)
 	// Stop ends a task: SIGTERM, after grace SIGKILL, for everything that it

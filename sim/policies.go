@@ -188,7 +188,7 @@ func (w *world) checkFinished(l *life, d *decided) {
 // something has ended, by the clock of whoever decides.
 func (w *world) disagree() time.Duration {
 	var least, most time.Time
-	for i, h := range w.hosts {
+	for i, h := range w.members() {
 		at := h.now().Wall
 		if i == 0 || at.Before(least) {
 			least = at

@@ -203,6 +203,11 @@ func TestWhatOthersHaveIsGoneOnFrom(t *testing.T) {
 	if c := first.goesOnFrom("train"); c == nil || c.Tree != "three" || len(c.Nodes) != 1 {
 		t.Fatalf("it has %+v, want the third on its own disk alone", c)
 	}
+	for _, h := range l.nodes {
+		if h != first && h.trees["one"] && !slices.Contains(h.core.Trees(), "one") {
+			t.Errorf("%s keeps %v, and what it has is all that others have", h.name, h.core.Trees())
+		}
+	}
 	l.kill(first, true)
 	l.setFails(false)
 	l.after(40 * time.Second)
@@ -305,5 +310,22 @@ func TestAPersonHasACopyBeginAnew(t *testing.T) {
 	}
 	if c := last.goesOnFrom("train"); c == nil || c.Tree != "other" || c.Seq != 3 {
 		t.Errorf("the one after it goes on from %+v", c)
+	}
+}
+
+// TestWhatIsSavedOfATaskThatWasFound does not hide that it runs: its decision may not be here yet.
+func TestWhatIsSavedOfATaskThatWasFound(t *testing.T) {
+	c := newLab(t, 1).nodes[0].core
+	o := runner.Observation{Alloc: "a", Task: "t", Attempt: 1, Kind: runner.Adopted, PID: 7}
+	c.tend.found["a"] = []runner.Observation{o}
+	o.Kind, o.Checkpoint = runner.Saved, &mesh.Checkpoint{Tree: "one"}
+	c.observed(o)
+	if got := c.tend.found["a"][0]; got.Kind != runner.Adopted || got.PID != 7 || got.Checkpoint == nil {
+		t.Errorf("saved, it is %+v", got)
+	}
+	o.Kind, o.Checkpoint = runner.Exited, nil
+	c.observed(o)
+	if got := c.tend.found["a"][0]; got.Kind != runner.Exited || got.Checkpoint == nil {
+		t.Errorf("ended, it is %+v", got)
 	}
 }

@@ -326,3 +326,25 @@ func TestATaskIsSavedUnasked(t *testing.T) {
 	}
 	next(t, d, runner.Exited)
 }
+
+// TestOnlyTheWordThatIsAnsweredIsTaken away.
+func TestOnlyTheWordThatIsAnsweredIsTaken(t *testing.T) {
+	open, root := keeping(t, &shelf{})
+	d, k := open(), key{alloc, "web"}
+	name := filepath.Join(root, runner.CheckpointReady(alloc, "web"))
+	say := func() *word {
+		err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name+".next", nil, 0o644), os.Rename(name+".next", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.ready(k)
+	}
+	first := say()
+	second := say()
+	if d.taken(k, first); d.ready(k) == nil {
+		t.Error("another word was taken for the one that is answered")
+	}
+	if d.taken(k, second); d.ready(k) != nil {
+		t.Error("the word that is answered stands")
+	}
+}
