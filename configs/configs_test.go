@@ -128,6 +128,11 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.After": true, "Job.AfterRule": true, "Job.AfterQuorum": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 		"Job.Tasks[0].Checkpoint": true, // of a prestart task
+		// One of the two.
+		"Job.Constraints[0].Value": true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,
+		"Job.Affinities[1].Value": true, "Job.Tasks[0].Constraints[0].Values": true,
+		"Job.Tasks[0].Constraints[1].Value": true, "Job.Tasks[0].Affinities[0].Values": true,
+		"Job.Tasks[0].Affinities[1].Value": true,
 	}
 	eachField("Job", reflect.ValueOf(*job), func(path string, v reflect.Value) {
 		if strings.HasPrefix(path, "Job.Tasks[0].Restart.") || strings.HasPrefix(path, "Job.Tasks[1].") {

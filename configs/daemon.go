@@ -40,6 +40,7 @@ type Daemon struct {
 	Seeds     []string          `toml:"seeds"`   // host:port of peers to try besides the known ones
 	Profile   Profile           `toml:"profile"` // ProfileLab if empty
 	Lease     Lease             `toml:"lease"`
+	Pool      string            `toml:"pool"` // of nodes; mesh.DefaultPool if empty
 	Labels    map[string]string `toml:"labels"`
 	Capacity  mesh.Resources    `toml:"capacity"` // instead of what was found, where not 0
 	Reserve   mesh.Resources    `toml:"reserve"`  // of the capacity, kept from tasks
@@ -143,9 +144,13 @@ func (l Lease) faults() []setting {
 	return out
 }
 
-// shares checks labels, capacity and what is reserved of it.
+// shares checks pool, labels, capacity and what is reserved of it.
 func (c *Daemon) shares() []setting {
 	var out []setting
+	if c.Pool != "" && (!mesh.ValidName(c.Pool) || c.Pool == mesh.AnyPool) {
+		out = append(out, setting{"pool", fmt.Sprintf("%q is no pool: want a name, other than %q, which stands for all",
+			clip(c.Pool), mesh.AnyPool)})
+	}
 	if len(c.Labels) > labelsMax {
 		out = append(out, setting{"labels", fmt.Sprintf("%d labels are more than %d", len(c.Labels), labelsMax)})
 	}

@@ -42,7 +42,10 @@ const (
 )
 
 // required are the keys that their tables cannot do without, by the paths of these.
-var required = map[string][]string{"": {"name", "task"}, "task": {"name", "command"}}
+var required = map[string][]string{
+	"": {"name", "task"}, "task": {"name", "command"}, "affinity": {"attribute", "weight"},
+	"task.affinity": {"attribute", "weight"}, "spread": {"attribute"}, "spread.target": {"value", "percent"},
+}
 
 // JobSchema is the JSON Schema of the job file, for editors. What it takes may still be
 // no job, as it does not say how keys depend on each other. What is said of each key is
@@ -114,6 +117,8 @@ func (m schemaMaker) bare(t reflect.Type, path string) *schema {
 		return &schema{Type: "string", Pattern: durationPattern}
 	case reflect.TypeFor[mesh.Bytes]():
 		return &schema{Type: []string{"string", "number"}, Pattern: bytesPattern, Minimum: &zero}
+	case reflect.TypeFor[mesh.Value]():
+		return &schema{Type: []string{"string", "number"}}
 	case reflect.TypeFor[mesh.Cores]():
 		return &schema{Type: "number", Minimum: &zero}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -112,7 +113,7 @@ func TestSchemaAndManualHaveTheSameKeys(t *testing.T) {
 // A word of ours in the file has all that it can be in the schema.
 func TestSchemaHasTheWordsOfEachKey(t *testing.T) {
 	words := func(t reflect.Type) bool {
-		return t.Kind() == reflect.String && t != reflect.TypeFor[string]()
+		return t.Kind() == reflect.String && t != reflect.TypeFor[string]() && t != reflect.TypeFor[mesh.Value]()
 	}
 	var walk func(t reflect.Type, path string)
 	walk = func(of reflect.Type, path string) {
@@ -232,8 +233,20 @@ func set(tree map[string]any, path []string, value any) {
 	default:
 		table := map[string]any{}
 		tree[path[0]] = table
+		if whole, ok := fewest[path[0]]; ok {
+			table = maps.Clone(whole)
+			tree[path[0]] = []any{table}
+		}
 		set(table, path[1:], value)
 	}
+}
+
+// fewest are the tables of which there may be several, each with what it cannot do without.
+var fewest = map[string]map[string]any{
+	"constraint": {"attribute": "os", "value": "x"},
+	"affinity":   {"attribute": "os", "value": "x", "weight": 1},
+	"spread":     {"attribute": "os"},
+	"target":     {"value": "x", "percent": 1},
 }
 
 func TestSchemaReadsUnitsAsMnDoes(t *testing.T) {

@@ -23,14 +23,15 @@ func HashJob(j *Job, stopped bool) string {
 
 // HashGroup names what a copy of the group runs: all that its node acts on, and
 // nothing else. Two versions of a job in which it is the same need no new copy.
-// The count is not part of it, nor what the group comes after, nor the array
-// or the gang: a copy's own index and rank are what [Group.ContentOf] adds.
+// Where it may run is part of it, and where it would best is not. The count is not
+// either, nor what the group comes after, nor the array or the gang: a copy's own index
+// and rank are what [Group.ContentOf] adds.
 func HashGroup(j *Job, group string) string {
 	n := j.normal()
 	g, _ := n.Group(group)
 	for i := range g.Tasks {
 		t := &g.Tasks[i]
-		t.Count, t.Array, t.After, t.AfterRule, t.AfterQuorum = 1, "", nil, "", 0
+		t.Count, t.Array, t.After, t.AfterRule, t.AfterQuorum, t.Affinities = 1, "", nil, "", 0, nil
 	}
 	mode := n.Recovery.Mode // decides the defaults of restarts
 	if mode.Moves() {
@@ -43,8 +44,10 @@ func HashGroup(j *Job, group string) string {
 		Restart *RestartPolicy `json:"restart"`
 		Lease   Duration       `json:"lease"`
 		Timeout Duration       `json:"timeout,omitempty"`
+		Pool    string         `json:"pool,omitempty"`
+		Where   []Constraint   `json:"where,omitempty"`
 		Tasks   []Task         `json:"tasks"`
-	}{n.Type, mode, n.Restart, lease, n.Timeout, g.Tasks})
+	}{n.Type, mode, n.Restart, lease, n.Timeout, n.Pool, n.Constraints, g.Tasks})
 }
 
 // normal is a copy of the job with its defaults filled in.

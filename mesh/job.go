@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -42,6 +43,11 @@ type Job struct {
 	After       []string  `json:"after,omitempty" toml:"after"`
 	AfterRule   AfterRule `json:"after_rule,omitempty" toml:"after_rule"`
 	AfterQuorum int       `json:"after_quorum,omitempty" toml:"after_quorum"`
+	// Pool is that of the nodes that run it: DefaultPool if unset, AnyPool for all.
+	Pool        string       `json:"pool,omitempty" toml:"pool"`
+	Constraints []Constraint `json:"constraint,omitempty" toml:"constraint"`
+	Affinities  []Affinity   `json:"affinity,omitempty" toml:"affinity"`
+	Spreads     []SpreadOver `json:"spread,omitempty" toml:"spread"`
 	// IncludeLate: a sysbatch job also runs on nodes admitted after it was submitted;
 	// true if unset.
 	IncludeLate *bool             `json:"include_late,omitempty" toml:"include_late"`
@@ -96,7 +102,10 @@ type Task struct {
 	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
 	Timeout   Duration          `json:"timeout,omitempty" toml:"timeout"`       // 0 for none
 	Resources Resources         `json:"resources" toml:"resources"`
-	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
+	// Constraints and Affinities are the group's, besides the job's.
+	Constraints []Constraint   `json:"constraint,omitempty" toml:"constraint"`
+	Affinities  []Affinity     `json:"affinity,omitempty" toml:"affinity"`
+	Restart     *RestartPolicy `json:"restart,omitempty" toml:"restart"` // instead of the job's
 	// SuccessExitCodes are those that count as completion; 0 alone if unset.
 	SuccessExitCodes []int             `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
 	Safety           *Safety           `json:"safety,omitempty" toml:"safety"`
@@ -131,6 +140,12 @@ type Group struct {
 	Tasks     []Task
 	Resources Resources // of one copy, all tasks together
 
+	Pool        string       // of the nodes that may run it
+	Constraints []Constraint // on these nodes, the job's and the tasks'
+	Apart       []Apart      // from other copies
+	Affinities  []Affinity
+	Spreads     []SpreadOver
+
 	FirstRank int // of its copies, in a gang
 	GangSize  int // copies of all groups; 0 if the job is no gang
 
@@ -162,13 +177,26 @@ func (j *Job) Groups() []Group {
 			i = len(groups)
 			at[name] = i
 			groups = append(groups, t.ofGroup(name))
+			j.where(&groups[i])
 		}
 		groups[i].Tasks = append(groups[i].Tasks, t)
 		groups[i].Resources = groups[i].Resources.Add(t.Resources)
+		relations, fit := apart(t.Constraints, false)
+		groups[i].Apart = append(groups[i].Apart, relations...)
+		groups[i].Constraints = append(groups[i].Constraints, fit...)
+		groups[i].Affinities = append(groups[i].Affinities, t.Affinities...)
 	}
 	j.order(groups)
 	j.ranks(groups)
 	return groups
+}
+
+// where fills in what the job says of the nodes of each of its groups.
+func (j *Job) where(g *Group) {
+	g.Pool = cmp.Or(j.Pool, DefaultPool)
+	relations, fit := apart(j.Constraints, true)
+	g.Apart, g.Constraints = relations, fit
+	g.Affinities, g.Spreads = slices.Clone(j.Affinities), j.Spreads
 }
 
 // ofGroup is the group of which t is the first task, without any task. An array

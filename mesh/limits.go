@@ -45,6 +45,10 @@ func Limits() map[string]Limit {
 		"limit.key":                 {Pattern: namePattern},
 		"limit.max":                 {Least: 1, Most: CopiesMax},
 		"meta":                      {Keys: namePattern, Most: metaMax},
+		"pool":                      {Pattern: namePattern},
+		"spread":                    {Most: constraintsMax},
+		"spread.target":             {Most: valuesMax},
+		"spread.target.percent":     {Least: 1, Most: percentMax},
 		"recovery.mode":             {OneOf: texts(recoveryModes)},
 		"recovery.on_partition":     {OneOf: texts(partitions)},
 		"recovery.reconcile":        {OneOf: texts(choices)},
@@ -69,6 +73,14 @@ func Limits() map[string]Limit {
 		"task.success_exit_codes[]": {Most: codeMax},
 		"task.checkpoint.copies":    {Least: 1, Most: checkpointCopiesMax},
 		"task.safety.side_effects":  {OneOf: texts(sideEffects)},
+	}
+	for _, level := range []string{"", "task."} {
+		for _, kind := range []string{level + "constraint", level + "affinity"} {
+			all[kind] = Limit{Most: constraintsMax}
+			all[kind+".operator"] = Limit{OneOf: texts(operators)}
+			all[kind+".values"] = Limit{Most: valuesMax}
+		}
+		all[level+"affinity.weight"] = Limit{Least: -weightMax, Most: weightMax}
 	}
 	for _, policy := range []string{"restart", "task.restart", "reschedule"} {
 		all[policy+".attempts"] = Limit{Most: WindowMax}

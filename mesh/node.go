@@ -22,8 +22,10 @@ type Node struct {
 	OS        string            `json:"os"`
 	Arch      string            `json:"arch"`
 	Labels    map[string]string `json:"labels,omitempty"`
+	Pool      string            `json:"pool,omitempty"` // DefaultPool if unset
 	Drivers   []string          `json:"drivers"`
-	Capacity  Resources         `json:"capacity"` // what it shares out
+	Devices   []Device          `json:"devices,omitempty"` // by id
+	Capacity  Resources         `json:"capacity"`          // what it shares out
 	StartedAt time.Time         `json:"started_at"`
 }
 

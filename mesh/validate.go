@@ -110,6 +110,12 @@ func (j *Job) Validate() []FieldFault {
 	v.shared(j)
 	v.gang(j)
 	v.before(j)
+	if j.Pool != "" {
+		v.name("the pool's name", j.Pool, "pool")
+	}
+	v.constraints(j.Constraints)
+	v.affinities(j.Affinities)
+	v.spreads(j.Spreads)
 	v.meta(j.Meta)
 	v.recovery(j)
 	v.restart(j.Restart, "restart")

@@ -48,6 +48,8 @@ func (v *validator) oneTask(t *Task) {
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
 	v.duration(t.Timeout, 0, timeoutMax, "timeout")
 	v.resources(t.Resources)
+	v.constraints(t.Constraints)
+	v.affinities(t.Affinities)
 	v.restart(t.Restart, "restart")
 	v.exitCodes(t.SuccessExitCodes)
 	v.safety(t.Safety)

@@ -35,6 +35,85 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"parallel", func(j *Job) { j.Update = &UpdatePolicy{MaxParallel: -1} }, `update.max_parallel: must be from 1 to 10000, not -1`},
 		{"late nodes", func(j *Job) { j.IncludeLate = new(bool) }, `include_late: is for jobs of type "sysbatch", which this is not`},
 		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
+		{"pool", func(j *Job) { j.Pool = "a b" }, `pool: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`},
+		{
+			"attributes", func(j *Job) {
+				j.Constraints = []Constraint{
+					{Value: "linux"},
+					{Attribute: "arhc", Value: "arm64"},
+					{Attribute: "shoe.size", Value: "46"},
+					{Attribute: "label.", Value: "x"},
+					{Attribute: "label.rack", Value: "3"},
+				}
+			},
+			`constraint.0.attribute: is missing: want one such as "os" or "label.rack"` + "\n" +
+				`constraint.1.attribute: no node has the attribute "arhc"; did you mean "arch"?` + "\n" +
+				`constraint.2.attribute: no node has the attribute "shoe.size"; known are ` + strings.Join(Attributes, ", ") + ", and label.NAME\n" +
+				`constraint.3.attribute: no node has the attribute "label."; known are ` + strings.Join(Attributes, ", ") + ", and label.NAME",
+		},
+		{
+			"operators and their values", func(j *Job) {
+				j.Tasks[0].Constraints = []Constraint{
+					{Attribute: "os", Operator: "~", Value: "x"},
+					{Attribute: "os"},
+					{Attribute: "os", Operator: In, Value: "linux"},
+					{Attribute: "os", Operator: Equal, Value: "linux", Values: []Value{"x"}},
+					{Attribute: "os", Operator: Exists, Value: "x"},
+					{Attribute: "cpu", Operator: GreaterOrEqual, Value: "many"},
+					{Attribute: "os", Operator: Regexp, Value: "("},
+					{Attribute: "release", Operator: Version, Value: "new"},
+					{Attribute: "os", Operator: DistinctHosts},
+					{Operator: DistinctHosts},
+					{Attribute: "label.rack", Operator: DistinctProperty, Value: "0"},
+					{Attribute: "label.rack", Operator: DistinctProperty},
+					{Attribute: "memory", Operator: GreaterOrEqual, Value: "1.5GiB"},
+					{Attribute: "os", Value: Value(strings.Repeat("x", 1025))},
+				}
+			},
+			`task "web": constraint.0.operator: has unsupported value "~"; supported: "==", "!=", "<", "<=", ">", ">=", "contains", ` +
+				`"contains_all", "contains_any", "in", "exists", "not_exists", "regexp", "version", "semver", "distinct_hosts", "distinct_property"` + "\n" +
+				`task "web": constraint.1.value: is missing: what is the attribute compared with?` + "\n" +
+				`task "web": constraint.2.operator: "in" takes values: want them in values = [...]` + "\n" +
+				`task "web": constraint.3.values: is for contains_all, contains_any and in: want value` + "\n" +
+				`task "web": constraint.4.value: "exists" takes no value` + "\n" +
+				`task "web": constraint.5.value: "many" is no number, and no size such as "16GiB"` + "\n" +
+				"task \"web\": constraint.6.value: \"(\" is no regular expression: error parsing regexp: missing closing ): `(`\n" +
+				`task "web": constraint.7.value: "new" says nothing of a version: want conditions such as ">= 1.2, < 2"` + "\n" +
+				`task "web": constraint.8.operator: takes neither attribute nor value` + "\n" +
+				`task "web": constraint.10.value: must be from 1 to 10000 copies, not "0"` + "\n" +
+				`task "web": constraint.13.value: is 1025 bytes long, more than 1024`,
+		},
+		{
+			"too many constraints", func(j *Job) { j.Constraints = make([]Constraint, 65) },
+			"constraint: has 65 entries, more than 64",
+		},
+		{
+			"affinities", func(j *Job) {
+				j.Affinities = []Affinity{
+					{Attribute: "os", Value: "linux"},
+					{Attribute: "os", Value: "linux", Weight: 101},
+					{Operator: DistinctHosts, Weight: 1},
+					{Attribute: "os", Value: "linux", Weight: -100},
+				}
+			},
+			"affinity.0.weight: must be from -100 to -1, or from 1 to 100, not 0\n" +
+				"affinity.1.weight: must be from -100 to -1, or from 1 to 100, not 101\n" +
+				`affinity.2.operator: "distinct_hosts" is no wish for nodes: want it in [[constraint]]`,
+		},
+		{
+			"spreads", func(j *Job) {
+				j.Spreads = []SpreadOver{
+					{Attribute: "rack"},
+					{Attribute: "label.rack", Targets: []SpreadTarget{{"", 10}, {"a", 60}, {"a", 10}, {"b", 0}, {"c", 50}}},
+					{Attribute: "label.rack", Targets: []SpreadTarget{{"a", 60}, {"b", 40}}},
+				}
+			},
+			`spread.0.attribute: no node has the attribute "rack"; known are ` + strings.Join(Attributes, ", ") + ", and label.NAME\n" +
+				"spread.1.target.0.value: is missing: want a value of label.rack\n" +
+				`spread.1.target.2.value: has "a" twice` + "\n" +
+				"spread.1.target.3.percent: must be from 1 to 100, not 0\n" +
+				"spread.1.target: has 110 percent in all, more than 100",
+		},
 		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},
 		{
 			"stop_after of a majority job", func(j *Job) {

@@ -7,27 +7,42 @@ import (
 	"mn/mesh"
 )
 
+// asked is what is asked of nodes: to take one more copy of a group.
+type asked struct {
+	mesh.Group
+	conditions []condition
+	crowd      crowd
+}
+
 // filter refuses nodes for one kind of reason. The reason is "" where the node
 // passes; it says nothing that changes by the second, so that whoever tells it
 // can see whether it is news.
 type filter struct {
 	name   string
-	reason func(n *mesh.NodeView, g mesh.Group) string
+	reason func(n *mesh.NodeView, q *asked) string
 }
 
 // filters are asked in this order; the first that refuses gives the reason.
-var filters = []filter{
+var filters = append([]filter{
 	{"status", notInSight},
 	{"eligibility", notEligible},
-	{"role", runsNoTasks},
-	{"driver", noDriver},
+}, append(suits, []filter{
+	{"distinct", tooNear},
 	{"capacity", noRoom},
+}...)...)
+
+// suits are the filters for which it matters only what the node is.
+var suits = []filter{
+	{"role", runsNoTasks},
+	{"pool", otherPool},
+	{"driver", noDriver},
+	{"constraint", unmet},
 }
 
 // refuse is why a node cannot take a copy of the group, or nil if it can.
-func refuse(n *mesh.NodeView, g mesh.Group) *Refusal {
+func refuse(n *mesh.NodeView, q *asked) *Refusal {
 	for _, f := range filters {
-		if reason := f.reason(n, g); reason != "" {
+		if reason := f.reason(n, q); reason != "" {
 			return &Refusal{Node: n.ID, Name: n.Name, Filter: f.name, Reason: reason}
 		}
 	}
@@ -37,15 +52,16 @@ func refuse(n *mesh.NodeView, g mesh.Group) *Refusal {
 // Unsuited is why a node could never run a copy of the group, being what it is,
 // or "": its state and its load may change and do not count.
 func Unsuited(n *mesh.NodeView, g mesh.Group) string {
-	for _, reason := range []string{runsNoTasks(n, g), noDriver(n, g)} {
-		if reason != "" {
+	q := &asked{Group: g, conditions: conditions(g.Constraints)}
+	for _, f := range suits {
+		if reason := f.reason(n, q); reason != "" {
 			return reason
 		}
 	}
 	return ""
 }
 
-func notInSight(n *mesh.NodeView, _ mesh.Group) string {
+func notInSight(n *mesh.NodeView, _ *asked) string {
 	switch {
 	case n.Liveness != mesh.Alive:
 		return fmt.Sprintf("status %q", n.Liveness)
@@ -55,22 +71,22 @@ func notInSight(n *mesh.NodeView, _ mesh.Group) string {
 	return ""
 }
 
-func notEligible(n *mesh.NodeView, _ mesh.Group) string {
+func notEligible(n *mesh.NodeView, _ *asked) string {
 	if !n.Eligible {
 		return "scheduling is disabled"
 	}
 	return ""
 }
 
-func runsNoTasks(n *mesh.NodeView, _ mesh.Group) string {
+func runsNoTasks(n *mesh.NodeView, _ *asked) string {
 	if n.Role == mesh.Witness {
 		return "is a witness, which runs no tasks"
 	}
 	return ""
 }
 
-func noDriver(n *mesh.NodeView, g mesh.Group) string {
-	for _, t := range g.Tasks {
+func noDriver(n *mesh.NodeView, q *asked) string {
+	for _, t := range q.Tasks {
 		driver := t.Driver
 		if driver == "" {
 			driver = mesh.DefaultDriver
@@ -82,6 +98,25 @@ func noDriver(n *mesh.NodeView, g mesh.Group) string {
 	return ""
 }
 
-func noRoom(n *mesh.NodeView, g mesh.Group) string {
-	return n.Capacity.Sub(n.Used).Lacks(g.Resources)
+// otherPool keeps work out of pools that it does not ask for.
+func otherPool(n *mesh.NodeView, q *asked) string {
+	if pool := poolOf(&n.Node); q.Pool != pool && q.Pool != mesh.AnyPool {
+		return fmt.Sprintf("is in pool %q, not %q", pool, q.Pool)
+	}
+	return ""
+}
+
+func unmet(n *mesh.NodeView, q *asked) string {
+	for i := range q.conditions {
+		if c := &q.conditions[i]; !c.met(&n.Node) {
+			return c.unmet(&n.Node)
+		}
+	}
+	return ""
+}
+
+func tooNear(n *mesh.NodeView, q *asked) string { return q.crowd.tooNear(&n.Node) }
+
+func noRoom(n *mesh.NodeView, q *asked) string {
+	return n.Capacity.Sub(n.Used).Lacks(q.Resources)
 }

@@ -58,14 +58,15 @@ func (r *Refusal) Error() string { return r.Reason }
 // copies at once adds each to its own copy of the view.
 func Place(v *mesh.View, job *mesh.Job, group mesh.Group, key string, avoid map[mesh.NodeID]string) Choice {
 	var c Choice
-	score := scorerFor(v, job, group)
+	q := &asked{group, conditions(group.Constraints), around(v, job, group)}
+	score, wish := scorerFor(v, job, group), wishes(group.Affinities)
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
-		if r := refuse(n, group); r != nil {
+		if r := refuse(n, q); r != nil {
 			c.Refused = append(c.Refused, *r)
 			continue
 		}
-		terms := score(n)
+		terms := slices.Concat(score(n), q.crowd.spread(&n.Node, group.Spreads), wish(&n.Node))
 		cand := Candidate{Node: n.ID, Name: n.Name, Avoid: avoid[n.ID], Terms: terms, tie: weight(key, n.ID)}
 		for _, t := range terms {
 			cand.Score += t.Value

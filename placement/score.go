@@ -28,6 +28,24 @@ func scorerFor(v *mesh.View, job *mesh.Job, g mesh.Group) func(*mesh.NodeView) [
 	return func(n *mesh.NodeView) []Term { return []Term{{"packed", fullness(n, g)}} }
 }
 
+// wishes are the terms of a node for what a group would like: a weight of 100 counts as
+// much as the difference between an empty node and a full one.
+func wishes(affinities []mesh.Affinity) func(*mesh.Node) []Term {
+	var ready []condition
+	for i := range affinities {
+		ready = append(ready, conditions([]mesh.Constraint{affinities[i].Condition()})...)
+	}
+	return func(n *mesh.Node) []Term {
+		var terms []Term
+		for i := range ready {
+			if ready[i].met(n) {
+				terms = append(terms, Term{"affinity " + ready[i].Attribute, int64(affinities[i].Weight) * Whole / 100})
+			}
+		}
+		return terms
+	}
+}
+
 // copiesOn counts the copies of a group that are on each node, and are meant to
 // stay there.
 func copiesOn(v *mesh.View, job mesh.JobID, group string) map[mesh.NodeID]int {

@@ -154,6 +154,7 @@ func (c *command) showNode(n api.NodeDetail) {
 		role += ", voter"
 	}
 	c.field("role", "%s, drivers %s", role, strings.Join(n.Drivers, ", "))
+	c.field("pool", "%s", n.Pool)
 	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
 		c.field("label", "%s = %s", k, n.Labels[k])
 	}

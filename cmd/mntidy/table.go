@@ -84,6 +84,7 @@ var libraries = []library{
 	{"github.com/dgraph-io/badger", []string{"crdt/store"}},
 	{"github.com/dgraph-io/ristretto", []string{"crdt/store"}}, // badger's own memory
 	{"github.com/fxamacker/cbor", []string{"crdt"}},
+	{"github.com/hashicorp/go-version", []string{"mesh", "placement"}},
 	{"github.com/hashicorp/memberlist", []string{"mesh/membership", "mesh/transport"}},
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
 	{"github.com/pelletier/go-toml", []string{"configs"}},

@@ -155,6 +155,7 @@ func (m *reader) head() {
 		m.job.Type = mesh.Batch
 	}
 	m.job.Strategy = mesh.Strategy(scheduler.text("strategy"))
+	m.job.Constraints = constraints(policies, scheduler)
 	m.job.Recovery.Mode = mesh.RecoveryMode(policies.text("recovery_mode"))
 	m.job.Restart = restart(policies)
 	m.job.Reschedule = reschedule(policies.sub("reschedule"))

@@ -27,6 +27,8 @@ func (m *reader) node(n object) {
 		Name: m.named(id), Command: command, Env: m.env(config), Dir: m.dir(config),
 		Resources: resources(n.sub("resources")), Restart: restart(policies),
 	}
+	t.Constraints = constraints(n, config)
+	t.Affinities = preferred(n, config, policies)
 	if d := config.duration("timeout_ms"); d > 0 {
 		t.Timeout = d
 	}

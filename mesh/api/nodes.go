@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type Node struct {
 	Release            string            `json:"release"`
 	OS                 string            `json:"os"`
 	Arch               string            `json:"arch"`
+	Pool               string            `json:"pool"`
 	Labels             map[string]string `json:"labels"`
 	Drivers            []string          `json:"drivers"`
 	StartedAt          *time.Time        `json:"started_at"` // of its agent
@@ -64,6 +66,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Release:            n.Release,
 		OS:                 n.OS,
 		Arch:               n.Arch,
+		Pool:               cmp.Or(n.Pool, mesh.DefaultPool),
 		Labels:             n.Labels,
 		Drivers:            listed(n.Drivers),
 		StartedAt:          known(n.StartedAt),

@@ -456,5 +456,5 @@ const never = time.Duration(1<<63 - 1)
 func sameNode(a, b mesh.Node) bool {
 	return a.Name == b.Name && a.Address == b.Address && a.Boot == b.Boot && a.Role == b.Role &&
 		a.Release == b.Release && a.Capacity == b.Capacity && a.StartedAt.Equal(b.StartedAt) &&
-		maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Drivers, b.Drivers)
+		a.Pool == b.Pool && maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Drivers, b.Drivers)
 }

@@ -260,7 +260,7 @@ func (d *daemon) describe() (mesh.Node, error) {
 	return mesh.Node{
 		ID: d.id.ID(), Name: name, Address: d.net.Addr().String(), Boot: host.Boot,
 		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Labels: d.cfg.Labels, Drivers: []string{"exec"},
+		Pool: d.cfg.Pool, Labels: d.cfg.Labels, Drivers: []string{"exec"},
 		Capacity:  capacity(host.Capacity, d.cfg),
 		StartedAt: clock.Wall().UTC(),
 	}, nil

@@ -328,7 +328,11 @@ func (p *planner) choose(s *seat, id mesh.AllocID, avoid map[mesh.NodeID]string)
 	if s.Target != "" {
 		return placement.PlaceOn(p.view, &p.job.Job, s.group, s.Target)
 	}
-	return placement.Place(p.view, &p.job.Job, s.group, string(id), avoid)
+	choice := placement.Place(p.view, &p.job.Job, s.group, string(id), avoid)
+	if len(s.group.Apart) > 0 && len(choice.Candidates) > 1 {
+		choice.Candidates = choice.Candidates[:1] // another copy's choice may be the second
+	}
+	return choice
 }
 
 // barred is why we may not place a copy: we do not know yet what of the job has
