@@ -129,6 +129,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 		"Job.Tasks[0].Checkpoint": true, // of a prestart task
 		// One of the two.
+		"Job.Tasks[0].Devices[0].Memory": true,
 		"Job.Constraints[0].Value": true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,
 		"Job.Affinities[1].Value": true, "Job.Tasks[0].Constraints[0].Values": true,
 		"Job.Tasks[0].Constraints[1].Value": true, "Job.Tasks[0].Affinities[0].Values": true,

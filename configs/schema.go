@@ -45,6 +45,7 @@ const (
 var required = map[string][]string{
 	"": {"name", "task"}, "task": {"name", "command"}, "affinity": {"attribute", "weight"},
 	"task.affinity": {"attribute", "weight"}, "spread": {"attribute"}, "spread.target": {"value", "percent"},
+	"task.port": {"label"},
 }
 
 // JobSchema is the JSON Schema of the job file, for editors. What it takes may still be
@@ -119,6 +120,9 @@ func (m schemaMaker) bare(t reflect.Type, path string) *schema {
 		return &schema{Type: []string{"string", "number"}, Pattern: bytesPattern, Minimum: &zero}
 	case reflect.TypeFor[mesh.Value]():
 		return &schema{Type: []string{"string", "number"}}
+	case reflect.TypeFor[mesh.Share]():
+		one := 1
+		return &schema{Type: "number", Minimum: &zero, Maximum: &one}
 	case reflect.TypeFor[mesh.Cores]():
 		return &schema{Type: "number", Minimum: &zero}
 	}

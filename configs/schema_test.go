@@ -247,6 +247,8 @@ var fewest = map[string]map[string]any{
 	"affinity":   {"attribute": "os", "value": "x", "weight": 1},
 	"spread":     {"attribute": "os"},
 	"target":     {"value": "x", "percent": 1},
+	"port":       {"label": "a"},
+	"device":     {},
 }
 
 func TestSchemaReadsUnitsAsMnDoes(t *testing.T) {

@@ -80,6 +80,8 @@ func literal(v reflect.Value) string {
 		return size(x)
 	case mesh.Cores:
 		return x.String()
+	case mesh.Share:
+		return x.String()
 	case encoding.TextMarshaler:
 		if b, err := x.MarshalText(); err == nil {
 			return quote(string(b))

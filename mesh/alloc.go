@@ -57,7 +57,8 @@ type Alloc struct {
 	Reason     string    `json:"reason,omitempty"` // why it was placed or stopped
 	Leaves     bool      `json:"leaves,omitempty"` // it was stopped to make its node free, and goes on elsewhere
 	Resources  Resources `json:"resources"`
-	Gang       *Gang     `json:"gang,omitempty"` // of a job whose copies are placed together
+	Grants     *Grants   `json:"grants,omitempty"` // of its node's ports and devices
+	Gang       *Gang     `json:"gang,omitempty"`   // of a job whose copies are placed together
 	// Resume is what its tasks go on from: the latest that was saved in its seat.
 	Resume      []Checkpoint `json:"resume,omitempty"`
 	Fence       crdt.Fence   `json:"fence"`

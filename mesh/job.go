@@ -102,6 +102,8 @@ type Task struct {
 	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
 	Timeout   Duration          `json:"timeout,omitempty" toml:"timeout"`       // 0 for none
 	Resources Resources         `json:"resources" toml:"resources"`
+	Ports     []PortRequest     `json:"port,omitempty" toml:"port"`
+	Devices   []DeviceRequest   `json:"device,omitempty" toml:"device"`
 	// Constraints and Affinities are the group's, besides the job's.
 	Constraints []Constraint   `json:"constraint,omitempty" toml:"constraint"`
 	Affinities  []Affinity     `json:"affinity,omitempty" toml:"affinity"`

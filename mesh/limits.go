@@ -65,6 +65,15 @@ func Limits() map[string]Limit {
 		"task.after_rule":           {OneOf: texts(afterRules)},
 		"task.after_quorum":         {Least: 1, Most: TasksMax},
 		"task.driver":               {OneOf: drivers},
+		"task.port":                 {Most: portsMax},
+		"task.port.label":           {Pattern: namePattern},
+		"task.port.port":            {Least: 1, Most: portMax},
+		"task.port.protocol":        {OneOf: texts(protocols)},
+		"task.device":               {Most: deviceRequestsMax},
+		"task.device.kind":          {Pattern: namePattern},
+		"task.device.count":         {Least: 1, Most: devicesMax},
+		"task.device.capabilities":  {Most: valuesMax},
+		"task.device.ids":           {Most: valuesMax},
 		"task.command":              {Least: 1, Most: argsMax},
 		"task.dir":                  {Pattern: dirPattern},
 		"task.user":                 {Pattern: userPattern},
@@ -73,6 +82,9 @@ func Limits() map[string]Limit {
 		"task.success_exit_codes[]": {Most: codeMax},
 		"task.checkpoint.copies":    {Least: 1, Most: checkpointCopiesMax},
 		"task.safety.side_effects":  {OneOf: texts(sideEffects)},
+	}
+	for _, of := range []string{"memory", "api_version"} {
+		all["task.device."+of+"_operator"] = Limit{OneOf: texts(deviceOperators)}
 	}
 	for _, level := range []string{"", "task."} {
 		for _, kind := range []string{level + "constraint", level + "affinity"} {
@@ -106,6 +118,11 @@ func Unset() map[string]string {
 		"task.count":          "there is one copy; mn job stop stops a job",
 		"task.kill_grace":     "it is 5s",
 
+		"task.port.port":         "it is one that is free",
+		"task.device.count":      "it is 1",
+		"task.device.min_memory": "any will do",
+		"task.device.memory":     "it has the device for itself",
+		"task.device.share":      "it has the device for itself",
 		"task.checkpoint.every":  "it is saved when the task says so",
 		"task.checkpoint.copies": "it is 2",
 	}

@@ -25,6 +25,7 @@ type Node struct {
 	Pool      string            `json:"pool,omitempty"` // DefaultPool if unset
 	Drivers   []string          `json:"drivers"`
 	Devices   []Device          `json:"devices,omitempty"` // by id
+	Foreign   []Port            `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
 	Capacity  Resources         `json:"capacity"`          // what it shares out
 	StartedAt time.Time         `json:"started_at"`
 }

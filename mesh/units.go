@@ -151,6 +151,32 @@ func (c Cores) MarshalJSON() ([]byte, error) { return []byte(c.String()), nil }
 // UnmarshalJSON reads a number of cores.
 func (c *Cores) UnmarshalJSON(j []byte) error { return c.UnmarshalText(j) }
 
+// Share is a part of a whole, in thousandths. Job files and JSON have it as a number up to
+// 1: 0.25.
+type Share int64
+
+// WholeShare is all of it.
+const WholeShare = 1000
+
+// String is s as a part of 1.
+func (s Share) String() string { return strconv.FormatFloat(float64(s)/WholeShare, 'f', -1, 64) }
+
+// UnmarshalText reads a part of 1.
+func (s *Share) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || n < 0 || n > 1 {
+		return fmt.Errorf("share %q: want a part of 1, such as 0.25", text)
+	}
+	*s = Share(math.Round(n * WholeShare))
+	return nil
+}
+
+// MarshalJSON writes the part of 1.
+func (s Share) MarshalJSON() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalJSON reads a part of 1.
+func (s *Share) UnmarshalJSON(j []byte) error { return s.UnmarshalText(j) }
+
 // Resources is an amount of each thing that a node shares out.
 type Resources struct {
 	CPU    Cores `json:"cpu" toml:"cpu"`

@@ -26,12 +26,13 @@ func (v *validator) tasks(j *Job) {
 		}
 		seen[t.Name] = true
 		v.oneTask(t)
-		v.variables(t, j.Gang)
+		v.variables(t, j)
 	}
 	v.counts(tasks, j.Type)
 	v.arrays(tasks, j.Type)
 	v.order(j)
 	v.mains(tasks)
+	v.groupPorts(tasks)
 	v.prefix, v.task = nil, ""
 }
 
@@ -48,6 +49,8 @@ func (v *validator) oneTask(t *Task) {
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
 	v.duration(t.Timeout, 0, timeoutMax, "timeout")
 	v.resources(t.Resources)
+	v.ports(t.Ports)
+	v.devices(t.Devices)
 	v.constraints(t.Constraints)
 	v.affinities(t.Affinities)
 	v.restart(t.Restart, "restart")

@@ -101,6 +101,52 @@ func TestValidateFindsEachFault(t *testing.T) {
 				`affinity.2.operator: "distinct_hosts" is no wish for nodes: want it in [[constraint]]`,
 		},
 		{
+			"ports", func(j *Job) {
+				j.Tasks[0].Ports = []PortRequest{
+					{Label: "a b"}, {Label: "api", Number: 80}, {Label: "web", Number: 70000}, {Label: "x", Protocol: "smtp"},
+				}
+				// They share a node, and a protocol is no transport.
+				j.Tasks[1].Ports = []PortRequest{
+					{Label: "API"}, {Label: "http", Number: 80, Protocol: ProtocolHTTP}, {Label: "dns", Number: 80, Protocol: ProtocolUDP},
+				}
+			},
+			`task "web": port.0.label: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit` + "\n" +
+				`task "web": port.2.port: must be from 1 to 65535, not 70000` + "\n" +
+				`task "web": port.3.protocol: has unsupported value "smtp"; supported: "tcp", "udp", "http", "grpc"` + "\n" +
+				`task "side": port.0.label: is MN_PORT_API, as is that of task "web"` + "\n" +
+				`task "side": port.1.port: 80/tcp is that of task "web" too`,
+		},
+		{
+			"ports of two groups", func(j *Job) {
+				j.Tasks[1].Group = "other"
+				j.Tasks[0].Ports = []PortRequest{{Label: "api", Number: 80}}
+				j.Tasks[1].Ports = []PortRequest{{Label: "api", Number: 80}}
+				j.Tasks[0].Command = []string{"${MN_PORT_API}", "${MN_PORT_WEB}"}
+			},
+			`task "web": command.1: unknown variable ${MN_PORT_WEB}; did you mean ${MN_PORT_API}?`,
+		},
+		{
+			"devices", func(j *Job) {
+				j.Tasks[0].Devices = []DeviceRequest{
+					{Kind: "a b", Count: -1},
+					{Count: 65, MemoryRule: Exactly, APIRule: "~"},
+					{MinAPIVersion: "new", Memory: GiB, Share: 500},
+					{Memory: -1, IDs: []string{""}, Capabilities: make([]string, 257)},
+					{MinMemory: GiB, MemoryRule: MoreThan, MinAPIVersion: "12.4", APIRule: Exactly, Share: 250, IDs: []string{"GPU-1"}},
+				}
+			},
+			`task "web": device.0.kind: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit` + "\n" +
+				`task "web": device.0.count: must be from 1 to 64, not -1` + "\n" +
+				`task "web": device.1.count: must be from 1 to 64, not 65` + "\n" +
+				`task "web": device.1.api_version_operator: has unsupported value "~"; supported: ">=", ">", "=="` + "\n" +
+				`task "web": device.1.memory_operator: compares min_memory, which is not there` + "\n" +
+				`task "web": device.2.min_api_version: "new" is no version, such as "12.4"` + "\n" +
+				`task "web": device.2.share: is another way to say how much of a device it is: want memory, or share` + "\n" +
+				`task "web": device.3.memory: is more than any device has` + "\n" +
+				`task "web": device.3.capabilities: has 257 entries, more than 256` + "\n" +
+				`task "web": device.3.ids: has an entry that is empty or too long`,
+		},
+		{
 			"spreads", func(j *Job) {
 				j.Spreads = []SpreadOver{
 					{Attribute: "rack"},
@@ -288,7 +334,7 @@ func TestValidateFindsEachFault(t *testing.T) {
 				`task "web": command.3: "${A" has no closing brace` + "\n" +
 				`task "web": dir: unknown variable ${a}; did you mean ${A}?` + "\n" +
 				`task "web": env.A: unknown variable ${MN_FOOBAR}; it is not in env, and known are MN_JOB, MN_TASK, ` +
-				`MN_ALLOC_ID, MN_ALLOC_INDEX, MN_NODE, MN_FENCE, MN_TASK_DIR, MN_ALLOC_DIR, HOME, LANG, LC_ALL, PATH, TZ; ` +
+				`MN_ALLOC_ID, MN_ALLOC_INDEX, MN_NODE, MN_FENCE, MN_TASK_DIR, MN_ALLOC_DIR, MN_ALLOCATION_JSON, HOME, LANG, LC_ALL, PATH, TZ; ` +
 				`$${ stands for ${`,
 		},
 		{"kill_grace", func(j *Job) { j.Tasks[0].KillGrace = Duration(2 * time.Hour) }, `task "web": kill_grace: must be at most 1h, not 2h`},

@@ -25,6 +25,13 @@ const (
 	VarTaskDir    = "MN_TASK_DIR"
 	VarAllocDir   = "MN_ALLOC_DIR"
 
+	VarAllocation  = "MN_ALLOCATION_JSON"      // where the copy is, and what it was granted
+	VarPort        = "MN_PORT_"                // begins those that are ports of the copy's tasks, and ends with the label
+	VarDeviceIDs   = "MN_ALLOCATED_DEVICE_IDS" // of a task with devices alone, as are the next
+	VarGPUDriver   = "MN_GPU_DRIVER"
+	VarCUDADevices = "CUDA_VISIBLE_DEVICES"
+	VarROCmDevices = "ROCR_VISIBLE_DEVICES"
+
 	VarCheckpointDir   = "MN_CHECKPOINT_DIR" // of a task with a checkpoint alone, as is the next
 	VarCheckpointReady = "MN_CHECKPOINT_READY"
 )
@@ -32,10 +39,12 @@ const (
 var (
 	// OwnVariables are all that every task is told what it is by.
 	OwnVariables = []string{
-		VarJob, VarTask, VarAllocID, VarAllocIndex, VarNode, VarFence, VarTaskDir, VarAllocDir,
+		VarJob, VarTask, VarAllocID, VarAllocIndex, VarNode, VarFence, VarTaskDir, VarAllocDir, VarAllocation,
 	}
 	// ArrayVariables are what a copy of an array is told besides.
 	ArrayVariables = []string{VarArrayIndex, VarArraySize}
+	// DeviceVariables are what a task with devices is told besides.
+	DeviceVariables = []string{VarDeviceIDs, VarGPUDriver, VarCUDADevices, VarROCmDevices}
 	// GangVariables are what a copy of a gang is told besides.
 	GangVariables = []string{VarRank, VarWorldSize, VarMaster}
 	// CheckpointVariables are what a task with a checkpoint is told besides.
@@ -84,7 +93,7 @@ func Expand(s string, value func(name string) (string, error)) (string, error) {
 
 // variables finds references that no node can expand, before one has to. What
 // depends on the node, such as whether it has a LANG, shows only there.
-func (v *validator) variables(t *Task, gang bool) {
+func (v *validator) variables(t *Task, j *Job) {
 	if len(t.Command) > argsMax || len(t.Env) > envMax {
 		return // told already, and not gone through
 	}
@@ -92,8 +101,18 @@ func (v *validator) variables(t *Task, gang bool) {
 	if t.Array != "" {
 		known = append(known, ArrayVariables...)
 	}
-	if gang {
+	if j.Gang {
 		known = append(known, GangVariables...)
+	}
+	if len(t.Devices) > 0 {
+		known = append(known, DeviceVariables...)
+	}
+	for i := range j.Tasks {
+		if j.Tasks[i].group() == t.group() {
+			for _, p := range j.Tasks[i].Ports {
+				known = append(known, VarPort+LabelVariable(p.Label))
+			}
+		}
 	}
 	if t.Checkpoint != nil {
 		known = append(known, CheckpointVariables...)

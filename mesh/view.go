@@ -46,7 +46,7 @@ type NodeView struct {
 	Voter    bool           // it has a say in who decides
 	Eligible bool           // new work may be placed on it, liveness aside
 	Admin    Administration // what people want of it; zero: nothing in particular
-	Used     Resources      // by allocations that want to run, or still run, on it
+	Used     Usage          // by allocations that want to run, or still run, on it
 	Holds    Holding
 }
 

@@ -215,7 +215,7 @@ func fill(v *mesh.View, job *mesh.Job, copies int, of func(mesh.NodeID) string) 
 		on := c.Candidates[0].Node
 		had[of(on)]++
 		n := v.Node(on)
-		n.Used = n.Used.Add(job.Tasks[0].Resources)
+		n.Used.Resources = n.Used.Add(job.Tasks[0].Resources)
 		v.Allocs = append(v.Allocs, mesh.AllocView{Alloc: mesh.Alloc{
 			Job: "web", Group: "web", Index: i, Node: on, Want: mesh.WantRun,
 		}})

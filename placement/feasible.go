@@ -10,8 +10,14 @@ import (
 // asked is what is asked of nodes: to take one more copy of a group.
 type asked struct {
 	mesh.Group
+	asks       *mesh.Grants
 	conditions []condition
 	crowd      crowd
+}
+
+// ask makes ready what is asked of nodes for a group, but for other copies.
+func ask(g mesh.Group) *asked {
+	return &asked{Group: g, asks: g.Asks(), conditions: conditions(g.Constraints)}
 }
 
 // filter refuses nodes for one kind of reason. The reason is "" where the node
@@ -29,6 +35,7 @@ var filters = append([]filter{
 }, append(suits, []filter{
 	{"distinct", tooNear},
 	{"capacity", noRoom},
+	{"grants", noGrants},
 }...)...)
 
 // suits are the filters for which it matters only what the node is.
@@ -37,6 +44,7 @@ var suits = []filter{
 	{"pool", otherPool},
 	{"driver", noDriver},
 	{"constraint", unmet},
+	{"devices", neverGrants},
 }
 
 // refuse is why a node cannot take a copy of the group, or nil if it can.
@@ -52,7 +60,7 @@ func refuse(n *mesh.NodeView, q *asked) *Refusal {
 // Unsuited is why a node could never run a copy of the group, being what it is,
 // or "": its state and its load may change and do not count.
 func Unsuited(n *mesh.NodeView, g mesh.Group) string {
-	q := &asked{Group: g, conditions: conditions(g.Constraints)}
+	q := ask(g)
 	for _, f := range suits {
 		if reason := f.reason(n, q); reason != "" {
 			return reason
@@ -118,5 +126,21 @@ func unmet(n *mesh.NodeView, q *asked) string {
 func tooNear(n *mesh.NodeView, q *asked) string { return q.crowd.tooNear(&n.Node) }
 
 func noRoom(n *mesh.NodeView, q *asked) string {
-	return n.Capacity.Sub(n.Used).Lacks(q.Resources)
+	return n.Capacity.Sub(n.Used.Resources).Lacks(q.Resources)
+}
+
+func noGrants(n *mesh.NodeView, q *asked) string {
+	_, reason := grant(&n.Node, n.Used.Claims, q.asks, mesh.DynamicPortMin)
+	return reason
+}
+
+// neverGrants is about what the node has: what is in use of it does not count.
+func neverGrants(n *mesh.NodeView, q *asked) string {
+	has := n.Node
+	has.Foreign, has.Devices = nil, slices.Clone(n.Devices)
+	for i := range has.Devices {
+		has.Devices[i].Foreign, has.Devices[i].Sick = 0, ""
+	}
+	_, reason := grant(&has, nil, q.asks, mesh.DynamicPortMin)
+	return reason
 }

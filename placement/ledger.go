@@ -22,8 +22,9 @@ const HoldsMax = 20_000
 // is given: the node's boot clock.
 type Ledger struct {
 	self     mesh.NodeID
-	capacity mesh.Resources
-	used     mesh.Resources // by all holds together
+	node     mesh.Node  // with what it shares out
+	used     mesh.Usage // by all holds together
+	nextPort int        // where the next dynamic port is looked for
 	holds    map[mesh.AllocID]hold
 	granted  map[mesh.JobID]crdt.Fence // the highest seen, with voters behind it
 	degraded map[mesh.JobID]crdt.Fence // the highest seen, without
@@ -31,23 +32,30 @@ type Ledger struct {
 
 // hold is room set aside for one allocation.
 type hold struct {
-	resources mesh.Resources
-	expires   time.Duration // 0 once it is decided
+	alloc   mesh.Alloc    // its resources and grants
+	expires time.Duration // 0 once it is decided
 }
 
 // NewLedger is the ledger of a node with nothing on it.
 func NewLedger(self mesh.NodeID, capacity mesh.Resources) *Ledger {
 	return &Ledger{
 		self:     self,
-		capacity: capacity,
+		node:     mesh.Node{Capacity: capacity},
+		nextPort: mesh.DynamicPortMin,
 		holds:    map[mesh.AllocID]hold{},
 		granted:  map[mesh.JobID]crdt.Fence{},
 		degraded: map[mesh.JobID]crdt.Fence{},
 	}
 }
 
-// Reserve sets room aside for an allocation until now+HoldFor, or says why not:
-// the error is a [*Refusal]. Asking again for the same allocation, as after a
+// Found says which devices the node has by now, and on which ports programs listen that
+// are not ours. What has been given out stays so.
+func (l *Ledger) Found(devices []mesh.Device, foreign []mesh.Port) {
+	l.node.Devices, l.node.Foreign = devices, foreign
+}
+
+// Reserve sets room aside for an allocation until now+HoldFor, and returns what it is
+// granted of ports and devices, or says why not: the error is a [*Refusal]. Asking again for the same allocation, as after a
 // lost answer, prolongs the hold and takes no more room.
 //
 // A fence below the highest that this ledger has seen for the job is refused:
@@ -55,19 +63,19 @@ func NewLedger(self mesh.NodeID, capacity mesh.Resources) *Ledger {
 // are compared only with their own kind, for a degraded coordinator must be
 // able to place on its side of a split what a granted one placed before; which
 // of two such decisions stands is settled when they meet.
-func (l *Ledger) Reserve(fence crdt.Fence, a mesh.Alloc, now time.Duration) error {
+func (l *Ledger) Reserve(fence crdt.Fence, a mesh.Alloc, now time.Duration) (*mesh.Grants, error) {
 	if a.Node != l.self {
-		return l.refuse("node", "meant for node %s, not for this one", a.Node.Short())
+		return nil, l.refuse("node", "meant for node %s, not for this one", a.Node.Short())
 	}
 	if high := l.Fence(a.Job, fence.Epoch > 0); fence.Compare(high) < 0 {
-		return l.refuse("fence", "fence %v is behind %v: another coordinator decides now", fence, high)
+		return nil, l.refuse("fence", "fence %v is behind %v: another coordinator decides now", fence, high)
 	}
 	l.expire(now)
 	if err := l.admit(a, now+HoldFor); err != nil {
-		return err
+		return nil, err
 	}
 	l.Raise(a.Job, fence)
-	return nil
+	return l.holds[a.ID].alloc.Grants, nil
 }
 
 // Confirm makes the hold of an allocation last until it is released, because
@@ -80,7 +88,7 @@ func (l *Ledger) Confirm(a mesh.Alloc, now time.Duration) error {
 }
 
 // admit takes or changes the hold of an allocation, if there is room. A hold
-// that is decided stays so.
+// that is decided stays so, and what it was granted is not given out anew.
 func (l *Ledger) admit(a mesh.Alloc, expires time.Duration) error {
 	old, held := l.holds[a.ID]
 	if !held && len(l.holds) >= HoldsMax {
@@ -89,38 +97,76 @@ func (l *Ledger) admit(a mesh.Alloc, expires time.Duration) error {
 	if a.Resources.CPU < 0 || a.Resources.Memory < 0 || a.Resources.Disk < 0 {
 		return l.refuse("capacity", "asks for less than nothing")
 	}
-	unchanged := held && old.resources == a.Resources
-	if lacks := l.capacity.Sub(l.used).Add(old.resources).Lacks(a.Resources); lacks != "" && !unchanged {
+	others := l.used
+	if held {
+		others = others.Without(&old.alloc)
+	}
+	unchanged := held && old.alloc.Resources == a.Resources
+	if lacks := l.node.Capacity.Sub(others.Resources).Lacks(a.Resources); lacks != "" && !unchanged {
 		return l.refuse("capacity", "%s", lacks)
+	}
+	if held {
+		a.Grants = old.alloc.Grants
+	} else if err := l.grant(&a, others.Claims); err != nil {
+		return err
 	}
 	if held && old.expires == 0 {
 		expires = 0
 	}
-	l.used = l.used.Sub(old.resources).Add(a.Resources)
-	l.holds[a.ID] = hold{a.Resources, expires}
+	l.used = others.With(&a)
+	l.holds[a.ID] = holdOf(&a, expires)
 	return nil
+}
+
+// grant gives an allocation its ports and devices, or what was given to it before if that
+// is still free.
+func (l *Ledger) grant(a *mesh.Alloc, others []mesh.Claim) error {
+	given, reason := grant(&l.node, others, a.Grants, l.nextPort)
+	if reason != "" {
+		return l.refuse("grants", "%s", reason)
+	}
+	a.Grants = given
+	if given == nil {
+		return nil
+	}
+	for _, p := range given.Ports {
+		if n := int(p.Number); n >= l.nextPort && n <= mesh.DynamicPortMax {
+			l.nextPort = n + 1 // a port that was just given back is not the next to be given out
+		}
+	}
+	if l.nextPort > mesh.DynamicPortMax {
+		l.nextPort = mesh.DynamicPortMin
+	}
+	return nil
+}
+
+func holdOf(a *mesh.Alloc, expires time.Duration) hold {
+	return hold{mesh.Alloc{ID: a.ID, Resources: a.Resources, Grants: a.Grants}, expires}
 }
 
 // Rebuild replaces what the ledger holds by what runs here, or is decided to:
 // after a restart, what runs does so whatever the capacity is now.
 func (l *Ledger) Rebuild(allocs []mesh.Alloc) {
-	l.used = mesh.Resources{}
+	l.used = mesh.Usage{}
 	clear(l.holds)
-	for _, a := range allocs {
-		l.used = l.used.Sub(l.holds[a.ID].resources).Add(a.Resources)
-		l.holds[a.ID] = hold{resources: a.Resources}
+	for i := range allocs {
+		l.Release(allocs[i].ID)
+		l.used = l.used.With(&allocs[i])
+		l.holds[allocs[i].ID] = holdOf(&allocs[i], 0)
 	}
 }
 
 // Release gives the room of an allocation back. Releasing what is not held
 // does nothing.
 func (l *Ledger) Release(id mesh.AllocID) {
-	l.used = l.used.Sub(l.holds[id].resources)
-	delete(l.holds, id)
+	if h, held := l.holds[id]; held {
+		l.used = l.used.Without(&h.alloc)
+		delete(l.holds, id)
+	}
 }
 
 // Used is what is held at now.
-func (l *Ledger) Used(now time.Duration) mesh.Resources {
+func (l *Ledger) Used(now time.Duration) mesh.Usage {
 	l.expire(now)
 	return l.used
 }

@@ -22,18 +22,18 @@ var fence1 = crdt.Fence{Epoch: 1, Ballot: 1}
 
 func TestLedgerAdmitsAtomically(t *testing.T) {
 	l := NewLedger("n1", full)
-	if err := l.Reserve(fence1, asks("a", 6*mesh.GiB), 0); err != nil {
+	if _, err := l.Reserve(fence1, asks("a", 6*mesh.GiB), 0); err != nil {
 		t.Fatalf("reserve a: %v", err)
 	}
-	if err := l.Reserve(fence1, asks("a", 6*mesh.GiB), 0); err != nil {
+	if _, err := l.Reserve(fence1, asks("a", 6*mesh.GiB), 0); err != nil {
 		t.Errorf("reserve a again: %v", err)
 	}
-	err := l.Reserve(fence1, asks("b", 3*mesh.GiB), 0)
+	_, err := l.Reserve(fence1, asks("b", 3*mesh.GiB), 0)
 	var r *Refusal
 	if !errors.As(err, &r) || r.Filter != "capacity" || r.Error() != "memory: needs 3 GiB, 2 GiB free" {
 		t.Errorf("reserve b: got %v", err)
 	}
-	if err := l.Reserve(fence1, asks("a", 9*mesh.GiB), 0); err == nil {
+	if _, err := l.Reserve(fence1, asks("a", 9*mesh.GiB), 0); err == nil {
 		t.Error("a grew beyond the node")
 	}
 	if got := l.Used(0).Memory; got != 6*mesh.GiB {
@@ -41,7 +41,7 @@ func TestLedgerAdmitsAtomically(t *testing.T) {
 	}
 	l.Release("a")
 	l.Release("a")
-	if err := l.Reserve(fence1, asks("b", 8*mesh.GiB), 0); err != nil {
+	if _, err := l.Reserve(fence1, asks("b", 8*mesh.GiB), 0); err != nil {
 		t.Errorf("reserve b after a was released: %v", err)
 	}
 }
@@ -49,7 +49,7 @@ func TestLedgerAdmitsAtomically(t *testing.T) {
 func TestLedgerHoldsExpireUnlessConfirmed(t *testing.T) {
 	l := NewLedger("n1", full)
 	for _, id := range []string{"held", "prolonged", "confirmed"} {
-		if err := l.Reserve(fence1, asks(id, 2*mesh.GiB), 0); err != nil {
+		if _, err := l.Reserve(fence1, asks(id, 2*mesh.GiB), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestLedgerHoldsExpireUnlessConfirmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"prolonged", "confirmed"} {
-		if err := l.Reserve(fence1, asks(id, 2*mesh.GiB), HoldFor-1); err != nil {
+		if _, err := l.Reserve(fence1, asks(id, 2*mesh.GiB), HoldFor-1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,10 +81,10 @@ func TestLedgerHoldsExpireUnlessConfirmed(t *testing.T) {
 func TestLedgerRefusesALateDecisionWithoutRoom(t *testing.T) {
 	l := NewLedger("n1", full)
 	late, other := asks("late", 5*mesh.GiB), asks("other", 5*mesh.GiB)
-	if err := l.Reserve(fence1, late, 0); err != nil {
+	if _, err := l.Reserve(fence1, late, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Reserve(fence1, other, HoldFor); err != nil {
+	if _, err := l.Reserve(fence1, other, HoldFor); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Confirm(late, HoldFor); err == nil {
@@ -115,7 +115,7 @@ func TestLedgerRefusesWhoseTimeIsOver(t *testing.T) {
 			l := NewLedger("n1", full)
 			l.Raise("web", crdt.Fence{Epoch: 2, Ballot: 5})
 			l.Raise("web", crdt.Fence{Ballot: 1650000000})
-			err := l.Reserve(tt.fence, asks("a", mesh.GiB), 0)
+			_, err := l.Reserve(tt.fence, asks("a", mesh.GiB), 0)
 			if (err == nil) != tt.ok {
 				t.Errorf("got %v", err)
 			}
@@ -131,11 +131,11 @@ func TestLedgerRefusesWhatIsNotForIt(t *testing.T) {
 	foreign, negative := asks("a", mesh.GiB), asks("b", -mesh.GiB)
 	foreign.Node = "n2"
 	for _, a := range []mesh.Alloc{foreign, negative} {
-		if err := l.Reserve(fence1, a, 0); err == nil {
+		if _, err := l.Reserve(fence1, a, 0); err == nil {
 			t.Errorf("%s was admitted", a.ID)
 		}
 	}
-	if l.Used(0) != (mesh.Resources{}) {
+	if l.Used(0).Resources != (mesh.Resources{}) {
 		t.Errorf("%v is in use", l.Used(0))
 	}
 }
@@ -161,7 +161,7 @@ func TestLedgerNeverExceedsTheNode(t *testing.T) {
 			}
 			switch rapid.IntRange(0, 3).Draw(t, "call") {
 			case 0, 1:
-				if l.Reserve(fence1, a, now) == nil {
+				if _, err := l.Reserve(fence1, a, now); err == nil {
 					twin[a.ID] = held{a.Resources, max(now+HoldFor, twin[a.ID].expires)}
 				}
 			case 2:
@@ -176,10 +176,10 @@ func TestLedgerNeverExceedsTheNode(t *testing.T) {
 			for _, h := range twin {
 				sum = sum.Add(h.Resources)
 			}
-			if got := l.Used(now); got != sum {
+			if got := l.Used(now).Resources; got != sum {
 				t.Fatalf("%v is in use, want %v", got, sum)
 			}
-			if lacks := full.Lacks(l.Used(now)); lacks != "" {
+			if lacks := full.Lacks(l.Used(now).Resources); lacks != "" {
 				t.Fatalf("more than the node has: %s", lacks)
 			}
 		}
@@ -193,7 +193,7 @@ func TestRebuildTakesWhatRuns(t *testing.T) {
 	if got := l.Used(1 << 60).Memory; got != 5*mesh.GiB {
 		t.Errorf("%v is in use, want 5 GiB", got)
 	}
-	if err := l.Reserve(fence1, asks("c", 1), 0); err == nil {
+	if _, err := l.Reserve(fence1, asks("c", 1), 0); err == nil {
 		t.Error("c was admitted to a node that is more than full")
 	}
 	if err := l.Confirm(asks("a", 2*mesh.GiB), 0); err != nil {

@@ -58,7 +58,8 @@ func (r *Refusal) Error() string { return r.Reason }
 // copies at once adds each to its own copy of the view.
 func Place(v *mesh.View, job *mesh.Job, group mesh.Group, key string, avoid map[mesh.NodeID]string) Choice {
 	var c Choice
-	q := &asked{group, conditions(group.Constraints), around(v, job, group)}
+	q := ask(group)
+	q.crowd = around(v, job, group)
 	score, wish := scorerFor(v, job, group), wishes(group.Affinities)
 	for i := range v.Nodes {
 		n := &v.Nodes[i]

@@ -24,7 +24,7 @@ func node(name string, change func(*mesh.NodeView)) mesh.NodeView {
 }
 
 func uses(r mesh.Resources) func(*mesh.NodeView) {
-	return func(n *mesh.NodeView) { n.Used = r }
+	return func(n *mesh.NodeView) { n.Used.Resources = r }
 }
 
 func jobOf(strategy mesh.Strategy, r mesh.Resources) *mesh.Job {
@@ -80,7 +80,7 @@ func TestTheNamedStrategyDecides(t *testing.T) {
 		node("busy", uses(mesh.Resources{CPU: 2 * mesh.Core, Memory: 4 * mesh.GiB})),
 		node("giant", func(n *mesh.NodeView) {
 			n.Capacity = mesh.Resources{CPU: 256 * mesh.Core, Memory: 4 * mesh.TiB, Disk: 100 * mesh.TiB}
-			n.Used = mesh.Resources{CPU: 25 * mesh.Core, Memory: 400 * mesh.GiB}
+			n.Used.Resources = mesh.Resources{CPU: 25 * mesh.Core, Memory: 400 * mesh.GiB}
 		}),
 		node("idle", nil),
 	}}

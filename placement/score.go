@@ -62,7 +62,7 @@ func copiesOn(v *mesh.View, job mesh.JobID, group string) map[mesh.NodeID]int {
 // fullness is how much of a node would be in use with one more copy of the
 // group: the mean over all that the node shares out.
 func fullness(n *mesh.NodeView, g mesh.Group) int64 {
-	used := n.Used.Add(g.Resources)
+	used := n.Used.Resources.Add(g.Resources)
 	shares := [...]struct{ used, of int64 }{
 		{int64(used.CPU), int64(n.Capacity.CPU)},
 		{int64(used.Memory), int64(n.Capacity.Memory)},

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
@@ -108,10 +109,61 @@ func (c *Copy) environment(t *task) environment {
 		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)
 		own[mesh.VarMaster] = g.Master
 	}
+	c.granted(t, own)
 	for name, value := range own {
 		e.vars[name], e.plain[name] = value, true
 	}
 	return e
+}
+
+// granted tells a task of the ports and devices that it has. Devices are named by their
+// ids, which are the same whatever order a program's library counts them in.
+func (c *Copy) granted(t *task, own map[string]string) {
+	g := c.alloc.Grants
+	if g == nil {
+		g = &mesh.Grants{}
+	}
+	for _, p := range g.Ports {
+		own[mesh.VarPort+mesh.LabelVariable(p.Label)] = strconv.Itoa(int(p.Number))
+	}
+	var ids, drivers []string
+	visible := map[string][]string{}
+	for _, d := range g.Devices {
+		if d.Task != t.def.Name {
+			continue
+		}
+		for _, given := range d.Given {
+			ids = append(ids, given.ID)
+			if given.Driver != "" && !slices.Contains(drivers, given.Driver) {
+				drivers = append(drivers, given.Driver)
+			}
+			visible[given.Driver] = append(visible[given.Driver], given.ID)
+		}
+	}
+	if len(ids) > 0 {
+		own[mesh.VarDeviceIDs], own[mesh.VarGPUDriver] = strings.Join(ids, ","), strings.Join(drivers, ",")
+		// A program without a device of a kind must not find any of it.
+		own[mesh.VarCUDADevices] = strings.Join(visible["cuda"], ",")
+		own[mesh.VarROCmDevices] = strings.Join(visible["rocm"], ",")
+	}
+	text, err := json.Marshal(allocation{
+		c.alloc.ID, c.alloc.Job, c.alloc.Group, c.alloc.Index, c.alloc.Node, c.alloc.Resources, g,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("runner: an allocation cannot be encoded: %v", err))
+	}
+	own[mesh.VarAllocation] = string(text)
+}
+
+// allocation is what programs are told of their copy as JSON.
+type allocation struct {
+	ID        mesh.AllocID   `json:"id"`
+	Job       mesh.JobID     `json:"job"`
+	Group     string         `json:"group"`
+	Index     int            `json:"index"`
+	Node      mesh.NodeID    `json:"node"`
+	Resources mesh.Resources `json:"resources"` // of all its tasks together
+	*mesh.Grants
 }
 
 func (c *Copy) path(dir string) string { return path.Join(c.facts.Root, dir) }

@@ -153,7 +153,7 @@ func hello() api.Snapshot {
 				StartedAt: earlier(),
 			},
 			Known: true, Liveness: l, Voter: l == mesh.Alive, Eligible: l == mesh.Alive, LostFor: 90 * time.Second,
-			Used: mesh.Resources{CPU: 50, Memory: 16 * mesh.MiB},
+			Used: mesh.Usage{Resources: mesh.Resources{CPU: 50, Memory: 16 * mesh.MiB}},
 		}
 	}
 	return api.Snapshot{

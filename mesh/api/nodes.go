@@ -62,7 +62,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Role:               n.Role,
 		Voter:              n.Voter,
 		Resources:          n.Capacity,
-		Used:               n.Used,
+		Used:               n.Used.Resources,
 		Release:            n.Release,
 		OS:                 n.OS,
 		Arch:               n.Arch,

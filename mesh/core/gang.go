@@ -19,7 +19,7 @@ type gang struct {
 func (c *Core) placeGang(places []reconcile.Placement, fence crdt.Fence) {
 	g := &gang{missing: len(places)}
 	for _, p := range places {
-		pl := &placing{alloc: p.Alloc, gang: g}
+		pl := &placing{alloc: p.Alloc, asks: p.Alloc.Grants, gang: g}
 		pl.alloc.Fence = fence
 		pl.rest = []mesh.NodeID{p.Choice.Candidates[0].Node}
 		c.lead.placing[p.Alloc.ID] = pl

@@ -81,7 +81,7 @@ func TestGangWithOneRefusalGivesAllRoomBack(t *testing.T) {
 		if !released[asked[0].Alloc.Node] || !released[asked[1].Alloc.Node] {
 			t.Errorf("silent %v: room is given back by %v, want both others", silent, released)
 		}
-		if used := c.ledger.Used(l.now); len(c.records.allocsOf("train")) > 0 || used != (mesh.Resources{}) {
+		if used := c.ledger.Used(l.now); len(c.records.allocsOf("train")) > 0 || used.Resources != (mesh.Resources{}) {
 			t.Errorf("silent %v: something is decided, or %+v held", silent, used)
 		}
 		l.step(h, Tick{})

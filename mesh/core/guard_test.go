@@ -423,16 +423,16 @@ func TestLateReleaseLeavesWhatALaterCoordinatorReserved(t *testing.T) {
 	a := mesh.Alloc{ID: "a", Job: "web", Node: c.self, Resources: mesh.Resources{CPU: mesh.Core}}
 	old, now := crdt.Fence{Epoch: 1, Ballot: 7}, crdt.Fence{Epoch: 1, Ballot: 8}
 	for _, fence := range []crdt.Fence{old, now} {
-		if err := c.ledger.Reserve(fence, a, l.now); err != nil {
+		if _, err := c.ledger.Reserve(fence, a, l.now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c.release(c.self, &Release{Job: "web", Alloc: "a", Fence: old})
-	if used := c.ledger.Used(l.now); used != a.Resources {
+	if used := c.ledger.Used(l.now); used.Resources != a.Resources {
 		t.Errorf("%v is held after a late release, want %v", used, a.Resources)
 	}
 	c.release(c.self, &Release{Job: "web", Alloc: "a", Fence: now})
-	if used := c.ledger.Used(l.now); used != (mesh.Resources{}) {
+	if used := c.ledger.Used(l.now); used.Resources != (mesh.Resources{}) {
 		t.Errorf("%v is held after the release, want nothing", used)
 	}
 }

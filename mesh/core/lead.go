@@ -55,6 +55,7 @@ type lead struct {
 // placing is a placement on its way: a reservation is out for it.
 type placing struct {
 	alloc    mesh.Alloc
+	asks     *mesh.Grants  // what it needs, of whichever node
 	rest     []mesh.NodeID // candidates not asked yet, best first
 	refusals []string
 	deadline time.Duration

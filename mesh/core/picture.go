@@ -17,7 +17,7 @@ type picture struct {
 	ids    map[mesh.JobID]map[mesh.AllocID]struct{} // decisions, by the jobs that they name
 	allocs map[mesh.JobID][]mesh.AllocView          // by group, index, generation, id
 	stale  map[mesh.JobID]struct{}                  // jobs whose allocs are to be made
-	used   map[mesh.NodeID]mesh.Resources           // by all that is in allocs and has not ended
+	used   map[mesh.NodeID]mesh.Usage               // by all that is in allocs and has not ended
 	holds  map[mesh.NodeID]mesh.Holding             // of them
 	nodes  []mesh.NodeID                            // of the members, sorted; nil: to be made
 	// members are those of them that were not evicted, in that order; nil: to be made.
@@ -32,7 +32,7 @@ func newPicture() picture {
 		ids:    map[mesh.JobID]map[mesh.AllocID]struct{}{},
 		allocs: map[mesh.JobID][]mesh.AllocView{},
 		stale:  map[mesh.JobID]struct{}{},
-		used:   map[mesh.NodeID]mesh.Resources{},
+		used:   map[mesh.NodeID]mesh.Usage{},
 		holds:  map[mesh.NodeID]mesh.Holding{},
 	}
 }
@@ -155,7 +155,7 @@ func (r *records) allocsOf(job mesh.JobID) []mesh.AllocView {
 }
 
 // used is what the allocations use of each node that have not ended.
-func (r *records) used() map[mesh.NodeID]mesh.Resources {
+func (r *records) used() map[mesh.NodeID]mesh.Usage {
 	r.refresh()
 	return r.picture.used
 }
@@ -170,7 +170,7 @@ func (r *records) refresh() {
 func (r *records) redraw(job mesh.JobID) {
 	p := &r.picture
 	for i := range p.allocs[job] {
-		p.use(&p.allocs[job][i], mesh.Resources.Sub, -1)
+		p.use(&p.allocs[job][i], mesh.Usage.Without, -1)
 	}
 	ids := p.ids[job]
 	placed := map[string]*mesh.Job{} // by the hash of the version
@@ -197,7 +197,7 @@ func (r *records) redraw(job mesh.JobID) {
 			cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
 	})
 	for i := range list {
-		p.use(&list[i], mesh.Resources.Add, 1)
+		p.use(&list[i], mesh.Usage.With, 1)
 	}
 	p.allocs[job] = list
 	if len(ids) == 0 {
@@ -221,12 +221,13 @@ func (r *records) placed(a *mesh.Alloc, known map[string]*mesh.Job) *mesh.Job {
 }
 
 // use counts what an allocation uses, or takes it out of the count.
-func (p *picture) use(a *mesh.AllocView, op func(mesh.Resources, mesh.Resources) mesh.Resources, n int) {
+func (p *picture) use(a *mesh.AllocView, op func(mesh.Usage, *mesh.Alloc) mesh.Usage, n int) {
 	if a.State().Final() {
 		return
 	}
-	p.used[a.Node] = op(p.used[a.Node], a.Resources)
-	if p.used[a.Node] == (mesh.Resources{}) {
+	used := op(p.used[a.Node], &a.Alloc)
+	p.used[a.Node] = used
+	if used.IsZero() {
 		delete(p.used, a.Node)
 	}
 	holds := p.holds[a.Node]

@@ -21,7 +21,7 @@ func (c *Core) place(p reconcile.Placement, fence crdt.Fence) {
 
 // placing begins a placement, for which nobody has been asked yet.
 func (c *Core) placing(p reconcile.Placement, fence crdt.Fence) *placing {
-	pl := &placing{alloc: p.Alloc}
+	pl := &placing{alloc: p.Alloc, asks: p.Alloc.Grants}
 	pl.alloc.Fence = fence
 	for _, cand := range p.Choice.Candidates {
 		pl.rest = append(pl.rest, cand.Node)
@@ -47,6 +47,7 @@ func (c *Core) askNext(p *placing) {
 		return
 	}
 	p.alloc.Node, p.rest = p.rest[0], p.rest[1:]
+	p.alloc.Grants = p.asks
 	p.alloc.Coordinator, p.alloc.At = c.self, c.placedAt(p.alloc.Replaces)
 	p.deadline = c.now.Boot + reserveTimeout
 	c.send(p.alloc.Node, Message{Reserve: &Reserve{Alloc: p.alloc}})
@@ -73,6 +74,9 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 	if r.Refusal != "" {
 		c.refused(r.Alloc, r.Refusal)
 		return
+	}
+	if p.alloc.Grants != nil && r.Grants != nil {
+		p.alloc.Grants = r.Grants
 	}
 	if p.gang != nil {
 		c.promised(p)

@@ -82,6 +82,7 @@ type Reserved struct {
 	Alloc   mesh.AllocID `json:"alloc"`
 	Fence   crdt.Fence   `json:"fence"`
 	Refusal string       `json:"refusal,omitempty"`
+	Grants  *mesh.Grants `json:"grants,omitempty"` // what it is granted, where it asked for any
 }
 
 // Release gives a reservation back that will not become a decision.

@@ -445,8 +445,10 @@ func (c *Core) reserve(from mesh.NodeID, a mesh.Alloc) {
 	if c.ahead(a.Fence) {
 		answer.Refusal = fmt.Sprintf("degraded fence %v is ahead of this node's clock: set the clock of %s, or ours",
 			a.Fence, c.name(from))
-	} else if err := c.ledger.Reserve(a.Fence, a, c.now.Boot); err != nil {
+	} else if grants, err := c.ledger.Reserve(a.Fence, a, c.now.Boot); err != nil {
 		answer.Refusal = err.Error()
+	} else {
+		answer.Grants = grants
 	}
 	c.send(from, Message{Reserved: answer})
 }

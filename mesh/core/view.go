@@ -8,6 +8,7 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/placement"
 	"mn/placement/lease"
 	"mn/placement/reconcile"
 )
@@ -95,8 +96,9 @@ func (c *Core) nodes() []mesh.NodeView {
 	used := c.records.used()
 	if len(c.lead.placing) > 0 {
 		used = maps.Clone(used)
-		for _, p := range c.lead.placing {
-			used[p.alloc.Node] = used[p.alloc.Node].Add(p.alloc.Resources)
+		for _, id := range slices.Sorted(maps.Keys(c.lead.placing)) {
+			a := &c.lead.placing[id].alloc
+			used[a.Node] = placement.Take(&mesh.NodeView{Node: c.records.nodes[a.Node], Used: used[a.Node]}, a)
 		}
 	}
 	nodes := make([]mesh.NodeView, 0, len(c.records.members))

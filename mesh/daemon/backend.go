@@ -203,7 +203,7 @@ func without(v *mesh.View, stopped map[mesh.AllocID]string) *mesh.View {
 			continue
 		}
 		if n := after.Node(a.Node); n != nil && !a.State().Final() {
-			n.Used = n.Used.Sub(a.Resources)
+			n.Used = n.Used.Without(&a.Alloc)
 		}
 		a.Want, a.Status = mesh.WantStop, &mesh.Status{Alloc: a.ID, Job: a.Job, Node: a.Node, State: mesh.Stopped}
 	}
@@ -219,7 +219,7 @@ func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
 	job.After = nil
 	empty := &mesh.View{Now: view.Now, Self: view.Self}
 	for _, n := range view.Nodes {
-		n.Used = mesh.Resources{}
+		n.Used = mesh.Usage{}
 		empty.Nodes = append(empty.Nodes, n)
 	}
 	alone := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned", At: view.Now}}

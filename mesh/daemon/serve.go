@@ -240,7 +240,7 @@ func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 			return
 		}
 		if me := view.Node(d.self.ID); me != nil {
-			if err := d.gossip.Load().SetVitals(d.vitals(me.Capacity.Sub(me.Used), abstains)); err != nil {
+			if err := d.gossip.Load().SetVitals(d.vitals(me.Capacity.Sub(me.Used.Resources), abstains)); err != nil {
 				d.log.Warn("gossip what is free", "err", err)
 			}
 		}

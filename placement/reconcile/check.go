@@ -106,7 +106,7 @@ func (c *checker) placesFit() error {
 				continue
 			}
 			used[n.ID] = used[n.ID].Add(pl.Alloc.Resources)
-			if lacks := n.Capacity.Sub(n.Used).Lacks(used[n.ID]); lacks != "" {
+			if lacks := n.Capacity.Sub(n.Used.Resources).Lacks(used[n.ID]); lacks != "" {
 				return fmt.Errorf("fills %s beyond its capacity: %s", n.ID, lacks)
 			}
 		}

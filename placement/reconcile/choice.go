@@ -81,7 +81,7 @@ func (p *planner) without(copies []*mesh.AllocView) *mesh.View {
 		case !goes[a.ID]:
 			v.Allocs = append(v.Allocs, a)
 		case n != nil && !a.State().Final():
-			n.Used = n.Used.Sub(a.Resources)
+			n.Used = n.Used.Without(&a.Alloc)
 		}
 	}
 	return &v

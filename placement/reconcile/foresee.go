@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mn/mesh"
+	"mn/placement"
 )
 
 const (
@@ -149,7 +150,7 @@ func (f *foresight) stop(job mesh.JobID, s Stop) {
 	a := &allocs[slices.IndexFunc(allocs, func(a mesh.AllocView) bool { return a.ID == s.Alloc })]
 	a.Want, a.Reason, a.Leaves = mesh.WantStop, s.Reason, s.Leaves
 	if n := f.now.Node(a.Node); n != nil && n.Liveness == mesh.Alive {
-		n.Used = n.Used.Sub(a.Resources)
+		n.Used = n.Used.Without(&a.Alloc)
 		a.Status = &mesh.Status{Alloc: a.ID, Job: a.Job, Node: a.Node, Boot: n.Boot, State: mesh.Stopped, At: f.now.Now}
 	}
 }
@@ -157,7 +158,7 @@ func (f *foresight) stop(job mesh.JobID, s Stop) {
 // place has a copy run on the best node for it, as if it had for long.
 func (f *foresight) place(job *mesh.Job, pl Placement) {
 	n := f.now.Node(pl.Choice.Candidates[0].Node)
-	n.Used = n.Used.Add(pl.Alloc.Resources)
+	n.Used = placement.Take(n, &pl.Alloc)
 	a := mesh.AllocView{Alloc: pl.Alloc, Placed: job}
 	a.Node, a.At = n.ID, f.now.Now
 	a.Status = &mesh.Status{Alloc: a.ID, Job: a.Job, Node: n.ID, Boot: n.Boot, State: mesh.Running, At: f.now.Now}

@@ -363,7 +363,7 @@ func (p *planner) gangMayMove(seats []*seat, s *seat, first *mesh.AllocView, lat
 	for _, s := range seats {
 		for _, a := range s.live {
 			n := view.Node(a.Node)
-			n.Used = n.Used.Sub(a.Resources)
+			n.Used = n.Used.Without(&a.Alloc)
 		}
 	}
 	if _, blocked := trial.arrange(seats, latestRoll(seats).generation+1, ""); blocked != nil {

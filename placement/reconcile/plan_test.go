@@ -205,7 +205,7 @@ func TestPendingPlacementsCount(t *testing.T) {
 	}
 	a := first.Place[0].Alloc
 	a.Node = "n1"
-	v.Nodes[0].Used = a.Resources
+	v.Nodes[0].Used.Resources = a.Resources
 	second := Job(v, &v.Jobs[0], []mesh.Alloc{a}, true)
 	if len(second.Place) != 0 || second.Text != "1 of 2 starting, 1 blocked" {
 		t.Errorf("got\n%s", w.picture(second))

@@ -371,6 +371,7 @@ func (p *planner) next(s *seat, replaces *mesh.AllocView, reason string) mesh.Al
 		Want:       mesh.WantRun,
 		Reason:     reason,
 		Resources:  s.group.Resources,
+		Grants:     s.group.Asks(),
 		Resume:     p.resume(s),
 	}
 	if replaces != nil {
@@ -382,7 +383,7 @@ func (p *planner) next(s *seat, replaces *mesh.AllocView, reason string) mesh.Al
 // take counts a planned copy as placed, for the plan's next choices.
 func (p *planner) take(id mesh.NodeID, a mesh.Alloc) {
 	n := p.view.Node(id)
-	n.Used = n.Used.Add(a.Resources)
+	n.Used = placement.Take(n, &a)
 	a.Node = id
 	p.view.Allocs = append(p.view.Allocs, mesh.AllocView{Alloc: a})
 }

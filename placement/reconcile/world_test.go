@@ -118,7 +118,7 @@ func (w *world) view() *mesh.View {
 	})
 	for _, id := range slices.Sorted(maps.Keys(w.nodes)) {
 		n := w.nodes[id].view
-		n.Used = used[id]
+		n.Used.Resources = used[id]
 		v.Nodes = append(v.Nodes, n)
 	}
 	return v
