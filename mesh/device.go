@@ -123,8 +123,8 @@ const (
 // Grants are what of a node's ports and devices a copy has. As long as its node has not
 // been asked they are what it needs: ports without a number, devices that are not named.
 type Grants struct {
-	Ports   []PortGrant   `json:"ports,omitempty"`
-	Devices []DeviceGrant `json:"devices,omitempty"`
+	Ports   []PortGrant   `json:"ports"`
+	Devices []DeviceGrant `json:"devices"`
 }
 
 // PortGrant is a port of a task; its number is 0 before it has one.
@@ -162,7 +162,7 @@ func (g *Group) Asks() *Grants {
 			if protocol == "" {
 				protocol = ProtocolTCP
 			}
-			all.Ports = append(all.Ports, PortGrant{Task: t.Name, Label: p.Label, Protocol: protocol, Number: uint16(p.Number)})
+			all.Ports = append(all.Ports, PortGrant{t.Name, p.Label, protocol, uint16(p.Number)})
 		}
 		for _, d := range t.Devices {
 			all.Devices = append(all.Devices, DeviceGrant{Task: t.Name, DeviceRequest: d})

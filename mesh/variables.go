@@ -26,7 +26,7 @@ const (
 	VarAllocDir   = "MN_ALLOC_DIR"
 
 	VarAllocation  = "MN_ALLOCATION_JSON"      // where the copy is, and what it was granted
-	VarPort        = "MN_PORT_"                // begins those that are ports of the copy's tasks, and ends with the label
+	VarPort        = "MN_PORT_"                // and a label: of the copy's ports
 	VarDeviceIDs   = "MN_ALLOCATED_DEVICE_IDS" // of a task with devices alone, as are the next
 	VarGPUDriver   = "MN_GPU_DRIVER"
 	VarCUDADevices = "CUDA_VISIBLE_DEVICES"

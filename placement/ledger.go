@@ -55,8 +55,9 @@ func (l *Ledger) Found(devices []mesh.Device, foreign []mesh.Port) {
 }
 
 // Reserve sets room aside for an allocation until now+HoldFor, and returns what it is
-// granted of ports and devices, or says why not: the error is a [*Refusal]. Asking again for the same allocation, as after a
-// lost answer, prolongs the hold and takes no more room.
+// granted of ports and devices, or says why not: the error is a [*Refusal]. Asking again
+// for the same allocation, as after a lost answer, prolongs the hold and takes no more
+// room.
 //
 // A fence below the highest that this ledger has seen for the job is refused:
 // its coordinator has been replaced. Fences with and without voters behind them

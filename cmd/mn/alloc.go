@@ -119,6 +119,18 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, fence(a.Fence), degraded)
 	c.field("reserves", "%v cores, %v memory, %v disk",
 		a.Resources.CPU, a.Resources.Memory, a.Resources.Disk)
+	for _, p := range a.Grants.Ports {
+		c.field("port", "%s of task %s: %d/%s", p.Label, p.Task, p.Number, p.Protocol.Transport())
+	}
+	for _, d := range a.Grants.Devices {
+		for _, given := range d.Given {
+			part := ""
+			if given.Part > 0 {
+				part = fmt.Sprintf(", %v of its memory", given.Part)
+			}
+			c.field("device", "%s of task %s%s", given.ID, d.Task, part)
+		}
+	}
 	c.printf("\n")
 	b := newTable("TASK", "STATUS", "PID", "RESTARTS", "STARTED", "FINISHED", "EXIT", "REASON")
 	for _, t := range a.Tasks {

@@ -156,11 +156,25 @@ func hello() api.Snapshot {
 			Used: mesh.Usage{Resources: mesh.Resources{CPU: 50, Memory: 16 * mesh.MiB}},
 		}
 	}
+	gpus := node("cccc4444dddd5555", "box-2", mesh.Alive)
+	gpus.Devices = []mesh.Device{
+		{ID: "GPU-0", Kind: mesh.GPU, Model: "Tesla T4", Driver: "cuda", APIVersion: "12.4", Memory: 16 * mesh.GiB},
+		{ID: "GPU-1", Kind: mesh.GPU, Index: 1, Model: "Tesla T4", Driver: "cuda", Memory: 16 * mesh.GiB, Sick: "Xid 79"},
+		{ID: "cam0", Kind: "camera"},
+	}
+	gpus.Foreign = []mesh.Port{{Number: 22, Transport: mesh.TCP}}
+	grants := &mesh.Grants{
+		Ports:   []mesh.PortGrant{{Task: "hello", Label: "api", Protocol: mesh.ProtocolHTTP, Number: 20000}},
+		Devices: []mesh.DeviceGrant{{Task: "hello", Given: []mesh.GivenDevice{{ID: "GPU-0", Part: 4 * mesh.GiB}, {ID: "cam0"}}}},
+	}
+	gpus.Used = gpus.Used.With(&mesh.Alloc{ID: "abce0001", Grants: grants})
+	second := placed("hello", "abce0001", 1, "cccc4444dddd5555", mesh.Running)
+	second.Grants = grants
 	return api.Snapshot{
 		View: &mesh.View{
 			Nodes: []mesh.NodeView{
 				node("aaaa2222bbbb3333", "box-1", mesh.Alive),
-				node("cccc4444dddd5555", "box-2", mesh.Alive),
+				gpus,
 				node("eeee6666ffff7777", "box-3", mesh.Lost),
 			},
 			Jobs: []mesh.JobView{{JobVersion: mesh.JobVersion{
@@ -168,7 +182,7 @@ func hello() api.Snapshot {
 			}, Tags: []mesh.Tag{{Job: "hello", Name: "first", Version: 1, Hash: "0000111122223333"}}}},
 			Allocs: []mesh.AllocView{
 				placed("hello", "abcd0000", 0, "aaaa2222bbbb3333", mesh.Running),
-				placed("hello", "abce0001", 1, "cccc4444dddd5555", mesh.Running),
+				second,
 			},
 		},
 		Outlooks: []api.Outlook{

@@ -55,8 +55,9 @@ of them takes any command.`,
 	f.StringVar(&c.addr, "addr", "", "peer to use: path of its socket or loopback host:port (MN_ADDR)")
 	f.BoolVar(&c.asJSON, "json", false, "write JSON for scripts")
 	root.AddCommand(c.jobCommand(), c.nodeCommand(), c.allocCommand(), c.logsCommand(),
-		c.eventsCommand(), c.whyCommand(), c.whatIfCommand(), c.reviewCommand(), c.limitCommand(), c.meshCommand(),
-		c.agentCommand(), c.devCommand(), c.simCommand(), c.versionCommand(), c.debugCommand())
+		c.eventsCommand(), c.whyCommand(), c.whatIfCommand(), c.reviewCommand(), c.limitCommand(),
+		c.resourceCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(), c.simCommand(),
+		c.versionCommand(), c.debugCommand())
 	refuseUnknownHelp(root)
 	return root
 }

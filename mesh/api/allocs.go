@@ -51,6 +51,7 @@ type AllocDetail struct {
 	PlacedAt      time.Time      `json:"placed_at"`
 	ReportedAt    *time.Time     `json:"reported_at"` // when its node last said something about it
 	Resources     mesh.Resources `json:"resources"`
+	Grants        mesh.Grants    `json:"grants"` // its ports and devices
 	Tasks         []TaskDetail   `json:"tasks"`
 }
 
@@ -226,7 +227,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 		Generation: a.Generation, Replaces: a.Replaces, Node: p.nodeName(a.Node), NodeID: a.Node,
 		Status: p.status(a, a.State()), Want: a.Want, Reason: a.Reason, Fence: a.Fence.String(),
 		Degraded: a.Degraded, Coordinator: p.nodeName(a.Coordinator),
-		CoordinatorID: a.Coordinator, PlacedAt: a.At, Resources: a.Resources,
+		CoordinatorID: a.Coordinator, PlacedAt: a.At, Resources: a.Resources, Grants: grantsOf(a.Grants),
 	}
 	if a.Status != nil {
 		d.ReportedAt = known(a.Status.At)
@@ -240,4 +241,12 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 		})
 	}
 	return d
+}
+
+// grantsOf is a copy's ports and devices, with lists that are never null.
+func grantsOf(g *mesh.Grants) mesh.Grants {
+	if g == nil {
+		g = &mesh.Grants{}
+	}
+	return mesh.Grants{Ports: listed(g.Ports), Devices: listed(g.Devices)}
 }

@@ -29,12 +29,13 @@ func TestJSONNamesAreKept(t *testing.T) {
 	alloc, err5 := c.Alloc(ctx, "sum0")
 	history, err6 := c.History(ctx, "web")
 	whatIf, err7 := c.WhatIf(ctx, WhatIfRequest{Lose: []string{"n3"}})
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
+	resources, err8 := c.Resources(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]any{
 		"job": job, "jobs": jobs, "nodes": nodes, "node": node, "alloc": alloc, "history": history,
-		"whatif": whatIf,
+		"whatif": whatIf, "resources": resources,
 	} {
 		got, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {

@@ -142,6 +142,16 @@ func (c *Client) WhatIf(ctx context.Context, r WhatIfRequest) (WhatIf, error) {
 	return do(ctx, c, callWhatIf, r)
 }
 
+// Resources lists what nodes share out, and who has it.
+func (c *Client) Resources(ctx context.Context) ([]Resources, error) {
+	return do(ctx, c, callResources, none{})
+}
+
+// WatchResources is Resources now and whenever they change.
+func (c *Client) WatchResources(ctx context.Context, each func([]Resources) error) error {
+	return watchCall(ctx, c, callResources, none{}, each)
+}
+
 // Limits lists the limits that jobs share, and who has what of them.
 func (c *Client) Limits(ctx context.Context) ([]Limit, error) { return do(ctx, c, callLimits, none{}) }
 

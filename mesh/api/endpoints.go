@@ -66,7 +66,10 @@ var (
 	callReconcile = call[ReconcileRequest, Recovery]{
 		"POST", "/v1/nodes/{node}/reconcile", "recover what ran on a node that is out of sight, at once", false,
 	}
-	callLimits  = call[none, []Limit]{"GET", "/v1/limits", "list the limits that jobs share", true}
+	callLimits    = call[none, []Limit]{"GET", "/v1/limits", "list the limits that jobs share", true}
+	callResources = call[none, []Resources]{
+		"GET", "/v1/resources", "list what nodes share out, and who has it", true,
+	}
 	callReviews = call[none, []Review]{"GET", "/v1/reviews", "list what waits for a person", true}
 	callJudge   = call[JudgeRequest, []Review]{
 		"POST", "/v1/reviews", "decide about what waits for a person", false,

@@ -51,7 +51,7 @@ func world() Snapshot {
 		View: &mesh.View{
 			Now: monday, Self: "aaaa1111",
 			Nodes: []mesh.NodeView{
-				node("aaaa1111", "n1", mesh.Alive),
+				withDevices(node("aaaa1111", "n1", mesh.Alive)),
 				node("bbbb2222", "n2", mesh.Alive),
 				node("bbbc3333", "n3", mesh.Lost),
 			},
@@ -66,7 +66,7 @@ func world() Snapshot {
 			Allocs: []mesh.AllocView{
 				says(alloc("sum00001", "sum", "pair", 0, 0, "aaaa1111"), mesh.Failed, failed,
 					mesh.TaskStatus{Name: "log"}),
-				says(alloc("web00000", "web", "web", 0, 0, "aaaa1111"), mesh.Running, run(100)),
+				equipped(says(alloc("web00000", "web", "web", 0, 0, "aaaa1111"), mesh.Running, run(100))),
 				gone,
 				says(alloc("web00001", "web", "web", 1, 1, "bbbb2222"), mesh.Running, run(101)),
 				says(alloc("web00002", "web", "web", 2, 0, "bbbc3333"), mesh.Running, run(102)),
@@ -92,6 +92,33 @@ func node(id, name string, l mesh.Liveness) mesh.NodeView {
 		},
 		Known: true, Liveness: l, Eligible: l == mesh.Alive,
 	}
+}
+
+// equipped is a copy with a port and a part of a device.
+func equipped(a mesh.AllocView) mesh.AllocView {
+	a.Grants = &mesh.Grants{
+		Ports: []mesh.PortGrant{{Task: "web", Label: "api", Protocol: mesh.ProtocolHTTP, Number: 20000}},
+		Devices: []mesh.DeviceGrant{{
+			Task: "web", DeviceRequest: mesh.DeviceRequest{Share: 250},
+			Given: []mesh.GivenDevice{{ID: "GPU-1", Index: 1, Driver: "cuda", Part: 4 * mesh.GiB}},
+		}},
+	}
+	return a
+}
+
+// withDevices is a node with GPUs, and what copies have of it.
+func withDevices(n mesh.NodeView) mesh.NodeView {
+	n.Devices = []mesh.Device{
+		{ID: "GPU-0", Kind: mesh.GPU, Driver: "cuda", Memory: 16 * mesh.GiB, Sick: "Xid 79"},
+		{
+			ID: "GPU-1", Kind: mesh.GPU, Index: 1, Vendor: "nvidia", Model: "Tesla T4", Driver: "cuda", DriverVersion: "550.54",
+			APIVersion: "12.4", Memory: 16 * mesh.GiB, Foreign: mesh.GiB, Capabilities: []string{"fp16"},
+		},
+	}
+	n.Foreign = []mesh.Port{{Number: 22, Transport: mesh.TCP}}
+	a := equipped(mesh.AllocView{Alloc: mesh.Alloc{ID: "web00000"}})
+	n.Used = mesh.Usage{}.With(&a.Alloc)
+	return n
 }
 
 // fake is a backend of a world, which tests may change.

@@ -125,6 +125,7 @@ func (s *Server) routeReads(b Backend) {
 		return p.nodeDetail(r.Node)
 	}))
 	serve(s, callDrain, reads(b, func(p picture, r nodeRef) (Drain, error) { return p.drain(r.Node) }))
+	serve(s, callResources, reads(b, func(p picture, _ none) ([]Resources, error) { return p.resources(), nil }))
 	serve(s, callLimits, reads(b, func(p picture, _ none) ([]Limit, error) { return p.limits(), nil }))
 	serve(s, callReviews, reads(b, func(p picture, _ none) ([]Review, error) { return p.reviews(), nil }))
 	serve(s, callAllocs, reads(b, picture.allocs))

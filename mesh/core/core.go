@@ -130,6 +130,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		keep:       keeper{next: now.Boot, ended: map[mesh.AllocID]bool{}, fetching: map[string][]asker{}},
 		life:       cfg.Rand.Uint64(),
 	}
+	c.ledger.Found(cfg.Self.Devices, cfg.Self.Foreign)
 	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
 	for e := range replica.Scan("") {
 		if err := c.records.valid(e); err != nil { // kept by a release that did not know better
@@ -222,6 +223,8 @@ func (c *Core) handle(ev Event) {
 		c.observed(ev.Observation)
 	case Fetched:
 		c.fetched(ev)
+	case Inventory:
+		c.found(ev)
 	case Asked:
 		c.asked(ev)
 	}
@@ -396,6 +399,13 @@ func (c *Core) flush() Ready {
 func (c *Core) wake() time.Duration {
 	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake(),
 		c.abstainWake(), c.inform.next, c.keep.next))
+}
+
+// found takes what is on this machine now.
+func (c *Core) found(i Inventory) {
+	c.cfg.Self.Devices, c.cfg.Self.Foreign = i.Devices, i.Foreign
+	c.ledger.Found(i.Devices, i.Foreign)
+	c.describe()
 }
 
 // describe writes what this node says about itself, if that has changed. A

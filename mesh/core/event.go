@@ -43,7 +43,14 @@ type Asked struct {
 	Call Call
 }
 
+// Inventory is what was found on this machine, whenever that changes.
+type Inventory struct {
+	Devices []mesh.Device // by id
+	Foreign []mesh.Port   // on which programs listen that are not of the mesh, sorted
+}
+
 func (Tick) event()      {}
+func (Inventory) event() {}
 func (Received) event()  {}
 func (Seen) event()      {}
 func (Abstained) event() {}

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"time"
 
@@ -456,5 +457,12 @@ const never = time.Duration(1<<63 - 1)
 func sameNode(a, b mesh.Node) bool {
 	return a.Name == b.Name && a.Address == b.Address && a.Boot == b.Boot && a.Role == b.Role &&
 		a.Release == b.Release && a.Capacity == b.Capacity && a.StartedAt.Equal(b.StartedAt) &&
-		a.Pool == b.Pool && maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Drivers, b.Drivers)
+		a.Pool == b.Pool && maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Drivers, b.Drivers) &&
+		slices.EqualFunc(a.Devices, b.Devices, sameDevice) && slices.Equal(a.Foreign, b.Foreign)
+}
+
+func sameDevice(a, b mesh.Device) bool {
+	can, could := a.Capabilities, b.Capabilities
+	a.Capabilities, b.Capabilities = nil, nil
+	return reflect.DeepEqual(a, b) && slices.Equal(can, could)
 }

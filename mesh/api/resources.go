@@ -1,0 +1,142 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"mn/mesh"
+)
+
+// Resources is what a node shares out, and who has it.
+type Resources struct {
+	Node      string         `json:"node"`
+	NodeID    mesh.NodeID    `json:"node_id"`
+	Status    mesh.Liveness  `json:"status"`
+	Resources mesh.Resources `json:"resources"` // what it shares out
+	Used      mesh.Resources `json:"used"`      // of them
+	Devices   []Device       `json:"devices"`   // by kind and index
+	Ports     []Port         `json:"ports"`     // in use, by number
+}
+
+// Device is a device of a node.
+type Device struct {
+	ID            string     `json:"id"`
+	Kind          string     `json:"kind"`
+	Index         int        `json:"index"`
+	Vendor        string     `json:"vendor"`
+	Model         string     `json:"model"`
+	Driver        string     `json:"driver"`
+	DriverVersion string     `json:"driver_version"`
+	APIVersion    string     `json:"api_version"`
+	Memory        mesh.Bytes `json:"memory"`
+	Foreign       mesh.Bytes `json:"foreign"` // of its memory, what programs have that are not of the mesh
+	Free          mesh.Bytes `json:"free"`    // of its memory, what can be given out
+	Capabilities  []string   `json:"capabilities"`
+	Sick          string     `json:"sick"`  // why it takes no work
+	State         string     `json:"state"` // "free", "shared", "used", "foreign" or "sick"
+	Users         []User     `json:"users"`
+}
+
+// User is a task that has something of a node.
+type User struct {
+	Alloc mesh.AllocID `json:"alloc"`
+	Job   mesh.JobID   `json:"job"`
+	Task  string       `json:"task"`
+	Part  mesh.Bytes   `json:"part"` // of a device's memory; 0 for the whole device
+}
+
+// Port is a port that is in use on a node.
+type Port struct {
+	Port      uint16         `json:"port"`
+	Transport mesh.Transport `json:"transport"`
+	Label     string         `json:"label"`
+	Foreign   bool           `json:"foreign"` // a program listens on it that is not of the mesh
+	User      *User          `json:"user"`    // null if it is foreign
+}
+
+func (p picture) resources() []Resources {
+	rows := make([]Resources, 0, len(p.View.Nodes))
+	jobs := map[mesh.AllocID]mesh.JobID{}
+	for i := range p.View.Allocs {
+		if a := &p.View.Allocs[i]; a.Grants != nil {
+			jobs[a.ID] = a.Job
+		}
+	}
+	for i := range p.View.Nodes {
+		n := &p.View.Nodes[i]
+		rows = append(rows, Resources{
+			Node: p.nodeName(n.ID), NodeID: n.ID, Status: n.Liveness, Resources: n.Capacity, Used: n.Used.Resources,
+			Devices: devices(n, jobs), Ports: ports(n, jobs),
+		})
+	}
+	slices.SortStableFunc(rows, func(a, b Resources) int { return strings.Compare(a.Node, b.Node) })
+	return rows
+}
+
+// devices are those of a node, with the tasks that have something of them.
+func devices(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Device {
+	users := map[string][]User{}
+	for _, c := range n.Used.Claims {
+		for _, g := range c.Devices {
+			for _, given := range g.Given {
+				users[given.ID] = append(users[given.ID], User{c.Alloc, jobs[c.Alloc], g.Task, given.Part})
+			}
+		}
+	}
+	rows := make([]Device, 0, len(n.Devices))
+	for _, d := range n.Devices {
+		rows = append(rows, deviceRow(d, users[d.ID]))
+	}
+	slices.SortStableFunc(rows, func(a, b Device) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))
+	})
+	return rows
+}
+
+func deviceRow(d mesh.Device, users []User) Device {
+	row := Device{
+		ID: d.ID, Kind: d.Kind, Index: d.Index, Vendor: d.Vendor, Model: d.Model, Driver: d.Driver,
+		DriverVersion: d.DriverVersion, APIVersion: d.APIVersion, Memory: d.Memory, Foreign: d.Foreign,
+		Free: max(d.Memory-d.Foreign, 0), Capabilities: listed(d.Capabilities), Sick: d.Sick, Users: users,
+	}
+	row.State = "free"
+	if d.Foreign > 0 {
+		row.State = "foreign"
+	}
+	for _, u := range users {
+		if u.Part == 0 {
+			row.State, row.Free = "used", 0
+			break
+		}
+		row.State, row.Free = "shared", max(row.Free-u.Part, 0)
+	}
+	if d.Sick != "" {
+		row.State, row.Free = "sick", 0
+	}
+	if row.Users == nil {
+		row.Users = []User{}
+	}
+	return row
+}
+
+// ports are those in use on a node.
+func ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
+	rows := []Port{}
+	for _, c := range n.Used.Claims {
+		for i := range c.Ports {
+			p := c.Ports[i].Port()
+			rows = append(rows, Port{
+				Port: p.Number, Transport: p.Transport, Label: c.Ports[i].Label,
+				User: &User{Alloc: c.Alloc, Job: jobs[c.Alloc], Task: c.Ports[i].Task},
+			})
+		}
+	}
+	for _, p := range n.Foreign {
+		rows = append(rows, Port{Port: p.Number, Transport: p.Transport, Foreign: true})
+	}
+	slices.SortStableFunc(rows, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Transport, b.Transport))
+	})
+	return rows
+}
