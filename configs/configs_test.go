@@ -121,7 +121,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	unset := map[string]bool{ // cannot stand beside others, or need a user
-		"Job.IncludeLate": true, "Job.Recovery.Lease": true, "Job.Recovery.StopAfter": true, "Job.Recovery.Reconcile": true,
+		"Job.IncludeLate": true, "Job.Preemptible": true, "Job.Recovery.Lease": true, "Job.Recovery.StopAfter": true, "Job.Recovery.Reconcile": true,
 		"Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
 		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true,
 		"Job.Tasks[0].Array": true, "Job.Gang": true, "Job.Limit": true,
@@ -130,7 +130,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.Tasks[0].Checkpoint": true, // of a prestart task
 		// One of the two.
 		"Job.Tasks[0].Devices[0].Memory": true,
-		"Job.Constraints[0].Value": true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,
+		"Job.Constraints[0].Value":       true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,
 		"Job.Affinities[1].Value": true, "Job.Tasks[0].Constraints[0].Values": true,
 		"Job.Tasks[0].Constraints[1].Value": true, "Job.Tasks[0].Affinities[0].Values": true,
 		"Job.Tasks[0].Affinities[1].Value": true,

@@ -31,7 +31,9 @@ type Job struct {
 	Type     JobType  `json:"type" toml:"type"`
 	Strategy Strategy `json:"strategy,omitempty" toml:"strategy"`
 	Priority int      `json:"priority,omitempty" toml:"priority"` // 1..100, 50 if unset
-	Timeout  Duration `json:"timeout,omitempty" toml:"timeout"`   // of a copy; 0 for none
+	// Preemptible: its copies may be stopped to make room for work of a higher priority.
+	Preemptible bool     `json:"preemptible,omitempty" toml:"preemptible"`
+	Timeout     Duration `json:"timeout,omitempty" toml:"timeout"` // of a copy; 0 for none
 	// MaxRunning is how many copies may run at once, of all groups; 0 for all.
 	MaxRunning int `json:"max_running,omitempty" toml:"max_running"`
 	// Limit is shared with other jobs: see [SharedLimit].

@@ -21,6 +21,7 @@ const (
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
 	PrefixDegraded = "degraded/" // DegradedAlloc  coordinator without a voter majority
 	PrefixPermit   = "permit/"   // Permit         coordinator of the limit's slot, with a granted lease
+	PrefixQueued   = "queued/"   // Queued         coordinator of the job's slot
 )
 
 // KeyJob is the key of a version of a job. Concurrent versions have the same
@@ -67,6 +68,9 @@ func KeyDegraded(id AllocID) string { return PrefixDegraded + string(id) }
 
 // KeyPermit is the key of a copy's permit under a shared limit.
 func KeyPermit(limit string, id AllocID) string { return PrefixPermit + limit + "/" + string(id) }
+
+// KeyQueued is the key of the word that a job waits for room.
+func KeyQueued(id JobID) string { return PrefixQueued + string(id) }
 
 // Kind is the prefix of a key, with its slash.
 func Kind(key string) string {

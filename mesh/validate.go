@@ -103,6 +103,7 @@ func (j *Job) Validate() []FieldFault {
 	if j.Priority < 0 || j.Priority > priorityMax {
 		v.fault("must be from 1 to %d, not %d", priorityMax, j.Priority).at("priority")
 	}
+	v.preemptible(j)
 	v.duration(j.Timeout, 0, timeoutMax, "timeout")
 	if j.MaxRunning < 0 || j.MaxRunning > CopiesMax {
 		v.fault("must be from 1 to %d, not %d", CopiesMax, j.MaxRunning).at("max_running")
@@ -137,6 +138,24 @@ func (j *Job) Check() *Fault {
 		return nil
 	}
 	return Faultf(Invalid, "%s", strings.Join(lines, "\n"))
+}
+
+// preemptible: what stops for others must be able to stop, and to go on elsewhere.
+func (v *validator) preemptible(j *Job) {
+	switch {
+	case !j.Preemptible:
+	case j.Gang:
+		v.fault("stops single copies, and those of a gang share one fate: leave one out").at("preemptible")
+	case j.Type.PerNode():
+		v.fault("stops copies that go on elsewhere, and those of a %q job belong to their nodes: leave it out", j.Type).
+			at("preemptible")
+	case !j.Recovery.Mode.Moves():
+		v.fault("stops copies that go on elsewhere, and mode %q never moves work: leave it out", j.Recovery.Mode).
+			at("preemptible")
+	case Hazard(j.Tasks) != nil:
+		v.fault("runs copies a second time, and task %q is marked unsafe (%s): leave it out",
+			clip(Hazard(j.Tasks).Name), Hazard(j.Tasks).Safety.Mark()).at("preemptible")
+	}
 }
 
 // validator collects faults; task is the prefix of the paths within a task.

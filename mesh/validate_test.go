@@ -160,6 +160,25 @@ func TestValidateFindsEachFault(t *testing.T) {
 				"spread.1.target.3.percent: must be from 1 to 100, not 0\n" +
 				"spread.1.target: has 110 percent in all, more than 100",
 		},
+		{"preemptible", func(j *Job) { j.Preemptible = true }, ""},
+		{
+			"preemptible gang", func(j *Job) { j.Preemptible, j.Gang = true, true },
+			"preemptible: stops single copies, and those of a gang share one fate: leave one out",
+		},
+		{
+			"preemptible on each node", func(j *Job) { j.Preemptible, j.Type = true, System },
+			`preemptible: stops copies that go on elsewhere, and those of a "system" job belong to their nodes: leave it out`,
+		},
+		{
+			"preemptible that never moves", func(j *Job) { j.Preemptible, j.Recovery.Mode = true, LocalRestart },
+			`preemptible: stops copies that go on elsewhere, and mode "local_restart" never moves work: leave it out`,
+		},
+		{
+			"preemptible and unsafe", func(j *Job) {
+				j.Preemptible, j.Recovery.OnPartition, j.Tasks[0].Safety = true, Keep, &Safety{Unsafe: true}
+			},
+			`preemptible: runs copies a second time, and task "web" is marked unsafe (unsafe = true): leave it out`,
+		},
 		{"priority", func(j *Job) { j.Priority = 101 }, "priority: must be from 1 to 100, not 101"},
 		{
 			"stop_after of a majority job", func(j *Job) {

@@ -14,6 +14,8 @@ type View struct {
 	Nodes  []NodeView  // every node that was let in and not forgotten, by id
 	Jobs   []JobView   // by name
 	Allocs []AllocView // by job, group, index, generation, id
+	// Queue is the jobs of which copies wait for room, those first that come first.
+	Queue []QueueView
 	// Outcomes are what has become of the jobs that others come after.
 	Outcomes map[JobID]JobStatus
 	// Permits are those that copies have under shared limits, by key and copy. A view for

@@ -13,6 +13,7 @@ type asked struct {
 	asks       *mesh.Grants
 	conditions []condition
 	crowd      crowd
+	rivals     []rival
 }
 
 // ask makes ready what is asked of nodes for a group, but for other copies.
@@ -53,6 +54,14 @@ func refuse(n *mesh.NodeView, q *asked) *Refusal {
 		if reason := f.reason(n, q); reason != "" {
 			return &Refusal{Node: n.ID, Name: n.Name, Filter: f.name, Reason: reason}
 		}
+	}
+	return nil
+}
+
+// spoken is why a node that can take a copy must not, as another comes first, or nil.
+func spoken(n *mesh.NodeView, q *asked) *Refusal {
+	if reason := outranked(n, q); reason != "" {
+		return &Refusal{Node: n.ID, Name: n.Name, Filter: "priority", Reason: reason}
 	}
 	return nil
 }

@@ -59,11 +59,11 @@ func (r *Refusal) Error() string { return r.Reason }
 func Place(v *mesh.View, job *mesh.Job, group mesh.Group, key string, avoid map[mesh.NodeID]string) Choice {
 	var c Choice
 	q := ask(group)
-	q.crowd = around(v, job, group)
+	q.crowd, q.rivals = around(v, job, group), rivals(v, job)
 	score, wish := scorerFor(v, job, group), wishes(group.Affinities)
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
-		if r := refuse(n, q); r != nil {
+		if r := cmp.Or(refuse(n, q), spoken(n, q)); r != nil {
 			c.Refused = append(c.Refused, *r)
 			continue
 		}

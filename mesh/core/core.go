@@ -84,7 +84,8 @@ type Core struct {
 
 	view      *mesh.View // nil when something has changed since it was built
 	viewedAt  Now
-	nodeViews []mesh.NodeView // as view
+	nodeViews []mesh.NodeView  // as view
+	queued    []mesh.QueueView // as view
 	nodesAt   Now
 
 	loopback []Message // to ourselves, not yet handled
@@ -360,6 +361,11 @@ func (c *Core) touch(t touched) {
 			delete(c.lead.renewed, t.alloc)
 			delete(c.confirms.of, mesh.KeyAlloc(t.alloc))
 			c.permits.forget(t.alloc)
+		}
+	}
+	for _, id := range t.queued {
+		if a, ok := c.records.effective(id); ok {
+			c.lead.dirty[a.Job] = true
 		}
 	}
 	delete(c.confirms.of, t.permit)

@@ -325,6 +325,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 		c.block(id, b, fence, plan.Wake)
 	}
 	c.starve(&plan)
+	c.lineUp(&job, &plan, fence)
 	c.tellReviews(id, plan.Reviews, fence)
 	c.tellDrain(&plan, fence)
 	c.tellSettled(&plan, fence)

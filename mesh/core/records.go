@@ -29,11 +29,14 @@ type records struct {
 	permits  map[string]map[mesh.AllocID]mesh.Permit // by limit
 	// permitted counts them by job.
 	permitted map[mesh.JobID]int
+	queued    map[mesh.JobID]mesh.Queued
 	picture   picture
 	reads     reads
 
 	// followers are the jobs of which some version comes after one.
 	followers map[mesh.JobID]map[mesh.JobID]struct{}
+	// preemptible are the jobs of which some version is.
+	preemptible map[mesh.JobID]struct{}
 }
 
 // decision is a granted Alloc with the stamp that a degraded one refers to.
@@ -59,10 +62,12 @@ func newRecords() *records {
 		permits:  map[string]map[mesh.AllocID]mesh.Permit{},
 
 		permitted: map[mesh.JobID]int{},
+		queued:    map[mesh.JobID]mesh.Queued{},
 		picture:   newPicture(),
 		reads:     reads{},
 
-		followers: map[mesh.JobID]map[mesh.JobID]struct{}{},
+		followers:   map[mesh.JobID]map[mesh.JobID]struct{}{},
+		preemptible: map[mesh.JobID]struct{}{},
 	}
 }
 
@@ -75,7 +80,8 @@ type touched struct {
 	freed bool // it has ended, where it is about a copy
 
 	evicted mesh.NodeID
-	permit  string // the key of one that is no more
+	permit  string         // the key of one that is no more
+	queued  []mesh.AllocID // that make room, by a record of what waits for it
 }
 
 // version takes over a version of a job.
@@ -86,6 +92,9 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 	}
 	r.versions[id][key] = *v
 	r.picture.versioned(id)
+	if v.Job.Preemptible {
+		r.preemptible[id] = struct{}{}
+	}
 	for _, before := range v.Job.Before() {
 		if r.followers[before] == nil {
 			r.followers[before] = map[mesh.JobID]struct{}{}
@@ -156,6 +165,9 @@ func (r *records) apply(e crdt.Entry) touched {
 		return touched{job: v.Job}
 	case *mesh.Permit:
 		return r.permit(v)
+	case *mesh.Queued:
+		r.queued[v.Job] = *v
+		return touched{freed: true, queued: v.Preempts}
 	case *mesh.Evicted:
 		r.evicted[v.Node], r.picture.members = *v, nil
 		return touched{nodes: true, evicted: v.Node}
@@ -186,6 +198,9 @@ func (r *records) remove(key string) touched {
 	case mesh.PrefixPermit:
 		r.unpermit(id, mesh.AllocID(node))
 		return touched{freed: true, permit: key}
+	case mesh.PrefixQueued:
+		delete(r.queued, mesh.JobID(rest))
+		return touched{freed: true}
 	case mesh.PrefixReview:
 		delete(r.verdicts, mesh.AllocID(rest))
 	case mesh.PrefixStatus:
@@ -224,6 +239,8 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Verdict{}
 	case mesh.PrefixPermit:
 		rec = &mesh.Permit{}
+	case mesh.PrefixQueued:
+		rec = &mesh.Queued{}
 	case mesh.PrefixEvicted:
 		rec = &mesh.Evicted{}
 	case mesh.PrefixMember:
@@ -312,6 +329,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 		key = mesh.KeyReview(v.Alloc)
 	case *mesh.Permit:
 		key, writer, granted = mesh.KeyPermit(v.Key, v.Alloc), string(v.Coordinator), true
+	case *mesh.Queued:
+		key, writer, granted = mesh.KeyQueued(v.Job), string(v.Coordinator), e.Fence.Epoch > 0 // either will do
 	case *mesh.Evicted:
 		key = mesh.KeyEvicted(v.Node)
 	case nil:

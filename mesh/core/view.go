@@ -20,7 +20,7 @@ func (c *Core) View() *mesh.View {
 	}
 	v := &mesh.View{
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: c.records.jobs(), Allocs: c.records.allocs(),
-		Forgotten: c.forgottenIDs(), Permits: c.records.permitsFor(nil),
+		Forgotten: c.forgottenIDs(), Permits: c.records.permitsFor(nil), Queue: c.queue(),
 	}
 	for i := range v.Jobs {
 		c.outcomes(v, &v.Jobs[i].Job)
@@ -67,7 +67,7 @@ func (c *Core) stage(job *mesh.JobView) *mesh.View {
 	v := &mesh.View{
 		Self: c.self, Now: c.now.Wall, Nodes: c.nodes(), Jobs: []mesh.JobView{*job},
 		Allocs: slices.Clone(c.records.allocsOf(job.ID())), Forgotten: c.forgottenIDs(),
-		Permits: c.records.permitsFor(job),
+		Permits: c.records.permitsFor(job), Queue: c.queue(),
 	}
 	c.count(v.Allocs)
 	return v
@@ -124,7 +124,7 @@ func (c *Core) nodes() []mesh.NodeView {
 }
 
 // stir has views made anew: something that they show has changed.
-func (c *Core) stir() { c.view, c.nodeViews = nil, nil }
+func (c *Core) stir() { c.view, c.nodeViews, c.queued = nil, nil, nil }
 
 // liveness fills in what gossip says of a node, for how long, and whether people give
 // it time. A peer not seen since our start counts as lost only when the grace for

@@ -197,6 +197,7 @@ func (c *checker) oneStays() error {
 				return fmt.Errorf("stops %s, which is only out of sight", a.ID)
 			}
 		case a.Content != wanted(&a), vouched(&a) && c.stops[a.ID]:
+		case c.stops[a.ID] && c.makesRoom(a.ID):
 		case c.stops[a.ID] && len(groups[a.Group].After) > 0 && a.Hash != c.job.Hash: // another version's, too early
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff &&
 			waitedAt(a.Status, c.job.At) && !works(a.Status):
@@ -219,6 +220,13 @@ func (c *checker) oneStays() error {
 		}
 	}
 	return nil
+}
+
+// makesRoom says whether a copy may be stopped for others that come first.
+func (c *checker) makesRoom(id mesh.AllocID) bool {
+	return c.job.Job.Preemptible && slices.ContainsFunc(c.v.Queue, func(q mesh.QueueView) bool {
+		return q.Priority > c.job.Job.Rank() && slices.Contains(q.Preempts, id)
+	})
 }
 
 // cutOff says whether copies of the job stop by themselves, and nothing is decided about them.

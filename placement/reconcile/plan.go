@@ -38,7 +38,7 @@ type Stop struct {
 	Alloc  mesh.AllocID
 	Node   mesh.NodeID
 	Reason string
-	Leaves bool // for its node is to be drained, and it goes on elsewhere
+	Leaves bool // its node is to have room, and it goes on elsewhere
 }
 
 // Placement is a copy that should run. Its node, fence and coordinator are for

@@ -215,6 +215,8 @@ func (p *planner) sort(s *seat) {
 				}
 			case p.dead(a):
 				p.condemn(s, a)
+			case p.preempted(a) != "":
+				p.makeRoom(s, a, p.preempted(a))
 			case a.Content != s.content, p.worn(a):
 				s.stale = append(s.stale, a)
 			default:

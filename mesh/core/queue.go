@@ -1,0 +1,93 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/placement/reconcile"
+)
+
+// preemptAfter is how long copies wait for room before others have to make some: what is
+// just ending is not waited for in vain.
+const preemptAfter = 3 * time.Second
+
+// queueMax bounds how many jobs that wait for room others leave it to.
+const queueMax = 64
+
+// queue is the jobs that wait for room whose coordinator is in sight, first come first.
+func (c *Core) queue() []mesh.QueueView {
+	if len(c.records.queued) == 0 {
+		return nil
+	}
+	if c.queued != nil {
+		return c.queued
+	}
+	all := []mesh.QueueView{}
+	for _, q := range c.records.queued {
+		p := c.peers[q.Coordinator]
+		job, ok := c.records.job(q.Job)
+		if !ok || job.Stopped || job.Paused || q.Coordinator != c.self && (p == nil || p.liveness != mesh.Alive) {
+			continue
+		}
+		all = append(all, mesh.QueueView{Queued: q, Spec: &job.Job, Allocs: c.records.allocsOf(q.Job)})
+	}
+	slices.SortFunc(all, func(a, b mesh.QueueView) int { return a.Before(&b) })
+	c.queued = all[:min(len(all), queueMax)]
+	return c.queued
+}
+
+// lineUp keeps on record which copies of a job fit nowhere, and has room made for them. A
+// gang waits without that: it would hold up what is smaller, and still not fit.
+func (c *Core) lineUp(job *mesh.JobView, plan *reconcile.Plan, fence crdt.Fence) {
+	old, stands := c.records.queued[plan.Job]
+	if len(plan.Blocked) == 0 || job.Job.Gang {
+		if stands {
+			c.drop(mesh.KeyQueued(plan.Job), fence)
+		}
+		return
+	}
+	q := mesh.Queued{Job: plan.Job, Priority: job.Job.Rank(), Since: c.now.Wall, Coordinator: c.self}
+	for _, b := range plan.Blocked {
+		i := slices.IndexFunc(q.Groups, func(g mesh.QueuedGroup) bool { return g.Group == b.Group })
+		if i < 0 {
+			i = len(q.Groups)
+			q.Groups = append(q.Groups, mesh.QueuedGroup{Group: b.Group})
+		}
+		g := &q.Groups[i]
+		g.Copies += b.Copies
+		if b.Target != "" {
+			g.Targets = append(g.Targets, b.Target)
+		}
+	}
+	if stands {
+		q.Since = old.Since
+	}
+	if c.now.Wall.Sub(q.Since) >= preemptAfter {
+		q.Preempts = reconcile.Preempt(c.scene(job), &job.Job, plan.Blocked, c.victims(q.Priority), old.Preempts)
+	}
+	if !stands || !q.Same(&old) {
+		c.put(mesh.KeyQueued(q.Job), q, fence)
+	}
+}
+
+// victims are the copies that may be stopped for work of some priority.
+func (c *Core) victims(rank int) []reconcile.Victim {
+	var all []reconcile.Victim
+	for id := range c.records.preemptible {
+		job, ok := c.records.job(id)
+		if !ok || !job.Job.Preemptible || job.Job.Rank() >= rank {
+			continue
+		}
+		allocs := c.records.allocsOf(id)
+		for i := range allocs {
+			if a := &allocs[i]; !a.State().Final() {
+				all = append(all, reconcile.Victim{AllocView: a, Rank: job.Job.Rank()})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b reconcile.Victim) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
