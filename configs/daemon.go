@@ -45,6 +45,7 @@ type Daemon struct {
 	Capacity  mesh.Resources    `toml:"capacity"` // instead of what was found, where not 0
 	Reserve   mesh.Resources    `toml:"reserve"`  // of the capacity, kept from tasks
 	Discovery Discovery         `toml:"discovery"`
+	Devices   []Device          `toml:"device"` // that agents do not find by themselves
 }
 
 // Lease is the rhythm of agreement. It is the same on all nodes of a mesh.
@@ -120,7 +121,7 @@ func (c *Daemon) faults() []setting {
 	default:
 		add("profile", "%q is none of lab, fast, wan", clip(string(c.Profile)))
 	}
-	return append(append(out, c.Lease.faults()...), c.shares()...)
+	return slices.Concat(out, c.Lease.faults(), c.shares(), c.devices())
 }
 
 func (l Lease) faults() []setting {

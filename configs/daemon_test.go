@@ -37,6 +37,23 @@ memory = "2GiB"
 [discovery]
 off = true
 port = 7801
+
+[[device]]
+kind = "serial"
+id = "ftdi-A50285BI"
+path = "/dev/serial/by-id/usb-FTDI_A50285BI"
+vendor = "ftdi"
+model = "FT232R (bench 2)"
+capabilities = ["rs485", "5v"]
+
+[[device]]
+kind = "fpga"
+id = "u250"
+memory = "64GiB"
+
+[[device]]
+kind = "serial"
+id = "console"
 `
 	got, err := ParseDaemon("agent.toml", []byte(file))
 	if err != nil {
@@ -53,9 +70,28 @@ port = 7801
 		Capacity:  mesh.Resources{CPU: 16 * mesh.Core, Memory: 64 * mesh.GiB, Disk: 1e12},
 		Reserve:   mesh.Resources{CPU: mesh.Core / 2, Memory: 2 * mesh.GiB},
 		Discovery: Discovery{Off: true, Port: 7801},
+		Devices: []Device{
+			{
+				Kind: "serial", ID: "ftdi-A50285BI", Path: "/dev/serial/by-id/usb-FTDI_A50285BI", Vendor: "ftdi",
+				Model: "FT232R (bench 2)", Capabilities: []string{"rs485", "5v"},
+			},
+			{Kind: "fpga", ID: "u250", Memory: 64 * mesh.GiB},
+			{Kind: "serial", ID: "console"},
+		},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	listed := []mesh.Device{
+		{
+			Kind: "serial", ID: "ftdi-A50285BI", Path: "/dev/serial/by-id/usb-FTDI_A50285BI", Vendor: "ftdi",
+			Model: "FT232R (bench 2)", Capabilities: []string{"5v", "rs485"},
+		},
+		{Kind: "fpga", ID: "u250", Memory: 64 * mesh.GiB},
+		{Kind: "serial", ID: "console", Index: 1},
+	}
+	if got := got.Listed(); !reflect.DeepEqual(got, listed) {
+		t.Errorf("listed %+v\nwant   %+v", got, listed)
 	}
 }
 

@@ -24,6 +24,7 @@ var rooms = []room{
 	{"runner/logs", 3, false, nouns},
 	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs", "health/clock"}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
+	{"health/inventory", 3, false, nouns},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
 	{"configs/manifest", 4, false, []string{"mesh", "configs"}},
 	{"mesh/content", 3, false, nouns},
