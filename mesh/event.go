@@ -77,6 +77,11 @@ const (
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
+	// What has become of a node's devices.
+	DeviceFound EventKind = "device_found"
+	DeviceLost  EventKind = "device_lost"
+	DeviceSick  EventKind = "device_sick"
+	DeviceWell  EventKind = "device_well"
 )
 
 // EventKinds are all kinds of events, in the order above.
@@ -87,5 +92,5 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored,
+	TaskSaved, TaskRestored, DeviceFound, DeviceLost, DeviceSick, DeviceWell,
 }

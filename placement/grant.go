@@ -63,7 +63,7 @@ func givePorts(n *mesh.Node, used []mesh.Claim, asks []mesh.PortGrant, from int)
 			return fmt.Sprintf("port %d/%s is in use by copy %s", p.Number, p.Transport, by)
 		}
 		if foreign(p) {
-			return fmt.Sprintf("port %d/%s is in use by a program that is not of the mesh", p.Number, p.Transport)
+			return fmt.Sprintf("port %d/%s is in use by another program", p.Number, p.Transport)
 		}
 		taken[p] = ""
 	}

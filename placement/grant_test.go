@@ -181,7 +181,7 @@ func TestPortsAreGivenByTransport(t *testing.T) {
 	}{
 		{[]port{{Number: 8088, Protocol: mesh.ProtocolTCP}}, 20000, "port 8088/tcp is in use by copy web00000"},
 		{[]port{{Number: 8088, Protocol: mesh.ProtocolUDP}}, 20000, "8088"},
-		{[]port{{Number: 22, Protocol: mesh.ProtocolGRPC}}, 20000, "port 22/tcp is in use by a program that is not of the mesh"},
+		{[]port{{Number: 22, Protocol: mesh.ProtocolGRPC}}, 20000, "port 22/tcp is in use by another program"},
 		{[]port{{Number: 23, Protocol: mesh.ProtocolGRPC}, {Number: 23, Protocol: mesh.ProtocolTCP}}, 20000, "port 23/tcp is in use by copy "},
 		{[]port{{Protocol: mesh.ProtocolTCP}, {Protocol: mesh.ProtocolHTTP}, {Protocol: mesh.ProtocolUDP}}, 20000, "20002 20003 20004"},
 		{[]port{{Protocol: mesh.ProtocolTCP}, {Number: 20002, Protocol: mesh.ProtocolTCP}}, 20000, "20003 20002"},

@@ -300,6 +300,23 @@ func (f *fake) Why(_ context.Context, id mesh.JobID) (api.Why, error) {
 	}}}, nil
 }
 
+func (f *fake) Queue(context.Context) ([]api.QueuedJob, error) {
+	at := earlier()
+	ends := []api.Ending{{Alloc: "abce0001", Job: "hello", Group: "hello", Index: 1, Node: "box-2", Priority: 50}}
+	told := slices.Clone(ends)
+	told[0].Preempts = true
+	return []api.QueuedJob{
+		{Position: 1, Job: "train", Priority: 80, Since: &at, Groups: []api.QueuedGroup{
+			{Group: "train", Copies: 2, Why: "0 of 3 nodes fit; box-1, box-2: cpu: needs 8 cores, 4 free", Nodes: why(), Ends: told},
+		}},
+		{Position: 2, Job: "sweep", Priority: 50, Since: &at, Groups: []api.QueuedGroup{
+			{Group: "a", Copies: 1, Why: "0 of 3 nodes fit", Nodes: why(), Ends: ends},
+			{Group: "b", Copies: 1, Why: "0 of 3 nodes fit", Nodes: why(), Ends: []api.Ending{}},
+		}},
+		{Job: "ring", Priority: 50, Groups: []api.QueuedGroup{{Group: "ring", Copies: 4, Why: "0 of 3 nodes fit", Ends: []api.Ending{}}}},
+	}, nil
+}
+
 func (f *fake) Explain(_ context.Context, id mesh.JobID) (api.Explanation, error) {
 	if id != "hello" {
 		return api.Explanation{}, mesh.Faultf(mesh.NotFound, "no job %q", id)

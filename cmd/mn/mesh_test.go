@@ -39,6 +39,11 @@ func TestMeshes(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Values[meshKey{}] = new(*lab.Lab)
+			drivers, err := filepath.Abs(filepath.Join("..", "..", "health", "inventory", "testdata"))
+			if err != nil {
+				return err
+			}
+			env.Setenv("DRIVERS", drivers) // what their tools have said
 			return os.Mkdir(filepath.Join(env.WorkDir, "m"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -53,11 +58,17 @@ func meshOf(ts *testscript.TestScript) **lab.Lab { return ts.Value(meshKey{}).(*
 func startMesh(ts *testscript.TestScript, _ bool, args []string) {
 	nodes, err := strconv.Atoi(args[0])
 	ts.Check(err)
+	config := ""
+	if len(args) > 1 {
+		config = ts.ReadFile(args[1])
+	}
 	binary, err := exec.LookPath("mn")
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), awaitMax)
 	defer cancel()
-	l, err := lab.Start(ctx, lab.Options{Binary: binary, Dir: ts.MkAbs("m"), Nodes: nodes})
+	l, err := lab.Start(ctx, lab.Options{
+		Binary: binary, Dir: ts.MkAbs("m"), Nodes: nodes, Config: config, Env: []string{"PATH=" + ts.Getenv("PATH")},
+	})
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(l.Close()) })
 	*meshOf(ts) = l

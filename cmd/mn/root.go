@@ -56,7 +56,7 @@ of them takes any command.`,
 	f.BoolVar(&c.asJSON, "json", false, "write JSON for scripts")
 	root.AddCommand(c.jobCommand(), c.nodeCommand(), c.allocCommand(), c.logsCommand(),
 		c.eventsCommand(), c.whyCommand(), c.whatIfCommand(), c.reviewCommand(), c.limitCommand(),
-		c.resourceCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(), c.simCommand(),
+		c.resourceCommand(), c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(), c.simCommand(),
 		c.versionCommand(), c.debugCommand())
 	refuseUnknownHelp(root)
 	return root

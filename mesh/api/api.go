@@ -43,6 +43,8 @@ type Backend interface {
 	Plan(ctx context.Context, job mesh.Job) (Plan, error)
 	// Why explains the placement of a job, node by node.
 	Why(ctx context.Context, id mesh.JobID) (Why, error)
+	// Queue says which jobs wait for room, in whose turn, and for what.
+	Queue(ctx context.Context) ([]QueuedJob, error)
 	// Explain says what follows when something of a job goes wrong.
 	Explain(ctx context.Context, id mesh.JobID) (Explanation, error)
 	// History is every version of a job, the oldest first.

@@ -102,6 +102,15 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 			func(ctx context.Context, c *Client) error { _, err := c.Why(ctx, "100%"); return err },
 			mesh.JobID("100%"),
 		},
+		"queue": {
+			func(ctx context.Context, c *Client) error {
+				q, err := c.Queue(ctx)
+				if err == nil && (len(q) != 1 || q[0].Job != "web") {
+					return fmt.Errorf("got %+v", q)
+				}
+				return err
+			}, "queue",
+		},
 		"explain": {
 			func(ctx context.Context, c *Client) error {
 				e, err := c.Explain(ctx, "web")

@@ -142,6 +142,11 @@ func (c *Client) WhatIf(ctx context.Context, r WhatIfRequest) (WhatIf, error) {
 	return do(ctx, c, callWhatIf, r)
 }
 
+// Queue lists the jobs that wait for room, in whose turn, and for what.
+func (c *Client) Queue(ctx context.Context) ([]QueuedJob, error) {
+	return do(ctx, c, callQueue, none{})
+}
+
 // Resources lists what nodes share out, and who has it.
 func (c *Client) Resources(ctx context.Context) ([]Resources, error) {
 	return do(ctx, c, callResources, none{})

@@ -70,6 +70,9 @@ var (
 	callResources = call[none, []Resources]{
 		"GET", "/v1/resources", "list what nodes share out, and who has it", true,
 	}
+	callQueue = call[none, []QueuedJob]{
+		"GET", "/v1/queue", "list the jobs that wait for room, in whose turn, and for what", false,
+	}
 	callReviews = call[none, []Review]{"GET", "/v1/reviews", "list what waits for a person", true}
 	callJudge   = call[JudgeRequest, []Review]{
 		"POST", "/v1/reviews", "decide about what waits for a person", false,

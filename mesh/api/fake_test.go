@@ -202,6 +202,10 @@ func (f *fake) Why(_ context.Context, id mesh.JobID) (Why, error) {
 	return Why{ID: id, Status: mesh.JobPending}, f.note(id)
 }
 
+func (f *fake) Queue(context.Context) ([]QueuedJob, error) {
+	return []QueuedJob{{Position: 1, Job: "web"}}, f.note("queue")
+}
+
 func (f *fake) Explain(_ context.Context, id mesh.JobID) (Explanation, error) {
 	return Explanation{Version: 2}, f.note(id)
 }

@@ -47,6 +47,7 @@ func (s *Server) routeJobs(b Backend) {
 		}
 		return none{}, nil
 	})
+	serve(s, callQueue, func(ctx context.Context, _ none) ([]QueuedJob, error) { return b.Queue(ctx) })
 	serve(s, callWhy, func(ctx context.Context, r jobRef) (Why, error) {
 		return b.Why(ctx, r.Job)
 	})

@@ -131,7 +131,6 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		keep:       keeper{next: now.Boot, ended: map[mesh.AllocID]bool{}, fetching: map[string][]asker{}},
 		life:       cfg.Rand.Uint64(),
 	}
-	c.ledger.Found(cfg.Self.Devices, cfg.Self.Foreign)
 	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
 	for e := range replica.Scan("") {
 		if err := c.records.valid(e); err != nil { // kept by a release that did not know better
@@ -140,6 +139,10 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		}
 		c.touch(c.records.apply(e))
 	}
+	if old := c.records.nodes[c.self]; c.cfg.Self.Devices == nil { // until we are told
+		c.cfg.Self.Devices, c.cfg.Self.Foreign = old.Devices, old.Foreign
+	}
+	c.ledger.Found(c.cfg.Self.Devices, c.cfg.Self.Foreign)
 	c.rebuild()
 	if len(disk.Replica.Damage) > 0 {
 		c.take(party.Step(now.Boot, lease.Forgot{})) // what it kept as a voter may be lost
@@ -409,6 +412,9 @@ func (c *Core) wake() time.Duration {
 
 // found takes what is on this machine now.
 func (c *Core) found(i Inventory) {
+	for _, e := range deviceEvents(c.cfg.Self.Devices, i.Devices) {
+		c.event(e)
+	}
 	c.cfg.Self.Devices, c.cfg.Self.Foreign = i.Devices, i.Foreign
 	c.ledger.Found(i.Devices, i.Foreign)
 	c.describe()

@@ -132,7 +132,7 @@ func TestForeignPortsKeepCopiesAway(t *testing.T) {
 	h := l.nodes[2]
 	if _, err := h.core.ledger.Reserve(h.core.records.allocsOf("train")[0].Fence, mesh.Alloc{
 		ID: "x", Job: "other", Node: h.self.ID, Grants: asks,
-	}, l.now); err == nil || !strings.Contains(err.Error(), "not of the mesh") {
+	}, l.now); err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -35,7 +35,8 @@ type Options struct {
 	Binary string // mn
 	Dir    string // exists; each node keeps its data in a folder below
 	Nodes  int
-	Config string // TOML for the agents' own file, besides what the lab needs
+	Config string   // TOML for the agents' own file, besides what the lab needs
+	Env    []string // for the agents, besides our own environment: "PATH=…"
 	// Site says where a node is, whose data directory it is told; nil for
 	// loopback.
 	Site func(name, dir string) (Site, error)

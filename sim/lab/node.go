@@ -99,6 +99,7 @@ func (n *Node) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, n.lab.options.Binary, args...)
 	// The user's own mesh must not be the one that answers.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MN_") })
+	cmd.Env = append(cmd.Env, n.lab.options.Env...)
 	return cmd
 }
 

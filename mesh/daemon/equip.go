@@ -1,0 +1,108 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"slices"
+	"time"
+
+	"mn/health/inventory"
+	"mn/mesh"
+	"mn/mesh/core"
+	"mn/placement"
+)
+
+const (
+	// portsEvery is how often it is looked on which ports programs listen. One counts when
+	// it was seen twice: what comes and goes at once is in nobody's way.
+	portsEvery = 3 * time.Second
+	// foreignMax is how many ports of other programs are told; the highest are left out.
+	foreignMax = 256
+)
+
+// equip tells the core what is on this machine besides what it was begun with, now and
+// whenever that changes.
+func (d *daemon) equip(ctx context.Context) {
+	found := make(chan inventory.State)
+	watch := inventory.Start(inventory.Config{
+		Sources: inventory.Sources(d.cfg.Listed()),
+		Ours:    inventory.Ours{Process: d.driver.Owns, Device: func(id string) bool { return d.holds(ctx, id) }},
+		Tell: func(s inventory.State) {
+			select {
+			case found <- s:
+			case <-ctx.Done():
+			}
+		},
+	})
+	defer watch.Close()
+	look := time.NewTicker(portsEvery)
+	defer look.Stop()
+	var now core.Inventory
+	var seen []mesh.Port
+	known := false // what devices there are
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-found:
+			for _, fault := range s.Faults {
+				d.log.Warn("not all of the devices are known", "why", fault)
+			}
+			now.Devices, known = s.Devices, true
+		case <-look.C:
+			ports := d.foreign(ctx)
+			both := slices.DeleteFunc(slices.Clone(ports), func(p mesh.Port) bool { return !slices.Contains(seen, p) })
+			seen = ports
+			if slices.Equal(both, now.Foreign) {
+				continue
+			}
+			now.Foreign = both
+		}
+		if known {
+			d.loop.tell(now)
+		}
+	}
+}
+
+// holds says whether a copy here has a device.
+func (d *daemon) holds(ctx context.Context, id string) bool {
+	held := false
+	d.claims(ctx, func(c mesh.Claim) {
+		for _, g := range c.Devices {
+			held = held || slices.ContainsFunc(g.Given, func(given mesh.GivenDevice) bool { return given.ID == id })
+		}
+	})
+	return held
+}
+
+// claims visits what copies here were granted.
+func (d *daemon) claims(ctx context.Context, each func(mesh.Claim)) {
+	_ = d.loop.look(ctx, func(c *core.Core) {
+		if n := c.View().Node(d.self.ID); n != nil {
+			for _, claim := range n.Used.Claims {
+				each(claim)
+			}
+		}
+	})
+}
+
+// foreign are the ports in use that no copy here was granted. UDP ports that the kernel gives
+// out by itself are not among them: whoever asks somebody something has one for a moment.
+func (d *daemon) foreign(ctx context.Context) []mesh.Port {
+	all, err := inventory.Ports(os.DirFS("/"))
+	if err != nil {
+		d.log.Warn("ports in use are not told", "why", err)
+		return nil
+	}
+	ours := map[mesh.Port]bool{}
+	d.claims(ctx, func(c mesh.Claim) {
+		for i := range c.Ports {
+			ours[c.Ports[i].Port()] = true
+		}
+	})
+	all = slices.DeleteFunc(all, func(p mesh.Port) bool {
+		return ours[p] || p.Transport == mesh.UDP && p.Number > mesh.DynamicPortMax
+	})
+	slices.SortFunc(all, placement.ComparePorts)
+	return all[:min(len(all), foreignMax)]
+}
