@@ -21,7 +21,7 @@ const (
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
 	PrefixDegraded = "degraded/" // DegradedAlloc  coordinator without a voter majority
 	PrefixPermit   = "permit/"   // Permit         coordinator of the limit's slot, with a granted lease
-	PrefixQueued   = "queued/"   // Queued         coordinator of the job's slot
+	PrefixQueued   = "queued/"   // Queued         coordinator of the job's slot, with a granted lease
 )
 
 // KeyJob is the key of a version of a job. Concurrent versions have the same

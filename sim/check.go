@@ -224,6 +224,7 @@ func (w *world) checkStart(p *process) {
 	w.clocks.started(w.now, p.copy)
 	w.spans.begin(w.now, p.h, Runs, "%v", p.copy)
 	w.checkFits(p.h)
+	w.checkGrants(p.h)
 	w.checkOnce(p)
 	if !w.exclusive(p.copy) {
 		return
@@ -308,6 +309,10 @@ func (w *world) checkStop(p *process) {
 	}
 	if d := w.deeds.decided[p.spec.Alloc]; p.h.drained() || d != nil && d.drained { // and it was long until it knew
 		w.counts.add(Drained)
+		return
+	}
+	if d := w.deeds.decided[p.spec.Alloc]; d != nil && d.yields && job.Preemptible {
+		w.counts.add(Preempted)
 		return
 	}
 	if w.checker.done[p.copy] { // and it was long until others knew

@@ -62,6 +62,7 @@ const (
 	Restored       Name = "checkpoints_restored"
 	RestoredOlder  Name = "older_restored"
 	Unrestored     Name = "restores_failed"
+	Preempted      Name = "copies_preempted"
 )
 
 // counted is a count and what it counts.
@@ -121,6 +122,7 @@ func allCounts() []counted {
 		{Restored, "a task went on from what was saved"},
 		{RestoredOlder, "a task went on from an older checkpoint, as the latest could not be had"},
 		{Unrestored, "a task did not start, as nothing could be had of what was saved"},
+		{Preempted, "a copy was stopped to make room for a job of a higher priority"},
 	}
 }
 

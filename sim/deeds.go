@@ -51,6 +51,7 @@ type decided struct {
 	redo    mesh.AllocID  // a copy of the same place that had completed, as it knew
 	begun   bool
 	drained bool // it was told to stop when its node was to be drained
+	yields  bool // it was told to stop so that its node has room
 }
 
 type lifeKey struct {
@@ -271,6 +272,7 @@ func (w *world) noteDecisions(h *host, r *core.Ready) {
 		was := w.deeds.decided[d.ID]
 		if was != nil && d.Want == mesh.WantStop && w.byID[d.Node] != nil {
 			was.drained = was.drained || w.byID[d.Node].drained()
+			was.yields = was.yields || d.Leaves
 		}
 		if d.Want != mesh.WantRun || was != nil {
 			continue

@@ -65,6 +65,8 @@ func kinds() []kind {
 		{"delay", 1 * sec, 20 * sec, true, delay, "messages take longer, anywhere"},
 		{"skew", 5 * sec, 40 * sec, true, skew, "its wall clock is set wrong, and right again"},
 		{"drift", 5 * sec, 60 * sec, true, drift, "its clocks run at another rate"},
+		{"unplug", 5 * sec, 40 * sec, false, unplug, "its last GPU is lost, and back again"},
+		{"occupy", 5 * sec, 40 * sec, false, occupy, "a program that is not of the mesh listens on a port"},
 		{"disk_full", 1 * sec, 20 * sec, true, diskFull, "its disk takes no write"},
 		{"disk_slow", 1 * sec, 20 * sec, true, diskSlow, "its disk takes seconds to write"},
 		{"disk_spoilt", 100 * ms, 5 * sec, false, diskSpoilt, "its disk has lost records when its agent starts again"},

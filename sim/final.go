@@ -227,9 +227,9 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 	}
 	for _, b := range plan.Blocked {
 		g, _ := job.Job.Group(b.Group)
-		room := w.roomFor(g.Resources)
+		room := w.roomFor(&g)
 		if h := w.byID[b.Target]; h != nil {
-			room = h.roomFor(g.Resources)
+			room = h.roomFor(&g)
 		}
 		if room {
 			return fmt.Sprintf("it is blocked though there is room: %s", b.Choice.Summary())
@@ -272,18 +272,18 @@ func (w *world) waitsForLost(plan *reconcile.Plan) bool {
 }
 
 // roomFor says whether some node has room for so much.
-func (w *world) roomFor(need mesh.Resources) bool {
+func (w *world) roomFor(g *mesh.Group) bool {
 	return slices.ContainsFunc(w.members(), func(h *host) bool {
-		return h.self.Role != mesh.Witness && h.roomFor(need)
+		return h.self.Role != mesh.Witness && h.roomFor(g)
 	})
 }
 
-func (h *host) roomFor(need mesh.Resources) bool {
+func (h *host) roomFor(g *mesh.Group) bool {
 	var used mesh.Resources
 	for _, p := range h.tasks {
 		used = used.Add(p.spec.Resources)
 	}
-	return h.self.Capacity.Sub(used).Lacks(need) == ""
+	return h.self.Capacity.Sub(used).Lacks(g.Resources) == "" && h.equippedFor(g)
 }
 
 // viewIsTrue says how what is said to run of a job differs from what runs.
@@ -323,7 +323,7 @@ func (w *world) everyNode(job *mesh.JobView) string {
 		has := slices.ContainsFunc(sortedKeys(h.tasks), func(key string) bool {
 			return h.tasks[key].copy.job == job.ID()
 		})
-		if need := job.Job.Groups()[0].Resources; h.self.Role != mesh.Witness && !has && h.roomFor(need) {
+		if g := job.Job.Groups()[0]; h.self.Role != mesh.Witness && !has && h.roomFor(&g) {
 			return h.name + " has room for its copy, and none"
 		}
 	}

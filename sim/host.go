@@ -108,7 +108,7 @@ func (w *world) newHost(name string, m Machine) *host {
 	h.self = mesh.Node{
 		ID: mesh.NodeIDOf(key.Public().(ed25519.PublicKey)), Name: name, Role: mesh.Worker,
 		Address: name, Release: "sim", OS: "sim", Arch: "sim", Drivers: []string{"exec"},
-		Labels: m.Labels, Capacity: m.Resources, StartedAt: epoch,
+		Labels: m.Labels, Capacity: m.Resources, Devices: gpusOf(name, m.GPUs), StartedAt: epoch,
 	}
 	if m.Role != "" {
 		h.self.Role = m.Role

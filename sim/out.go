@@ -80,7 +80,7 @@ func (w *world) sponsors() []*host {
 
 // replace lets another machine join in the stead of one that is gone for good.
 func (h *host) replace() {
-	like := Machine{Role: h.self.Role, Resources: h.self.Capacity, Labels: h.self.Labels}
+	like := Machine{Role: h.self.Role, Resources: h.self.Capacity, Labels: h.self.Labels, GPUs: len(h.self.Devices)}
 	next := h.w.newHost(heir(h.name), like)
 	if by := h.w.sponsors(); len(by) > 0 {
 		h.w.join(next, by[0])

@@ -243,6 +243,9 @@ func (p *people) draw(name string, before *mesh.Job) *mesh.Job {
 	if before != nil {
 		j.Type, j.Recovery = before.Type, before.Recovery
 	}
+	if p.w.scenario.People.Equipped {
+		p.equipped(j)
+	}
 	j.Defaults()
 	return j
 }

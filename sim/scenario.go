@@ -57,7 +57,8 @@ type Machine struct {
 	Role      mesh.Role         `toml:"role"`
 	Labels    map[string]string `toml:"labels"`
 	Resources mesh.Resources    `toml:"resources"`
-	PPM       int               `toml:"ppm"` // of its clocks
+	GPUs      int               `toml:"gpus"` // of 16 GiB each
+	PPM       int               `toml:"ppm"`  // of its clocks
 }
 
 // Settings are those of the mesh that a run may want to shorten.
@@ -108,6 +109,8 @@ type People struct {
 	Every mesh.Duration `toml:"every"` // mean time between two requests; 0: nobody asks
 	Jobs  int           `toml:"jobs"`  // how many jobs they have
 	Do    []string      `toml:"do"`    // kinds of requests; submit, scale, change and stop if empty
+	// Equipped: their jobs ask for GPUs and ports, and have priorities.
+	Equipped bool `toml:"equipped"`
 }
 
 // Share is a share of cases, in parts per million. Files write "1%".

@@ -18,8 +18,10 @@ const preemptAfter = 3 * time.Second
 const queueMax = 64
 
 // queue is the jobs that wait for room whose coordinator is in sight, first come first.
+// Without a majority of the voters there is none: what the records say of it could be taken
+// back by nobody, and room goes to who asks first.
 func (c *Core) queue() []mesh.QueueView {
-	if len(c.records.queued) == 0 {
+	if len(c.records.queued) == 0 || c.lead.degraded {
 		return nil
 	}
 	if c.queued != nil {
@@ -42,6 +44,9 @@ func (c *Core) queue() []mesh.QueueView {
 // lineUp keeps on record which copies of a job fit nowhere, and has room made for them. A
 // gang waits without that: it would hold up what is smaller, and still not fit.
 func (c *Core) lineUp(job *mesh.JobView, plan *reconcile.Plan, fence crdt.Fence) {
+	if !plan.Granted {
+		return
+	}
 	old, stands := c.records.queued[plan.Job]
 	if len(plan.Blocked) == 0 || job.Job.Gang {
 		if stands {

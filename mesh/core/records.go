@@ -167,7 +167,7 @@ func (r *records) apply(e crdt.Entry) touched {
 		return r.permit(v)
 	case *mesh.Queued:
 		r.queued[v.Job] = *v
-		return touched{freed: true, queued: v.Preempts}
+		return touched{job: v.Job, freed: true, queued: v.Preempts} // it may be out of date when it comes
 	case *mesh.Evicted:
 		r.evicted[v.Node], r.picture.members = *v, nil
 		return touched{nodes: true, evicted: v.Node}
@@ -330,7 +330,7 @@ func mayWrite(e crdt.Entry, rec any) error {
 	case *mesh.Permit:
 		key, writer, granted = mesh.KeyPermit(v.Key, v.Alloc), string(v.Coordinator), true
 	case *mesh.Queued:
-		key, writer, granted = mesh.KeyQueued(v.Job), string(v.Coordinator), e.Fence.Epoch > 0 // either will do
+		key, writer, granted = mesh.KeyQueued(v.Job), string(v.Coordinator), true
 	case *mesh.Evicted:
 		key = mesh.KeyEvicted(v.Node)
 	case nil:
@@ -357,7 +357,7 @@ func mayDelete(e crdt.Entry) error {
 		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {
 			return fmt.Errorf("record %q was deleted by %s, who may not", e.Key, e.Dot.Origin)
 		}
-	case mesh.PrefixAlloc, mesh.PrefixPermit:
+	case mesh.PrefixAlloc, mesh.PrefixPermit, mesh.PrefixQueued:
 		if e.Fence.Epoch == 0 {
 			return fmt.Errorf("record %q was deleted under fence %v", e.Key, e.Fence)
 		}
