@@ -131,7 +131,8 @@ func (w *world) checkGrants(h *host) {
 		}
 		for _, d := range g.Devices {
 			if len(d.Given) != max(d.Count, 1) {
-				w.breach("grants", "copy %s on %s has %d devices, and asked for %d", id, h.name, len(d.Given), max(d.Count, 1))
+				w.breach("grants", "copy %s on %s has %d devices, and asked for %d",
+					id, h.name, len(d.Given), max(d.Count, 1))
 			}
 			for _, given := range d.Given {
 				if by, taken := whole[given.ID]; taken || given.Part == 0 && parts[given.ID] > 0 {
