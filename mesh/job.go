@@ -89,6 +89,7 @@ type Task struct {
 	AfterQuorum int       `json:"after_quorum,omitempty" toml:"after_quorum"`
 
 	Driver    string            `json:"driver,omitempty" toml:"driver"`
+	Isolation Isolation         `json:"isolation,omitempty" toml:"isolation"`
 	Command   []string          `json:"command" toml:"command"`
 	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset
 	User      string            `json:"user,omitempty" toml:"user"`

@@ -13,6 +13,7 @@ var (
 	afterRules     = []AfterRule{AllSuccess, AllDone, OneSuccess, OneDone, OneFailed, NoneFailed, QuorumSuccess}
 	sideEffects    = []SideEffects{EffectsNone, EffectsExternal, EffectsWrite, EffectsUnsafe}
 	drivers        = []string{DefaultDriver}
+	isolations     = []Isolation{IsolateNone, IsolateCgroup, IsolateSandbox}
 )
 
 // Limit is what a value at a key of the job file may be, as far as that depends on
@@ -61,6 +62,7 @@ func Limits() map[string]Limit {
 		"task.after_rule":           {OneOf: texts(afterRules)},
 		"task.after_quorum":         {Least: 1, Most: TasksMax},
 		"task.driver":               {OneOf: drivers},
+		"task.isolation":            {OneOf: texts(isolations)},
 		"task.command":              {Least: 1, Most: argsMax},
 		"task.dir":                  {Pattern: dirPattern},
 		"task.user":                 {Pattern: userPattern},

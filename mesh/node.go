@@ -13,18 +13,20 @@ const (
 
 // Node is what a node says about itself. Only that node writes it.
 type Node struct {
-	ID        NodeID            `json:"id"`
-	Name      string            `json:"name"`
-	Address   string            `json:"address"` // host:port of its one UDP port
-	Boot      BootID            `json:"boot_id"`
-	Role      Role              `json:"role"`
-	Release   string            `json:"release"` // version of mn
-	OS        string            `json:"os"`
-	Arch      string            `json:"arch"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Drivers   []string          `json:"drivers"`
-	Capacity  Resources         `json:"capacity"` // what it shares out
-	StartedAt time.Time         `json:"started_at"`
+	ID      NodeID            `json:"id"`
+	Name    string            `json:"name"`
+	Address string            `json:"address"` // host:port of its one UDP port
+	Boot    BootID            `json:"boot_id"`
+	Role    Role              `json:"role"`
+	Release string            `json:"release"` // version of mn
+	OS      string            `json:"os"`
+	Arch    string            `json:"arch"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Drivers []string          `json:"drivers"`
+	// Isolation has each that it was tried for, and why it cannot be had there; "" if it can.
+	Isolation map[Isolation]string `json:"isolation,omitempty"`
+	Capacity  Resources            `json:"capacity"` // what it shares out
+	StartedAt time.Time            `json:"started_at"`
 }
 
 // Member is an admission: the mesh let this key in. Written by the peer that

@@ -41,6 +41,10 @@ func (v *validator) oneTask(t *Task) {
 	}
 	oneOf(v, t.Lifecycle, lifecycles, "lifecycle")
 	oneOf(v, t.Driver, drivers, "driver")
+	oneOf(v, t.Isolation, isolations, "isolation")
+	if t.Isolation == IsolateSandbox && (t.User == "root" || t.User == "0") {
+		v.fault("no sandbox is root's: leave it out, or name another").at("user")
+	}
 	v.command(t.Command)
 	v.absolute(t.Dir, "dir")
 	v.user(t.User)

@@ -194,6 +194,15 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"dir", func(j *Job) { j.Tasks[0].Dir = "tmp" }, `task "web": dir: "tmp" is not an absolute path`},
 		{"user", func(j *Job) { j.Tasks[0].User = "a b" }, `task "web": user: "a b" is not a user's name`},
 		{
+			"isolation", func(j *Job) { j.Tasks[0].Isolation = "jail" },
+			`task "web": isolation: has unsupported value "jail"; supported: "none", "cgroup", "sandbox"`,
+		},
+		{
+			"sandbox of root", func(j *Job) { j.Tasks[0].Isolation, j.Tasks[0].User = IsolateSandbox, "root" },
+			`task "web": user: no sandbox is root's: leave it out, or name another`,
+		},
+		{"cgroup of root", func(j *Job) { j.Tasks[0].Isolation, j.Tasks[0].User = IsolateCgroup, "root" }, ""},
+		{
 			"env", func(j *Job) { j.Tasks[0].Env = map[string]string{"1A": "", "MN_JOB": "", "ok": "\x00"} },
 			`task "web": env.1A: "1A" is not the name of a variable: want letters, digits and '_', not beginning with a digit` + "\n" +
 				`task "web": env.MN_JOB: names beginning with MN_ are set by mn itself` + "\n" +

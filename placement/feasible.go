@@ -21,6 +21,7 @@ var filters = []filter{
 	{"eligibility", notEligible},
 	{"role", runsNoTasks},
 	{"driver", noDriver},
+	{"isolation", notIsolated},
 	{"capacity", noRoom},
 }
 
@@ -37,7 +38,7 @@ func refuse(n *mesh.NodeView, g mesh.Group) *Refusal {
 // Unsuited is why a node could never run a copy of the group, being what it is,
 // or "": its state and its load may change and do not count.
 func Unsuited(n *mesh.NodeView, g mesh.Group) string {
-	for _, reason := range []string{runsNoTasks(n, g), noDriver(n, g)} {
+	for _, reason := range []string{runsNoTasks(n, g), noDriver(n, g), notIsolated(n, g)} {
 		if reason != "" {
 			return reason
 		}
@@ -77,6 +78,15 @@ func noDriver(n *mesh.NodeView, g mesh.Group) string {
 		}
 		if !slices.Contains(n.Drivers, driver) {
 			return fmt.Sprintf("driver %q is not available", driver)
+		}
+	}
+	return ""
+}
+
+func notIsolated(n *mesh.NodeView, g mesh.Group) string {
+	for i := range g.Tasks {
+		if why := n.Isolates(&g.Tasks[i]); why != "" {
+			return why
 		}
 	}
 	return ""

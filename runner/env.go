@@ -45,6 +45,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		User:      t.def.User,
 		Grace:     t.grace(),
 		Resources: t.def.Resources,
+		Isolation: t.def.Isolation,
 		Saving:    c.saving(t),
 	}
 	if c.leased {
@@ -80,8 +81,8 @@ func (c *Copy) environment(t *task) environment {
 	e := environment{vars: map[string]string{}, plain: map[string]bool{}, done: map[string]string{}}
 	for _, v := range c.facts.Base {
 		name, value, _ := strings.Cut(v, "=")
-		if name == "HOME" && t.def.User != "" {
-			continue // it is the agent's user's, not this one's
+		if name == "HOME" && (t.def.User != "" || t.def.Isolation == mesh.IsolateSandbox) {
+			continue // it is the agent's user's, not this one's, or not to be seen
 		}
 		e.vars[name], e.plain[name] = value, true
 	}

@@ -59,6 +59,28 @@ func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
 	}
 }
 
+// The home of the agent's user is not another's, and is not in a sandbox.
+func TestHomeIsTheAgentsUsersOnly(t *testing.T) {
+	for _, tt := range []struct {
+		task mesh.Task
+		want bool
+	}{
+		{mesh.Task{}, true},
+		{mesh.Task{Isolation: mesh.IsolateCgroup}, true},
+		{mesh.Task{Isolation: mesh.IsolateSandbox}, false},
+		{mesh.Task{User: "nobody"}, false},
+	} {
+		tt.task.Command = []string{"./run"}
+		s, err := specOf(t, tt.task)
+		if got := slices.Contains(s.Env, "HOME=/root"); got != tt.want || err != nil {
+			t.Errorf("isolation %q, user %q: home is told: %v, %v", tt.task.Isolation, tt.task.User, got, err)
+		}
+		if s.Isolation != tt.task.Isolation {
+			t.Errorf("the driver is told isolation %q, want %q", s.Isolation, tt.task.Isolation)
+		}
+	}
+}
+
 func TestEnvironmentOfAnArrayTellsTheIndex(t *testing.T) {
 	s, err := specOf(t, mesh.Task{Array: "10-40:10,7", Command: []string{"./run", "${MN_ARRAY_INDEX} of ${MN_ARRAY_SIZE}"}})
 	if err != nil {
