@@ -154,6 +154,11 @@ func (c *command) showNode(n api.NodeDetail) {
 		role += ", voter"
 	}
 	c.field("role", "%s, drivers %s", role, strings.Join(n.Drivers, ", "))
+	for _, k := range slices.Sorted(maps.Keys(n.Isolation)) {
+		if why := n.Isolation[k]; why != "" {
+			c.field("no "+string(k), "%s", why)
+		}
+	}
 	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
 		c.field("label", "%s = %s", k, n.Labels[k])
 	}

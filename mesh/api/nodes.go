@@ -27,7 +27,9 @@ type Node struct {
 	Arch               string            `json:"arch"`
 	Labels             map[string]string `json:"labels"`
 	Drivers            []string          `json:"drivers"`
-	StartedAt          *time.Time        `json:"started_at"` // of its agent
+	// Isolation has each that was tried, and why it cannot be had; "" if it can.
+	Isolation map[mesh.Isolation]string `json:"isolation,omitempty"`
+	StartedAt *time.Time                `json:"started_at"` // of its agent
 }
 
 // NodeDetail is the state of a node, and what is placed on it.
@@ -66,6 +68,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Arch:               n.Arch,
 		Labels:             n.Labels,
 		Drivers:            listed(n.Drivers),
+		Isolation:          n.Isolation,
 		StartedAt:          known(n.StartedAt),
 	}
 	if row.Labels == nil {
