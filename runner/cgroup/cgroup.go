@@ -111,8 +111,8 @@ func (t *tree) make(top, name string) (string, error) {
 		}
 	}
 	for _, d := range []string{path.Dir(dir), dir} {
-		if err := os.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", err
+		if err := syscall.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", &fs.PathError{Op: "make a control group in", Path: top, Err: err}
 		}
 		if !t.v2 {
 			continue

@@ -24,6 +24,7 @@ const sandboxed = `
 	test ! -e /root; test ! -e /home; test ! -e /sys; test ! -e "$ROOT/elsewhere"
 	grep -q '^NoNewPrivs:.1$' /proc/self/status
 	grep -q '^CapEff:.0*$' /proc/self/status; grep -q '^CapPrm:.0*$' /proc/self/status
+	if grep -q 4294967295 /proc/self/uid_map; then echo no user namespace; exit 9; fi
 	(exit 3) || test $? = 3; { sh -c 'kill -9 $$' || test $? = 137; } 2>/dev/null
 	sleep 0.01 & wait $!
 	id -u >uid; echo all is well
