@@ -110,7 +110,9 @@ var indexes = regexp.MustCompile(`\[\d+\]`)
 
 // lists are the keys of files whose values are lists. Other numbers in a path
 // are keys of their own.
-var lists = []string{"command", "do", "fault", "faults", "job", "later", "machine", "program", "proves", "task"}
+var lists = []string{
+	"command", "do", "fault", "faults", "job", "later", "machine", "program", "proves", "task", "volume",
+}
 
 // pathOf writes a path of package mesh as this package writes paths.
 func pathOf(keys []string) string {

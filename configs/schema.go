@@ -42,7 +42,7 @@ const (
 )
 
 // required are the keys that their tables cannot do without, by the paths of these.
-var required = map[string][]string{"": {"name", "task"}, "task": {"name", "command"}}
+var required = map[string][]string{"": {"name", "task"}, "task": {"name", "command"}, "task.volume": {"name", "source"}}
 
 // JobSchema is the JSON Schema of the job file, for editors. What it takes may still be
 // no job, as it does not say how keys depend on each other. What is said of each key is

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -232,8 +233,17 @@ func set(tree map[string]any, path []string, value any) {
 	default:
 		table := map[string]any{}
 		tree[path[0]] = table
+		if whole, ok := fewest[path[0]]; ok {
+			table = maps.Clone(whole)
+			tree[path[0]] = []any{table}
+		}
 		set(table, path[1:], value)
 	}
+}
+
+// fewest are the tables of which there may be several, each with what it cannot do without.
+var fewest = map[string]map[string]any{
+	"volume": {"name": "a", "source": "/a", "mode": "rw"},
 }
 
 func TestSchemaReadsUnitsAsMnDoes(t *testing.T) {

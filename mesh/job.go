@@ -97,6 +97,7 @@ type Task struct {
 	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
 	Timeout   Duration          `json:"timeout,omitempty" toml:"timeout"`       // 0 for none
 	Resources Resources         `json:"resources" toml:"resources"`
+	Volumes   []Volume          `json:"volume,omitempty" toml:"volume"`
 	Restart   *RestartPolicy    `json:"restart,omitempty" toml:"restart"` // instead of the job's
 	// SuccessExitCodes are those that count as completion; 0 alone if unset.
 	SuccessExitCodes []int             `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`

@@ -13,6 +13,8 @@ var (
 	afterRules     = []AfterRule{AllSuccess, AllDone, OneSuccess, OneDone, OneFailed, NoneFailed, QuorumSuccess}
 	sideEffects    = []SideEffects{EffectsNone, EffectsExternal, EffectsWrite, EffectsUnsafe}
 	drivers        = []string{DefaultDriver}
+	volumeTypes    = []VolumeType{VolumeHost}
+	volumeModes    = []VolumeMode{ReadOnly, ReadWrite}
 	isolations     = []Isolation{IsolateNone, IsolateCgroup, IsolateSandbox}
 )
 
@@ -63,6 +65,12 @@ func Limits() map[string]Limit {
 		"task.after_quorum":         {Least: 1, Most: TasksMax},
 		"task.driver":               {OneOf: drivers},
 		"task.isolation":            {OneOf: texts(isolations)},
+		"task.volume":               {Most: volumesMax},
+		"task.volume.name":          {Pattern: namePattern},
+		"task.volume.type":          {OneOf: texts(volumeTypes)},
+		"task.volume.source":        {Pattern: dirPattern},
+		"task.volume.target":        {Pattern: dirPattern},
+		"task.volume.mode":          {OneOf: texts(volumeModes)},
 		"task.command":              {Least: 1, Most: argsMax},
 		"task.dir":                  {Pattern: dirPattern},
 		"task.user":                 {Pattern: userPattern},

@@ -25,7 +25,8 @@ type Node struct {
 	Drivers []string          `json:"drivers"`
 	// Isolation has each that it was tried for, and why it cannot be had there; "" if it can.
 	Isolation map[Isolation]string `json:"isolation,omitempty"`
-	Capacity  Resources            `json:"capacity"` // what it shares out
+	Volumes   []string             `json:"volumes,omitempty"` // folders of which tasks may have what is in them
+	Capacity  Resources            `json:"capacity"`          // what it shares out
 	StartedAt time.Time            `json:"started_at"`
 }
 

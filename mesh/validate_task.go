@@ -52,6 +52,7 @@ func (v *validator) oneTask(t *Task) {
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
 	v.duration(t.Timeout, 0, timeoutMax, "timeout")
 	v.resources(t.Resources)
+	v.volumes(t)
 	v.restart(t.Restart, "restart")
 	v.exitCodes(t.SuccessExitCodes)
 	v.safety(t.Safety)

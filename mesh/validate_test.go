@@ -201,6 +201,41 @@ func TestValidateFindsEachFault(t *testing.T) {
 			"sandbox of root", func(j *Job) { j.Tasks[0].Isolation, j.Tasks[0].User = IsolateSandbox, "root" },
 			`task "web": user: no sandbox is root's: leave it out, or name another`,
 		},
+		{
+			"volumes", func(j *Job) {
+				j.Tasks[0].Volumes = []Volume{{
+					Name: "a b", Type: "nfs", Source: "data", Target: "/proc/x", Mode: "w",
+				}, {Name: "c"}}
+				j.Tasks[0].Isolation = IsolateSandbox
+			},
+			`task "web": volume.0.name: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit
+task "web": volume.0.type: has unsupported value "nfs"; supported: "host"
+task "web": volume.0.mode: has unsupported value "w"; supported: "ro", "rw"
+task "web": volume.0.source: "data" is not an absolute path without . and ..
+task "web": volume.0.target: "/proc/x" is nothing that can be a volume
+task "web": volume.1.source: is missing: want the absolute path of a folder`,
+		},
+		{
+			"volumes that are as good as one", func(j *Job) {
+				j.Tasks[0].Isolation = IsolateSandbox
+				j.Tasks[0].Volumes = []Volume{{Name: "a-b", Source: "/a"}, {Name: "A_b", Source: "/b", Target: "/a"}}
+			},
+			`task "web": volume.1.name: is as good as that of volume "a-b": both would be told as MN_VOLUME_A_B
+task "web": volume.1.target: volume "a-b" is there too`,
+		},
+		{
+			"volumes of a plain process", func(j *Job) {
+				j.Tasks[0].Volumes = []Volume{
+					{Name: "a", Source: "/a"},
+					{Name: "b", Source: "/b", Target: "/c", Mode: ReadWrite},
+					{Name: "c", Source: "/a/../c", Mode: ReadWrite},
+					{Name: "d", Source: "/d", Mode: ReadWrite},
+				}
+			},
+			`task "web": volume.0.mode: nothing keeps a plain process from writing: set isolation = "sandbox", or mode = "rw"
+task "web": volume.1.target: only a sandbox shows a volume elsewhere: leave it out, or set isolation
+task "web": volume.2.source: "/a/../c" is not an absolute path without . and ..`,
+		},
 		{"cgroup of root", func(j *Job) { j.Tasks[0].Isolation, j.Tasks[0].User = IsolateCgroup, "root" }, ""},
 		{
 			"env", func(j *Job) { j.Tasks[0].Env = map[string]string{"1A": "", "MN_JOB": "", "ok": "\x00"} },

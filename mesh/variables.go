@@ -25,6 +25,8 @@ const (
 	VarTaskDir    = "MN_TASK_DIR"
 	VarAllocDir   = "MN_ALLOC_DIR"
 
+	VarVolume = "MN_VOLUME_" // and a volume's name: where it is
+
 	VarCheckpointDir   = "MN_CHECKPOINT_DIR" // of a task with a checkpoint alone, as is the next
 	VarCheckpointReady = "MN_CHECKPOINT_READY"
 )
@@ -94,6 +96,9 @@ func (v *validator) variables(t *Task, gang bool) {
 	}
 	if gang {
 		known = append(known, GangVariables...)
+	}
+	for i := range t.Volumes {
+		known = append(known, t.Volumes[i].Variable())
 	}
 	if t.Checkpoint != nil {
 		known = append(known, CheckpointVariables...)

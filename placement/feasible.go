@@ -22,6 +22,7 @@ var filters = []filter{
 	{"role", runsNoTasks},
 	{"driver", noDriver},
 	{"isolation", notIsolated},
+	{"volume", noVolume},
 	{"capacity", noRoom},
 }
 
@@ -38,7 +39,7 @@ func refuse(n *mesh.NodeView, g mesh.Group) *Refusal {
 // Unsuited is why a node could never run a copy of the group, being what it is,
 // or "": its state and its load may change and do not count.
 func Unsuited(n *mesh.NodeView, g mesh.Group) string {
-	for _, reason := range []string{runsNoTasks(n, g), noDriver(n, g), notIsolated(n, g)} {
+	for _, reason := range []string{runsNoTasks(n, g), noDriver(n, g), notIsolated(n, g), noVolume(n, g)} {
 		if reason != "" {
 			return reason
 		}
@@ -86,6 +87,15 @@ func noDriver(n *mesh.NodeView, g mesh.Group) string {
 func notIsolated(n *mesh.NodeView, g mesh.Group) string {
 	for i := range g.Tasks {
 		if why := n.Isolates(&g.Tasks[i]); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func noVolume(n *mesh.NodeView, g mesh.Group) string {
+	for i := range g.Tasks {
+		if why := n.Lends(&g.Tasks[i]); why != "" {
 			return why
 		}
 	}

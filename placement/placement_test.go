@@ -110,6 +110,33 @@ func TestIsolationIsAConditionOnTheNode(t *testing.T) {
 	}
 }
 
+func TestVolumesAreThoseThatTheNodeShares(t *testing.T) {
+	tests := []struct {
+		shares []string
+		source string
+		want   string // "" if the node takes the copy
+	}{
+		{nil, "/data/a", `volume: volume "v": "/data/a" is in no folder that it shares`},
+		{[]string{"/data"}, "/data/a", ""},
+		{[]string{"/data"}, "/data", ""},
+		{[]string{"/data"}, "/database", `volume: volume "v": "/database" is in no folder that it shares`},
+		{[]string{"/srv", "/data/a/b"}, "/data/a", `volume: volume "v": "/data/a" is in no folder that it shares`},
+		{[]string{"/"}, "/data/a", ""},
+	}
+	for _, tt := range tests {
+		job := jobOf(mesh.Binpack, mesh.Resources{})
+		job.Tasks[0].Volumes = []mesh.Volume{{Name: "v", Source: tt.source}}
+		n := node("n1", func(n *mesh.NodeView) { n.Volumes = tt.shares })
+		got := ""
+		if c := place(&mesh.View{Nodes: []mesh.NodeView{n}}, job, nil); len(c.Refused) > 0 {
+			got = c.Refused[0].Filter + ": " + c.Refused[0].Error()
+		}
+		if got != tt.want || (Unsuited(&n, job.Groups()[0]) == "") != (tt.want == "") {
+			t.Errorf("%q of %q: got %q, want %q", tt.source, tt.shares, got, tt.want)
+		}
+	}
+}
+
 // TestTheNamedStrategyDecides has a node that is bigger than the others by far:
 // size alone must not win.
 func TestTheNamedStrategyDecides(t *testing.T) {

@@ -46,6 +46,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Grace:     t.grace(),
 		Resources: t.def.Resources,
 		Isolation: t.def.Isolation,
+		Volumes:   t.def.Volumes,
 		Saving:    c.saving(t),
 	}
 	if c.leased {
@@ -104,6 +105,10 @@ func (c *Copy) environment(t *task) environment {
 	}
 	if s := c.saving(t); s != nil {
 		own[mesh.VarCheckpointDir], own[mesh.VarCheckpointReady] = s.Dir, s.Ready
+	}
+	for i := range t.def.Volumes {
+		v := &t.def.Volumes[i]
+		own[v.Variable()] = v.At(t.def.Isolation)
 	}
 	if g := c.alloc.Gang; g != nil {
 		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)

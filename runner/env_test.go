@@ -59,6 +59,18 @@ func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
 	}
 }
 
+func TestVolumesAreToldByTheirPlaces(t *testing.T) {
+	volumes := []mesh.Volume{{Name: "a.b-c", Source: "/x", Target: "/y"}, {Name: "d", Source: "/z"}}
+	for isolation, want := range map[mesh.Isolation]string{"": "/x /z", mesh.IsolateSandbox: "/y /z"} {
+		s, err := specOf(t, mesh.Task{
+			Volumes: volumes, Isolation: isolation, Command: []string{"./run", "${MN_VOLUME_A_B_C} ${MN_VOLUME_D}"},
+		})
+		if err != nil || s.Command[1] != want || !slices.Equal(s.Volumes, volumes) {
+			t.Errorf("isolation %q: got %q, %v, %v, want %q", isolation, s.Command, s.Volumes, err, want)
+		}
+	}
+}
+
 // The home of the agent's user is not another's, and is not in a sandbox.
 func TestHomeIsTheAgentsUsersOnly(t *testing.T) {
 	for _, tt := range []struct {

@@ -58,6 +58,7 @@ type Spec struct {
 	Grace     time.Duration  `json:"grace"`          // of a stop by its lease or its supervisor
 	Resources mesh.Resources `json:"resources"`
 	Isolation mesh.Isolation `json:"isolation,omitempty"`
+	Volumes   []mesh.Volume  `json:"volumes,omitempty"`
 	// Until is the instant since boot at which the task stops by itself unless
 	// it is renewed: the dead-man's switch of a majority job. Zero for none.
 	Until time.Duration `json:"until,omitempty"`

@@ -159,6 +159,9 @@ func (c *command) showNode(n api.NodeDetail) {
 			c.field("no "+string(k), "%s", why)
 		}
 	}
+	if len(n.Volumes) > 0 {
+		c.field("volumes", "%s", strings.Join(n.Volumes, ", "))
+	}
 	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
 		c.field("label", "%s = %s", k, n.Labels[k])
 	}

@@ -29,7 +29,8 @@ type Node struct {
 	Drivers            []string          `json:"drivers"`
 	// Isolation has each that was tried, and why it cannot be had; "" if it can.
 	Isolation map[mesh.Isolation]string `json:"isolation,omitempty"`
-	StartedAt *time.Time                `json:"started_at"` // of its agent
+	Volumes   []string                  `json:"volumes,omitempty"` // folders that it shares
+	StartedAt *time.Time                `json:"started_at"`        // of its agent
 }
 
 // NodeDetail is the state of a node, and what is placed on it.
@@ -69,6 +70,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Labels:             n.Labels,
 		Drivers:            listed(n.Drivers),
 		Isolation:          n.Isolation,
+		Volumes:            n.Volumes,
 		StartedAt:          known(n.StartedAt),
 	}
 	if row.Labels == nil {

@@ -159,7 +159,7 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	d.content = newContents(d, kept)
 	d.driver, err = exec.Open(exec.Config{
 		Root: d.allocs(), Content: d.content, Log: d.log,
-		Groups: string(d.id.ID()), Hidden: []string{filepath.Dir(d.allocs())},
+		Groups: string(d.id.ID()), Hidden: []string{filepath.Dir(d.allocs())}, Volumes: d.cfg.Volumes,
 	})
 	if err != nil {
 		return nil, err
@@ -270,6 +270,7 @@ func (d *daemon) describe() (mesh.Node, error) {
 		ID: d.id.ID(), Name: name, Address: d.net.Addr().String(), Boot: host.Boot,
 		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Labels: d.cfg.Labels, Drivers: []string{"exec"}, Isolation: d.driver.Isolation(),
+		Volumes:   d.cfg.Volumes,
 		Capacity:  capacity(host.Capacity, d.cfg),
 		StartedAt: clock.Wall().UTC(),
 	}, nil

@@ -50,7 +50,9 @@ type Config struct {
 	// are in one of that name.
 	Groups string
 	Hidden []string // folders, besides Root, of which sandboxes show nothing
-	Log    *slog.Logger
+	// Volumes are folders of which tasks may have what is in them.
+	Volumes []string
+	Log     *slog.Logger
 }
 
 // Driver runs tasks as processes.

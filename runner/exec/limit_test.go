@@ -96,26 +96,27 @@ func coresOf(tb testing.TB, pid int, during time.Duration) float64 {
 	return float64(cpuOf(tb, pid)-before) / float64(time.Since(began))
 }
 
-// Half a core is at most that, and two tenths more for a slow test; how near it comes is
-// for BenchmarkHalfACore.
+// So little that any machine has it to give, however busy it is; and three times that is far
+// from it. How near it comes is for BenchmarkHalfACore.
 func TestCPUBeyondTheLimitIsNotHad(t *testing.T) {
 	for _, i := range limited(t) {
 		t.Run(fmt.Sprintf("isolation %q", i), func(t *testing.T) {
 			w := suite().NewWorld(t)
 			s := drivertest.Spec("busy", `touch ready; while :; do :; done`)
-			s.Isolation, s.Resources.CPU = i, mesh.Core/2
+			s.Isolation, s.Resources.CPU = i, mesh.Core/10
 			o := w.Run(s)
-			if cores := coresOf(t, o.PID, time.Second); cores > 0.7 || cores == 0 {
-				t.Errorf("it had %.2f cores, want at most half a one", cores)
-			}
 			group := groupOf(t, w, "busy")
-			throttled := false
-			for _, dir := range group {
-				text, _ := os.ReadFile(filepath.Join(dir, "cpu.stat"))
-				throttled = throttled || len(text) > 0 && !strings.Contains(string(text), "nr_throttled 0\n")
-			}
-			if !throttled {
-				t.Errorf("it was never held up, by what %v say", group)
+			w.Until("it is held up", func() bool {
+				for _, dir := range group {
+					text, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+					if err == nil && !strings.Contains(string(text), "nr_throttled 0\n") {
+						return true
+					}
+				}
+				return false
+			})
+			if cores := coresOf(t, o.PID, time.Second); cores > 0.3 {
+				t.Errorf("it had %.2f cores, want at most a tenth", cores)
 			}
 		})
 	}

@@ -165,6 +165,13 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if err := d.makeFolders(k, spec.User); err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
 	}
+	volumes, err := d.volumes(k, s)
+	if err != nil {
+		return spec, err
+	}
+	if spec.Sandbox != nil {
+		spec.Sandbox.Volumes = volumes
+	}
 	seen, err := d.prepareSaving(ctx, k, s.Saving, spec.User)
 	if err != nil {
 		return spec, err

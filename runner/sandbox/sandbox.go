@@ -23,7 +23,6 @@ import (
 	"path"
 	"strconv"
 	"syscall"
-	"unsafe"
 )
 
 // Plan is what a sandbox shows besides what all of them do.
@@ -32,7 +31,8 @@ type Plan struct {
 	Writable []string // folders at their own places
 	// Hidden are folders of which nothing is shown but what is writable in them, even
 	// where what they are in is shown.
-	Hidden []string
+	Hidden  []string
+	Volumes []Volume
 }
 
 // shown are the folders of the machine that every sandbox shows, those that are there.
@@ -102,6 +102,9 @@ func Build(p Plan) error {
 		b.folder(dir)
 		b.bind(dir, dir)
 		b.restrict(dir, attrNoSUID|attrNoDev, recursive)
+	}
+	for _, v := range p.Volumes {
+		b.volume(v)
 	}
 	for _, dir := range closed {
 		b.restrict(dir, attrReadOnly, 0)
@@ -244,18 +247,8 @@ func (b *builder) restrict(name string, attributes uint64, flags uintptr) {
 	if b.err != nil {
 		return
 	}
-	at, err := syscall.BytePtrFromString(b.at(name))
-	if err != nil {
-		b.failed(err, "restrict "+name)
-		return
-	}
-	attr := struct{ set, clear, propagation, userns uint64 }{set: attributes}
 	here := atCurrentFolder
-	_, _, errno := syscall.Syscall6(sysMountSetattr, uintptr(here), uintptr(unsafe.Pointer(at)), flags,
-		uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
-	if errno != 0 {
-		b.failed(errno, "restrict "+name)
-	}
+	b.failed(setAttributes(uintptr(here), b.at(name), attributes, flags), "restrict "+name)
 }
 
 // fault is what could not be done, and why; package fmt costs too much here.

@@ -18,7 +18,9 @@ func fullRecords(t *testing.T) (Spec, State) {
 		Attempt: 3, Boot: "b", Command: []string{"a<b", `"\`, "\n\x01ü"}, Env: []string{"A=1"}, Dir: "/",
 		User:  &User{UID: math.MaxUint32, GID: 2, Groups: []uint32{4, 5}},
 		Grace: time.Second, Until: math.MaxInt64, Groups: []string{"/a", "/b"},
-		Sandbox: &Sandbox{Writable: []string{"/c"}, Hidden: []string{"/d", "/e"}},
+		Sandbox: &Sandbox{Writable: []string{"/c"}, Hidden: []string{"/d", "/e"}, Volumes: []Volume{
+			{Shared: "/f", Path: "g", Target: "/h", Write: true}, {Shared: "/i"},
+		}},
 	}
 	state := State{
 		Start: Start{
@@ -29,7 +31,7 @@ func fullRecords(t *testing.T) (Spec, State) {
 			OOM: true, Expired: true, Stopped: true, Dropped: math.MaxInt64, Peak: 7, Limit: 8, Err: "a \"b\"\n\x00 \\ <ü>",
 		},
 	}
-	for _, record := range []any{spec, *spec.User, *spec.Sandbox, state, state.Start, *state.Exit} {
+	for _, record := range []any{spec, *spec.User, *spec.Sandbox, spec.Sandbox.Volumes[0], state, state.Start, *state.Exit} {
 		v := reflect.ValueOf(record)
 		for i := range v.NumField() {
 			if v.Field(i).IsZero() {

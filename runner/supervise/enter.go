@@ -139,7 +139,13 @@ func enter() error {
 		}
 	}
 	if box := spec.Sandbox; box != nil {
-		err = sandbox.Confine(box.Writable)
+		writable := box.Writable
+		for _, v := range box.Volumes {
+			if v.Write {
+				writable = append(writable, v.Target)
+			}
+		}
+		err = sandbox.Confine(writable)
 	} else if spec.User != nil {
 		err = become(*spec.User)
 	}

@@ -128,9 +128,13 @@ func build(spec Spec) error {
 	if err != nil {
 		return err
 	}
-	return sandbox.Build(sandbox.Plan{
+	plan := sandbox.Plan{
 		Root: path.Join(dir, rootDir), Writable: spec.Sandbox.Writable, Hidden: spec.Sandbox.Hidden,
-	})
+	}
+	for _, v := range spec.Sandbox.Volumes {
+		plan.Volumes = append(plan.Volumes, sandbox.Volume(v))
+	}
+	return sandbox.Build(plan)
 }
 
 // inner is the process that becomes the task, in a user namespace that knows

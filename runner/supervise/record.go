@@ -50,6 +50,15 @@ type Spec struct {
 type Sandbox struct {
 	Writable []string `json:"writable"` // folders, absolute and without links
 	Hidden   []string `json:"hidden,omitempty"`
+	Volumes  []Volume `json:"volumes,omitempty"`
+}
+
+// Volume is a folder of the machine that a sandbox shows.
+type Volume struct {
+	Shared string `json:"shared"` // the folder out of which no link may lead
+	Path   string `json:"path"`   // in that
+	Target string `json:"target"` // where the sandbox shows it
+	Write  bool   `json:"write,omitempty"`
 }
 
 // User is whom a task runs as, if not as the agent.
