@@ -60,6 +60,9 @@ const parent = "mn"
 // what limits the agent limits its tasks. The error says why there is none. A
 // group was made then, and removed again.
 func Open(root, name string) (*Home, error) {
+	if name == "" {
+		return nil, errors.New("the agent has no name for its control groups")
+	}
 	trees, err := find(root)
 	if err != nil {
 		return nil, err

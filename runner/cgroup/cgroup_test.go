@@ -2,10 +2,13 @@ package cgroup
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSettings(t *testing.T) {
@@ -183,6 +186,48 @@ func TestUsage(t *testing.T) {
 		root := fixture(t, test.files)
 		if got := (Group{filepath.Join(root, "none"), filepath.Join(root, "g")}).Usage(); got != test.want {
 			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
+		}
+	}
+}
+
+// Version 2, on machines that have it, also for no controller that is needed.
+func TestProcessesOfAGroupAreKilled(t *testing.T) {
+	trees, err := find("/")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, tree := range trees {
+		dir := filepath.Join(tree.mount, tree.own, "test-cgroup-kill")
+		if !tree.v2 && !slices.Contains(tree.has, "memory") {
+			continue
+		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			if os.Geteuid() == 0 {
+				t.Error(err)
+			}
+			continue
+		}
+		if err := os.Mkdir(filepath.Join(dir, "below"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		sleeper := exec.Command("sleep", "1000")
+		if err := sleeper.Start(); err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan struct{})
+		go func() { sleeper.Wait(); close(gone) }()
+		pid := strconv.Itoa(sleeper.Process.Pid)
+		if err := write(filepath.Join(dir, "below", ProcsFile), pid); err != nil {
+			t.Error(err)
+		}
+		if err := (Group{dir}).Remove(); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-gone:
+		case <-time.After(10 * time.Second):
+			t.Errorf("version 2 %v: a process lives on", tree.v2)
+			sleeper.Process.Kill()
 		}
 	}
 }

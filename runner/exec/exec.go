@@ -47,7 +47,7 @@ type Config struct {
 	Program []string // command that supervises; this executable with "supervise" if empty
 	Content Content  // nil: nothing is saved
 	// Groups names the node among those of this machine: the control groups of its tasks
-	// are in one of that name.
+	// are in one of that name. Without it there are none.
 	Groups string
 	Hidden []string // folders, besides Root, of which sandboxes show nothing
 	// Volumes are folders of which tasks may have what is in them.

@@ -74,6 +74,29 @@ func TestSandboxHasWhatATaskNeeds(t *testing.T) {
 	}
 }
 
+// A sandboxed task finds what was saved, and is saved, as others are.
+func TestSandboxedTaskIsSaved(t *testing.T) {
+	if len(isolations(t)) < 3 {
+		t.Skip("there are no sandboxes here")
+	}
+	open, root := keeping(t, &shelf{})
+	s := saving(root, `cat $DIR/n; echo two >$DIR/n.next && mv $DIR/n.next $DIR/n && echo whole >$READY; sleep 1000`, 1,
+		mesh.Checkpoint{Tree: "one"})
+	s.Isolation = mesh.IsolateSandbox
+	d := open()
+	d.Start(s)
+	next(t, d, runner.Restored)
+	next(t, d, runner.Started)
+	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "two" || o.Checkpoint.Label != "whole" {
+		t.Errorf("saved %+v", o.Checkpoint)
+	}
+	d.Stop(alloc, "web", 0)
+	next(t, d, runner.Exited)
+	if got := lines(t, root, "web"); len(got) != 1 || got[0] != "one" {
+		t.Errorf("it has found %q", got)
+	}
+}
+
 func TestSandboxOfRootIsRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("nobody else can be root")
