@@ -49,7 +49,7 @@ lint: $(TOOLS) ## format, vet, staticcheck, and the house rules of cmd/mntidy
 
 race: ## tests under the race detector, which needs a C compiler; without the meshes of whole agents, which take minutes
 	@if command -v $$(go env CC) >/dev/null; \
-		then set -x; CGO_ENABLED=1 go test -race -count=1 -timeout 10m -skip '^TestMeshes$$' $(RACE); \
+		then set -x; GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 go test -race -count=1 -timeout 10m -skip '^TestMeshes$$' $(RACE); \
 		else echo "no C compiler here: tests run without the race detector" >&2; fi
 
 lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root (a quarter of an hour)

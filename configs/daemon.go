@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,8 @@ type Daemon struct {
 	Seeds     []string          `toml:"seeds"`   // host:port of peers to try besides the known ones
 	Profile   Profile           `toml:"profile"` // ProfileLab if empty
 	Lease     Lease             `toml:"lease"`
-	Pool      string            `toml:"pool"` // of nodes; mesh.DefaultPool if empty
+	Pool      string            `toml:"pool"`    // of nodes; mesh.DefaultPool if empty
+	Volumes   []string          `toml:"volumes"` // folders of which tasks may have what is in them
 	Labels    map[string]string `toml:"labels"`
 	Capacity  mesh.Resources    `toml:"capacity"` // instead of what was found, where not 0
 	Reserve   mesh.Resources    `toml:"reserve"`  // of the capacity, kept from tasks
@@ -65,6 +67,7 @@ const (
 	leaseMin  = 200 * time.Millisecond
 	leaseMax  = time.Minute
 	seedsMax  = 256
+	sharesMax = 64 // folders that are shared
 	labelsMax = 64
 	labelMax  = 256 // bytes of a label's value
 )
@@ -114,6 +117,14 @@ func (c *Daemon) faults() []setting {
 	for i, s := range c.Seeds {
 		if _, _, err := net.SplitHostPort(s); err != nil {
 			add(element("seeds", i), "%q is not host:port", clip(s))
+		}
+	}
+	if len(c.Volumes) > sharesMax {
+		add("volumes", "%d folders are more than %d", len(c.Volumes), sharesMax)
+	}
+	for i, dir := range c.Volumes {
+		if !path.IsAbs(dir) || path.Clean(dir) != dir {
+			add(element("volumes", i), "%q is not an absolute path without . and ..", clip(dir))
 		}
 	}
 	switch c.Profile {

@@ -97,6 +97,7 @@ type Task struct {
 	AfterQuorum int       `json:"after_quorum,omitempty" toml:"after_quorum"`
 
 	Driver    string            `json:"driver,omitempty" toml:"driver"`
+	Isolation Isolation         `json:"isolation,omitempty" toml:"isolation"`
 	Command   []string          `json:"command" toml:"command"`
 	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset
 	User      string            `json:"user,omitempty" toml:"user"`
@@ -109,6 +110,7 @@ type Task struct {
 	// Constraints and Affinities are the group's, besides the job's.
 	Constraints []Constraint   `json:"constraint,omitempty" toml:"constraint"`
 	Affinities  []Affinity     `json:"affinity,omitempty" toml:"affinity"`
+	Volumes     []Volume       `json:"volume,omitempty" toml:"volume"`
 	Restart     *RestartPolicy `json:"restart,omitempty" toml:"restart"` // instead of the job's
 	// SuccessExitCodes are those that count as completion; 0 alone if unset.
 	SuccessExitCodes []int             `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`

@@ -1,5 +1,7 @@
 package mesh
 
+import "maps"
+
 // What texts of the job file may be, where they are words of ours.
 var (
 	jobTypes       = []JobType{Service, Batch, System, SysBatch}
@@ -13,6 +15,9 @@ var (
 	afterRules     = []AfterRule{AllSuccess, AllDone, OneSuccess, OneDone, OneFailed, NoneFailed, QuorumSuccess}
 	sideEffects    = []SideEffects{EffectsNone, EffectsExternal, EffectsWrite, EffectsUnsafe}
 	drivers        = []string{DefaultDriver}
+	volumeTypes    = []VolumeType{VolumeHost}
+	volumeModes    = []VolumeMode{ReadOnly, ReadWrite}
+	isolations     = []Isolation{IsolateNone, IsolateCgroup, IsolateSandbox}
 )
 
 // Limit is what a value at a key of the job file may be, as far as that depends on
@@ -37,26 +42,34 @@ const (
 // Those of the numbers in a list have its path with [] after it.
 func Limits() map[string]Limit {
 	all := map[string]Limit{
-		"name":                      {Pattern: namePattern},
-		"type":                      {OneOf: texts(jobTypes)},
-		"strategy":                  {OneOf: texts(strategies)},
-		"priority":                  {Least: 1, Most: priorityMax},
-		"max_running":               {Least: 1, Most: CopiesMax},
-		"limit.key":                 {Pattern: namePattern},
-		"limit.max":                 {Least: 1, Most: CopiesMax},
-		"meta":                      {Keys: namePattern, Most: metaMax},
-		"pool":                      {Pattern: namePattern},
-		"spread":                    {Most: constraintsMax},
-		"spread.target":             {Most: valuesMax},
-		"spread.target.percent":     {Least: 1, Most: percentMax},
-		"recovery.mode":             {OneOf: texts(recoveryModes)},
-		"recovery.on_partition":     {OneOf: texts(partitions)},
-		"recovery.reconcile":        {OneOf: texts(choices)},
-		"update.max_parallel":       {Least: 1, Most: CopiesMax},
-		"after":                     {Most: TasksMax},
-		"after_rule":                {OneOf: texts(afterRules)},
-		"after_quorum":              {Least: 1, Most: TasksMax},
-		"task":                      {Least: 1, Most: TasksMax},
+		"name":                  {Pattern: namePattern},
+		"type":                  {OneOf: texts(jobTypes)},
+		"strategy":              {OneOf: texts(strategies)},
+		"priority":              {Least: 1, Most: priorityMax},
+		"max_running":           {Least: 1, Most: CopiesMax},
+		"limit.key":             {Pattern: namePattern},
+		"limit.max":             {Least: 1, Most: CopiesMax},
+		"meta":                  {Keys: namePattern, Most: metaMax},
+		"pool":                  {Pattern: namePattern},
+		"spread":                {Most: constraintsMax},
+		"spread.target":         {Most: valuesMax},
+		"spread.target.percent": {Least: 1, Most: percentMax},
+		"recovery.mode":         {OneOf: texts(recoveryModes)},
+		"recovery.on_partition": {OneOf: texts(partitions)},
+		"recovery.reconcile":    {OneOf: texts(choices)},
+		"update.max_parallel":   {Least: 1, Most: CopiesMax},
+		"after":                 {Most: TasksMax},
+		"after_rule":            {OneOf: texts(afterRules)},
+		"after_quorum":          {Least: 1, Most: TasksMax},
+		"task":                  {Least: 1, Most: TasksMax},
+	}
+	maps.Copy(all, taskLimits())
+	return all
+}
+
+// taskLimits are those of the keys of a task, and of the tables that jobs have, too.
+func taskLimits() map[string]Limit {
+	all := map[string]Limit{
 		"task.name":                 {Pattern: namePattern},
 		"task.group":                {Pattern: namePattern},
 		"task.count":                {Least: 1, Most: CopiesMax},
@@ -74,6 +87,13 @@ func Limits() map[string]Limit {
 		"task.device.count":         {Least: 1, Most: devicesMax},
 		"task.device.capabilities":  {Most: valuesMax},
 		"task.device.ids":           {Most: valuesMax},
+		"task.isolation":            {OneOf: texts(isolations)},
+		"task.volume":               {Most: volumesMax},
+		"task.volume.name":          {Pattern: namePattern},
+		"task.volume.type":          {OneOf: texts(volumeTypes)},
+		"task.volume.source":        {Pattern: dirPattern},
+		"task.volume.target":        {Pattern: dirPattern},
+		"task.volume.mode":          {OneOf: texts(volumeModes)},
 		"task.command":              {Least: 1, Most: argsMax},
 		"task.dir":                  {Pattern: dirPattern},
 		"task.user":                 {Pattern: userPattern},

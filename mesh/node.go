@@ -13,21 +13,24 @@ const (
 
 // Node is what a node says about itself. Only that node writes it.
 type Node struct {
-	ID        NodeID            `json:"id"`
-	Name      string            `json:"name"`
-	Address   string            `json:"address"` // host:port of its one UDP port
-	Boot      BootID            `json:"boot_id"`
-	Role      Role              `json:"role"`
-	Release   string            `json:"release"` // version of mn
-	OS        string            `json:"os"`
-	Arch      string            `json:"arch"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Pool      string            `json:"pool,omitempty"` // DefaultPool if unset
-	Drivers   []string          `json:"drivers"`
-	Devices   []Device          `json:"devices,omitempty"` // by id
-	Foreign   []Port            `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
-	Capacity  Resources         `json:"capacity"`          // what it shares out
-	StartedAt time.Time         `json:"started_at"`
+	ID      NodeID            `json:"id"`
+	Name    string            `json:"name"`
+	Address string            `json:"address"` // host:port of its one UDP port
+	Boot    BootID            `json:"boot_id"`
+	Role    Role              `json:"role"`
+	Release string            `json:"release"` // version of mn
+	OS      string            `json:"os"`
+	Arch    string            `json:"arch"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Pool    string            `json:"pool,omitempty"` // DefaultPool if unset
+	Drivers []string          `json:"drivers"`
+	// Isolation has each that it was tried for, and why it cannot be had there; "" if it can.
+	Isolation map[Isolation]string `json:"isolation,omitempty"`
+	Volumes   []string             `json:"volumes,omitempty"` // folders of which tasks may have what is in them
+	Devices   []Device             `json:"devices,omitempty"` // by id
+	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
+	Capacity  Resources            `json:"capacity"`          // what it shares out
+	StartedAt time.Time            `json:"started_at"`
 }
 
 // Member is an admission: the mesh let this key in. Written by the peer that

@@ -42,6 +42,10 @@ func (v *validator) oneTask(t *Task) {
 	}
 	oneOf(v, t.Lifecycle, lifecycles, "lifecycle")
 	oneOf(v, t.Driver, drivers, "driver")
+	oneOf(v, t.Isolation, isolations, "isolation")
+	if t.Isolation == IsolateSandbox && (t.User == "root" || t.User == "0") {
+		v.fault("no sandbox is root's: leave it out, or name another").at("user")
+	}
 	v.command(t.Command)
 	v.absolute(t.Dir, "dir")
 	v.user(t.User)
@@ -53,6 +57,7 @@ func (v *validator) oneTask(t *Task) {
 	v.devices(t.Devices)
 	v.constraints(t.Constraints)
 	v.affinities(t.Affinities)
+	v.volumes(t)
 	v.restart(t.Restart, "restart")
 	v.exitCodes(t.SuccessExitCodes)
 	v.safety(t.Safety)

@@ -19,11 +19,7 @@ func good() *Job {
 func TestValidateFindsEachFault(t *testing.T) {
 	minus, many := -3, WindowMax+1
 	yes, soon, long := true, Duration(-time.Second), Duration(48*time.Hour)
-	tests := []struct {
-		name  string
-		spoil func(*Job)
-		want  string // all faults, in order
-	}{
+	checkFaults(t, []spoiled{
 		{"nothing", func(*Job) {}, ""},
 		{"empty", func(j *Job) { *j = Job{} }, "name: the job's name is missing\ntask: a job needs at least one [[task]]"},
 		{"name", func(j *Job) { j.Name = "../x" }, `name: "../x" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`},
@@ -35,131 +31,6 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"parallel", func(j *Job) { j.Update = &UpdatePolicy{MaxParallel: -1} }, `update.max_parallel: must be from 1 to 10000, not -1`},
 		{"late nodes", func(j *Job) { j.IncludeLate = new(bool) }, `include_late: is for jobs of type "sysbatch", which this is not`},
 		{"strategy", func(j *Job) { j.Strategy = "random" }, `strategy: has unsupported value "random"; supported: "binpack", "spread"`},
-		{"pool", func(j *Job) { j.Pool = "a b" }, `pool: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`},
-		{
-			"attributes", func(j *Job) {
-				j.Constraints = []Constraint{
-					{Value: "linux"},
-					{Attribute: "arhc", Value: "arm64"},
-					{Attribute: "shoe.size", Value: "46"},
-					{Attribute: "label.", Value: "x"},
-					{Attribute: "label.rack", Value: "3"},
-				}
-			},
-			`constraint.0.attribute: is missing: want one such as "os" or "label.rack"` + "\n" +
-				`constraint.1.attribute: no node has the attribute "arhc"; did you mean "arch"?` + "\n" +
-				`constraint.2.attribute: no node has the attribute "shoe.size"; known are ` + strings.Join(Attributes, ", ") + ", and label.NAME\n" +
-				`constraint.3.attribute: no node has the attribute "label."; known are ` + strings.Join(Attributes, ", ") + ", and label.NAME",
-		},
-		{
-			"operators and their values", func(j *Job) {
-				j.Tasks[0].Constraints = []Constraint{
-					{Attribute: "os", Operator: "~", Value: "x"},
-					{Attribute: "os"},
-					{Attribute: "os", Operator: In, Value: "linux"},
-					{Attribute: "os", Operator: Equal, Value: "linux", Values: []Value{"x"}},
-					{Attribute: "os", Operator: Exists, Value: "x"},
-					{Attribute: "cpu", Operator: GreaterOrEqual, Value: "many"},
-					{Attribute: "os", Operator: Regexp, Value: "("},
-					{Attribute: "release", Operator: Version, Value: "new"},
-					{Attribute: "os", Operator: DistinctHosts},
-					{Operator: DistinctHosts},
-					{Attribute: "label.rack", Operator: DistinctProperty, Value: "0"},
-					{Attribute: "label.rack", Operator: DistinctProperty},
-					{Attribute: "memory", Operator: GreaterOrEqual, Value: "1.5GiB"},
-					{Attribute: "os", Value: Value(strings.Repeat("x", 1025))},
-				}
-			},
-			`task "web": constraint.0.operator: has unsupported value "~"; supported: "==", "!=", "<", "<=", ">", ">=", "contains", ` +
-				`"contains_all", "contains_any", "in", "exists", "not_exists", "regexp", "version", "semver", "distinct_hosts", "distinct_property"` + "\n" +
-				`task "web": constraint.1.value: is missing: what is the attribute compared with?` + "\n" +
-				`task "web": constraint.2.operator: "in" takes values: want them in values = [...]` + "\n" +
-				`task "web": constraint.3.values: is for contains_all, contains_any and in: want value` + "\n" +
-				`task "web": constraint.4.value: "exists" takes no value` + "\n" +
-				`task "web": constraint.5.value: "many" is no number, and no size such as "16GiB"` + "\n" +
-				"task \"web\": constraint.6.value: \"(\" is no regular expression: error parsing regexp: missing closing ): `(`\n" +
-				`task "web": constraint.7.value: "new" says nothing of a version: want conditions such as ">= 1.2, < 2"` + "\n" +
-				`task "web": constraint.8.operator: takes neither attribute nor value` + "\n" +
-				`task "web": constraint.10.value: must be from 1 to 10000 copies, not "0"` + "\n" +
-				`task "web": constraint.13.value: is 1025 bytes long, more than 1024`,
-		},
-		{
-			"too many constraints", func(j *Job) { j.Constraints = make([]Constraint, 65) },
-			"constraint: has 65 entries, more than 64",
-		},
-		{
-			"affinities", func(j *Job) {
-				j.Affinities = []Affinity{
-					{Attribute: "os", Value: "linux"},
-					{Attribute: "os", Value: "linux", Weight: 101},
-					{Operator: DistinctHosts, Weight: 1},
-					{Attribute: "os", Value: "linux", Weight: -100},
-				}
-			},
-			"affinity.0.weight: must be from -100 to -1, or from 1 to 100, not 0\n" +
-				"affinity.1.weight: must be from -100 to -1, or from 1 to 100, not 101\n" +
-				`affinity.2.operator: "distinct_hosts" is no wish for nodes: want it in [[constraint]]`,
-		},
-		{
-			"ports", func(j *Job) {
-				j.Tasks[0].Ports = []PortRequest{
-					{Label: "a b"}, {Label: "api", Number: 80}, {Label: "web", Number: 70000}, {Label: "x", Protocol: "smtp"},
-				}
-				// They share a node, and a protocol is no transport.
-				j.Tasks[1].Ports = []PortRequest{
-					{Label: "API"}, {Label: "http", Number: 80, Protocol: ProtocolHTTP}, {Label: "dns", Number: 80, Protocol: ProtocolUDP},
-				}
-			},
-			`task "web": port.0.label: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit` + "\n" +
-				`task "web": port.2.port: must be from 1 to 65535, not 70000` + "\n" +
-				`task "web": port.3.protocol: has unsupported value "smtp"; supported: "tcp", "udp", "http", "grpc"` + "\n" +
-				`task "side": port.0.label: is MN_PORT_API, as is that of task "web"` + "\n" +
-				`task "side": port.1.port: 80/tcp is that of task "web" too`,
-		},
-		{
-			"ports of two groups", func(j *Job) {
-				j.Tasks[1].Group = "other"
-				j.Tasks[0].Ports = []PortRequest{{Label: "api", Number: 80}}
-				j.Tasks[1].Ports = []PortRequest{{Label: "api", Number: 80}}
-				j.Tasks[0].Command = []string{"${MN_PORT_API}", "${MN_PORT_WEB}"}
-			},
-			`task "web": command.1: unknown variable ${MN_PORT_WEB}; did you mean ${MN_PORT_API}?`,
-		},
-		{
-			"devices", func(j *Job) {
-				j.Tasks[0].Devices = []DeviceRequest{
-					{Kind: "a b", Count: -1},
-					{Count: 65, MemoryRule: Exactly, APIRule: "~"},
-					{MinAPIVersion: "new", Memory: GiB, Share: 500},
-					{Memory: -1, IDs: []string{""}, Capabilities: make([]string, 257)},
-					{MinMemory: GiB, MemoryRule: MoreThan, MinAPIVersion: "12.4", APIRule: Exactly, Share: 250, IDs: []string{"GPU-1"}},
-				}
-			},
-			`task "web": device.0.kind: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit` + "\n" +
-				`task "web": device.0.count: must be from 1 to 64, not -1` + "\n" +
-				`task "web": device.1.count: must be from 1 to 64, not 65` + "\n" +
-				`task "web": device.1.api_version_operator: has unsupported value "~"; supported: ">=", ">", "=="` + "\n" +
-				`task "web": device.1.memory_operator: compares min_memory, which is not there` + "\n" +
-				`task "web": device.2.min_api_version: "new" is no version, such as "12.4"` + "\n" +
-				`task "web": device.2.share: is another way to say how much of a device it is: want memory, or share` + "\n" +
-				`task "web": device.3.memory: is more than any device has` + "\n" +
-				`task "web": device.3.capabilities: has 257 entries, more than 256` + "\n" +
-				`task "web": device.3.ids: has an entry that is empty or too long`,
-		},
-		{
-			"spreads", func(j *Job) {
-				j.Spreads = []SpreadOver{
-					{Attribute: "rack"},
-					{Attribute: "label.rack", Targets: []SpreadTarget{{"", 10}, {"a", 60}, {"a", 10}, {"b", 0}, {"c", 50}}},
-					{Attribute: "label.rack", Targets: []SpreadTarget{{"a", 60}, {"b", 40}}},
-				}
-			},
-			`spread.0.attribute: no node has the attribute "rack"; known are ` + strings.Join(Attributes, ", ") + ", and label.NAME\n" +
-				"spread.1.target.0.value: is missing: want a value of label.rack\n" +
-				`spread.1.target.2.value: has "a" twice` + "\n" +
-				"spread.1.target.3.percent: must be from 1 to 100, not 0\n" +
-				"spread.1.target: has 110 percent in all, more than 100",
-		},
 		{"preemptible", func(j *Job) { j.Preemptible = true }, ""},
 		{
 			"preemptible gang", func(j *Job) { j.Preemptible, j.Gang = true, true },
@@ -338,6 +209,50 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"dir", func(j *Job) { j.Tasks[0].Dir = "tmp" }, `task "web": dir: "tmp" is not an absolute path`},
 		{"user", func(j *Job) { j.Tasks[0].User = "a b" }, `task "web": user: "a b" is not a user's name`},
 		{
+			"isolation", func(j *Job) { j.Tasks[0].Isolation = "jail" },
+			`task "web": isolation: has unsupported value "jail"; supported: "none", "cgroup", "sandbox"`,
+		},
+		{
+			"sandbox of root", func(j *Job) { j.Tasks[0].Isolation, j.Tasks[0].User = IsolateSandbox, "root" },
+			`task "web": user: no sandbox is root's: leave it out, or name another`,
+		},
+		{
+			"volumes", func(j *Job) {
+				j.Tasks[0].Volumes = []Volume{{
+					Name: "a b", Type: "nfs", Source: "data", Target: "/proc/x", Mode: "w",
+				}, {Name: "c"}}
+				j.Tasks[0].Isolation = IsolateSandbox
+			},
+			`task "web": volume.0.name: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit
+task "web": volume.0.type: has unsupported value "nfs"; supported: "host"
+task "web": volume.0.mode: has unsupported value "w"; supported: "ro", "rw"
+task "web": volume.0.source: "data" is not an absolute path without . and ..
+task "web": volume.0.target: "/proc/x" is nothing that can be a volume
+task "web": volume.1.source: is missing: want the absolute path of a folder`,
+		},
+		{
+			"volumes that are as good as one", func(j *Job) {
+				j.Tasks[0].Isolation = IsolateSandbox
+				j.Tasks[0].Volumes = []Volume{{Name: "a-b", Source: "/a"}, {Name: "A_b", Source: "/b", Target: "/a"}}
+			},
+			`task "web": volume.1.name: is as good as that of volume "a-b": both would be told as MN_VOLUME_A_B
+task "web": volume.1.target: volume "a-b" is there too`,
+		},
+		{
+			"volumes of a plain process", func(j *Job) {
+				j.Tasks[0].Volumes = []Volume{
+					{Name: "a", Source: "/a"},
+					{Name: "b", Source: "/b", Target: "/c", Mode: ReadWrite},
+					{Name: "c", Source: "/a/../c", Mode: ReadWrite},
+					{Name: "d", Source: "/d", Mode: ReadWrite},
+				}
+			},
+			`task "web": volume.0.mode: nothing keeps a plain process from writing: set isolation = "sandbox", or mode = "rw"
+task "web": volume.1.target: only a sandbox shows a volume elsewhere: leave it out, or set isolation
+task "web": volume.2.source: "/a/../c" is not an absolute path without . and ..`,
+		},
+		{"cgroup of root", func(j *Job) { j.Tasks[0].Isolation, j.Tasks[0].User = IsolateCgroup, "root" }, ""},
+		{
 			"env", func(j *Job) { j.Tasks[0].Env = map[string]string{"1A": "", "MN_JOB": "", "ok": "\x00"} },
 			`task "web": env.1A: "1A" is not the name of a variable: want letters, digits and '_', not beginning with a digit` + "\n" +
 				`task "web": env.MN_JOB: names beginning with MN_ are set by mn itself` + "\n" +
@@ -410,7 +325,18 @@ func TestValidateFindsEachFault(t *testing.T) {
 		{"absurd", func(j *Job) { j.Tasks[0].Resources.Disk = 1 << 60 }, `task "web": resources: is more than any machine has`},
 		{"too long", func(j *Job) { j.Tasks = manyArgs(j.Tasks[0]) }, "the job is 300.4 KiB long, more than 256 KiB; keep big data in files"},
 		{"text that is too long", func(j *Job) { j.Meta = map[string]string{"a": strings.Repeat("x", textMax+1)} }, "meta.a: is 65537 bytes long, more than 65536"},
-	}
+	})
+}
+
+// spoiled is a job with something wrong in it.
+type spoiled struct {
+	name  string
+	spoil func(*Job)
+	want  string // all faults, in order
+}
+
+func checkFaults(t *testing.T, tests []spoiled) {
+	t.Helper()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			j := good()

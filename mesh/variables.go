@@ -31,6 +31,7 @@ const (
 	VarGPUDriver   = "MN_GPU_DRIVER"
 	VarCUDADevices = "CUDA_VISIBLE_DEVICES"
 	VarROCmDevices = "ROCR_VISIBLE_DEVICES"
+	VarVolume      = "MN_VOLUME_" // and a volume's name: where it is
 
 	VarCheckpointDir   = "MN_CHECKPOINT_DIR" // of a task with a checkpoint alone, as is the next
 	VarCheckpointReady = "MN_CHECKPOINT_READY"
@@ -113,6 +114,9 @@ func (v *validator) variables(t *Task, j *Job) {
 				known = append(known, VarPort+LabelVariable(p.Label))
 			}
 		}
+	}
+	for i := range t.Volumes {
+		known = append(known, t.Volumes[i].Variable())
 	}
 	if t.Checkpoint != nil {
 		known = append(known, CheckpointVariables...)

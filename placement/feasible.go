@@ -44,6 +44,8 @@ var suits = []filter{
 	{"role", runsNoTasks},
 	{"pool", otherPool},
 	{"driver", noDriver},
+	{"isolation", notIsolated},
+	{"volume", noVolume},
 	{"constraint", unmet},
 	{"devices", neverGrants},
 }
@@ -127,6 +129,24 @@ func unmet(n *mesh.NodeView, q *asked) string {
 	for i := range q.conditions {
 		if c := &q.conditions[i]; !c.met(&n.Node) {
 			return c.unmet(&n.Node)
+		}
+	}
+	return ""
+}
+
+func notIsolated(n *mesh.NodeView, q *asked) string {
+	for i := range q.Tasks {
+		if why := n.Isolates(&q.Tasks[i]); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func noVolume(n *mesh.NodeView, q *asked) string {
+	for i := range q.Tasks {
+		if why := n.Lends(&q.Tasks[i]); why != "" {
+			return why
 		}
 	}
 	return ""

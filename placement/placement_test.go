@@ -72,6 +72,71 @@ func TestEachFilterRefusesWithItsReason(t *testing.T) {
 	}
 }
 
+func TestIsolationIsAConditionOnTheNode(t *testing.T) {
+	both := map[mesh.Isolation]string{mesh.IsolateNone: "", mesh.IsolateCgroup: "", mesh.IsolateSandbox: ""}
+	unlimited := map[mesh.Isolation]string{mesh.IsolateCgroup: "no controller", mesh.IsolateSandbox: ""}
+	tests := []struct {
+		name   string
+		has    map[mesh.Isolation]string
+		wants  mesh.Isolation
+		memory mesh.Bytes
+		want   string // "" if the node takes the copy
+	}{
+		{"unset on an older node", nil, "", mesh.GiB, ""},
+		{"none on an older node", nil, mesh.IsolateNone, mesh.GiB, ""},
+		{"cgroup on an older node", nil, mesh.IsolateCgroup, 0, `isolation: isolation "cgroup" is not available`},
+		{"sandbox on an older node", nil, mesh.IsolateSandbox, 0, `isolation: isolation "sandbox" is not available`},
+		{"unset where there are no limits", unlimited, "", mesh.GiB, ""},
+		{"cgroup where there are none", unlimited, mesh.IsolateCgroup, 0, `isolation: isolation "cgroup" is not available: no controller`},
+		{"sandbox where there are none", unlimited, mesh.IsolateSandbox, 0, ""},
+		{"sandbox that needs limits", unlimited, mesh.IsolateSandbox, mesh.GiB, `isolation: isolation "cgroup" is not available: no controller`},
+		{"cgroup", both, mesh.IsolateCgroup, mesh.GiB, ""},
+		{"sandbox", both, mesh.IsolateSandbox, mesh.GiB, ""},
+	}
+	for _, tt := range tests {
+		job := jobOf(mesh.Binpack, mesh.Resources{Memory: tt.memory})
+		job.Tasks[0].Isolation = tt.wants
+		n := node("n1", func(n *mesh.NodeView) { n.Isolation = tt.has })
+		got := ""
+		if c := place(&mesh.View{Nodes: []mesh.NodeView{n}}, job, nil); len(c.Refused) > 0 {
+			got = c.Refused[0].Filter + ": " + c.Refused[0].Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+		if unsuited := Unsuited(&n, job.Groups()[0]); "isolation: "+unsuited != tt.want && unsuited != tt.want {
+			t.Errorf("%s: unsuited for %q, want %q", tt.name, unsuited, tt.want)
+		}
+	}
+}
+
+func TestVolumesAreThoseThatTheNodeShares(t *testing.T) {
+	tests := []struct {
+		shares []string
+		source string
+		want   string // "" if the node takes the copy
+	}{
+		{nil, "/data/a", `volume: volume "v": "/data/a" is in no folder that it shares`},
+		{[]string{"/data"}, "/data/a", ""},
+		{[]string{"/data"}, "/data", ""},
+		{[]string{"/data"}, "/database", `volume: volume "v": "/database" is in no folder that it shares`},
+		{[]string{"/srv", "/data/a/b"}, "/data/a", `volume: volume "v": "/data/a" is in no folder that it shares`},
+		{[]string{"/"}, "/data/a", ""},
+	}
+	for _, tt := range tests {
+		job := jobOf(mesh.Binpack, mesh.Resources{})
+		job.Tasks[0].Volumes = []mesh.Volume{{Name: "v", Source: tt.source}}
+		n := node("n1", func(n *mesh.NodeView) { n.Volumes = tt.shares })
+		got := ""
+		if c := place(&mesh.View{Nodes: []mesh.NodeView{n}}, job, nil); len(c.Refused) > 0 {
+			got = c.Refused[0].Filter + ": " + c.Refused[0].Error()
+		}
+		if got != tt.want || (Unsuited(&n, job.Groups()[0]) == "") != (tt.want == "") {
+			t.Errorf("%q of %q: got %q, want %q", tt.source, tt.shares, got, tt.want)
+		}
+	}
+}
+
 // TestTheNamedStrategyDecides has a node that is bigger than the others by far:
 // size alone must not win.
 func TestTheNamedStrategyDecides(t *testing.T) {

@@ -175,6 +175,10 @@ func (s *story) observation(line string) Observation {
 			o.At = o.At.Add(-s.duration(value))
 		case "oom":
 			o.OOM = true
+		case "peak":
+			o.Peak = mesh.Bytes(n) * mesh.MiB
+		case "limit":
+			o.Limit = mesh.Bytes(n) * mesh.MiB
 		case "expired":
 			o.Expired = true
 		case "err":

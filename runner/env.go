@@ -46,6 +46,8 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		User:      t.def.User,
 		Grace:     t.grace(),
 		Resources: t.def.Resources,
+		Isolation: t.def.Isolation,
+		Volumes:   t.def.Volumes,
 		Saving:    c.saving(t),
 	}
 	if c.leased {
@@ -81,8 +83,8 @@ func (c *Copy) environment(t *task) environment {
 	e := environment{vars: map[string]string{}, plain: map[string]bool{}, done: map[string]string{}}
 	for _, v := range c.facts.Base {
 		name, value, _ := strings.Cut(v, "=")
-		if name == "HOME" && t.def.User != "" {
-			continue // it is the agent's user's, not this one's
+		if name == "HOME" && (t.def.User != "" || t.def.Isolation == mesh.IsolateSandbox) {
+			continue // it is the agent's user's, not this one's, or not to be seen
 		}
 		e.vars[name], e.plain[name] = value, true
 	}
@@ -105,6 +107,10 @@ func (c *Copy) environment(t *task) environment {
 	if s := c.saving(t); s != nil {
 		own[mesh.VarCheckpointDir], own[mesh.VarCheckpointReady] = s.Dir, s.Ready
 	}
+	for i := range t.def.Volumes {
+		v := &t.def.Volumes[i]
+		own[v.Variable()] = v.At(t.def.Isolation)
+	}
 	if g := c.alloc.Gang; g != nil {
 		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)
 		own[mesh.VarMaster] = g.Master
@@ -119,9 +125,9 @@ func (c *Copy) environment(t *task) environment {
 // granted tells a task of the ports and devices that it has. Devices are named by their
 // ids, which are the same whatever order a program's library counts them in.
 func (c *Copy) granted(t *task, own map[string]string) {
-	g := c.alloc.Grants
-	if g == nil {
-		g = &mesh.Grants{}
+	g := mesh.Grants{Ports: []mesh.PortGrant{}, Devices: []mesh.DeviceGrant{}}
+	if c.alloc.Grants != nil {
+		g.Ports, g.Devices = append(g.Ports, c.alloc.Grants.Ports...), append(g.Devices, c.alloc.Grants.Devices...)
 	}
 	for _, p := range g.Ports {
 		own[mesh.VarPort+mesh.LabelVariable(p.Label)] = strconv.Itoa(int(p.Number))
@@ -163,7 +169,7 @@ type allocation struct {
 	Index     int            `json:"index"`
 	Node      mesh.NodeID    `json:"node"`
 	Resources mesh.Resources `json:"resources"` // of all its tasks together
-	*mesh.Grants
+	mesh.Grants
 }
 
 func (c *Copy) path(dir string) string { return path.Join(c.facts.Root, dir) }

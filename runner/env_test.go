@@ -41,7 +41,10 @@ func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"A=a b 3", "B=b 3", "C=", "HOME=/root", "MN_ALLOC_DIR=/data/allocs/abc/shared", "MN_ALLOC_ID=abc",
+		"A=a b 3", "B=b 3", "C=", "HOME=/root",
+		`MN_ALLOCATION_JSON={"id":"abc","job":"train","group":"","index":3,"node":"",` +
+			`"resources":{"cpu":0,"memory":0,"disk":0},"ports":[],"devices":[]}`,
+		"MN_ALLOC_DIR=/data/allocs/abc/shared", "MN_ALLOC_ID=abc",
 		"MN_ALLOC_INDEX=3", "MN_FENCE=2199023255559", "MN_JOB=train", "MN_NODE=n1", "MN_TASK=worker",
 		"MN_TASK_DIR=/data/allocs/abc/tasks/worker/work", "PATH=/opt:",
 	}
@@ -55,6 +58,40 @@ func TestEnvironmentTellsATaskWhatItIs(t *testing.T) {
 	for _, name := range mesh.OwnVariables {
 		if !slices.ContainsFunc(s.Env, func(v string) bool { return strings.HasPrefix(v, name+"=") }) {
 			t.Errorf("validation knows %s, and the task is not told it", name)
+		}
+	}
+}
+
+func TestVolumesAreToldByTheirPlaces(t *testing.T) {
+	volumes := []mesh.Volume{{Name: "a.b-c", Source: "/x", Target: "/y"}, {Name: "d", Source: "/z"}}
+	for isolation, want := range map[mesh.Isolation]string{"": "/x /z", mesh.IsolateSandbox: "/y /z"} {
+		s, err := specOf(t, mesh.Task{
+			Volumes: volumes, Isolation: isolation, Command: []string{"./run", "${MN_VOLUME_A_B_C} ${MN_VOLUME_D}"},
+		})
+		if err != nil || s.Command[1] != want || !slices.Equal(s.Volumes, volumes) {
+			t.Errorf("isolation %q: got %q, %v, %v, want %q", isolation, s.Command, s.Volumes, err, want)
+		}
+	}
+}
+
+// The home of the agent's user is not another's, and is not in a sandbox.
+func TestHomeIsTheAgentsUsersOnly(t *testing.T) {
+	for _, tt := range []struct {
+		task mesh.Task
+		want bool
+	}{
+		{mesh.Task{}, true},
+		{mesh.Task{Isolation: mesh.IsolateCgroup}, true},
+		{mesh.Task{Isolation: mesh.IsolateSandbox}, false},
+		{mesh.Task{User: "nobody"}, false},
+	} {
+		tt.task.Command = []string{"./run"}
+		s, err := specOf(t, tt.task)
+		if got := slices.Contains(s.Env, "HOME=/root"); got != tt.want || err != nil {
+			t.Errorf("isolation %q, user %q: home is told: %v, %v", tt.task.Isolation, tt.task.User, got, err)
+		}
+		if s.Isolation != tt.task.Isolation {
+			t.Errorf("the driver is told isolation %q, want %q", s.Isolation, tt.task.Isolation)
 		}
 	}
 }

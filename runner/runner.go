@@ -57,6 +57,8 @@ type Spec struct {
 	User      string         `json:"user,omitempty"` // the agent's user if empty
 	Grace     time.Duration  `json:"grace"`          // of a stop by its lease or its supervisor
 	Resources mesh.Resources `json:"resources"`
+	Isolation mesh.Isolation `json:"isolation,omitempty"`
+	Volumes   []mesh.Volume  `json:"volumes,omitempty"`
 	// Until is the instant since boot at which the task stops by itself unless
 	// it is renewed: the dead-man's switch of a majority job. Zero for none.
 	Until time.Duration `json:"until,omitempty"`
@@ -91,9 +93,13 @@ type Observation struct {
 	ExitCode  int       // Exited: 128+n if signal n ended it; -1 if nobody knows
 	Signal    int       // Exited: the signal that ended it, or 0
 	OOM       bool      // Exited: the kernel killed for want of memory
-	Expired   bool      // Exited: its lease ran out, so it stopped by itself
-	Err       string    // why it did not start, or what else is known of its end
-	At        time.Time
+	// Peak is how much memory it had then, and Limit how much it could have; 0 if it had no
+	// limit of its own.
+	Peak, Limit mesh.Bytes
+
+	Expired bool   // Exited: its lease ran out, so it stopped by itself
+	Err     string // why it did not start, or what else is known of its end
+	At      time.Time
 	// Checkpoint is what was Saved, of which who has it and its number are not the
 	// driver's to say; or what was Restored: then Err says why nothing later.
 	Checkpoint *mesh.Checkpoint

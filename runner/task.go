@@ -142,7 +142,7 @@ func cause(o Observation) string {
 	case o.ExitCode < 0:
 		return o.Err
 	case o.OOM:
-		text = fmt.Sprintf("killed by signal %d: out of memory", o.Signal)
+		text = outOfMemory(o)
 	case o.Signal > 0:
 		text = fmt.Sprintf("killed by signal %d", o.Signal)
 	}
@@ -150,6 +150,14 @@ func cause(o Observation) string {
 		text += " (" + o.Err + ")"
 	}
 	return text
+}
+
+// outOfMemory says of what memory there was no more.
+func outOfMemory(o Observation) string {
+	if o.Limit == 0 {
+		return "oom_killed: the machine was out of memory"
+	}
+	return fmt.Sprintf("oom_killed: used %v of %v", o.Peak, o.Limit)
 }
 
 // recover restarts a task as its policy allows.

@@ -149,6 +149,8 @@ func hello() api.Snapshot {
 			Node: mesh.Node{
 				ID: id, Name: name, Address: "10.0.0.1:7700", Boot: "b1", Role: mesh.Worker, Release: "1.2",
 				OS: "linux", Arch: "amd64", Drivers: []string{"exec"}, Labels: map[string]string{"rack": "3"},
+				Volumes:   []string{"/data", "/srv"},
+				Isolation: map[mesh.Isolation]string{mesh.IsolateCgroup: "", mesh.IsolateSandbox: "no Linux 5.12"},
 				Capacity:  mesh.Resources{CPU: 8 * mesh.Core, Memory: 32 * mesh.GiB, Disk: 500 * mesh.GiB},
 				StartedAt: earlier(),
 			},

@@ -155,6 +155,14 @@ func (c *command) showNode(n api.NodeDetail) {
 	}
 	c.field("role", "%s, drivers %s", role, strings.Join(n.Drivers, ", "))
 	c.field("pool", "%s", n.Pool)
+	for _, k := range slices.Sorted(maps.Keys(n.Isolation)) {
+		if why := n.Isolation[k]; why != "" {
+			c.field("no "+string(k), "%s", why)
+		}
+	}
+	if len(n.Volumes) > 0 {
+		c.field("volumes", "%s", strings.Join(n.Volumes, ", "))
+	}
 	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
 		c.field("label", "%s = %s", k, n.Labels[k])
 	}

@@ -22,7 +22,9 @@ var rooms = []room{
 	{"placement/lease", 3, true, nouns},
 	{"runner", 3, true, nouns},
 	{"runner/logs", 3, false, nouns},
-	{"runner/supervise", 4, false, []string{"mesh", "crdt", "runner", "runner/logs", "health/clock"}},
+	{"runner/cgroup", 3, false, nil},
+	{"runner/sandbox", 3, false, nil},
+	{"runner/supervise", 4, false, []string{"runner/cgroup", "runner/sandbox", "runner/logs", "health/clock"}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"health/inventory", 3, false, nouns},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
@@ -35,7 +37,9 @@ var rooms = []room{
 	{"placement/reconcile", 4, true, []string{"mesh", "crdt", "placement"}},
 	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
 	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
-	{"runner/exec", 5, false, []string{"mesh", "crdt", "runner", "runner/logs", "runner/supervise"}},
+	{"runner/exec", 5, false, []string{
+		"mesh", "crdt", "runner", "runner/cgroup", "runner/logs", "runner/supervise",
+	}},
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
 	{"mesh/core", 5, true, []string{

@@ -29,7 +29,10 @@ type Node struct {
 	Pool               string            `json:"pool"`
 	Labels             map[string]string `json:"labels"`
 	Drivers            []string          `json:"drivers"`
-	StartedAt          *time.Time        `json:"started_at"` // of its agent
+	// Isolation has each that was tried, and why it cannot be had; "" if it can.
+	Isolation map[mesh.Isolation]string `json:"isolation,omitempty"`
+	Volumes   []string                  `json:"volumes,omitempty"` // folders that it shares
+	StartedAt *time.Time                `json:"started_at"`        // of its agent
 }
 
 // NodeDetail is the state of a node, and what is placed on it.
@@ -69,6 +72,8 @@ func nodeRow(n *mesh.NodeView) Node {
 		Pool:               cmp.Or(n.Pool, mesh.DefaultPool),
 		Labels:             n.Labels,
 		Drivers:            listed(n.Drivers),
+		Isolation:          n.Isolation,
+		Volumes:            n.Volumes,
 		StartedAt:          known(n.StartedAt),
 	}
 	if row.Labels == nil {

@@ -1,11 +1,11 @@
 package core
 
 import (
+	"bytes"
 	"cmp"
 	"iter"
 	"maps"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"time"
 
@@ -454,15 +454,9 @@ func (w *waits) wake() time.Duration {
 // never is a boot time that does not come.
 const never = time.Duration(1<<63 - 1)
 
+// sameNode says whether two records say the same: whether they are encoded as the same.
 func sameNode(a, b mesh.Node) bool {
-	return a.Name == b.Name && a.Address == b.Address && a.Boot == b.Boot && a.Role == b.Role &&
-		a.Release == b.Release && a.Capacity == b.Capacity && a.StartedAt.Equal(b.StartedAt) &&
-		a.Pool == b.Pool && maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Drivers, b.Drivers) &&
-		slices.EqualFunc(a.Devices, b.Devices, sameDevice) && slices.Equal(a.Foreign, b.Foreign)
-}
-
-func sameDevice(a, b mesh.Device) bool {
-	can, could := a.Capabilities, b.Capabilities
-	a.Capabilities, b.Capabilities = nil, nil
-	return reflect.DeepEqual(a, b) && slices.Equal(can, could)
+	one, err := crdt.Encode(a)
+	other, also := crdt.Encode(b)
+	return err == nil && also == nil && bytes.Equal(one, other)
 }

@@ -157,7 +157,11 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	}
 	closers.add(kept.Close)
 	d.content = newContents(d, kept)
-	if d.driver, err = exec.Open(exec.Config{Root: d.allocs(), Content: d.content, Log: d.log}); err != nil {
+	d.driver, err = exec.Open(exec.Config{
+		Root: d.allocs(), Content: d.content, Log: d.log,
+		Groups: string(d.id.ID()), Hidden: []string{filepath.Dir(d.allocs())}, Volumes: d.cfg.Volumes,
+	})
+	if err != nil {
 		return nil, err
 	}
 	closers.add(d.driver.Close)
@@ -181,12 +185,17 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	return d.newCore()
 }
 
+// allocs is the folder of allocations, without symbolic links on the way: a sandbox
+// shows it at the place that tasks are told.
 func (d *daemon) allocs() string {
-	abs, err := filepath.Abs(filepath.Join(d.cfg.Data, allocsDir))
-	if err != nil {
-		return filepath.Join(d.cfg.Data, allocsDir)
+	data := d.cfg.Data
+	if abs, err := filepath.Abs(data); err == nil {
+		data = abs
 	}
-	return abs
+	if real, err := filepath.EvalSymlinks(data); err == nil {
+		data = real
+	}
+	return filepath.Join(data, allocsDir)
 }
 
 // newCore makes the core from what the disk has.
@@ -261,6 +270,7 @@ func (d *daemon) describe() (mesh.Node, error) {
 		ID: d.id.ID(), Name: name, Address: d.net.Addr().String(), Boot: host.Boot,
 		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Pool: d.cfg.Pool, Labels: d.cfg.Labels, Drivers: []string{"exec"},
+		Isolation: d.driver.Isolation(), Volumes: d.cfg.Volumes,
 		Capacity:  capacity(host.Capacity, d.cfg),
 		StartedAt: clock.Wall().UTC(),
 	}, nil

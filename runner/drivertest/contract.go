@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,22 +152,19 @@ func stopRest(t *testing.T, w *World) {
 // What leaves the process group and the session, and what its parent forgets.
 func nothingLeft(t *testing.T, w *World) {
 	w.Run(Spec("web", `
-		setsid sh -c 'setsid sh -c "echo \$\$ >orphan; exec sleep 1000" & setsid sleep 1000 & echo $! >child; exit' &
-		sleep 1000 & echo $! >sibling
-		(exit 0) & sleep 0.05
-		until [ -s orphan ] && [ -s child ]; do sleep 0.01; done
-		touch ready; exit 0`))
+		setsid sh -c 'setsid sh -c "touch orphan; exec sleep 1000" & setsid sleep 1000 & touch child; exit' &
+		sleep 1000 & (exit 0) & sleep 0.05
+		until [ -e orphan ] && [ -e child ]; do sleep 0.01; done
+		touch ready; until [ -e go ]; do sleep 0.01; done; exit 0`))
+	if pids := w.Marked(); len(pids) < 4 {
+		t.Errorf("%d processes are there, want the task's and three more", len(pids))
+	}
+	w.Touch("web", "go")
 	if o := w.Expect(runner.Exited); o.ExitCode != 0 || o.Err != "" {
 		t.Errorf("observed %+v, want exit code 0", o)
 	}
-	for _, name := range []string{"orphan", "child", "sibling"} {
-		pid, err := strconv.Atoi(w.Wait("web", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if Alive(pid) {
-			t.Errorf("the %s lives although the end was observed", name)
-		}
+	if pids := w.Marked(); len(pids) > 0 {
+		t.Errorf("processes %v live although the end was observed", pids)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +30,8 @@ type Suite struct {
 	Open func(t *testing.T, root string) runner.Driver
 	// Now is the time since boot.
 	Now func() time.Duration
+	// Isolation is that of tasks that have none.
+	Isolation mesh.Isolation
 }
 
 // Run runs the suite.
@@ -128,10 +132,36 @@ func Spec(task, script string) runner.Spec {
 	}
 }
 
-// Start starts a task.
+// Start starts a task. Its processes have the world's mark in their environment.
 func (w *World) Start(s runner.Spec) {
 	w.runs[s.Task] = true
+	if s.Isolation == "" {
+		s.Isolation = w.suite.Isolation
+	}
+	s.Env = append(slices.Clone(s.Env), w.mark())
 	w.Driver.Start(s)
+}
+
+func (w *World) mark() string { return "DRIVERTEST_ROOT=" + w.Root }
+
+// Marked are the processes that tasks of this world have started and that run,
+// wherever they have got to, and whatever they think that their pids are.
+func (w *World) Marked() (pids []int) {
+	w.t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, name := range all {
+		environ, err := os.ReadFile(name)
+		if err != nil || !slices.Contains(strings.Split(string(environ), "\x00"), w.mark()) {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.Split(name, "/")[2]); err == nil && Alive(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // Forget says that a task was found to have ended.

@@ -129,6 +129,7 @@ func (d *Driver) bury(k key, file *os.File, start supervise.Start) *supervise.Ex
 	if start.Boot == d.boot {
 		exit.Err = "its supervisor died"
 		d.killLeft(k, start)
+		d.ungroup(k, start.Attempt)
 	}
 	if err := supervise.WriteState(file, supervise.State{Start: start, Exit: exit}); err != nil {
 		d.cfg.Log.Error("record end of task", "task", k.String(), "error", err)

@@ -21,7 +21,15 @@ import (
 // MN_BINARY=bin/mn the supervisors are of that binary; without, of the test's,
 // which links much less. Try -benchtime=100x.
 func BenchmarkStart(b *testing.B) {
-	cfg := Config{Root: b.TempDir(), Log: slog.New(slog.DiscardHandler)}
+	for _, i := range []mesh.Isolation{mesh.IsolateNone, mesh.IsolateCgroup, mesh.IsolateSandbox} {
+		b.Run(string(i), func(b *testing.B) { benchmarkStart(b, i) })
+	}
+}
+
+// openBench opens a driver whose isolations are known before anything is measured.
+func openBench(b *testing.B) *Driver {
+	b.Helper()
+	cfg := Config{Root: b.TempDir(), Groups: "bench", Log: slog.New(slog.DiscardHandler)}
 	if binary := os.Getenv("MN_BINARY"); binary != "" {
 		cfg.Program = []string{binary, "supervise"}
 	}
@@ -29,7 +37,13 @@ func BenchmarkStart(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer d.Close()
+	b.Cleanup(func() { d.Close() })
+	d.Isolation()
+	return d
+}
+
+func benchmarkStart(b *testing.B, i mesh.Isolation) {
+	d := openBench(b)
 	var keys []key
 	worst := time.Duration(0)
 	for b.Loop() {
@@ -38,7 +52,7 @@ func BenchmarkStart(b *testing.B) {
 		begin := time.Now()
 		d.Start(runner.Spec{
 			Alloc: k.alloc, Task: k.task, Attempt: 1,
-			Command: []string{"sleep", "1000"}, Env: []string{"PATH=" + os.Getenv("PATH")},
+			Command: []string{"sleep", "1000"}, Env: []string{"PATH=" + os.Getenv("PATH")}, Isolation: i,
 		})
 		if o := <-d.Observations(); o.Kind != runner.Started {
 			b.Fatalf("observed %+v", o)
@@ -58,6 +72,27 @@ func BenchmarkStart(b *testing.B) {
 	for range keys {
 		<-d.Observations()
 	}
+}
+
+// BenchmarkHalfACore measures how much CPU a task has that may have half a core, and would
+// take all there is. Try -benchtime=10x.
+func BenchmarkHalfACore(b *testing.B) {
+	d := openBench(b)
+	d.Start(runner.Spec{
+		Alloc: "bench", Task: "busy", Attempt: 1, Command: []string{"/bin/sh", "-c", "while :; do :; done"},
+		Isolation: mesh.IsolateCgroup, Resources: mesh.Resources{CPU: mesh.Core / 2},
+	})
+	o := <-d.Observations()
+	if o.Kind != runner.Started {
+		b.Fatalf("observed %+v", o)
+	}
+	sum := 0.0
+	for b.Loop() {
+		sum += coresOf(b, o.PID, time.Second)
+	}
+	b.ReportMetric(sum/float64(b.N), "cores")
+	d.Stop("bench", "busy", 0)
+	<-d.Observations()
 }
 
 // cost is what a supervisor costs on average: KiB of memory, shared pages

@@ -6,7 +6,8 @@
 // It keeps nothing in memory that matters: what runs and how things ended is
 // in the tasks' folders, and whether a supervisor lives is answered by a lock.
 //
-// It limits no resources: what a task asks for is reserved, not enforced.
+// What keeps a task apart, a control group or a sandbox, is made here or by the
+// supervisor, and is gone before an end is observed: see DESIGN.md.
 //
 // Each task that runs has one goroutine, which waits for its supervisor; one
 // more tidies up retired allocations when there is something to tidy. Close
@@ -22,10 +23,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mn/mesh"
 	"mn/runner"
+	"mn/runner/cgroup"
 	"mn/runner/supervise"
 )
 
@@ -43,6 +46,12 @@ type Config struct {
 	Root    string   // absolute: the node's folder of allocations; made if missing
 	Program []string // command that supervises; this executable with "supervise" if empty
 	Content Content  // nil: nothing is saved
+	// Groups names the node among those of this machine: the control groups of its tasks
+	// are in one of that name. Without it there are none.
+	Groups string
+	Hidden []string // folders, besides Root, of which sandboxes show nothing
+	// Volumes are folders of which tasks may have what is in them.
+	Volumes []string
 	Log     *slog.Logger
 }
 
@@ -55,6 +64,8 @@ type Driver struct {
 	observations chan runner.Observation
 	starts       chan struct{} // holds one for each start in progress
 	restores     chan struct{} // and for each that is to be restored first
+	offer        func() offer  // what is there to keep tasks apart with; tried when it is asked for
+	home         atomic.Pointer[cgroup.Home]
 	closing      chan struct{}
 	ctx          context.Context // until closing
 	stop         context.CancelFunc
@@ -120,6 +131,7 @@ func Open(c Config) (*Driver, error) {
 		tasks:        map[key]*task{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
+	d.offer = sync.OnceValue(d.try)
 	if err := d.adopt(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -181,6 +193,9 @@ func (d *Driver) Close() error {
 	}
 	d.mu.Unlock()
 	d.work.Wait()
+	if home := d.home.Load(); home != nil {
+		home.Close() // stays as long as there are tasks
+	}
 	return d.root.Close()
 }
 

@@ -27,12 +27,16 @@ const alloc = mesh.AllocID("abcdefgh")
 
 // agent is what an agent does: it runs a task, says its pid, and waits to be
 // killed. It is run in a process of its own.
-func agent(root, script string) error {
-	d, err := Open(Config{Root: root, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+func agent(root, isolation, script string) error {
+	d, err := Open(Config{
+		Root: root, Groups: groupsOf(root), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
 	if err != nil {
 		return err
 	}
-	d.Start(drivertest.Spec("web", script))
+	s := drivertest.Spec("web", script)
+	s.Isolation = mesh.Isolation(isolation)
+	d.Start(s)
 	o := <-d.Observations()
 	if o.Kind != runner.Started {
 		return fmt.Errorf("observed %+v", o)
@@ -62,7 +66,7 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 	w := suite().NewWorld(t)
 	w.Close()
 	script := `touch ready; i=0; until [ -e go ]; do echo line $i; i=$((i+1)); done; echo $i >count; exit 5`
-	cmd := exec.Command("/proc/self/exe", "agent", w.Root, script)
+	cmd := exec.Command("/proc/self/exe", "agent", w.Root, "", script)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -44,6 +44,7 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	}
 	spec.Until = t.renewed(spec.Until)
 	if err := t.d.writeSpec(t.key, spec); err != nil {
+		spec.Groups.Remove()
 		return nil, o, err
 	}
 	err = t.d.within(t.d.ctx, t.d.starts, func() (err error) {
@@ -91,11 +92,13 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 	c.Close()
 	t.reap()
 	if hello.Err != "" && !hello.Expired { // else its record says more
+		t.d.ungroup(t.key, spec.Attempt)
 		return nil, o, errors.New(hello.Err)
 	}
 	if r, o, err, ok := t.before(spec.Attempt); ok {
 		return r, o, err
 	}
+	t.d.ungroup(t.key, spec.Attempt)
 	if words := t.d.lastWords(t.key); words != "" {
 		return nil, o, errors.New(words)
 	}
@@ -156,11 +159,18 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 		spec.Env = append(slices.Clone(spec.Env), mark)
 	}
 	var err error
-	if spec.User, err = lookUser(s.User); err != nil {
+	if spec.User, spec.Sandbox, err = d.isolated(k, s); err != nil {
 		return spec, err
 	}
 	if err := d.makeFolders(k, spec.User); err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
+	}
+	volumes, err := d.volumes(k, s)
+	if err != nil {
+		return spec, err
+	}
+	if spec.Sandbox != nil {
+		spec.Sandbox.Volumes = volumes
 	}
 	seen, err := d.prepareSaving(ctx, k, s.Saving, spec.User)
 	if err != nil {
@@ -170,7 +180,8 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 		seen.Attempt = s.Attempt
 		d.observe(*seen)
 	}
-	return spec, nil
+	spec.Groups, err = d.limit(k, s)
+	return spec, err
 }
 
 // writeSpec replaces the spec of a task whole. It may hold secrets.
@@ -187,6 +198,15 @@ func (d *Driver) writeSpec(k key, spec supervise.Spec) error {
 		return fmt.Errorf("write what to start: %w", err)
 	}
 	return nil
+}
+
+// readSpec reads what a task was started with last.
+func (d *Driver) readSpec(k key) (spec supervise.Spec, err error) {
+	text, err := d.root.ReadFile(k.file(supervise.SpecFile))
+	if err == nil {
+		err = json.Unmarshal(text, &spec)
+	}
+	return spec, err
 }
 
 // mark is what every process of a task has in its environment, unless it has

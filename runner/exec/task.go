@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"mn/mesh"
 	"mn/runner"
 	"mn/runner/supervise"
 )
@@ -286,6 +287,7 @@ func (d *Driver) ended(k key, e supervise.Exit) runner.Observation {
 		Alloc: k.alloc, Task: k.task, Attempt: e.Attempt,
 		Kind: runner.Exited, PID: e.PID, StartedAt: e.StartedAt, At: e.At,
 		ExitCode: e.Code, Signal: e.Signal, OOM: e.OOM, Expired: e.Expired, Err: e.Err,
+		Peak: mesh.Bytes(e.Peak), Limit: mesh.Bytes(e.Limit),
 	}
 	if !e.Started {
 		o.Kind = runner.StartFailed

@@ -25,6 +25,15 @@ func (s *Spec) decode(o *object) {
 			s.User.Groups = append(s.User.Groups, uint32(id))
 		}
 	}
+	s.Groups = o.texts("groups")
+	if box := o.object("sandbox"); box != nil {
+		s.Sandbox = &Sandbox{Writable: box.texts("writable"), Hidden: box.texts("hidden")}
+		for _, v := range box.objects("volumes") {
+			s.Sandbox.Volumes = append(s.Sandbox.Volumes, Volume{
+				Shared: v.text("shared"), Path: v.text("path"), Target: v.text("target"), Write: v.flag("write"),
+			})
+		}
+	}
 }
 
 func (s *State) decode(o *object) {
@@ -55,6 +64,8 @@ func (x *Exit) decode(o *object) {
 	x.Code = int(o.integer("code"))
 	x.Signal = int(o.integer("signal"))
 	x.OOM = o.flag("oom")
+	x.Peak = o.integer("peak_memory")
+	x.Limit = o.integer("memory_limit")
 	x.Expired = o.flag("expired")
 	x.Stopped = o.flag("stopped")
 	x.Dropped = o.integer("dropped_bytes")
@@ -98,7 +109,13 @@ func (x Exit) encode() []byte {
 	for _, f := range []struct {
 		name string
 		v    int64
-	}{{"pid", int64(x.PID)}, {"signal", int64(x.Signal)}, {"dropped_bytes", x.Dropped}} {
+	}{
+		{"pid", int64(x.PID)},
+		{"signal", int64(x.Signal)},
+		{"dropped_bytes", x.Dropped},
+		{"peak_memory", x.Peak},
+		{"memory_limit", x.Limit},
+	} {
 		if f.v != 0 {
 			e.integer(f.name, f.v)
 		}

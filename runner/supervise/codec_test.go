@@ -17,7 +17,10 @@ func fullRecords(t *testing.T) (Spec, State) {
 	spec := Spec{
 		Attempt: 3, Boot: "b", Command: []string{"a<b", `"\`, "\n\x01ü"}, Env: []string{"A=1"}, Dir: "/",
 		User:  &User{UID: math.MaxUint32, GID: 2, Groups: []uint32{4, 5}},
-		Grace: time.Second, Until: math.MaxInt64,
+		Grace: time.Second, Until: math.MaxInt64, Groups: []string{"/a", "/b"},
+		Sandbox: &Sandbox{Writable: []string{"/c"}, Hidden: []string{"/d", "/e"}, Volumes: []Volume{
+			{Shared: "/f", Path: "g", Target: "/h", Write: true}, {Shared: "/i"},
+		}},
 	}
 	state := State{
 		Start: Start{
@@ -25,10 +28,10 @@ func fullRecords(t *testing.T) (Spec, State) {
 		},
 		Exit: &Exit{
 			Attempt: 1, Started: true, PID: 3, StartedAt: at.Add(2), At: at, Code: -1, Signal: 9,
-			OOM: true, Expired: true, Stopped: true, Dropped: math.MaxInt64, Err: "a \"b\"\n\x00 \\ <ü>",
+			OOM: true, Expired: true, Stopped: true, Dropped: math.MaxInt64, Peak: 7, Limit: 8, Err: "a \"b\"\n\x00 \\ <ü>",
 		},
 	}
-	for _, record := range []any{spec, *spec.User, state, state.Start, *state.Exit} {
+	for _, record := range []any{spec, *spec.User, *spec.Sandbox, spec.Sandbox.Volumes[0], state, state.Start, *state.Exit} {
 		v := reflect.ValueOf(record)
 		for i := range v.NumField() {
 			if v.Field(i).IsZero() {
@@ -41,7 +44,7 @@ func fullRecords(t *testing.T) (Spec, State) {
 
 func TestRecordsAreReadAsEncodingJSONWritesThem(t *testing.T) {
 	spec, state := fullRecords(t)
-	for _, want := range []Spec{spec, {}, {User: &User{}}} {
+	for _, want := range []Spec{spec, {}, {User: &User{}, Sandbox: &Sandbox{}}} {
 		var got Spec
 		o := parse(t, want)
 		if got.decode(o); o.fault() != nil || !reflect.DeepEqual(got, want) {

@@ -43,6 +43,18 @@ func (o *object) object(name string) *object {
 	return nil
 }
 
+func (o *object) objects(name string) []*object {
+	var list []*object
+	for _, v := range field[[]any](o, name) {
+		fields, ok := v.(map[string]any)
+		if !ok {
+			o.wrong(name)
+		}
+		list = append(list, &object{fields, o.err})
+	}
+	return list
+}
+
 func (o *object) integer(name string) int64 {
 	n := field[number](o, name)
 	if n == "" {

@@ -13,34 +13,49 @@ import (
 	"mn/runner/logs"
 )
 
-// fork starts the task's first process, in a process group of its own.
-func fork(spec Spec, out *output) (pid int, err error) {
+// fork starts the task's first process, in a process group of its own, and
+// returns its pid and whom we are to wait for.
+func fork(spec Spec, out *output) (*family, int, error) {
 	if len(spec.Command) == 0 {
-		return 0, errors.New("start task: its command is empty")
-	}
-	file, err := lookPath(spec.Command[0], spec.Env, spec.Dir)
-	if err != nil {
-		return 0, err
+		return nil, 0, errors.New("start task: its command is empty")
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return 0, because(err, "start task")
+		return nil, 0, because(err, "start task")
 	}
 	defer null.Close()
-	attr := &syscall.ProcAttr{
-		Dir:   spec.Dir,
-		Env:   spec.Env,
-		Files: []uintptr{null.Fd(), out.stdout.write.Fd(), out.stderr.write.Fd()},
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	files := []uintptr{null.Fd(), out.stdout.write.Fd(), out.stderr.write.Fd()}
+	if u := spec.User; u != nil {
+		for _, fd := range files[1:] { // so that it can open /dev/stdout
+			if err := syscall.Fchown(int(fd), int(u.UID), int(u.GID)); err != nil {
+				return nil, 0, because(err, "start task")
+			}
+		}
 	}
+	switch {
+	case spec.Sandbox != nil:
+		return forkSandboxed(spec, files)
+	case len(spec.Groups) > 0:
+		return forkLimited(spec, files)
+	}
+	file, err := lookPath(spec.Command[0], spec.Env, spec.Dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: files, Sys: leading()}
 	if u := spec.User; u != nil {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
-	pid, err = syscall.ForkExec(file, spec.Command, attr)
+	pid, err := syscall.ForkExec(file, spec.Command, attr)
 	if err != nil {
-		return 0, because(err, "start "+strconv.Quote(file)+" in "+strconv.Quote(spec.Dir))
+		return nil, 0, because(err, "start "+strconv.Quote(file)+" in "+strconv.Quote(spec.Dir))
 	}
-	return pid, nil
+	return &family{leader: pid}, pid, nil
+}
+
+// leading is a process that leads a group, and ends with us.
+func leading() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // lookPath finds a command as a shell in dir with that environment would.

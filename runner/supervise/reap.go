@@ -3,6 +3,7 @@ package supervise
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"strconv"
 	"syscall"
@@ -16,7 +17,8 @@ import (
 // one goroutine does both, reaping and sending signals.
 type family struct {
 	leader  int
-	reaped  bool // the leader is
+	report  *os.File // by which a leader that is not the task itself says how that ended; else nil
+	reaped  bool     // the leader is
 	status  syscall.WaitStatus
 	killing bool // everything that becomes ours is killed
 }
@@ -37,12 +39,25 @@ func (f *family) reap() (gone bool) {
 			return false
 		}
 		if pid == f.leader {
-			f.reaped, f.status = true, status
+			f.reaped, f.status = true, f.reported(status)
 		}
 		if f.killing {
 			f.killChildren()
 		}
 	}
+}
+
+// reported is how the task has ended, if its leader has ended thus.
+func (f *family) reported(status syscall.WaitStatus) syscall.WaitStatus {
+	if f.report == nil {
+		return status
+	}
+	defer f.report.Close()
+	said, _ := io.ReadAll(io.LimitReader(f.report, statusMax))
+	if n, err := strconv.ParseUint(string(said), 10, 32); err == nil {
+		return syscall.WaitStatus(n)
+	}
+	return status // they were killed together
 }
 
 // terminate asks the task's process group to end.
@@ -65,7 +80,7 @@ func (f *family) kill() {
 // so that it cannot fork faster than it is killed.
 func (f *family) killChildren() {
 	own := syscall.Getpgrp()
-	for _, pid := range children() {
+	for _, pid := range children("self") {
 		if group, err := syscall.Getpgid(pid); err == nil && group != own {
 			syscall.Kill(-group, syscall.SIGKILL)
 		}
@@ -73,15 +88,16 @@ func (f *family) killChildren() {
 	}
 }
 
-// children are our child processes, those that wait to be reaped among them.
-func children() []int {
-	threads, err := os.ReadDir("/proc/self/task")
+// children are the child processes of a process, those that wait to be reaped
+// among them.
+func children(of string) []int {
+	threads, err := os.ReadDir("/proc/" + of + "/task")
 	if err != nil {
 		return nil
 	}
 	var pids []int
 	for _, t := range threads {
-		text, err := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
+		text, err := os.ReadFile("/proc/" + of + "/task/" + t.Name() + "/children")
 		if err != nil {
 			continue // the thread has ended; its children went to another one
 		}

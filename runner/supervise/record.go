@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"mn/runner/cgroup"
 )
 
 // The files of a task's folder.
@@ -38,6 +40,25 @@ type Spec struct {
 	User    *User         `json:"user,omitempty"`
 	Grace   time.Duration `json:"grace"`
 	Until   time.Duration `json:"until,omitempty"` // since boot; see runner.Spec
+	// Groups are the folders of the task's control group, which is there.
+	Groups  cgroup.Group `json:"groups,omitempty"`
+	Sandbox *Sandbox     `json:"sandbox,omitempty"`
+}
+
+// Sandbox is what a task in one sees that others do not; it has a User then. See
+// package runner/sandbox.
+type Sandbox struct {
+	Writable []string `json:"writable"` // folders, absolute and without links
+	Hidden   []string `json:"hidden,omitempty"`
+	Volumes  []Volume `json:"volumes,omitempty"`
+}
+
+// Volume is a folder of the machine that a sandbox shows.
+type Volume struct {
+	Shared string `json:"shared"` // the folder out of which no link may lead
+	Path   string `json:"path"`   // in that
+	Target string `json:"target"` // where the sandbox shows it
+	Write  bool   `json:"write,omitempty"`
 }
 
 // User is whom a task runs as, if not as the agent.
@@ -75,21 +96,31 @@ type Exit struct {
 	At        time.Time `json:"at"`
 	Code      int       `json:"code"` // 128+n if signal n ended it
 	Signal    int       `json:"signal,omitempty"`
-	OOM       bool      `json:"oom,omitempty"`     // killed, when the kernel wanted memory
-	Expired   bool      `json:"expired,omitempty"` // stopped because its lease ran out
-	Stopped   bool      `json:"stopped,omitempty"` // stopped, not ended by itself
-	Dropped   int64     `json:"dropped_bytes,omitempty"`
-	Err       string    `json:"error,omitempty"`
+	OOM       bool      `json:"oom,omitempty"` // killed, when the kernel wanted memory
+	// Peak is how much memory it had, and Limit how much it could have: of the control
+	// group of one that ended so, and 0 where nobody knows.
+	Peak  int64 `json:"peak_memory,omitempty"`
+	Limit int64 `json:"memory_limit,omitempty"`
+
+	Expired bool   `json:"expired,omitempty"` // stopped because its lease ran out
+	Stopped bool   `json:"stopped,omitempty"` // stopped, not ended by itself
+	Dropped int64  `json:"dropped_bytes,omitempty"`
+	Err     string `json:"error,omitempty"`
 }
 
 // readSpec reads what to start from the current folder.
 func readSpec() (Spec, error) {
-	var spec Spec
 	f, err := os.Open(SpecFile)
 	if err != nil {
-		return spec, because(err, "read what to start")
+		return Spec{}, because(err, "read what to start")
 	}
 	defer f.Close()
+	return specIn(f)
+}
+
+// specIn reads what to start.
+func specIn(f *os.File) (Spec, error) {
+	var spec Spec
 	o, err := decode(f, specMax)
 	if err != nil {
 		return spec, err

@@ -44,17 +44,34 @@ const (
 // Environ is the environment in which a supervisor should be run: one thread
 // of Go code at a time, no garbage collection before there is real garbage.
 func Environ() []string {
-	return append([]string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB"}, clock.Environ()...)
+	env := append([]string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=16MiB"}, clock.Environ()...)
+	if race := os.Getenv("GORACE"); race != "" { // the race detector holds up each end by a second
+		env = append(env, "GORACE="+race)
+	}
+	return env
 }
 
 // Main is the supervisor process: its arguments are what follows "supervise" on
 // the command line, the task's folder and the number of a file that is a
-// connection to the agent. It returns the exit code. Whatever runs earlier
-// is paid once per task: mn calls it in package early.
+// connection to the agent. It is also the processes between a supervisor and its
+// task, where there are some; they have a word for an argument. It returns the
+// exit code. Whatever runs earlier is paid once per task: mn calls it in package
+// early.
 func Main(args []string) int {
 	// The task is told to die with the thread that started it, so that thread
-	// must live as long as the supervisor does.
+	// must live as long as the supervisor does. And what a thread has given up,
+	// the program that it becomes does without.
 	runtime.LockOSThread()
+	if len(args) > 0 {
+		switch args[0] {
+		case enterWord:
+			return mainEnter()
+		case firstWord:
+			return mainFirst()
+		case ProbeWord:
+			return mainProbe(args[1:])
+		}
+	}
 	if len(args) < 1 || len(args) > 2 {
 		os.Stderr.WriteString("usage: mn supervise FOLDER [FD]\n")
 		return 2
@@ -167,7 +184,7 @@ func (s *supervisor) run(agent *os.File) {
 	}
 	s.lease = newLease(s.spec.Until)
 	s.loop(term, child)
-	s.exit.OOM = s.exit.Signal == int(syscall.SIGKILL) && !s.killed && oomKills() > oom
+	s.wantOfMemory(oom)
 	s.exit.Dropped = s.output.wait(pumpTimeout)
 	s.finish()
 }
@@ -179,7 +196,7 @@ func (s *supervisor) launch() error {
 		return err
 	}
 	s.output = out
-	pid, err := fork(s.spec, out)
+	family, pid, err := fork(s.spec, out)
 	out.forked()
 	if err != nil {
 		out.wait(0)
@@ -188,7 +205,7 @@ func (s *supervisor) launch() error {
 	s.start.PID, s.start.At = pid, time.Now()
 	s.start.PIDStart, _ = StartTicks(pid) // it is there until we reap it
 	s.exit.Started, s.exit.PID, s.exit.StartedAt = true, pid, s.start.At
-	s.family = &family{leader: pid}
+	s.family = family
 	if err := WriteState(s.file, State{Start: s.start}); err != nil {
 		// It runs, and the attempt is on record: that must do.
 		say(err.Error())
@@ -276,6 +293,7 @@ func (s *supervisor) killAll() {
 	s.killed = s.killed || !s.dead
 	s.kill = time.NewTimer(killTimeout)
 	s.family.kill()
+	s.spec.Groups.Kill()
 }
 
 // finish puts the end on record and tells the agent.
@@ -284,12 +302,30 @@ func (s *supervisor) finish() {
 		s.exit.At = time.Now()
 	}
 	os.Remove(SocketFile)
+	if err := s.spec.Groups.Remove(); err != nil {
+		say(err.Error())
+	}
 	if err := WriteState(s.file, State{Start: s.start, Exit: &s.exit}); err != nil {
 		say(err.Error())
 	}
 	// An agent that hears of the end may start the next attempt at once.
 	s.file.Close()
 	s.control.end(s.exit)
+}
+
+// wantOfMemory finds out whether the kernel has ended the task for want of
+// memory. A group has counted, whichever process it was: what has failed then has
+// failed for that. Without one it is a guess, by how often the whole kernel had
+// done so before.
+func (s *supervisor) wantOfMemory(before uint64) {
+	if len(s.spec.Groups) == 0 {
+		s.exit.OOM = s.exit.Signal == int(syscall.SIGKILL) && !s.killed && oomKills() > before
+		return
+	}
+	used := s.spec.Groups.Usage()
+	if used.Killed > 0 && s.exit.Code != 0 {
+		s.exit.OOM, s.exit.Peak, s.exit.Limit = true, used.Peak, used.Limit
+	}
 }
 
 // oomKills counts the processes that this kernel has killed for want of memory.

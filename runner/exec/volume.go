@@ -1,0 +1,83 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mn/mesh"
+	"mn/runner"
+	"mn/runner/supervise"
+)
+
+// volumesDir is the folder in a task's own in which links lead to its volumes.
+const volumesDir = "volumes"
+
+// volumes finds the volumes of a task, and makes links to them. It returns what a
+// sandbox is to show.
+func (d *Driver) volumes(k key, s runner.Spec) ([]supervise.Volume, error) {
+	dir := filepath.Join(runner.WorkDir(k.alloc, k.task), volumesDir)
+	if len(s.Volumes) == 0 {
+		return nil, nil
+	}
+	// The task may have put there what it likes.
+	if err := errors.Join(d.root.RemoveAll(dir), d.root.Mkdir(dir, 0o755)); err != nil {
+		return nil, fmt.Errorf("make folder of volumes: %w", err)
+	}
+	var all []supervise.Volume
+	for i := range s.Volumes {
+		v := &s.Volumes[i]
+		found, err := d.volume(v, s.Isolation)
+		if err == nil {
+			err = d.root.Symlink(v.At(s.Isolation), filepath.Join(dir, v.Name))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("volume %q: %w", v.Name, err)
+		}
+		all = append(all, found)
+	}
+	return all, nil
+}
+
+// volume finds a volume. It must be a folder, wherever links lead within what is
+// shared, and have nothing of the agent's.
+func (d *Driver) volume(v *mesh.Volume, i mesh.Isolation) (supervise.Volume, error) {
+	shared := mesh.Lender(d.cfg.Volumes, v.Source)
+	found := supervise.Volume{
+		Shared: shared, Path: strings.TrimPrefix(strings.TrimPrefix(v.Source, shared), "/"),
+		Target: v.At(i), Write: v.Mode == mesh.ReadWrite,
+	}
+	switch {
+	case shared == "":
+		return found, fmt.Errorf("%q is in no folder that this node shares", v.Source)
+	case !found.Write && i != mesh.IsolateSandbox:
+		return found, errors.New("nothing keeps a plain process from writing to it")
+	case found.Path == "":
+		found.Path = "."
+	}
+	root, err := os.OpenRoot(shared)
+	if err != nil {
+		return found, fmt.Errorf("open what is shared: %w", err)
+	}
+	defer root.Close()
+	f, err := root.Open(found.Path)
+	if err != nil {
+		return found, fmt.Errorf("%q in %q: %w", found.Path, shared, errors.Unwrap(err))
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.IsDir() {
+		return found, errors.Join(err, fmt.Errorf("%q is no folder", v.Source))
+	}
+	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		return found, fmt.Errorf("find where %q is: %w", v.Source, err)
+	}
+	for _, hidden := range append([]string{d.cfg.Root}, d.cfg.Hidden...) {
+		if mesh.Within(real, hidden) || mesh.Within(hidden, real) {
+			return found, fmt.Errorf("%q has the agent's own data in it", v.Source)
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,85 @@
+package sandbox
+
+import (
+	"os"
+	"strconv"
+	"syscall"
+	"unsafe"
+)
+
+// Volume is a folder of the machine that a sandbox shows. Tasks write to what is
+// shared, and so may make links there: neither where it comes from nor where it goes
+// is looked up by name, but within a root that no link leads out of.
+type Volume struct {
+	Shared string // the folder in which it is, and must be
+	Path   string // in that
+	Target string // absolute
+	Write  bool
+}
+
+// volume shows a volume.
+func (b *builder) volume(v Volume) {
+	if b.err != nil {
+		return
+	}
+	what := "show volume " + strconv.Quote(v.Target)
+	from, err := folderIn(v.Shared, v.Path, false)
+	if err != nil {
+		b.failed(err, what)
+		return
+	}
+	defer from.Close()
+	to, err := folderIn(b.root, v.Target[1:], true)
+	if err != nil {
+		b.failed(err, what)
+		return
+	}
+	defer to.Close()
+	b.failed(syscall.Mount(byNumber(from), byNumber(to), "", syscall.MS_BIND|syscall.MS_REC, ""), what)
+	if b.err != nil {
+		return
+	}
+	mounted, err := folderIn(b.root, v.Target[1:], false) // the other lies below it now
+	if err != nil {
+		b.failed(err, what)
+		return
+	}
+	defer mounted.Close()
+	attributes := uint64(attrNoSUID | attrNoDev)
+	if !v.Write {
+		attributes |= attrReadOnly
+	}
+	const itself = 0x1000 // AT_EMPTY_PATH
+	b.failed(setAttributes(mounted.Fd(), "", attributes, itself|recursive), what)
+}
+
+// folderIn opens a folder below a root, and makes it if it is to.
+func folderIn(root, name string, make bool) (*os.File, error) {
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if make {
+		if err := r.MkdirAll(name, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	const folder = syscall.O_DIRECTORY
+	return r.OpenFile(name, os.O_RDONLY|folder, 0)
+}
+
+// byNumber is a path of an open file, whatever its name means by now.
+func byNumber(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+
+// setAttributes takes something away from a mount.
+func setAttributes(dir uintptr, name string, attributes uint64, flags uintptr) error {
+	at, err := syscall.BytePtrFromString(name)
+	if err != nil {
+		return err
+	}
+	attr := struct{ set, clear, propagation, userns uint64 }{set: attributes}
+	_, err = call("restrict mount", sysMountSetattr, dir, uintptr(unsafe.Pointer(at)), flags,
+		uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	return err
+}

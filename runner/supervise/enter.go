@@ -1,0 +1,198 @@
+package supervise
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"mn/runner/cgroup"
+	"mn/runner/sandbox"
+)
+
+// enterWord is the argument of a process that is to become a task: it enters the
+// task's control group, gives up what a sandboxed task has not, and executes the
+// task's command. Only that process itself can do the one, and have done the
+// other, before the first instruction of the task.
+const enterWord = "enter"
+
+// The open files of such a process.
+const (
+	reportFD = 3 // takes why it could not; closes when it has become the task
+	specFD   = 4 // what to start
+	groupsFD = 5 // and more: the files by which it enters the groups
+)
+
+// self is the program that we are, whatever lies at its path by now.
+const self = "/proc/self/exe"
+
+// forkLimited starts the first process of a task in its control group.
+func forkLimited(spec Spec, files []uintptr) (*family, int, error) {
+	ways, err := openWays(spec)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer closeAll(ways)
+	pid, err := forkEntering(ways, files, leading())
+	if err != nil {
+		return nil, 0, err
+	}
+	return &family{leader: pid}, pid, nil
+}
+
+// openWays opens what a process needs that is to become the task, wherever it is
+// by then: what to start, and the ways into its groups.
+func openWays(spec Spec) ([]*os.File, error) {
+	f, err := os.Open(SpecFile)
+	if err != nil {
+		return nil, because(err, "read what to start")
+	}
+	ways := []*os.File{f}
+	for _, dir := range spec.Groups {
+		f, err := os.OpenFile(path.Join(dir, cgroup.ProcsFile), os.O_WRONLY, 0)
+		if err != nil {
+			closeAll(ways)
+			return nil, because(err, "open control group")
+		}
+		ways = append(ways, f)
+	}
+	return ways, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// forkEntering starts a process that becomes the task, and waits until it has.
+func forkEntering(ways []*os.File, files []uintptr, sys *syscall.SysProcAttr) (pid int, err error) {
+	report, theirs, err := os.Pipe()
+	if err != nil {
+		return 0, because(err, "start task")
+	}
+	defer report.Close()
+	all := append(files[:reportFD:reportFD], theirs.Fd())
+	for _, w := range ways {
+		all = append(all, w.Fd())
+	}
+	pid, err = forkSelf(enterWord, all, sys)
+	theirs.Close()
+	if err != nil {
+		return 0, err
+	}
+	runtime.KeepAlive(ways)
+	why, err := io.ReadAll(io.LimitReader(report, errMax))
+	if err == nil && len(why) == 0 {
+		return pid, nil
+	}
+	wait(pid)
+	return 0, errors.Join(err, errors.New(string(why)))
+}
+
+// forkSelf starts a process between us and a task.
+func forkSelf(word string, files []uintptr, sys *syscall.SysProcAttr) (pid int, err error) {
+	pid, err = syscall.ForkExec(self, []string{"mn", "supervise", word}, &syscall.ProcAttr{
+		Env: Environ(), Files: files, Sys: sys,
+	})
+	if err != nil {
+		return 0, because(err, "start task")
+	}
+	return pid, nil
+}
+
+// wait waits for the end of a child that could not do what it was for.
+func wait(pid int) (status syscall.WaitStatus) {
+	for {
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != syscall.EINTR {
+			return status
+		}
+	}
+}
+
+// mainEnter is the process that becomes the task.
+func mainEnter() int {
+	syscall.CloseOnExec(reportFD)
+	if err := enter(); err != nil {
+		os.NewFile(reportFD, "report").WriteString(err.Error())
+		return 1
+	}
+	return 0
+}
+
+// enter returns only if it cannot become the task, or if there is none to become:
+// then all was tried but that.
+func enter() error {
+	syscall.CloseOnExec(specFD)
+	spec, err := specIn(os.NewFile(specFD, SpecFile))
+	if err != nil {
+		return err
+	}
+	for i := range spec.Groups {
+		syscall.CloseOnExec(groupsFD + i)
+		if _, err := syscall.Write(groupsFD+i, []byte("0")); err != nil {
+			return because(err, "enter control group")
+		}
+	}
+	if box := spec.Sandbox; box != nil {
+		writable := box.Writable
+		for _, v := range box.Volumes {
+			if v.Write {
+				writable = append(writable, v.Target)
+			}
+		}
+		err = sandbox.Confine(writable)
+	} else if spec.User != nil {
+		err = become(*spec.User)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(spec.Dir); err != nil {
+		if spec.Sandbox != nil {
+			err = because(err, "as a sandbox shows it")
+		}
+		return because(err, "enter its folder")
+	}
+	if len(spec.Command) == 0 {
+		return nil
+	}
+	file, err := lookPath(spec.Command[0], spec.Env, spec.Dir)
+	if err != nil {
+		return err
+	}
+	err = syscall.Exec(file, spec.Command, spec.Env)
+	return because(err, "start "+strconv.Quote(file)+" in "+strconv.Quote(spec.Dir))
+}
+
+// become makes this thread, and so the program that it becomes, another user's.
+// Who does so is no longer told to die with its parent.
+func become(u User) error {
+	parent := os.Getppid()
+	var groups *uint32
+	if len(u.Groups) > 0 {
+		groups = &u.Groups[0]
+	}
+	_, _, errno := syscall.RawSyscall(syscall.SYS_SETGROUPS,
+		uintptr(len(u.Groups)), uintptr(unsafe.Pointer(groups)), 0)
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_SETGID, uintptr(u.GID), 0, 0)
+	}
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_SETUID, uintptr(u.UID), 0, 0)
+	}
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0)
+	}
+	if errno != 0 {
+		return because(errno, "become user "+strconv.Itoa(int(u.UID)))
+	}
+	if os.Getppid() != parent {
+		return errors.New("start task: its supervisor died")
+	}
+	return nil
+}
