@@ -47,6 +47,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Grace:     t.grace(),
 		Resources: t.def.Resources,
 		Saving:    c.saving(t),
+		Payload:   c.job.Payload,
 	}
 	if c.leased {
 		s.Until = c.until
