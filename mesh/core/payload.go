@@ -55,7 +55,7 @@ func (c *Core) carried() map[string]mesh.NodeID {
 // carry fetches what this node is to keep and does not have, a few at a time.
 func (c *Core) carry() {
 	want := c.carried()
-	if len(want) > 0 {
+	if len(c.records.carriers) > 0 {
 		c.keep.next = c.now.Boot + keepEvery // others may come into sight, or go
 	}
 	maps.DeleteFunc(c.keep.have, func(tree string, _ bool) bool { return want[tree] == "" })
