@@ -25,19 +25,18 @@ import (
 	"mn/mesh"
 )
 
+// JobFile is the job of a folder.
+const JobFile = "job.toml"
+
 const (
-	fileMax = 256 << 10 // bytes of a file
-	jobFile = "job.toml"
-
-	besideMax = 3 // files beside a job that are named
-
-	byteOrderMark = "\ufeff" // with which some editors begin a file
+	fileMax       = 256 << 10 // bytes of a file
+	byteOrderMark = "\ufeff"  // with which some editors begin a file
 )
 
 // ReadJob reads the job at path: a file, or a folder with job.toml in it.
 func ReadJob(path string, with Variables) (*mesh.Job, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, jobFile)
+		path = filepath.Join(path, JobFile)
 	}
 	data, err := ReadFile("job", path)
 	if err != nil {
@@ -52,22 +51,6 @@ func ReadJob(path string, with Variables) (*mesh.Job, error) {
 		return nil, err
 	}
 	return job, d.err()
-}
-
-// Beside are the files in a job's folder besides job.toml, at most a few; nil
-// for a job that is a file. They do not travel with the job.
-func Beside(path string) []string {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil // a file, or ReadJob has said what is wrong
-	}
-	var names []string
-	for _, e := range entries {
-		if e.Name() != jobFile && len(names) < besideMax {
-			names = append(names, e.Name())
-		}
-	}
-	return names
 }
 
 // ParseJob reads a job from the content of a file; name is what messages call

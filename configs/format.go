@@ -24,7 +24,7 @@ type Layout struct {
 // to be TOML, and may be wrong otherwise.
 func ReadLayout(path string) (Layout, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, jobFile)
+		path = filepath.Join(path, JobFile)
 	}
 	data, err := ReadFile("job", path)
 	if err != nil {

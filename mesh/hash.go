@@ -46,8 +46,9 @@ func HashGroup(j *Job, group string) string {
 		Timeout Duration       `json:"timeout,omitempty"`
 		Pool    string         `json:"pool,omitempty"`
 		Where   []Constraint   `json:"where,omitempty"`
+		Payload *Payload       `json:"payload,omitempty"`
 		Tasks   []Task         `json:"tasks"`
-	}{n.Type, mode, n.Restart, lease, n.Timeout, n.Pool, n.Constraints, g.Tasks})
+	}{n.Type, mode, n.Restart, lease, n.Timeout, n.Pool, n.Constraints, n.Payload, g.Tasks})
 }
 
 // normal is a copy of the job with its defaults filled in.

@@ -58,6 +58,7 @@ type Job struct {
 	Reschedule  *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
 	Update      *UpdatePolicy     `json:"update,omitempty" toml:"update"`
 	Tasks       []Task            `json:"task" toml:"task"`
+	Payload     *Payload          `json:"payload,omitempty" toml:"-"` // what came with the file
 }
 
 // Late is the effective IncludeLate.

@@ -122,6 +122,7 @@ func (j *Job) Validate() []FieldFault {
 	v.restart(j.Restart, "restart")
 	v.reschedule(j)
 	v.update(j.Update)
+	v.payload(j.Payload)
 	v.tasks(j)
 	v.size(j)
 	return v.faults

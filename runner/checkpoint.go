@@ -140,6 +140,22 @@ func (c *Copy) unrestored(t *task, o Observation) {
 	}
 }
 
+// withoutFiles has a task wait for the files of its job, which cannot be had now. It has not
+// begun, and it is not counted against it.
+func (c *Copy) withoutFiles(t *task, o Observation) {
+	t.live = false
+	if c.ending() {
+		c.stopped(t)
+		return
+	}
+	t.tries++
+	t.status.Looks++
+	c.wait(t, restoreDelays.After(t.tries), cause(o))
+	if t.tries == 1 {
+		c.event(mesh.TaskRestarting, t, cause(o)+"; looked for again and again")
+	}
+}
+
 // saved takes notice of a checkpoint. Its number is above that of all before it.
 func (c *Copy) saved(t *task, o Observation) {
 	if o.Checkpoint == nil || t.def.Checkpoint == nil {

@@ -49,6 +49,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Isolation: t.def.Isolation,
 		Volumes:   t.def.Volumes,
 		Saving:    c.saving(t),
+		Payload:   c.job.Payload,
 	}
 	if c.leased {
 		s.Until = c.until

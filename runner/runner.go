@@ -62,6 +62,8 @@ type Spec struct {
 	// Until is the instant since boot at which the task stops by itself unless
 	// it is renewed: the dead-man's switch of a majority job. Zero for none.
 	Until time.Duration `json:"until,omitempty"`
+	// Payload is what the task's folder holds when it starts for the first time; nil: nothing.
+	Payload *mesh.Payload `json:"payload,omitempty"`
 	// Saving is nil for a task without checkpoints.
 	Saving *Saving `json:"saving,omitempty"`
 }
@@ -80,6 +82,8 @@ const (
 	Restored      Kind = "restored"
 	RestoreFailed Kind = "restore_failed"
 	Saved         Kind = "saved" // a checkpoint, on this node's disk
+	// FilesMissing comes instead of Started if the files of the job cannot be had.
+	FilesMissing Kind = "files_missing"
 )
 
 // Observation is what a driver saw of one attempt of one task.
@@ -110,7 +114,7 @@ type Observation struct {
 // carried out in the order in which they are given.
 type Driver interface {
 	// Start starts an attempt. It answers with Started and later Exited, or
-	// with StartFailed or RestoreFailed. An attempt started before is not started again: what
+	// with StartFailed, RestoreFailed or FilesMissing. An attempt started before is not started again: what
 	// became of it is observed instead.
 	Start(s Spec)
 	// Stop ends a task: SIGTERM, after grace SIGKILL, for everything that it

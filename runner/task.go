@@ -80,6 +80,8 @@ func (c *Copy) observed(o Observation) {
 		c.restored(t, o)
 	case RestoreFailed:
 		c.unrestored(t, o)
+	case FilesMissing:
+		c.withoutFiles(t, o)
 	case Saved:
 		c.saved(t, o)
 	}
@@ -137,6 +139,8 @@ func cause(o Observation) string {
 	switch {
 	case o.Kind == StartFailed:
 		return "could not start: " + o.Err
+	case o.Kind == FilesMissing:
+		return "the job's files cannot be had: " + o.Err
 	case o.Kind == RestoreFailed:
 		return "nothing can be had of what was saved: " + o.Err
 	case o.ExitCode < 0:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -300,6 +301,12 @@ func (f *fake) Why(_ context.Context, id mesh.JobID) (api.Why, error) {
 		Group: "hello", Count: 2, Running: 1, Strategy: mesh.Binpack,
 		Resources: mesh.Resources{CPU: 500, Memory: 64 * mesh.GiB}, Nodes: why(),
 	}}}, nil
+}
+
+func (f *fake) Lacks(_ context.Context, objects []string) ([]string, error) { return objects, nil }
+
+func (f *fake) Keep(_ context.Context, objects io.Reader) (int64, error) {
+	return io.Copy(io.Discard, objects)
 }
 
 func (f *fake) Queue(context.Context) ([]api.QueuedJob, error) {

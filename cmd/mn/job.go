@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,8 +29,11 @@ func (c *command) jobRun() *cobra.Command {
 		Short: "Run a job, or a new version of it",
 		Long: `Submit a job file, or a folder with job.toml in it. The job has a new version if
 the file differs from the last one. It is accepted once it is safe on the disks of
-two machines, if there are two. Other files of the folder do not travel with it: a
-task finds what its own machine has.
+two machines, if there are two.
+
+The other files of the folder travel with the job: a task finds them in its own folder,
+which it starts in. What .mnignore names, as .dockerignore does, stays here, as do .git
+and job.toml. What the mesh has of them already is not sent again.
 
 With --expect-version N, only if N is the current version: nobody else has changed
 the job meanwhile. 0 is for a job that there is not yet.
@@ -48,14 +50,14 @@ batch job has ended, then with the exit code of its task.`,
 			if err != nil {
 				return err
 			}
-			if beside := configs.Beside(args[0]); len(beside) > 0 {
-				c.say("warning: only job.toml travels; these stay here: %s", strings.Join(beside, ", "))
-			}
 			client, err := c.client()
 			if err != nil {
 				return err
 			}
 			defer client.Close()
+			if job.Payload, err = c.send(cmd.Context(), client, args[0]); err != nil {
+				return err
+			}
 			done, err := client.Submit(cmd.Context(), api.RunRequest{
 				Job: *job, Reason: w.reason, Expect: w.expect(),
 			})

@@ -28,6 +28,9 @@ had nothing to wait for; or not_runnable.`,
 				return err
 			}
 			defer client.Close()
+			if job.Payload, _, err = c.look(cmd.Context(), args[0]); err != nil {
+				return err
+			}
 			plan, err := client.Plan(cmd.Context(), *job)
 			if err != nil {
 				return err

@@ -60,7 +60,8 @@ var rooms = []room{
 	}},
 
 	{"cmd/mn", 7, false, []string{
-		"mesh", "crdt", "mesh/api", "mesh/daemon", "configs", "configs/manifest", "runner/supervise/early", "sim",
+		"mesh", "crdt", "mesh/api", "mesh/content", "mesh/daemon", "configs", "configs/manifest",
+		"runner/supervise/early", "sim",
 		"sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
@@ -92,6 +93,7 @@ var libraries = []library{
 	{"github.com/hashicorp/go-version", []string{"mesh", "placement"}},
 	{"github.com/hashicorp/memberlist", []string{"mesh/membership", "mesh/transport"}},
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
+	{"github.com/moby/patternmatcher", []string{"cmd/mn"}},
 	{"github.com/pelletier/go-toml", []string{"configs"}},
 	{"github.com/quic-go/quic-go", []string{"mesh/transport"}},
 	{"github.com/rogpeppe/go-internal", []string{"cmd/mn"}},

@@ -15,6 +15,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"mn/crdt"
@@ -43,6 +44,10 @@ type Backend interface {
 	Plan(ctx context.Context, job mesh.Job) (Plan, error)
 	// Why explains the placement of a job, node by node.
 	Why(ctx context.Context, id mesh.JobID) (Why, error)
+	// Lacks says which of some objects are not here.
+	Lacks(ctx context.Context, objects []string) ([]string, error)
+	// Keep keeps the objects that a reader gives, and says how many bytes they are.
+	Keep(ctx context.Context, objects io.Reader) (int64, error)
 	// Queue says which jobs wait for room, in whose turn, and for what.
 	Queue(ctx context.Context) ([]QueuedJob, error)
 	// Explain says what follows when something of a job goes wrong.

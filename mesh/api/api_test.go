@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"reflect"
 	"strings"
 	"testing"
@@ -110,6 +111,24 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 				}
 				return err
 			}, "queue",
+		},
+		"lacks": {
+			func(ctx context.Context, c *Client) error {
+				lacks, err := c.Lacks(ctx, []string{"a", "b"})
+				if err == nil && !slices.Equal(lacks, []string{"a"}) {
+					return fmt.Errorf("got %v", lacks)
+				}
+				return err
+			}, []string{"a", "b"},
+		},
+		"keep": {
+			func(ctx context.Context, c *Client) error {
+				kept, err := c.Keep(ctx, strings.NewReader(strings.Repeat("x", 2*BodyMax)))
+				if err == nil && kept.Bytes != 2*BodyMax {
+					return fmt.Errorf("got %v", kept)
+				}
+				return err
+			}, int64(2 * BodyMax),
 		},
 		"explain": {
 			func(ctx context.Context, c *Client) error {

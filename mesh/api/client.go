@@ -186,6 +186,11 @@ func (c *Client) send(
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	hr.Header.Set("Content-Type", "application/json")
+	return c.perform(ctx, hr)
+}
+
+// perform sends a request; the answer is one that says that all went well.
+func (c *Client) perform(ctx context.Context, hr *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(hr)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)

@@ -70,6 +70,9 @@ var (
 	callResources = call[none, []Resources]{
 		"GET", "/v1/resources", "list what nodes share out, and who has it", true,
 	}
+	callLacks = call[LacksRequest, []string]{
+		"POST", "/v1/content/lacks", "say which files of a job are not here", false,
+	}
 	callQueue = call[none, []QueuedJob]{
 		"GET", "/v1/queue", "list the jobs that wait for room, in whose turn, and for what", false,
 	}

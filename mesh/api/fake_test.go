@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -200,6 +202,15 @@ func (f *fake) Plan(_ context.Context, j mesh.Job) (Plan, error) {
 
 func (f *fake) Why(_ context.Context, id mesh.JobID) (Why, error) {
 	return Why{ID: id, Status: mesh.JobPending}, f.note(id)
+}
+
+func (f *fake) Lacks(_ context.Context, objects []string) ([]string, error) {
+	return objects[:len(objects)/2], f.note(objects)
+}
+
+func (f *fake) Keep(_ context.Context, objects io.Reader) (int64, error) {
+	n, err := io.Copy(io.Discard, objects)
+	return n, cmp.Or(err, f.note(n))
 }
 
 func (f *fake) Queue(context.Context) ([]QueuedJob, error) {

@@ -26,6 +26,7 @@ func (s *Server) routes() {
 	s.routeReads(b)
 	s.routeNodes(b)
 	s.routeTokens(b)
+	s.routeContent(b)
 	serveStream(s, streamLogs, b.Logs)
 	s.routeEvents(b)
 }

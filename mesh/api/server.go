@@ -151,11 +151,15 @@ func (s *Server) Close() error {
 
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, BodyMax)
+		most, wait := int64(BodyMax), bodyWait
+		if r.URL.Path == pathContent {
+			most, wait = contentMax, contentWait
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		if r.ContentLength != 0 {
 			// It ends with the body. It holds for what is left of one that is
 			// refused, too: that is read to its end before the connection closes.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait))
 		}
 		s.mux.ServeHTTP(w, r)
 	})

@@ -18,6 +18,14 @@ type Packing struct {
 	BytesMax int64                            // of all files; 0: any number
 }
 
+// Sink takes the objects of a folder.
+type Sink interface {
+	// Put keeps an object, and returns its name.
+	Put(object []byte) (Hash, error)
+	// Sync returns when all that was Put before is safe.
+	Sync() error
+}
+
 // Pack brings a folder into the store, and returns the name of its tree; when it
 // returns, all of it is on the disk. What is neither a file, a folder nor a link within
 // the folder is refused. The error is [ErrChanged] if somebody wrote to the folder
@@ -25,19 +33,25 @@ type Packing struct {
 func (s *Store) Pack(ctx context.Context, folder *os.Root, p Packing) (Hash, error) {
 	s.use.RLock()
 	defer s.use.RUnlock()
-	k := packer{store: s, folder: folder, Packing: p, ctx: ctx, piece: make([]byte, PieceBytes)}
+	h, _, err := Pack(ctx, folder, p, s)
+	return h, err
+}
+
+// Pack gives the objects of a folder to a sink, the tree last, as [Store.Pack] does.
+func Pack(ctx context.Context, folder *os.Root, p Packing, to Sink) (Hash, *Tree, error) {
+	k := packer{to: to, folder: folder, Packing: p, ctx: ctx, piece: make([]byte, PieceBytes)}
 	h, err := k.pack()
 	if err != nil {
-		return Hash{}, fmt.Errorf("pack folder %q: %w", folder.Name(), err)
+		return Hash{}, nil, fmt.Errorf("pack folder %q: %w", folder.Name(), err)
 	}
-	return h, nil
+	return h, &k.tree, nil
 }
 
 // packer is a Pack under way.
 type packer struct {
 	Packing
 	ctx    context.Context
-	store  *Store
+	to     Sink
 	folder *os.Root
 	tree   Tree
 	top    fs.FileInfo   // of the folder itself
@@ -61,8 +75,8 @@ func (k *packer) pack() (Hash, error) {
 	if err != nil {
 		return Hash{}, err
 	}
-	h, err := k.store.Put(object)
-	return h, cmp.Or(err, k.store.Sync())
+	h, err := k.to.Put(object)
+	return h, cmp.Or(err, k.to.Sync())
 }
 
 func (k *packer) visit(name string, d fs.DirEntry, err error) error {
@@ -122,7 +136,7 @@ func (k *packer) read(e *Entry, info fs.FileInfo) error {
 	for {
 		n, err := io.ReadFull(f, k.piece)
 		if n > 0 {
-			h, err := k.store.Put(k.piece[:n])
+			h, err := k.to.Put(k.piece[:n])
 			if err != nil {
 				return err
 			}

@@ -59,6 +59,7 @@ type keeper struct {
 	next     time.Duration         // when to look for what others are to keep
 	ended    map[mesh.AllocID]bool // copies of this node that have ended, and of which they are to
 	fetching map[string][]asker
+	have     map[string]bool // files of jobs that are here
 }
 
 // keepDue asks others to keep what was saved here and is not on as many disks as its
@@ -68,6 +69,7 @@ func (c *Core) keepDue() {
 		return
 	}
 	c.keep.next = never
+	c.carry()
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		status := c.tend.copies[id].Status()
 		c.keepAll(id, &status)
@@ -209,6 +211,9 @@ func (c *Core) fetched(ev Fetched) {
 		}
 	}
 	delete(c.keep.fetching, ev.Tree)
+	if ev.Err == "" {
+		c.keep.have[ev.Tree] = true
+	}
 }
 
 // holds takes notice that a peer has what was saved here.
@@ -263,6 +268,9 @@ func (c *Core) Trees() []string {
 		}
 	}
 	for tree := range c.keep.fetching {
+		want[tree] = true
+	}
+	for tree := range c.carried() {
 		want[tree] = true
 	}
 	return slices.Sorted(maps.Keys(want))

@@ -128,7 +128,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		inform:     newInform(now.Boot),
 		confirms:   newConfirms(),
 		permits:    newPermits(),
-		keep:       keeper{next: now.Boot, ended: map[mesh.AllocID]bool{}, fetching: map[string][]asker{}},
+		keep:       keeper{next: now.Boot, ended: map[mesh.AllocID]bool{}, fetching: map[string][]asker{}, have: map[string]bool{}},
 		life:       cfg.Rand.Uint64(),
 	}
 	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
@@ -357,6 +357,9 @@ func (c *Core) touch(t touched) {
 	}
 	if t.spec {
 		c.tend.retry = true
+		if _, carries := c.records.carriers[t.job]; carries {
+			c.keep.next = c.now.Boot
+		}
 	}
 	if t.alloc != "" {
 		c.tend.dirty[t.alloc] = true

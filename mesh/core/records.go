@@ -35,6 +35,8 @@ type records struct {
 
 	// followers are the jobs of which some version comes after one.
 	followers map[mesh.JobID]map[mesh.JobID]struct{}
+	// carriers are the jobs of which some version has files.
+	carriers map[mesh.JobID]struct{}
 	// preemptible are the jobs of which some version is.
 	preemptible map[mesh.JobID]struct{}
 }
@@ -68,6 +70,7 @@ func newRecords() *records {
 
 		followers:   map[mesh.JobID]map[mesh.JobID]struct{}{},
 		preemptible: map[mesh.JobID]struct{}{},
+		carriers:    map[mesh.JobID]struct{}{},
 	}
 }
 
@@ -92,6 +95,9 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 	}
 	r.versions[id][key] = *v
 	r.picture.versioned(id)
+	if v.Job.Payload != nil {
+		r.carriers[id] = struct{}{}
+	}
 	if v.Job.Preemptible {
 		r.preemptible[id] = struct{}{}
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"io"
 	"runtime"
 	"slices"
 
@@ -76,6 +77,11 @@ func (b *backend) Changed() <-chan struct{} { return b.loop.change() }
 
 // Submit makes a version of a job that runs.
 func (b *backend) Submit(ctx context.Context, r api.RunRequest) (api.Submitted, error) {
+	if r.Job.Payload != nil {
+		if err := b.content.bring(ctx, r.Job.Payload); err != nil {
+			return api.Submitted{}, err
+		}
+	}
 	return b.submit(ctx, core.Submit{Job: &r.Job, Verb: r.Verb, Reason: r.Reason, Expect: r.Expect})
 }
 
@@ -129,6 +135,16 @@ func (b *backend) Tag(ctx context.Context, r api.TagRequest) (api.Tagged, error)
 }
 
 func (b *backend) peersAdmitted(ctx context.Context) bool { return len(b.peers(ctx)) > 0 }
+
+// Lacks says which of some objects are not here.
+func (b *backend) Lacks(_ context.Context, objects []string) ([]string, error) {
+	return b.content.lacks(objects)
+}
+
+// Keep keeps the objects that a reader gives, and says how many bytes they are.
+func (b *backend) Keep(_ context.Context, objects io.Reader) (int64, error) {
+	return b.content.store.Take(objects)
+}
 
 // Plan is what submitting a job would lead to.
 func (b *backend) Plan(ctx context.Context, job mesh.Job) (api.Plan, error) {

@@ -86,6 +86,43 @@ func (c *contents) Restore(ctx context.Context, from *mesh.Checkpoint, dir strin
 	return err
 }
 
+// lacks says which of some objects are not here. Those that are stay so for a while.
+func (c *contents) lacks(objects []string) ([]string, error) {
+	var not []string
+	for _, name := range objects {
+		var h content.Hash
+		if err := h.UnmarshalText([]byte(name)); err != nil {
+			return nil, mesh.Faultf(mesh.Invalid, "%v", err)
+		}
+		if !c.store.Has(h) {
+			not = append(not, name)
+		}
+	}
+	return not, nil
+}
+
+// bring has the files of a job here, from whoever has them, and says what is wrong with
+// what they are said to be.
+func (c *contents) bring(ctx context.Context, p *mesh.Payload) error {
+	var h content.Hash
+	if err := h.UnmarshalText([]byte(p.Tree)); err != nil {
+		return mesh.Faultf(mesh.Invalid, "the job's files: %v", err)
+	}
+	if err := c.store.Pull(ctx, h, c.sources(ctx, nil), nil); err != nil {
+		return mesh.Faultf(mesh.Unavailable, "the job's files are not to be had: %v", err).
+			Hint("mn job run FOLDER sends them")
+	}
+	tree, err := c.store.Tree(h)
+	if err != nil {
+		return err
+	}
+	if n := mesh.Bytes(tree.Bytes()); n != p.Bytes || len(tree.Entries) != p.Files {
+		return mesh.Faultf(mesh.Invalid, "the job's files are %d with %v, not %d with %v",
+			len(tree.Entries), n, p.Files, p.Bytes)
+	}
+	return nil
+}
+
 // unpack writes what is here into a folder, and nothing else is in it then.
 func (c *contents) unpack(ctx context.Context, h content.Hash, dir string) error {
 	folder, err := os.OpenRoot(dir)

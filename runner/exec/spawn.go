@@ -26,7 +26,7 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 		return nil, o, fmt.Errorf("start task %q: not a name", t.key.String())
 	}
 	place := t.d.starts
-	if s.Saving != nil && len(s.Saving.From) > 0 {
+	if s.Payload != nil || s.Saving != nil && len(s.Saving.From) > 0 {
 		place = t.d.restores
 	}
 	ctx, done := t.unlessStopped()
@@ -164,6 +164,9 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	}
 	if err := d.makeFolders(k, spec.User); err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
+	}
+	if err := d.preparePayload(ctx, k, s.Payload, spec.User); err != nil {
+		return spec, err
 	}
 	volumes, err := d.volumes(k, s)
 	if err != nil {

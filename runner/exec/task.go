@@ -151,6 +151,9 @@ func (t *task) start(s runner.Spec) {
 		if gone := (unrestoredError{}); errors.As(err, &gone) {
 			o.Kind, o.Err = runner.RestoreFailed, gone.Error()
 		}
+		if missing := (filesMissingError{}); errors.As(err, &missing) {
+			o.Kind, o.Err = runner.FilesMissing, missing.Error()
+		}
 		t.d.over(t, o)
 	case o.Kind == runner.Started:
 		t.d.observe(o)
