@@ -62,6 +62,12 @@ type keeper struct {
 	have     map[string]bool // files of jobs that are here
 }
 
+func newKeeper(now time.Duration) keeper {
+	return keeper{
+		next: now, ended: map[mesh.AllocID]bool{}, fetching: map[string][]asker{}, have: map[string]bool{},
+	}
+}
+
 // keepDue asks others to keep what was saved here and is not on as many disks as its
 // job wants. A copy that has ended may have saved on its way out.
 func (c *Core) keepDue() {

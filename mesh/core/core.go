@@ -128,7 +128,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		inform:     newInform(now.Boot),
 		confirms:   newConfirms(),
 		permits:    newPermits(),
-		keep:       keeper{next: now.Boot, ended: map[mesh.AllocID]bool{}, fetching: map[string][]asker{}, have: map[string]bool{}},
+		keep:       newKeeper(now.Boot),
 		life:       cfg.Rand.Uint64(),
 	}
 	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
