@@ -121,7 +121,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	unset := map[string]bool{ // cannot stand beside others, or need a user
-		"Job.IncludeLate": true, "Job.Preemptible": true, "Job.Recovery.Lease": true, "Job.Recovery.StopAfter": true, "Job.Recovery.Reconcile": true,
+		"Job.IncludeLate": true, "Job.Preemptible": true, "Job.Payload": true, "Job.Recovery.Lease": true, "Job.Recovery.StopAfter": true, "Job.Recovery.Reconcile": true,
 		"Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
 		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true,
 		"Job.Tasks[0].Array": true, "Job.Gang": true, "Job.Limit": true,

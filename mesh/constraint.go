@@ -274,9 +274,19 @@ func (v *validator) constraint(c *Constraint, keys ...string) {
 
 // operand finds a value that its operator cannot be given.
 func (v *validator) operand(c *Constraint, keys ...string) {
+	label := strings.HasPrefix(c.Attribute, LabelAttribute)
 	switch c.Operator {
+	case Equal, "", In, Unequal:
+		for _, value := range append(slices.Clone(c.Values), c.Value) {
+			if _, ok := value.Number(); value != "" && !ok && IsAmount(c.Attribute) {
+				v.fault("%q is no number, and no size such as \"16GiB\"", clip(string(value))).at(keys...)
+			}
+		}
 	case Less, LessOrEqual, Greater, GreaterOrEqual:
-		if _, ok := c.Value.Number(); !ok {
+		if !label && !IsAmount(c.Attribute) {
+			v.fault("%q compares numbers, and %s is none: want %q, or %q", c.Operator, c.Attribute, Version, Regexp).
+				at(append(keys[:len(keys)-1:len(keys)-1], "operator")...)
+		} else if _, ok := c.Value.Number(); !ok {
 			v.fault("%q is no number, and no size such as \"16GiB\"", clip(string(c.Value))).at(keys...)
 		}
 	case Regexp:

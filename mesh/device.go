@@ -30,6 +30,14 @@ type Device struct {
 	Foreign Bytes `json:"foreign,omitempty"`
 }
 
+// screenPart is the part of a device's memory that programs of others may have where it is
+// given whole: a screen needs a little.
+const screenPart = 8
+
+// Whole says whether programs that are not ours leave so much of the device that it can be
+// given whole.
+func (d *Device) Whole() bool { return d.Foreign <= d.Memory/screenPart }
+
 // Transport is what a port belongs to: two programs may have the same number of it, one
 // of each.
 type Transport string
@@ -125,6 +133,24 @@ const (
 type Grants struct {
 	Ports   []PortGrant   `json:"ports"`
 	Devices []DeviceGrant `json:"devices"`
+}
+
+// Named says whether a node has been asked: ports have numbers, and devices are named.
+func (g *Grants) Named() bool {
+	if g == nil {
+		return false
+	}
+	for i := range g.Ports {
+		if g.Ports[i].Number == 0 {
+			return false
+		}
+	}
+	for i := range g.Devices {
+		if len(g.Devices[i].Given) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // PortGrant is a port of a task; its number is 0 before it has one.

@@ -56,7 +56,42 @@ func (j *Job) normal() Job {
 	n := *j
 	n.Tasks = slices.Clone(j.Tasks)
 	n.Defaults()
+	if n.Pool == DefaultPool {
+		n.Pool = ""
+	}
+	n.Constraints = usual(n.Constraints)
+	for i := range n.Tasks {
+		t := &n.Tasks[i]
+		t.Constraints = usual(t.Constraints)
+		t.Ports, t.Devices = slices.Clone(t.Ports), slices.Clone(t.Devices)
+		for i := range t.Ports {
+			unset(&t.Ports[i].Protocol, ProtocolTCP)
+		}
+		for i := range t.Devices {
+			unset(&t.Devices[i].Kind, GPU)
+			unset(&t.Devices[i].Count, 1)
+			unset(&t.Devices[i].MemoryRule, AtLeast)
+			unset(&t.Devices[i].APIRule, AtLeast)
+		}
+	}
 	return n
+}
+
+// usual is constraints in which what would be meant anyway is not said.
+func usual(all []Constraint) []Constraint {
+	all = slices.Clone(all)
+	for i := range all {
+		unset(&all[i].Operator, Equal)
+	}
+	return all
+}
+
+// unset takes away what would be meant anyway.
+func unset[T comparable](of *T, usual T) {
+	var zero T
+	if *of == usual {
+		*of = zero
+	}
 }
 
 func hashContent(v any) string {

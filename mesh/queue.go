@@ -39,6 +39,7 @@ type QueueView struct {
 	Queued
 	Spec   *Job        // its current version
 	Allocs []AllocView // its copies
+	Ending []Alloc     // those of Preempts that have not ended yet
 }
 
 // Before orders what waits: by priority, then by time.

@@ -164,8 +164,8 @@ func (s Share) String() string { return strconv.FormatFloat(float64(s)/WholeShar
 // UnmarshalText reads a part of 1.
 func (s *Share) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || n < 0 || n > 1 {
-		return fmt.Errorf("share %q: want a part of 1, such as 0.25", text)
+	if err != nil || n < 0 || n > 1 || n > 0 && n < 1.0/WholeShare {
+		return fmt.Errorf("share %q: want a part of 1, such as 0.25, and at least 0.001", text)
 	}
 	*s = Share(math.Round(n * WholeShare))
 	return nil

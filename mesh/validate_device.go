@@ -87,6 +87,9 @@ func (v *validator) device(d *DeviceRequest, keys ...string) {
 	if d.Count < 0 || d.Count > devicesMax {
 		v.fault("must be from 1 to %d, not %d", devicesMax, d.Count).at(at("count")...)
 	}
+	if n := len(d.IDs); n > 0 && d.Count > n {
+		v.fault("is %d, and there are only %d ids", d.Count, n).at(at("count")...)
+	}
 	for _, of := range []struct{ key, text string }{{"vendor", d.Vendor}, {"model", d.Model}, {"driver", d.Driver}} {
 		if len(of.text) > valueMax {
 			v.fault("is %d bytes long, more than %d", len(of.text), valueMax).at(at(of.key)...)
@@ -119,8 +122,8 @@ func (v *validator) device(d *DeviceRequest, keys ...string) {
 		key    string
 		values []string
 	}{{"capabilities", d.Capabilities}, {"ids", d.IDs}} {
-		if len(list.values) > valuesMax {
-			v.fault("has %d entries, more than %d", len(list.values), valuesMax).at(at(list.key)...)
+		if len(list.values) > devicesMax {
+			v.fault("has %d entries, more than %d", len(list.values), devicesMax).at(at(list.key)...)
 			continue
 		}
 		if slices.ContainsFunc(list.values, func(s string) bool { return s == "" || len(s) > valueMax }) {

@@ -103,7 +103,7 @@ func TestValidateFindsWhatNoNodeCanBe(t *testing.T) {
 					{Kind: "a b", Count: -1},
 					{Count: 65, MemoryRule: Exactly, APIRule: "~"},
 					{MinAPIVersion: "new", Memory: GiB, Share: 500},
-					{Memory: -1, IDs: []string{""}, Capabilities: make([]string, 257)},
+					{Memory: -1, IDs: []string{""}, Capabilities: make([]string, 65)},
 					{MinMemory: GiB, MemoryRule: MoreThan, MinAPIVersion: "12.4", APIRule: Exactly, Share: 250, IDs: []string{"GPU-1"}},
 				}
 			},
@@ -115,7 +115,7 @@ func TestValidateFindsWhatNoNodeCanBe(t *testing.T) {
 				`task "web": device.2.min_api_version: "new" is no version, such as "12.4"` + "\n" +
 				`task "web": device.2.share: is another way to say how much of a device it is: want memory, or share` + "\n" +
 				`task "web": device.3.memory: is more than any device has` + "\n" +
-				`task "web": device.3.capabilities: has 257 entries, more than 256` + "\n" +
+				`task "web": device.3.capabilities: has 65 entries, more than 64` + "\n" +
 				`task "web": device.3.ids: has an entry that is empty or too long`,
 		},
 		{

@@ -87,12 +87,16 @@ func (c *crowd) spread(n *mesh.Node, over []mesh.SpreadOver) []Term {
 	return terms
 }
 
+// spreadWeight makes what the copies are spread over matter more than the strategy, and
+// than all affinities that a job may have.
+const spreadWeight = 200 * copyWeight
+
 // share is how much one more copy is of the part that is meant for those with the same
 // value (the quotients of d'Hondt's rule). Values without a target share what is left of
 // the whole; if nothing is, a copy there is more than anywhere else.
 func share(copies map[string]int, value string, targets []mesh.SpreadTarget) int64 {
 	if len(targets) == 0 {
-		return copyWeight * int64(copies[value])
+		return spreadWeight * int64(copies[value])
 	}
 	rest, unnamed := int64(100), 0
 	for _, n := range copies {
@@ -100,13 +104,13 @@ func share(copies map[string]int, value string, targets []mesh.SpreadTarget) int
 	}
 	for _, t := range targets {
 		if string(t.Value) == value {
-			return copyWeight * 100 * int64(copies[value]+1) / int64(max(t.Percent, 1))
+			return spreadWeight * 100 * int64(copies[value]+1) / int64(max(t.Percent, 1))
 		}
 		rest -= int64(t.Percent)
 		unnamed -= copies[string(t.Value)]
 	}
 	if rest <= 0 {
-		return copyWeight * 100 * (mesh.CopiesMax + int64(unnamed+1))
+		return spreadWeight * 100 * (mesh.CopiesMax + int64(unnamed+1))
 	}
-	return copyWeight*100*int64(unnamed+1)/rest + int64(copies[value])
+	return spreadWeight*100*int64(unnamed+1)/rest + int64(copies[value])
 }

@@ -13,7 +13,7 @@ type asked struct {
 	asks       *mesh.Grants
 	conditions []condition
 	crowd      crowd
-	rivals     []rival
+	first      func() []rival // who comes first; nil if that does not matter
 }
 
 // ask makes ready what is asked of nodes for a group, but for other copies.
@@ -62,6 +62,9 @@ func refuse(n *mesh.NodeView, q *asked) *Refusal {
 
 // spoken is why a node that can take a copy must not, as another comes first, or nil.
 func spoken(n *mesh.NodeView, q *asked) *Refusal {
+	if q.first == nil {
+		return nil
+	}
 	if reason := outranked(n, q); reason != "" {
 		return &Refusal{Node: n.ID, Name: n.Name, Filter: "priority", Reason: reason}
 	}
@@ -165,11 +168,21 @@ func noGrants(n *mesh.NodeView, q *asked) string {
 
 // neverGrants is about what the node has: what is in use of it does not count.
 func neverGrants(n *mesh.NodeView, q *asked) string {
-	has := n.Node
-	has.Foreign, has.Devices = nil, slices.Clone(n.Devices)
+	if q.asks == nil {
+		return ""
+	}
+	has := Vacant(n)
+	_, reason := grant(&has.Node, nil, q.asks, mesh.DynamicPortMin)
+	return reason
+}
+
+// Vacant is a node as it would be if nothing ran on it, of ours or of others, and all of its
+// devices were well.
+func Vacant(n *mesh.NodeView) mesh.NodeView {
+	has := *n
+	has.Used, has.Foreign, has.Devices = mesh.Usage{}, nil, slices.Clone(n.Devices)
 	for i := range has.Devices {
 		has.Devices[i].Foreign, has.Devices[i].Sick = 0, ""
 	}
-	_, reason := grant(&has, nil, q.asks, mesh.DynamicPortMin)
-	return reason
+	return has
 }

@@ -12,10 +12,6 @@ import (
 	"mn/mesh"
 )
 
-// foreignPart is the part of a device's memory that programs of others may have where it
-// is given whole: a screen needs a little.
-const foreignPart = 8
-
 // grant finds ports and devices of a node for what a copy asks for. The reason says why
 // there are none. Dynamic ports are looked for from one on.
 // What was granted before is kept if it is free.
@@ -44,10 +40,10 @@ func Take(n *mesh.NodeView, a *mesh.Alloc) mesh.Usage {
 }
 
 func givePorts(n *mesh.Node, used []mesh.Claim, asks []mesh.PortGrant, from int) string {
-	taken := map[mesh.Port]mesh.AllocID{}
+	taken := map[mesh.Port]bool{}
 	for _, c := range used {
 		for i := range c.Ports {
-			taken[c.Ports[i].Port()] = c.Alloc
+			taken[c.Ports[i].Port()] = true
 		}
 	}
 	foreign := func(p mesh.Port) bool {
@@ -59,13 +55,13 @@ func givePorts(n *mesh.Node, used []mesh.Claim, asks []mesh.PortGrant, from int)
 			continue
 		}
 		p := asks[i].Port()
-		if by, ok := taken[p]; ok {
-			return fmt.Sprintf("port %d/%s is in use by copy %s", p.Number, p.Transport, by)
+		if taken[p] {
+			return fmt.Sprintf("port %d/%s is in use by a copy", p.Number, p.Transport)
 		}
 		if foreign(p) {
 			return fmt.Sprintf("port %d/%s is in use by another program", p.Number, p.Transport)
 		}
-		taken[p] = ""
+		taken[p] = true
 	}
 	for i := range asks {
 		for tries := 0; asks[i].Number == 0; tries++ {
@@ -76,8 +72,8 @@ func givePorts(n *mesh.Node, used []mesh.Claim, asks []mesh.PortGrant, from int)
 			if from++; from > mesh.DynamicPortMax {
 				from = mesh.DynamicPortMin
 			}
-			if _, ok := taken[p]; !ok && !foreign(p) {
-				asks[i].Number, taken[p] = p.Number, ""
+			if !taken[p] && !foreign(p) {
+				asks[i].Number, taken[p] = p.Number, true
 			}
 		}
 	}
@@ -197,8 +193,8 @@ func (m *matching) add(g *mesh.DeviceGrant, all []*room) string {
 		switch {
 		case r.whole || r.shared:
 			return "in use"
-		case r.Foreign > r.Memory/foreignPart:
-			return fmt.Sprintf("used by programs that are not of the mesh (%v)", r.Foreign)
+		case !r.Whole():
+			return "used by other programs"
 		}
 		return ""
 	})
@@ -231,7 +227,7 @@ func parts(g *mesh.DeviceGrant, all []*room) string {
 		case r.whole:
 			return "in use"
 		case part > r.free:
-			return fmt.Sprintf("%v of its memory free, %v needed", max(r.free, 0), part)
+			return fmt.Sprintf("without %v of its memory free", part)
 		}
 		return ""
 	})

@@ -102,7 +102,7 @@ func TestDevicesAreGivenAsAskedFor(t *testing.T) {
 			"somebody's training", nil,
 			[]request{{IDs: []string{"GPU-0"}}},
 			func(n *mesh.Node) { n.Devices[0].Foreign = 3 * mesh.GiB },
-			"gpu: needs 1, 0 of 4 can be had; 1 used by programs that are not of the mesh (3 GiB); 3 not among the ids",
+			"gpu: needs 1, 0 of 4 can be had; 1 used by other programs; 3 not among the ids",
 		},
 		{"parts: where the least is free", nil, []request{{Memory: 6 * mesh.GiB}}, func(n *mesh.Node) { n.Devices[2].Foreign = 5 * mesh.GiB }, "GPU-2/6 GiB"},
 		{
@@ -112,7 +112,7 @@ func TestDevicesAreGivenAsAskedFor(t *testing.T) {
 			nil, "GPU-1/8 GiB, GPU-0/8 GiB",
 		},
 		{"shares", nil, []request{{Share: 250}, {Share: 750}, {Share: 500, Count: 2}}, nil, "GPU-0/4 GiB, GPU-0/12 GiB, GPU-a/16 GiB GPU-2/8 GiB"},
-		{"a part of what is too small", nil, []request{{Memory: 33 * mesh.GiB, Count: 2}}, nil, "gpu: needs 2, 1 of 4 can be had; 2 16 GiB of its memory free, 33 GiB needed; 1 32 GiB of its memory free, 33 GiB needed"},
+		{"a part of what is too small", nil, []request{{Memory: 33 * mesh.GiB, Count: 2}}, nil, "gpu: needs 2, 1 of 4 can be had; 3 without 33 GiB of its memory free"},
 		{"a part of what another has", &mesh.Grants{Devices: []mesh.DeviceGrant{{Given: []mesh.GivenDevice{{ID: "fpga0"}}}}}, []request{{Kind: "fpga", Share: 500}}, nil, "fpga: needs 1, 0 of 1 can be had; 1 in use"},
 		{"a whole one and a part", nil, []request{{Memory: mesh.GiB}, {Model: "T4"}}, nil, "GPU-2/1 GiB, GPU-0"},
 	}
@@ -179,10 +179,10 @@ func TestPortsAreGivenByTransport(t *testing.T) {
 		from int
 		want string
 	}{
-		{[]port{{Number: 8088, Protocol: mesh.ProtocolTCP}}, 20000, "port 8088/tcp is in use by copy web00000"},
+		{[]port{{Number: 8088, Protocol: mesh.ProtocolTCP}}, 20000, "port 8088/tcp is in use by a copy"},
 		{[]port{{Number: 8088, Protocol: mesh.ProtocolUDP}}, 20000, "8088"},
 		{[]port{{Number: 22, Protocol: mesh.ProtocolGRPC}}, 20000, "port 22/tcp is in use by another program"},
-		{[]port{{Number: 23, Protocol: mesh.ProtocolGRPC}, {Number: 23, Protocol: mesh.ProtocolTCP}}, 20000, "port 23/tcp is in use by copy "},
+		{[]port{{Number: 23, Protocol: mesh.ProtocolGRPC}, {Number: 23, Protocol: mesh.ProtocolTCP}}, 20000, "port 23/tcp is in use by a copy"},
 		{[]port{{Protocol: mesh.ProtocolTCP}, {Protocol: mesh.ProtocolHTTP}, {Protocol: mesh.ProtocolUDP}}, 20000, "20002 20003 20004"},
 		{[]port{{Protocol: mesh.ProtocolTCP}, {Number: 20002, Protocol: mesh.ProtocolTCP}}, 20000, "20003 20002"},
 		{[]port{{Protocol: mesh.ProtocolUDP}, {Protocol: mesh.ProtocolTCP}}, 32000, "32000 20002"},
@@ -311,7 +311,7 @@ func arranges(n *mesh.Node, held map[mesh.AllocID]*mesh.Grants, asks []mesh.Devi
 			return true
 		}
 		for _, d := range n.Devices {
-			if taken[d.ID] || !strings.Contains(d.Model, wants[i]) || d.Foreign > d.Memory/foreignPart {
+			if taken[d.ID] || !strings.Contains(d.Model, wants[i]) || !d.Whole() {
 				continue
 			}
 			taken[d.ID] = true

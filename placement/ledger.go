@@ -106,10 +106,10 @@ func (l *Ledger) admit(a mesh.Alloc, expires time.Duration) error {
 	if lacks := l.node.Capacity.Sub(others.Resources).Lacks(a.Resources); lacks != "" && !unchanged {
 		return l.refuse("capacity", "%s", lacks)
 	}
-	if held {
+	if held && !a.Grants.Named() {
 		a.Grants = old.alloc.Grants
 	} else if err := l.grant(&a, others.Claims); err != nil {
-		return err
+		return err // what was decided is not what we have set aside, and somebody else has it by now
 	}
 	if held && old.expires == 0 {
 		expires = 0
@@ -122,7 +122,8 @@ func (l *Ledger) admit(a mesh.Alloc, expires time.Duration) error {
 // grant gives an allocation its ports and devices, or what was given to it before if that
 // is still free.
 func (l *Ledger) grant(a *mesh.Alloc, others []mesh.Claim) error {
-	given, reason := grant(&l.node, others, a.Grants, l.nextPort)
+	asked := a.Grants
+	given, reason := grant(&l.node, others, asked, l.nextPort)
 	if reason != "" {
 		return l.refuse("grants", "%s", reason)
 	}
@@ -130,8 +131,8 @@ func (l *Ledger) grant(a *mesh.Alloc, others []mesh.Claim) error {
 	if given == nil {
 		return nil
 	}
-	for _, p := range given.Ports {
-		if n := int(p.Number); n >= l.nextPort && n <= mesh.DynamicPortMax {
+	for i, p := range given.Ports {
+		if n := int(p.Number); asked.Ports[i].Number == 0 && n >= l.nextPort {
 			l.nextPort = n + 1 // a port that was just given back is not the next to be given out
 		}
 	}
@@ -145,15 +146,20 @@ func holdOf(a *mesh.Alloc, expires time.Duration) hold {
 	return hold{mesh.Alloc{ID: a.ID, Resources: a.Resources, Grants: a.Grants}, expires}
 }
 
+// Insist holds what a copy has that runs already, whoever else has some of it.
+func (l *Ledger) Insist(a mesh.Alloc) {
+	l.Release(a.ID)
+	l.used = l.used.With(&a)
+	l.holds[a.ID] = holdOf(&a, 0)
+}
+
 // Rebuild replaces what the ledger holds by what runs here, or is decided to:
 // after a restart, what runs does so whatever the capacity is now.
 func (l *Ledger) Rebuild(allocs []mesh.Alloc) {
 	l.used = mesh.Usage{}
 	clear(l.holds)
 	for i := range allocs {
-		l.Release(allocs[i].ID)
-		l.used = l.used.With(&allocs[i])
-		l.holds[allocs[i].ID] = holdOf(&allocs[i], 0)
+		l.Insist(allocs[i])
 	}
 }
 

@@ -57,22 +57,10 @@ func (r *Refusal) Error() string { return r.Reason }
 // What is in use on a node is what the view says. A caller that plans several
 // copies at once adds each to its own copy of the view.
 func Place(v *mesh.View, job *mesh.Job, group mesh.Group, key string, avoid map[mesh.NodeID]string) Choice {
+	q, score := prepare(v, job, group)
 	var c Choice
-	q := ask(group)
-	q.crowd, q.rivals = around(v, job, group), rivals(v, job)
-	score, wish := scorerFor(v, job, group), wishes(group.Affinities)
 	for i := range v.Nodes {
-		n := &v.Nodes[i]
-		if r := cmp.Or(refuse(n, q), spoken(n, q)); r != nil {
-			c.Refused = append(c.Refused, *r)
-			continue
-		}
-		terms := slices.Concat(score(n), q.crowd.spread(&n.Node, group.Spreads), wish(&n.Node))
-		cand := Candidate{Node: n.ID, Name: n.Name, Avoid: avoid[n.ID], Terms: terms, tie: weight(key, n.ID)}
-		for _, t := range terms {
-			cand.Score += t.Value
-		}
-		c.Candidates = append(c.Candidates, cand)
+		c.add(&v.Nodes[i], q, score, key, avoid)
 	}
 	slices.SortFunc(c.Candidates, better)
 	return c
@@ -80,12 +68,58 @@ func Place(v *mesh.View, job *mesh.Job, group mesh.Group, key string, avoid map[
 
 // PlaceOn is the choice for a copy that is bound to one node.
 func PlaceOn(v *mesh.View, job *mesh.Job, group mesh.Group, node mesh.NodeID) Choice {
-	one := *v
-	one.Nodes = nil
+	q, score := prepare(v, job, group)
+	var c Choice
 	if n := v.Node(node); n != nil {
-		one.Nodes = []mesh.NodeView{*n}
+		c.add(n, q, score, "", nil)
 	}
-	return Place(&one, job, group, "", nil)
+	return c
+}
+
+// Trial asks nodes whether they could take one more copy of a group, as they are in a view
+// or as they would be.
+func Trial(v *mesh.View, job *mesh.Job, group mesh.Group) func(*mesh.NodeView) bool {
+	q, _ := prepare(v, job, group)
+	return func(n *mesh.NodeView) bool { return refuse(n, q) == nil && spoken(n, q) == nil }
+}
+
+// prepare makes ready what all nodes of a view are asked, and how they are scored.
+func prepare(v *mesh.View, job *mesh.Job, group mesh.Group) (*asked, func(*mesh.NodeView) []Term) {
+	q := ask(group)
+	q.crowd = around(v, job, group)
+	if len(v.Queue) > 0 {
+		var all []rival
+		known := false
+		q.first = func() []rival { // it takes time, and where no node has room nobody asks
+			if !known {
+				all, known = rivals(v, job), true
+			}
+			return all
+		}
+	}
+	score, wish := scorerFor(v, job, group), wishes(group.Affinities)
+	return q, func(n *mesh.NodeView) []Term {
+		return slices.Concat(score(n), q.crowd.spread(&n.Node, group.Spreads), wish(&n.Node))
+	}
+}
+
+// add asks a node, and puts it where it belongs.
+func (c *Choice) add(
+	n *mesh.NodeView, q *asked, score func(*mesh.NodeView) []Term, key string, avoid map[mesh.NodeID]string,
+) {
+	r := refuse(n, q)
+	if r == nil {
+		r = spoken(n, q)
+	}
+	if r != nil {
+		c.Refused = append(c.Refused, *r)
+		return
+	}
+	cand := Candidate{Node: n.ID, Name: n.Name, Avoid: avoid[n.ID], Terms: score(n), tie: weight(key, n.ID)}
+	for _, t := range cand.Terms {
+		cand.Score += t.Value
+	}
+	c.Candidates = append(c.Candidates, cand)
 }
 
 // better orders candidates, best first.

@@ -127,8 +127,12 @@ func (c *Copy) environment(t *task) environment {
 // ids, which are the same whatever order a program's library counts them in.
 func (c *Copy) granted(t *task, own map[string]string) {
 	g := mesh.Grants{Ports: []mesh.PortGrant{}, Devices: []mesh.DeviceGrant{}}
-	if c.alloc.Grants != nil {
-		g.Ports, g.Devices = append(g.Ports, c.alloc.Grants.Ports...), append(g.Devices, c.alloc.Grants.Devices...)
+	if has := c.alloc.Grants; has != nil {
+		g.Ports = append(g.Ports, has.Ports...)
+		for _, d := range has.Devices {
+			d.IDs, d.Capabilities = nil, nil // they may be long, and say nothing of what was given
+			g.Devices = append(g.Devices, d)
+		}
 	}
 	for _, p := range g.Ports {
 		own[mesh.VarPort+mesh.LabelVariable(p.Label)] = strconv.Itoa(int(p.Number))
@@ -144,7 +148,11 @@ func (c *Copy) granted(t *task, own map[string]string) {
 			if given.Driver != "" && !slices.Contains(drivers, given.Driver) {
 				drivers = append(drivers, given.Driver)
 			}
-			visible[given.Driver] = append(visible[given.Driver], given.ID)
+			name := given.ID
+			if given.Driver == "rocm" && !strings.HasPrefix(name, "GPU-") { // its library knows no other ids
+				name = strconv.Itoa(given.Index)
+			}
+			visible[given.Driver] = append(visible[given.Driver], name)
 		}
 	}
 	if len(ids) > 0 {

@@ -65,6 +65,9 @@ func (c *command) showPlan(p api.Plan) {
 	for _, w := range p.Waiting {
 		c.printf("\n%s of group %s: %s\n", copies(w.Copies), w.Group, w.Reason)
 	}
+	for _, e := range p.Preempt {
+		c.printf("\n%s of job %s on %s would be stopped to make room\n", copyIndex(e.Group, e.Index), e.Job, e.Node)
+	}
 	for _, blocked := range p.Blocked {
 		c.printf("\n%d of group %s fit on no node now:\n", blocked.Copies, blocked.Group)
 		c.table(whyTable(blocked.Nodes))

@@ -161,6 +161,7 @@ type Plan struct {
 	Stop    []PlannedStop  `json:"stop"`
 	Blocked []PlannedBlock `json:"blocked"` // copies that fit nowhere now
 	Waiting []PlannedWait  `json:"waiting"` // copies that have to wait for something else
+	Preempt []Ending       `json:"preempt"` // copies that would be stopped for those that fit nowhere
 }
 
 // PlannedWait is copies of a group that would wait for the same.

@@ -78,6 +78,9 @@ func (p picture) resources() []Resources {
 func devices(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Device {
 	users := map[string][]User{}
 	for _, c := range n.Used.Claims {
+		if jobs[c.Alloc] == "" {
+			continue // it is being asked for
+		}
 		for _, g := range c.Devices {
 			for _, given := range g.Given {
 				users[given.ID] = append(users[given.ID], User{c.Alloc, jobs[c.Alloc], g.Task, given.Part})
@@ -101,7 +104,7 @@ func deviceRow(d mesh.Device, users []User) Device {
 		Free: max(d.Memory-d.Foreign, 0), Capabilities: listed(d.Capabilities), Sick: d.Sick, Users: users,
 	}
 	row.State = "free"
-	if d.Foreign > 0 {
+	if !d.Whole() {
 		row.State = "foreign"
 	}
 	for _, u := range users {
@@ -124,6 +127,9 @@ func deviceRow(d mesh.Device, users []User) Device {
 func ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
 	rows := []Port{}
 	for _, c := range n.Used.Claims {
+		if jobs[c.Alloc] == "" {
+			continue
+		}
 		for i := range c.Ports {
 			p := c.Ports[i].Port()
 			rows = append(rows, Port{

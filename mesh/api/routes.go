@@ -39,7 +39,7 @@ func (s *Server) routeJobs(b Backend) {
 		}
 		p, err := b.Plan(ctx, r.Job)
 		p.Place, p.Stop, p.Blocked = listed(p.Place), listed(p.Stop), listed(p.Blocked)
-		p.Waiting = listed(p.Waiting)
+		p.Waiting, p.Preempt = listed(p.Waiting), listed(p.Preempt)
 		return p, err
 	})
 	serve(s, callValidate, func(_ context.Context, r jobBody) (none, error) {

@@ -260,7 +260,7 @@ func (c *Core) receive(from mesh.NodeID, m Message) {
 	case m.Holds != nil:
 		c.holds(from, m.Holds)
 	case m.Reserve != nil:
-		c.reserve(from, m.Reserve.Alloc)
+		c.reserve(from, m.Reserve.Alloc, m.Reserve.Ask)
 	case m.Reserved != nil:
 		c.reserved(from, m.Reserved)
 	case m.Release != nil:

@@ -7,6 +7,18 @@ import (
 	"mn/mesh"
 )
 
+// ownUse is a node's record without what programs of others use.
+func ownUse(n mesh.Node) mesh.Node {
+	n.Foreign, n.Devices = nil, slices.Clone(n.Devices)
+	for i := range n.Devices {
+		n.Devices[i].Foreign = 0
+	}
+	return n
+}
+
+// Claims are what copies on this node were granted. Nobody may change them.
+func (c *Core) Claims() []mesh.Claim { return c.records.used()[c.self].Claims }
+
 // deviceEvents are what has changed between what was there and what is.
 func deviceEvents(before, now []mesh.Device) []mesh.Event {
 	var all []mesh.Event
@@ -30,7 +42,7 @@ func deviceEvents(before, now []mesh.Device) []mesh.Event {
 			tell(mesh.DeviceFound, d, "")
 		}
 		switch wasSick := old != nil && old.Sick != ""; {
-		case d.Sick != "" && (!wasSick || old.Sick != d.Sick):
+		case d.Sick != "" && !wasSick: // what it says of that may change all the time
 			tell(mesh.DeviceSick, d, " takes no work: "+d.Sick)
 		case d.Sick == "" && wasSick:
 			tell(mesh.DeviceWell, d, " takes work again")

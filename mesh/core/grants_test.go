@@ -95,7 +95,7 @@ func TestNodesChooseDevicesAndPorts(t *testing.T) {
 	asks := gpuJob(1).Groups()[0].Asks()
 	if _, err := h.core.ledger.Reserve(h.core.records.allocsOf("train")[0].Fence, mesh.Alloc{
 		ID: "x", Job: "other", Node: h.self.ID, Grants: asks,
-	}, l.now); err == nil || !strings.Contains(err.Error(), "port 9000/tcp is in use by copy") {
+	}, l.now); err == nil || !strings.Contains(err.Error(), "port 9000/tcp is in use by a copy") {
 		t.Errorf("got %v, want that the port is in use", err)
 	}
 

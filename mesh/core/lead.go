@@ -28,21 +28,22 @@ const (
 
 // lead is what this node knows as a coordinator.
 type lead struct {
-	dirty    map[mesh.JobID]bool          // to be planned again
-	allDirty bool                         // all of them
-	members  bool                         // the members have changed since the last bid
-	bidAt    time.Duration                // no bid before
-	leaders  placement.Leaders            // of those in sight, who ranks first
-	wakes    map[mesh.JobID]time.Duration // when to plan a job again
-	placing  map[mesh.AllocID]*placing
-	blocked  map[mesh.AllocID]string // reasons already told
-	starved  map[mesh.JobID]bool     // jobs that wait for room on some node
-	reviews  map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
-	settled  map[mesh.JobID]settled
-	graceAt  time.Duration // when peers that we have not seen begin to count as lost
-	degraded bool          // no voter majority is in sight
-	calmAt   time.Duration // when to decide again without one; never if now
-	heardAt  time.Duration // when a peer out of sight was heard, if that counted
+	dirty     map[mesh.JobID]bool          // to be planned again
+	allDirty  bool                         // all of them
+	members   bool                         // the members have changed since the last bid
+	bidAt     time.Duration                // no bid before
+	leaders   placement.Leaders            // of those in sight, who ranks first
+	wakes     map[mesh.JobID]time.Duration // when to plan a job again
+	placing   map[mesh.AllocID]*placing
+	questions uint64                  // that were asked about room
+	blocked   map[mesh.AllocID]string // reasons already told
+	starved   map[mesh.JobID]bool     // jobs that wait for room on some node
+	reviews   map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
+	settled   map[mesh.JobID]settled
+	graceAt   time.Duration // when peers that we have not seen begin to count as lost
+	degraded  bool          // no voter majority is in sight
+	calmAt    time.Duration // when to decide again without one; never if now
+	heardAt   time.Duration // when a peer out of sight was heard, if that counted
 	// majorityAt is since when a voter majority is in sight; never if none is.
 	majorityAt time.Duration
 	aloneAt    time.Duration // when that was last lost
@@ -56,6 +57,7 @@ type lead struct {
 type placing struct {
 	alloc    mesh.Alloc
 	asks     *mesh.Grants  // what it needs, of whichever node
+	ask      uint64        // the last question
 	rest     []mesh.NodeID // candidates not asked yet, best first
 	refusals []string
 	deadline time.Duration
@@ -325,7 +327,6 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 		c.block(id, b, fence, plan.Wake)
 	}
 	c.starve(&plan)
-	c.lineUp(&job, &plan, fence)
 	c.tellReviews(id, plan.Reviews, fence)
 	c.tellDrain(&plan, fence)
 	c.tellSettled(&plan, fence)
@@ -333,6 +334,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	if plan.Wake > 0 {
 		c.lead.wakes[id] = c.now.Boot + plan.Wake
 	}
+	c.lineUp(&job, &plan, fence)
 	for _, gone := range plan.Forget {
 		c.forget(gone, granted, fence)
 	}

@@ -50,7 +50,9 @@ func (c *Core) askNext(p *placing) {
 	p.alloc.Grants = p.asks
 	p.alloc.Coordinator, p.alloc.At = c.self, c.placedAt(p.alloc.Replaces)
 	p.deadline = c.now.Boot + reserveTimeout
-	c.send(p.alloc.Node, Message{Reserve: &Reserve{Alloc: p.alloc}})
+	c.lead.questions++
+	p.ask = c.lead.questions
+	c.send(p.alloc.Node, Message{Reserve: &Reserve{Alloc: p.alloc, Ask: p.ask}})
 }
 
 // placedAt is when a copy is placed after another: not before that one has ended, also if
@@ -75,7 +77,14 @@ func (c *Core) reserved(from mesh.NodeID, r *Reserved) {
 		c.refused(r.Alloc, r.Refusal)
 		return
 	}
-	if p.alloc.Grants != nil && r.Grants != nil {
+	if p.asks != nil {
+		switch {
+		case r.Ask != p.ask:
+			return // of a question before: what it was granted may be somebody else's by now
+		case !r.Grants.Named():
+			c.refused(r.Alloc, "its release gives out neither ports nor devices")
+			return
+		}
 		p.alloc.Grants = r.Grants
 	}
 	if p.gang != nil {

@@ -34,11 +34,23 @@ func (c *Core) queue() []mesh.QueueView {
 		if !ok || job.Stopped || job.Paused || q.Coordinator != c.self && (p == nil || p.liveness != mesh.Alive) {
 			continue
 		}
-		all = append(all, mesh.QueueView{Queued: q, Spec: &job.Job, Allocs: c.records.allocsOf(q.Job)})
+		view := mesh.QueueView{Queued: q, Spec: &job.Job, Allocs: c.records.allocsOf(q.Job)}
+		for _, id := range q.Preempts {
+			if a, ok := c.records.effective(id); ok && !c.ended(id, a.Node) {
+				view.Ending = append(view.Ending, a.Alloc)
+			}
+		}
+		all = append(all, view)
 	}
 	slices.SortFunc(all, func(a, b mesh.QueueView) int { return a.Before(&b) })
 	c.queued = all[:min(len(all), queueMax)]
 	return c.queued
+}
+
+// ended says whether a node has said that a copy has ended.
+func (c *Core) ended(id mesh.AllocID, node mesh.NodeID) bool {
+	s, said := c.records.statuses[id][node]
+	return said && s.State.Final()
 }
 
 // lineUp keeps on record which copies of a job fit nowhere, and has room made for them. A
@@ -76,11 +88,22 @@ func (c *Core) lineUp(job *mesh.JobView, plan *reconcile.Plan, fence crdt.Fence)
 	if !stands || !q.Same(&old) {
 		c.put(mesh.KeyQueued(q.Job), q, fence)
 	}
+	left := min(preemptAfter-c.now.Wall.Sub(q.Since), preemptAfter)
+	if wake, waits := c.lead.wakes[plan.Job]; left > 0 && (!waits || wake > c.now.Boot+left) {
+		c.lead.wakes[plan.Job] = c.now.Boot + left
+	}
 }
 
-// victims are the copies that may be stopped for work of some priority.
+// victims are the copies that may be stopped for work of some priority, and those that stop
+// anyway.
 func (c *Core) victims(rank int) []reconcile.Victim {
 	var all []reconcile.Victim
+	allocs := c.records.allocs()
+	for i := range allocs {
+		if a := &allocs[i]; a.Want == mesh.WantStop && !a.State().Final() {
+			all = append(all, reconcile.Victim{AllocView: a})
+		}
+	}
 	for id := range c.records.preemptible {
 		job, ok := c.records.job(id)
 		if !ok || !job.Job.Preemptible || job.Job.Rank() >= rank {
@@ -88,7 +111,7 @@ func (c *Core) victims(rank int) []reconcile.Victim {
 		}
 		allocs := c.records.allocsOf(id)
 		for i := range allocs {
-			if a := &allocs[i]; !a.State().Final() {
+			if a := &allocs[i]; a.Want == mesh.WantRun && !a.State().Final() {
 				all = append(all, reconcile.Victim{AllocView: a, Rank: job.Job.Rank()})
 			}
 		}

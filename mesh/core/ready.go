@@ -75,6 +75,7 @@ type Ack struct {
 // Reserve asks a node to set aside room for an allocation.
 type Reserve struct {
 	Alloc mesh.Alloc `json:"alloc"`
+	Ask   uint64     `json:"ask,omitempty"` // tells this question from others about the same copy
 }
 
 // Reserved answers Reserve: with a Refusal if the node does not admit it.
@@ -83,6 +84,7 @@ type Reserved struct {
 	Fence   crdt.Fence   `json:"fence"`
 	Refusal string       `json:"refusal,omitempty"`
 	Grants  *mesh.Grants `json:"grants,omitempty"` // what it is granted, where it asked for any
+	Ask     uint64       `json:"ask,omitempty"`    // of the question
 }
 
 // Release gives a reservation back that will not become a decision.

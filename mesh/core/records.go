@@ -152,7 +152,11 @@ func (r *records) apply(e crdt.Entry) touched {
 		if v.Role == mesh.Witness || r.nodes[v.ID].Role == mesh.Witness {
 			r.picture.witnesses = nil
 		}
+		old := r.nodes[v.ID]
 		r.nodes[v.ID] = *v
+		if sameNode(ownUse(old), ownUse(*v)) {
+			return touched{freed: true} // others use less of it, or more
+		}
 		return touched{nodes: true}
 	case *mesh.Member:
 		r.members[v.ID] = *v

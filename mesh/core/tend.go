@@ -144,6 +144,8 @@ func (c *Core) adopt(a mesh.AllocView) {
 		}
 		c.endUnstarted(a, status, state, err.Error())
 		return
+	} else if err != nil {
+		c.ledger.Insist(a.Alloc)
 	}
 	t := &tended{
 		Copy: runner.NewCopy(a.Alloc, group, &job.Job, c.cfg.Tasks),
@@ -440,8 +442,8 @@ func (c *Core) renewed(from mesh.NodeID, r *Renewed) {
 }
 
 // reserve answers a coordinator that asks for room.
-func (c *Core) reserve(from mesh.NodeID, a mesh.Alloc) {
-	answer := &Reserved{Alloc: a.ID, Fence: a.Fence}
+func (c *Core) reserve(from mesh.NodeID, a mesh.Alloc, ask uint64) {
+	answer := &Reserved{Alloc: a.ID, Fence: a.Fence, Ask: ask}
 	if c.ahead(a.Fence) {
 		answer.Refusal = fmt.Sprintf("degraded fence %v is ahead of this node's clock: set the clock of %s, or ours",
 			a.Fence, c.name(from))

@@ -201,6 +201,9 @@ func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 			Group: bl.Group, Copies: bl.Copies, Nodes: explain(view, &job, group, bl.Choice),
 		})
 	}
+	for _, id := range preempted(view, &job, plan.Blocked) {
+		out.Preempt = append(out.Preempt, endingOf(view, id, true))
+	}
 	for _, w := range plan.Waiting {
 		out.Waiting = append(out.Waiting, api.PlannedWait{Group: w.Group, Copies: w.Copies, Reason: w.Reason})
 	}
@@ -234,9 +237,8 @@ func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
 	}
 	job.After = nil
 	empty := &mesh.View{Now: view.Now, Self: view.Self}
-	for _, n := range view.Nodes {
-		n.Used = mesh.Usage{}
-		empty.Nodes = append(empty.Nodes, n)
+	for i := range view.Nodes {
+		empty.Nodes = append(empty.Nodes, placement.Vacant(&view.Nodes[i]))
 	}
 	alone := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned", At: view.Now}}
 	if p := reconcile.Job(empty, &alone, nil, true); len(p.Blocked) == 0 {

@@ -78,10 +78,8 @@ func (d *daemon) holds(ctx context.Context, id string) bool {
 // claims visits what copies here were granted.
 func (d *daemon) claims(ctx context.Context, each func(mesh.Claim)) {
 	_ = d.loop.look(ctx, func(c *core.Core) {
-		if n := c.View().Node(d.self.ID); n != nil {
-			for _, claim := range n.Used.Claims {
-				each(claim)
-			}
+		for _, claim := range c.Claims() {
+			each(claim)
 		}
 	})
 }

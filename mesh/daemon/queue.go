@@ -31,11 +31,12 @@ func (b *backend) Queue(ctx context.Context) ([]api.QueuedJob, error) {
 
 func queueOf(view *mesh.View, gangs map[mesh.JobID]reconcile.Plan) []api.QueuedJob {
 	rows := []api.QueuedJob{}
+	running := victims(view, func(*mesh.Job) bool { return true })
 	for i := range view.Queue {
 		q := &view.Queue[i]
 		row := api.QueuedJob{Position: i + 1, Job: q.Job, Priority: q.Priority, Since: &q.Since}
 		for _, waits := range q.Groups {
-			row.Groups = append(row.Groups, waitingGroup(view, q.Spec, waits.Group, waits.Copies, q.Preempts))
+			row.Groups = append(row.Groups, waitingGroup(view, q.Spec, waits, q.Preempts, running))
 		}
 		rows = append(rows, row)
 	}
@@ -47,7 +48,8 @@ func queueOf(view *mesh.View, gangs map[mesh.JobID]reconcile.Plan) []api.QueuedJ
 		}
 		row := api.QueuedJob{Job: j.ID(), Priority: j.Job.Rank()}
 		for _, bl := range plan.Blocked {
-			row.Groups = append(row.Groups, waitingGroup(view, &j.Job, bl.Group, bl.Copies, nil))
+			waits := mesh.QueuedGroup{Group: bl.Group, Copies: bl.Copies}
+			row.Groups = append(row.Groups, waitingGroup(view, &j.Job, waits, nil, running))
 		}
 		rows = append(rows, row)
 	}
@@ -55,29 +57,70 @@ func queueOf(view *mesh.View, gangs map[mesh.JobID]reconcile.Plan) []api.QueuedJ
 }
 
 // waitingGroup is the waiting copies of a group, and what one more would need.
-func waitingGroup(view *mesh.View, job *mesh.Job, group string, copies int, told []mesh.AllocID) api.QueuedGroup {
-	g, _ := job.Group(group)
+func waitingGroup(
+	view *mesh.View, job *mesh.Job, waits mesh.QueuedGroup, told []mesh.AllocID, running []reconcile.Victim,
+) api.QueuedGroup {
+	g, _ := job.Group(waits.Group)
+	one := reconcile.Blocked{Seat: mesh.Seat{Group: waits.Group}, Copies: 1, Room: 1}
 	choice := placement.Place(view, job, g, job.Name, nil)
-	row := api.QueuedGroup{
-		Group: group, Copies: copies, Why: choice.Summary(), Nodes: explain(view, job, g, choice), Ends: []api.Ending{},
+	if len(waits.Targets) > 0 {
+		one.Target = waits.Targets[0]
+		choice = placement.PlaceOn(view, job, g, one.Target)
 	}
-	var running []reconcile.Victim
-	for i := range view.Allocs {
-		if a := &view.Allocs[i]; !a.State().Final() {
-			rank := 0
-			if j := view.Job(a.Job); j != nil {
-				rank = j.Job.Rank()
-			}
-			running = append(running, reconcile.Victim{AllocView: a, Rank: rank})
+	row := api.QueuedGroup{
+		Group: g.Name, Copies: waits.Copies, Why: choice.Summary(), Nodes: explain(view, job, g, choice),
+		Ends: []api.Ending{},
+	}
+	first := slices.DeleteFunc(slices.Clone(running), func(v reconcile.Victim) bool { return !slices.Contains(told, v.ID) })
+	for _, victims := range [][]reconcile.Victim{first, running} { // of those that have been told, if they do
+		for _, id := range reconcile.Preempt(view, job, []reconcile.Blocked{one}, victims, nil) {
+			row.Ends = append(row.Ends, endingOf(view, id, slices.Contains(told, id)))
+		}
+		if len(row.Ends) > 0 {
+			break
 		}
 	}
-	one := []reconcile.Blocked{{Seat: mesh.Seat{Group: group}, Copies: 1}}
-	for _, id := range reconcile.Preempt(view, job, one, running, told) {
-		v := running[slices.IndexFunc(running, func(v reconcile.Victim) bool { return v.ID == id })]
-		row.Ends = append(row.Ends, api.Ending{
-			Alloc: id, Job: v.Job, Group: v.Group, Index: v.Index, Node: nodeLabel(view, v.Node), Priority: v.Rank,
-			Preempts: slices.Contains(told, id),
-		})
-	}
 	return row
+}
+
+// victims are the copies of some jobs that run, as if they could be stopped.
+func victims(view *mesh.View, of func(*mesh.Job) bool) []reconcile.Victim {
+	var all []reconcile.Victim
+	for i := range view.Allocs {
+		a := &view.Allocs[i]
+		if a.State().Final() {
+			continue
+		}
+		j := view.Job(a.Job)
+		if a.Want == mesh.WantStop || j == nil || of(&j.Job) {
+			v := *a
+			v.Want = mesh.WantRun // what ends anyway may be what is waited for
+			all = append(all, reconcile.Victim{AllocView: &v, Rank: rankOf(j)})
+		}
+	}
+	return all
+}
+
+func rankOf(j *mesh.JobView) int {
+	if j == nil {
+		return 0
+	}
+	return j.Job.Rank()
+}
+
+// preempted are the copies that would have to stop for those of a job that fit nowhere.
+func preempted(view *mesh.View, job *mesh.Job, blocked []reconcile.Blocked) []mesh.AllocID {
+	if len(blocked) == 0 || job.Gang {
+		return nil
+	}
+	lower := victims(view, func(j *mesh.Job) bool { return j.Preemptible && j.Rank() < job.Rank() })
+	return reconcile.Preempt(view, job, blocked, lower, nil)
+}
+
+func endingOf(view *mesh.View, id mesh.AllocID, preempts bool) api.Ending {
+	a := &view.Allocs[slices.IndexFunc(view.Allocs, func(a mesh.AllocView) bool { return a.ID == id })]
+	return api.Ending{
+		Alloc: id, Job: a.Job, Group: a.Group, Index: a.Index, Node: nodeLabel(view, a.Node),
+		Priority: rankOf(view.Job(a.Job)), Preempts: preempts,
+	}
 }

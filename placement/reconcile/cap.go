@@ -55,6 +55,21 @@ func (p *planner) full(g mesh.Group) string {
 	return ""
 }
 
+// left is how many more copies of a group may run, as far as bounds go.
+func (p *planner) left(g mesh.Group) int {
+	left := mesh.CopiesMax
+	if limit := p.job.Job.MaxRunning; limit > 0 {
+		left = min(left, limit-p.places.all)
+	}
+	if g.Array.AtOnce > 0 {
+		left = min(left, g.Array.AtOnce-p.places.group[g.Name])
+	}
+	if l := p.job.Job.Limit; l != nil {
+		left = min(left, l.Max-p.shared.taken-p.shared.others)
+	}
+	return left
+}
+
 func running(n int) string {
 	if n == 1 {
 		return "1 copy runs"

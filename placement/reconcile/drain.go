@@ -123,7 +123,7 @@ func (p *planner) idle(s *seat, room map[string]bool) bool {
 	switch {
 	case p.full(s.group) != "":
 		return true
-	case len(s.copies) > 0 && s.last().Leaves:
+	case len(s.copies) > 0 && s.last().Leaves && p.leaves(s.last()):
 		return false
 	case l != nil && p.shared.taken+p.shared.others >= l.Max, p.barred() != "", p.comesLater != "":
 		return true

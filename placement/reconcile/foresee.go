@@ -67,6 +67,7 @@ func Want(v *mesh.View, a mesh.Administration) *mesh.View {
 func Foresee(v *mesh.View, granted bool) []mesh.Outcome {
 	f := foresight{now: *v, granted: granted, plans: make([]Plan, len(v.Jobs))}
 	f.now.Nodes, f.now.Allocs, f.now.Permits = slices.Clone(v.Nodes), slices.Clone(v.Allocs), slices.Clone(v.Permits)
+	f.now.Queue = nil // it is of now; who comes first when room is scarce is not foreseen
 	for i := range f.now.Nodes {
 		f.now.Nodes[i].Unread = false // what we know is all that there is to go by
 	}

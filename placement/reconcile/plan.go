@@ -54,6 +54,7 @@ type Blocked struct {
 	Alloc mesh.AllocID
 	mesh.Seat
 	Copies int
+	Room   int // how many of them may run at once, as far as other bounds go
 	Choice placement.Choice
 }
 

@@ -44,7 +44,7 @@ func Preempt(v *mesh.View, job *mesh.Job, blocked []Blocked, victims []Victim, t
 	}
 	left := preemptMax
 	for _, b := range blocked {
-		for range min(b.Copies, left) {
+		for range min(b.Copies, b.Room, left) {
 			left--
 			if !p.fit(b) {
 				break
@@ -105,12 +105,13 @@ func (p *preemption) fit(b Blocked) bool {
 		return true
 	}
 	var best []Victim
+	trial := placement.Trial(&p.view, p.job, g)
 	for i := range p.view.Nodes {
 		n := &p.view.Nodes[i]
 		if b.Target != "" && b.Target != n.ID {
 			continue
 		}
-		if some := p.clear(n.ID, g); some != nil && (best == nil || p.cheaper(some, best)) {
+		if some := p.clear(n, trial); some != nil && (best == nil || p.cheaper(some, best)) {
 			best = some
 		}
 	}
@@ -139,23 +140,23 @@ func (p *preemption) take(id mesh.NodeID, b Blocked, g *mesh.Group) {
 
 // clear are the fewest of the cheapest victims on a node without which a copy would fit
 // there; nil if it would not fit without any of them.
-func (p *preemption) clear(id mesh.NodeID, g mesh.Group) []Victim {
-	var goes []Victim
+func (p *preemption) clear(n *mesh.NodeView, trial func(*mesh.NodeView) bool) []Victim {
 	fits := func(goes []Victim) bool {
-		v := p.view
-		v.Nodes = slices.Clone(v.Nodes)
+		free := *n
 		for _, a := range goes {
-			p.end(&v, a)
+			free.Used = free.Used.Without(&a.Alloc)
 		}
-		return len(placement.PlaceOn(&v, p.job, g, id).Candidates) > 0
+		return trial(&free)
 	}
-	for _, a := range p.on[id] {
+	all := p.on[n.ID]
+	if len(all) == 0 || !fits(all) {
+		return nil
+	}
+	var goes []Victim
+	for _, a := range all {
 		if goes = append(goes, a); fits(goes) {
 			break
 		}
-	}
-	if len(goes) == 0 || !fits(goes) {
-		return nil
 	}
 	for i := len(goes) - 1; i >= 0 && len(goes) > 1; i-- { // the dearest first: is it needed?
 		if rest := slices.Delete(slices.Clone(goes), i, i+1); fits(rest) {
@@ -179,7 +180,7 @@ func (p *preemption) cheaper(a, b []Victim) bool {
 
 // preempted is why a copy has to make room, or "".
 func (p *planner) preempted(a *mesh.AllocView) string {
-	if !p.job.Job.Preemptible || !p.mayReplace() {
+	if !p.job.Job.Preemptible || p.job.Paused || !p.mayReplace() {
 		return ""
 	}
 	for i := range p.view.Queue {

@@ -301,6 +301,7 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 	room := mesh.Seat{Group: s.Group, Target: s.Target}
 	if at, ok := p.tight[room]; ok {
 		p.plan.Blocked[at].Copies++
+		p.plan.Blocked[at].Room = min(p.plan.Blocked[at].Copies, p.left(s.group))
 		p.tally.blocked++
 		return
 	}
@@ -308,7 +309,7 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 	if len(choice.Candidates) == 0 {
 		p.tight[room] = len(p.plan.Blocked)
 		p.plan.Blocked = append(p.plan.Blocked,
-			Blocked{Alloc: a.ID, Seat: s.Seat, Copies: 1, Choice: choice})
+			Blocked{Alloc: a.ID, Seat: s.Seat, Copies: 1, Room: 1, Choice: choice})
 		p.tally.blocked++
 		p.wakeIn(retryBlocked)
 		return
@@ -325,16 +326,36 @@ func (p *planner) propose(a mesh.Alloc, choice placement.Choice) {
 	p.take(choice.Candidates[0].Node, a)
 }
 
-// choose is where a copy for a seat can go.
+// choose is where a copy for a seat can go. Those before it in the seat are in nobody's way:
+// they have ended, count no more, or are to leave.
 func (p *planner) choose(s *seat, id mesh.AllocID, avoid map[mesh.NodeID]string) placement.Choice {
-	if s.Target != "" {
-		return placement.PlaceOn(p.view, &p.job.Job, s.group, s.Target)
+	v, related := p.view, len(s.group.Apart)+len(s.group.Spreads) > 0
+	if related && len(s.copies) > 0 {
+		others := *p.view
+		others.Allocs = slices.DeleteFunc(slices.Clone(others.Allocs), func(a mesh.AllocView) bool {
+			return a.Seat() == s.Seat
+		})
+		v = &others
 	}
-	choice := placement.Place(p.view, &p.job.Job, s.group, string(id), avoid)
-	if len(s.group.Apart) > 0 && len(choice.Candidates) > 1 {
+	if s.Target != "" {
+		return placement.PlaceOn(v, &p.job.Job, s.group, s.Target)
+	}
+	choice := placement.Place(v, &p.job.Job, s.group, string(id), avoid)
+	if len(s.group.Apart) > 0 && len(choice.Candidates) > 1 && p.open() > 1 {
 		choice.Candidates = choice.Candidates[:1] // another copy's choice may be the second
 	}
 	return choice
+}
+
+// open is how many seats are to get a copy, or are about to.
+func (p *planner) open() int {
+	n := 0
+	for _, s := range p.seatsAll {
+		if len(s.live) == 0 && s.done == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // barred is why we may not place a copy: we do not know yet what of the job has
