@@ -177,6 +177,7 @@ type GivenDevice struct {
 	Index  int    `json:"index"`
 	Driver string `json:"driver,omitempty"`
 	Part   Bytes  `json:"part,omitempty"` // of its memory; 0 for the whole device
+	Path   string `json:"path,omitempty"` // in /dev, if it has one
 }
 
 // Asks are the grants that a copy of the group needs; nil for none.

@@ -175,7 +175,7 @@ func keep(g *mesh.DeviceGrant, all []*room) string {
 }
 
 func given(d *mesh.Device, part mesh.Bytes) mesh.GivenDevice {
-	return mesh.GivenDevice{ID: d.ID, Index: d.Index, Driver: d.Driver, Part: part}
+	return mesh.GivenDevice{ID: d.ID, Index: d.Index, Driver: d.Driver, Part: part, Path: d.Path}
 }
 
 // matching gives each unit of the requests a device of its own.

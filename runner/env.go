@@ -49,6 +49,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Isolation: t.def.Isolation,
 		Volumes:   t.def.Volumes,
 		Saving:    c.saving(t),
+		Devices:   c.devices(t),
 		Payload:   c.job.Payload,
 	}
 	if c.leased {
@@ -123,6 +124,19 @@ func (c *Copy) environment(t *task) environment {
 	return e
 }
 
+// devices are those that a task was given.
+func (c *Copy) devices(t *task) []mesh.GivenDevice {
+	var all []mesh.GivenDevice
+	if c.alloc.Grants != nil {
+		for _, d := range c.alloc.Grants.Devices {
+			if d.Task == t.def.Name {
+				all = append(all, d.Given...)
+			}
+		}
+	}
+	return all
+}
+
 // granted tells a task of the ports and devices that it has. Devices are named by their
 // ids, which are the same whatever order a program's library counts them in.
 func (c *Copy) granted(t *task, own map[string]string) {
@@ -139,21 +153,16 @@ func (c *Copy) granted(t *task, own map[string]string) {
 	}
 	var ids, drivers []string
 	visible := map[string][]string{}
-	for _, d := range g.Devices {
-		if d.Task != t.def.Name {
-			continue
+	for _, given := range c.devices(t) {
+		ids = append(ids, given.ID)
+		if given.Driver != "" && !slices.Contains(drivers, given.Driver) {
+			drivers = append(drivers, given.Driver)
 		}
-		for _, given := range d.Given {
-			ids = append(ids, given.ID)
-			if given.Driver != "" && !slices.Contains(drivers, given.Driver) {
-				drivers = append(drivers, given.Driver)
-			}
-			name := given.ID
-			if given.Driver == "rocm" && !strings.HasPrefix(name, "GPU-") { // its library knows no other ids
-				name = strconv.Itoa(given.Index)
-			}
-			visible[given.Driver] = append(visible[given.Driver], name)
+		name := given.ID
+		if given.Driver == "rocm" && !strings.HasPrefix(name, "GPU-") { // its library knows no other ids
+			name = strconv.Itoa(given.Index)
 		}
+		visible[given.Driver] = append(visible[given.Driver], name)
 	}
 	if len(ids) > 0 {
 		own[mesh.VarDeviceIDs], own[mesh.VarGPUDriver] = strings.Join(ids, ","), strings.Join(drivers, ",")

@@ -62,6 +62,8 @@ type Spec struct {
 	// Until is the instant since boot at which the task stops by itself unless
 	// it is renewed: the dead-man's switch of a majority job. Zero for none.
 	Until time.Duration `json:"until,omitempty"`
+	// Devices are those that the task was given.
+	Devices []mesh.GivenDevice `json:"devices,omitempty"`
 	// Payload is what the task's folder holds when it starts for the first time; nil: nothing.
 	Payload *mesh.Payload `json:"payload,omitempty"`
 	// Saving is nil for a task without checkpoints.

@@ -119,7 +119,30 @@ func (d *Driver) isolated(k key, s runner.Spec) (*supervise.User, *supervise.San
 		dirs[i] = filepath.Join(d.cfg.Root, dirs[i])
 	}
 	u, err := sandboxUser(s.User)
-	return u, d.sandbox(dirs...), err
+	box := d.sandbox(dirs...)
+	box.Devices = deviceNodes(s.Devices)
+	return u, box, err
+}
+
+// driverNodes are what programs need in /dev to use any device of a driver.
+var driverNodes = map[string][]string{
+	"cuda": {"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"},
+	"rocm": {"/dev/kfd"},
+}
+
+// deviceNodes are the devices in /dev that a sandbox shows, of those that are there.
+func deviceNodes(given []mesh.GivenDevice) []string {
+	var all []string
+	for _, g := range given {
+		for _, name := range append([]string{g.Path}, driverNodes[g.Driver]...) {
+			name = filepath.Clean(name)
+			info, err := os.Stat(name)
+			if err == nil && mesh.Within(name, "/dev") && info.Mode()&os.ModeDevice != 0 && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
 }
 
 // sandboxUser is as whom a sandboxed task runs. It is never root: much of what a

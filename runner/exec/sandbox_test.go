@@ -149,3 +149,35 @@ func TestSandboxOfAnAgentThatIsNotRoot(t *testing.T) {
 		t.Errorf("observed %+v: %q", o, lines(t, w.Root, "web"))
 	}
 }
+
+// A sandbox shows the devices that its task was given, and no others.
+func TestSandboxHasItsDevices(t *testing.T) {
+	if len(isolations(t)) < 3 {
+		t.Skip("there are no sandboxes here")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make devices")
+	}
+	const zero = 1<<8 | 5 // which has the numbers of /dev/zero
+	given, other := "/dev/mn-test-given", "/dev/mn-test-other"
+	for _, name := range []string{given, other} {
+		os.Remove(name)
+		if err := syscall.Mknod(name, syscall.S_IFCHR|0o666, zero); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(name) })
+		if err := os.Chmod(name, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := suite().NewWorld(t)
+	s := drivertest.Spec("web", "head -c 5 "+given+" | wc -c; test ! -e "+other+" && echo alone; head -c 1 /dev/zero >"+given+" && echo writes")
+	s.Isolation = mesh.IsolateSandbox
+	s.Devices = []mesh.GivenDevice{{ID: "a", Path: given}, {ID: "b", Path: "/etc/passwd"}, {ID: "c", Path: "/dev/../root"}}
+	w.Start(s)
+	w.Expect(runner.Started)
+	w.Expect(runner.Exited)
+	if got := strings.Join(lines(t, w.Root, "web"), " "); got != "5 alone writes" {
+		t.Errorf("it has said %q", got)
+	}
+}

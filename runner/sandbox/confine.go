@@ -36,21 +36,21 @@ const (
 const prSetNoNewPrivs = 38
 
 // Confine keeps this thread, and so the program that it becomes, from gaining
-// privileges, from writing to other folders than the given ones and those that
-// are private, and from system calls that no task needs. What the kernel does not
-// have is left out, but for the first.
-func Confine(writable []string) error {
+// privileges, from writing to other folders and devices than the given ones and those
+// that every sandbox has, and from system calls that no task needs. What the kernel does
+// not have is left out, but for the first.
+func Confine(writable, given []string) error {
 	if _, err := call("give up new privileges", syscall.SYS_PRCTL, prSetNoNewPrivs, 1); err != nil {
 		return err
 	}
-	if err := landlock(writable); err != nil {
+	if err := landlock(writable, given); err != nil {
 		return err
 	}
 	return filter()
 }
 
 // landlock restricts what this thread can reach in the file system.
-func landlock(writable []string) error {
+func landlock(writable, given []string) error {
 	version, _, errno := syscall.Syscall(sysLandlockCreate, 0, 0, landlockVersion)
 	if errno != 0 {
 		return nil // the kernel has none, or it is off
@@ -76,7 +76,10 @@ func landlock(writable []string) error {
 		allow(dir, rights)
 	}
 	for _, name := range devices {
-		allow("/dev/"+name, rightRead|rightWrite|rightTruncate|rightIoctl)
+		given = append(given, "/dev/"+name)
+	}
+	for _, name := range given {
+		allow(name, rightRead|rightWrite|rightTruncate|rightIoctl)
 	}
 	if err != nil {
 		return err

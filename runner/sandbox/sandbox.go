@@ -32,6 +32,7 @@ type Plan struct {
 	// Hidden are folders of which nothing is shown but what is writable in them, even
 	// where what they are in is shown.
 	Hidden  []string
+	Devices []string // in /dev, besides those that every sandbox has
 	Volumes []Volume
 }
 
@@ -86,6 +87,9 @@ func Build(p Plan) error {
 	}
 	for _, name := range devices {
 		b.device("/dev/" + name)
+	}
+	for _, name := range p.Devices {
+		b.device(name)
 	}
 	b.folder("/var")
 	for _, l := range links {

@@ -27,7 +27,9 @@ func (s *Spec) decode(o *object) {
 	}
 	s.Groups = o.texts("groups")
 	if box := o.object("sandbox"); box != nil {
-		s.Sandbox = &Sandbox{Writable: box.texts("writable"), Hidden: box.texts("hidden")}
+		s.Sandbox = &Sandbox{
+			Writable: box.texts("writable"), Hidden: box.texts("hidden"), Devices: box.texts("devices"),
+		}
 		for _, v := range box.objects("volumes") {
 			s.Sandbox.Volumes = append(s.Sandbox.Volumes, Volume{
 				Shared: v.text("shared"), Path: v.text("path"), Target: v.text("target"), Write: v.flag("write"),

@@ -145,7 +145,7 @@ func enter() error {
 				writable = append(writable, v.Target)
 			}
 		}
-		err = sandbox.Confine(writable)
+		err = sandbox.Confine(writable, box.Devices)
 	} else if spec.User != nil {
 		err = become(*spec.User)
 	}

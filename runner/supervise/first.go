@@ -130,6 +130,7 @@ func build(spec Spec) error {
 	}
 	plan := sandbox.Plan{
 		Root: path.Join(dir, rootDir), Writable: spec.Sandbox.Writable, Hidden: spec.Sandbox.Hidden,
+		Devices: spec.Sandbox.Devices,
 	}
 	for _, v := range spec.Sandbox.Volumes {
 		plan.Volumes = append(plan.Volumes, sandbox.Volume(v))

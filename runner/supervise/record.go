@@ -50,6 +50,7 @@ type Spec struct {
 type Sandbox struct {
 	Writable []string `json:"writable"` // folders, absolute and without links
 	Hidden   []string `json:"hidden,omitempty"`
+	Devices  []string `json:"devices,omitempty"` // in /dev
 	Volumes  []Volume `json:"volumes,omitempty"`
 }
 
