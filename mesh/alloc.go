@@ -110,8 +110,10 @@ type TaskStatus struct {
 	Reason      string        `json:"reason,omitempty"`
 	// Checkpoint is the latest that was saved by the copy, and Kept the latest of those
 	// before it that other nodes have too, until as many have that one as are to keep it.
-	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
-	Kept       *Checkpoint `json:"kept,omitempty"`
+	// Older are those before Kept that are on still others, until they are so many.
+	Checkpoint *Checkpoint  `json:"checkpoint,omitempty"`
+	Kept       *Checkpoint  `json:"kept,omitempty"`
+	Older      []Checkpoint `json:"older,omitempty"` // the latest first
 	// Unrestored is since when the task does not start as nothing can be had of what was
 	// saved of it.
 	Unrestored time.Time `json:"unrestored,omitzero"`

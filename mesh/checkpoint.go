@@ -52,6 +52,20 @@ func (t *TaskStatus) Elsewhere() *Checkpoint {
 	return t.Kept
 }
 
+// Saved are all checkpoints of a task that the status names, the latest first.
+func (t *TaskStatus) Saved() []*Checkpoint {
+	var all []*Checkpoint
+	for _, c := range []*Checkpoint{t.Checkpoint, t.Kept} {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	for i := range t.Older {
+		all = append(all, &t.Older[i])
+	}
+	return all
+}
+
 // Later says whether c is what to go on from, rather than o. Either may be nil: none.
 func (c *Checkpoint) Later(o *Checkpoint) bool { return c != nil && (o == nil || c.Compare(o) > 0) }
 

@@ -49,11 +49,12 @@ func (c *Copy) saving(t *task) *Saving {
 	return s
 }
 
-// fromMax bounds what is tried for one start, and recentMax what is remembered of what was
-// saved until others have it.
+// fromMax bounds what is tried for one start, recentMax what is remembered of what was
+// saved until others have it, and olderMax what is named of that besides the latest.
 const (
 	fromMax   = 6
 	recentMax = 8
+	olderMax  = 3
 )
 
 // restoreDelays are how long a task waits until it is tried again to get what was saved
@@ -64,10 +65,8 @@ var restoreDelays = mesh.Delays{Function: mesh.Exponential, Base: 5 * time.Secon
 // before it, and then what there is if that cannot be had.
 func (c *Copy) from(t *task) []mesh.Checkpoint {
 	var list []mesh.Checkpoint
-	for _, p := range []*mesh.Checkpoint{t.status.Checkpoint, t.status.Kept} {
-		if p != nil {
-			list = append(list, *p)
-		}
+	for _, p := range t.status.Saved() {
+		list = append(list, *p)
 	}
 	for _, r := range c.alloc.Resume {
 		if r.Task == t.def.Name {
@@ -106,7 +105,7 @@ func (c *Copy) restored(t *task, o Observation) {
 			t.outdate()
 		}
 		t.status.Checkpoint = here
-		t.settle()
+		c.settle(t)
 	}
 	t.status.Unrestored, t.tries = time.Time{}, 0
 	text := "goes on from " + here.String()
@@ -192,23 +191,26 @@ func (c *Copy) held(in Held) {
 		return
 	}
 	if latest := t.status.Checkpoint; latest.Tree == in.Tree {
-		if !slices.Contains(latest.Nodes, in.By) {
-			t.status.Checkpoint = latest.On(in.By)
-			t.settle()
-		}
-		return
-	}
-	if kept := t.status.Kept; kept != nil && kept.Tree == in.Tree {
-		if !slices.Contains(kept.Nodes, in.By) {
-			t.status.Kept = kept.On(in.By)
-		}
-		return
-	}
-	for _, p := range t.recent {
-		if p.Tree == in.Tree && p.Later(t.status.Kept) {
-			t.status.Kept = p.On(in.By)
+		t.status.Checkpoint = latest.On(in.By)
+	} else {
+		before := append(t.status.Saved()[1:], t.recent...)
+		if i := slices.IndexFunc(before, func(p *mesh.Checkpoint) bool { return p.Tree == in.Tree }); i >= 0 {
+			t.remember(before[i].On(in.By))
 		}
 	}
+	c.settle(t)
+}
+
+// remember puts a checkpoint among those before the latest that others have.
+func (t *task) remember(p *mesh.Checkpoint) {
+	all := []mesh.Checkpoint{*p}
+	for _, o := range t.status.Saved()[1:] {
+		if o.Tree != p.Tree {
+			all = append(all, *o)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b mesh.Checkpoint) int { return b.Compare(&a) })
+	t.status.Kept, t.status.Older = &all[0], all[1:]
 }
 
 // outdate remembers the latest checkpoint of a task before there is a later one.
@@ -216,17 +218,37 @@ func (t *task) outdate() {
 	switch p := t.status.Checkpoint; {
 	case p == nil:
 	case len(p.Nodes) > 1:
-		t.status.Kept, t.recent = p, nil
+		t.remember(p)
+		t.recent = nil
 	default:
 		t.recent = append(t.recent, p)
 		t.recent = t.recent[max(0, len(t.recent)-recentMax):]
 	}
 }
 
-// settle forgets what was saved before the latest checkpoint once as many have that as are
-// to keep it.
-func (t *task) settle() {
-	if len(t.status.Checkpoint.Nodes) > t.def.Checkpoint.Elsewhere() {
-		t.status.Kept, t.recent = nil, nil
+// settle forgets what was saved before the latest checkpoint as soon as so many others have
+// something later as are to keep it, and what only those have that do.
+func (c *Copy) settle(t *task) {
+	later := map[mesh.NodeID]bool{c.facts.Node: true}
+	enough := t.def.Checkpoint.Elsewhere() + 1
+	var list []mesh.Checkpoint
+	for i, p := range t.status.Saved() {
+		if len(later) >= enough {
+			break
+		}
+		more := false
+		for _, n := range p.Nodes {
+			more, later[n] = more || !later[n], true
+		}
+		if i > 0 && more {
+			list = append(list, *p)
+		}
+	}
+	if len(t.status.Checkpoint.Nodes) >= enough {
+		t.recent = nil
+	}
+	t.status.Kept, t.status.Older = nil, nil
+	if len(list) > 0 {
+		t.status.Kept, t.status.Older = &list[0], list[1:min(len(list), olderMax+1)]
 	}
 }

@@ -98,6 +98,19 @@ func savedCopy(resume ...mesh.Checkpoint) (c *Copy, see func(Kind, int, string) 
 	}
 }
 
+// told are the checkpoints that a status names, each with who has it.
+func told(t mesh.TaskStatus) string {
+	var all []string
+	for _, p := range t.Saved() {
+		text := p.Tree
+		for _, n := range p.Nodes {
+			text += " " + string(n)
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
+}
+
 // TestWhatOthersHaveIsRemembered until they have what was saved since.
 func TestWhatOthersHaveIsRemembered(t *testing.T) {
 	c, see := savedCopy()
@@ -105,21 +118,22 @@ func TestWhatOthersHaveIsRemembered(t *testing.T) {
 	for _, step := range []struct {
 		save, held, by string
 		latest, kept   string // with who has it
+		older          string
 	}{
-		{"1", "", "", "1 n1", ""},
-		{"", "1", "n2", "1 n1 n2", ""},
-		{"2", "", "", "2 n1", "1 n1 n2"},
-		{"3", "", "", "3 n1", "1 n1 n2"},
-		{"4", "", "", "4 n1", "1 n1 n2"},
-		{"", "3", "n2", "4 n1", "3 n1 n2"},
-		{"", "2", "n3", "4 n1", "3 n1 n2"}, // too late
-		{"", "3", "n3", "4 n1", "3 n1 n2 n3"},
-		{"", "x", "n3", "4 n1", "3 n1 n2 n3"},
-		{"", "4", "n3", "4 n1 n3", "3 n1 n2 n3"},
-		{"5", "", "", "5 n1", "4 n1 n3"},
-		{"", "5", "n2", "5 n1 n2", "4 n1 n3"},
-		{"", "5", "n3", "5 n1 n2 n3", ""}, // on as many as are to keep it
-		{"6", "", "", "6 n1", "5 n1 n2 n3"},
+		{"1", "", "", "1 n1", "", ""},
+		{"", "1", "n2", "1 n1 n2", "", ""},
+		{"2", "", "", "2 n1", "1 n1 n2", ""},
+		{"3", "", "", "3 n1", "1 n1 n2", ""},
+		{"4", "", "", "4 n1", "1 n1 n2", ""},
+		{"", "3", "n2", "4 n1", "3 n1 n2", ""},
+		{"", "2", "n3", "4 n1", "3 n1 n2", "2 n1 n3"}, // if n1 and n2 are lost
+		{"", "3", "n3", "4 n1", "3 n1 n2 n3", ""},
+		{"", "x", "n3", "4 n1", "3 n1 n2 n3", ""},
+		{"", "4", "n3", "4 n1 n3", "3 n1 n2 n3", ""},
+		{"5", "", "", "5 n1", "4 n1 n3", "3 n1 n2 n3"},
+		{"", "5", "n2", "5 n1 n2", "4 n1 n3", ""},
+		{"", "5", "n3", "5 n1 n2 n3", "", ""}, // on as many as are to keep it
+		{"6", "", "", "6 n1", "5 n1 n2 n3", ""},
 	} {
 		var out Output
 		if step.save != "" {
@@ -127,22 +141,13 @@ func TestWhatOthersHaveIsRemembered(t *testing.T) {
 		} else {
 			before := c.Status().Tasks[0]
 			out = c.Step(Now{Boot: time.Hour}, Held{Task: "t", Tree: step.held, By: mesh.NodeID(step.by)})
-			if after := c.Status().Tasks[0]; out.Changed != (before.Checkpoint != after.Checkpoint || before.Kept != after.Kept) {
+			if after := c.Status().Tasks[0]; out.Changed != (told(before) != told(after)) {
 				t.Errorf("%+v: changed %v", step, out.Changed)
 			}
 		}
-		told := func(p *mesh.Checkpoint) string {
-			if p == nil {
-				return ""
-			}
-			text := p.Tree
-			for _, n := range p.Nodes {
-				text += " " + string(n)
-			}
-			return text
-		}
-		if s := c.Status().Tasks[0]; told(s.Checkpoint) != step.latest || told(s.Kept) != step.kept {
-			t.Errorf("%+v: the latest is %q, others have %q", step, told(s.Checkpoint), told(s.Kept))
+		want := strings.TrimRight(step.latest+"; "+step.kept+"; "+step.older, "; ")
+		if got := told(c.Status().Tasks[0]); got != want {
+			t.Errorf("%+v: got %q, want %q", step, got, want)
 		}
 	}
 	before := c.Status()

@@ -191,7 +191,11 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 		a.Reason == b.Reason && a.Restarts == b.Restarts &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
 		a.NextStart.Equal(b.NextStart) && a.Unrestored.Equal(b.Unrestored) &&
-		a.Checkpoint == b.Checkpoint && a.Kept == b.Kept
+		slices.EqualFunc(a.Saved(), b.Saved(), sameCheckpoint)
+}
+
+func sameCheckpoint(a, b *mesh.Checkpoint) bool {
+	return a == b || a.Seq == b.Seq && a.Tree == b.Tree && slices.Equal(a.Nodes, b.Nodes)
 }
 
 // state is that of the copy as a whole. While it is to run, that is the state of

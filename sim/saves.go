@@ -64,7 +64,7 @@ func (w *world) known(o, lost *host, p *process) *mesh.Checkpoint {
 		}
 		for i := range a.Status.Tasks {
 			t := &a.Status.Tasks[i]
-			for _, c := range []*mesh.Checkpoint{t.Checkpoint, t.Kept} {
+			for _, c := range t.Saved() {
 				if t.Name == p.copy.task && c.Later(latest) && w.has(lost, c) {
 					latest = c
 				}

@@ -266,8 +266,12 @@ func (c *Core) Trees() []string {
 			}
 		}
 		for _, t := range tasksOf(a.Status) {
-			for _, p := range []*mesh.Checkpoint{t.Checkpoint, t.Kept} {
-				if !later[taskKey{a.Job, a.Seat(), t.Name}].Later(p) {
+			latest := later[taskKey{a.Job, a.Seat(), t.Name}]
+			saved := t.Saved()
+			its := func(p *mesh.Checkpoint) bool { return latest != nil && p.Tree == latest.Tree }
+			all := slices.ContainsFunc(saved, its) // those before it are for when who has it is lost, too
+			for _, p := range saved {
+				if all || !latest.Later(p) {
 					add(a, p)
 				}
 			}

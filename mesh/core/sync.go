@@ -272,12 +272,12 @@ const refusedFor = time.Minute
 // waitAside notes of which nodes records wait until our clock lets them in: what
 // we know of their copies is not the latest, whoever we have compared data with.
 func (c *Core) waitAside(refused []crdt.Refusal) {
-	ahead, held := map[mesh.NodeID]bool{}, map[crdt.Dot]bool{}
+	ahead, held := map[mesh.NodeID]bool{}, map[string]bool{}
 	for _, r := range c.replica.Aside() {
-		ahead[mesh.NodeID(r.Entry.Dot.Origin)], held[r.Entry.Dot] = true, true
+		ahead[mesh.NodeID(r.Entry.Dot.Origin)], held[r.Entry.Key] = true, true
 	}
 	for _, r := range refused {
-		if crdt.IsSkew(r.Err) && !held[r.Entry.Dot] {
+		if crdt.IsSkew(r.Err) && !held[r.Entry.Key] { // of what is held there, or less than that, nothing is lost
 			c.sync.refused[mesh.NodeID(r.Entry.Dot.Origin)] = c.now.Boot
 		}
 	}

@@ -78,11 +78,7 @@ func (p *planner) saved(a *mesh.AllocView, task string) []*mesh.Checkpoint {
 	if t == nil {
 		return list
 	}
-	for _, c := range []*mesh.Checkpoint{t.Checkpoint, t.Kept} {
-		if c != nil {
-			list = append(list, c)
-		}
-	}
+	list = append(list, t.Saved()...)
 	v := p.restoreWord(a, t)
 	if failed := p.word(a, mesh.ReviewFailed); failed != nil && t.State == mesh.Failed && !t.Unrestored.IsZero() {
 		v = failed // it is unsafe, and does not wait
