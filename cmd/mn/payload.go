@@ -25,7 +25,8 @@ import (
 const ignoreFile = ".mnignore"
 
 const (
-	sendBytes = 8 << 20         // about so much goes with one request
+	sendBytes = 8 << 20         // about so much goes with one request,
+	sendCount = 256             // or so many objects: the peer has its disk confirm each
 	sayEvery  = 2 * time.Second // of what was sent
 )
 
@@ -158,6 +159,7 @@ type sender struct {
 	client *api.Client
 	lacks  map[string]bool
 	batch  bytes.Buffer
+	held   int // objects in it
 	sent   mesh.Bytes
 	all    mesh.Bytes
 	told   time.Time
@@ -174,7 +176,7 @@ func (s *sender) Put(object []byte) (content.Hash, error) {
 		return h, err
 	}
 	s.sent += mesh.Bytes(len(object))
-	if s.batch.Len() < sendBytes {
+	if s.held++; s.batch.Len() < sendBytes && s.held < sendCount {
 		return h, nil
 	}
 	return h, s.Sync()
@@ -186,6 +188,7 @@ func (s *sender) Sync() error {
 	}
 	_, s.err = s.client.Keep(s.ctx, bytes.NewReader(s.batch.Bytes()))
 	s.batch.Reset()
+	s.held = 0
 	if now := time.Now(); s.err == nil && now.Sub(s.told) >= sayEvery {
 		s.told = now
 		s.c.say("files: %v of at most %v are sent", s.sent, s.all)

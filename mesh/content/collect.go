@@ -9,7 +9,7 @@ import (
 )
 
 // young is how long an object stays that nobody wants: somebody may be about to say so.
-const young = 2 * time.Minute
+const young = 15 * time.Minute
 
 // ErrBusy says that nothing was looked for, as content is packed, fetched or unpacked: who
 // does that would have to wait for whoever began before.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -95,7 +96,7 @@ func (p *puller) pull(ctx context.Context, tree Hash) error {
 			}
 			seen[h] = true
 			p.all += size
-			if p.store.Has(h) {
+			if p.store.Touch(h) {
 				p.have += size
 			} else {
 				missing = append(missing, h)
@@ -141,6 +142,8 @@ func (p *puller) fetchAll(ctx context.Context, missing []Hash) error {
 
 // fetch asks one source after the other for some objects.
 func (p *puller) fetch(ctx context.Context, want []Hash) error {
+	// Another pull of the same may have brought some meanwhile.
+	want = slices.DeleteFunc(slices.Clone(want), p.store.Has)
 	var errs []error
 	for i, source := range p.sources {
 		if len(want) == 0 || ctx.Err() != nil {

@@ -59,6 +59,12 @@ func (s *Store) Has(h Hash) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// Touch says whether an object is here, and if so has Collect know that it is of use.
+func (s *Store) Touch(h Hash) bool {
+	now := time.Now()
+	return s.root.Chtimes(place(h), now, now) == nil
+}
+
 // Get reads an object. One that is not what its name says is removed, and is as good as
 // missing: the error is [ErrMissing].
 func (s *Store) Get(h Hash) ([]byte, error) {
@@ -90,11 +96,11 @@ func (s *Store) Put(object []byte) (Hash, error) {
 	if len(object) > TreeBytes {
 		return h, fmt.Errorf("keep object: %d bytes, more than %d", len(object), TreeBytes)
 	}
-	if now := time.Now(); s.root.Chtimes(place(h), now, now) == nil {
-		return h, nil // it is here, and Collect knows that it is of use
+	if s.Touch(h) {
+		return h, nil
 	}
-	if err := s.room(); err != nil {
-		return h, err
+	if err := s.room(s.root.Name(), 0); err != nil {
+		return h, fmt.Errorf("keep object: %w", err)
 	}
 	if err := s.write(h, object); err != nil {
 		return h, fmt.Errorf("keep object: %w", err)
@@ -109,17 +115,33 @@ const reserveBytes = 256 << 20
 // ErrNoRoom says that the disk is nearly full.
 var ErrNoRoom = errors.New("the disk is nearly full")
 
-// room says whether there is room for an object.
-func (s *Store) room() error {
+// room says whether there is room for some bytes in a folder.
+func (s *Store) room(dir string, bytes int64) error {
+	free, _, err := disk(dir)
+	if err == nil && free-bytes < s.reserve {
+		err = fmt.Errorf("%w: of %d MiB that are free at %q, %d are wanted, and %d must stay",
+			ErrNoRoom, free>>20, dir, bytes>>20, s.reserve>>20)
+	}
+	return err
+}
+
+// disk says how many bytes are free where a folder lies, and how many there are.
+func disk(dir string) (free, all int64, err error) {
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(s.root.Name(), &fs); err != nil {
-		return fmt.Errorf("keep object: %w", err)
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return 0, 0, fmt.Errorf("look at the disk of %q: %w", dir, err)
 	}
-	if free := int64(fs.Bavail) * int64(fs.Bsize); free < s.reserve {
-		return fmt.Errorf("keep object in %q: %w: %d MiB are free, and %d must stay so",
-			s.root.Name(), ErrNoRoom, free>>20, s.reserve>>20)
+	return int64(fs.Bavail) * int64(fs.Bsize), int64(fs.Blocks) * int64(fs.Bsize), nil
+}
+
+// Spare is how many bytes may stay of what nobody wants any more, for it may be wanted
+// again: a tenth of the disk, 20 GiB at most; nothing where the disk is nearly full.
+func (s *Store) Spare() (bytes int64, err error) {
+	free, all, err := disk(s.root.Name())
+	if err != nil || free < 2*s.reserve {
+		return 0, err
 	}
-	return nil
+	return min(all/10, 20<<30), nil
 }
 
 func (s *Store) write(h Hash, object []byte) error {

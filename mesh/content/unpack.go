@@ -19,11 +19,15 @@ func (s *Store) Tree(h Hash) (*Tree, error) {
 }
 
 // Unpack writes the files of a tree into a folder, which must be empty. The error is
-// [ErrMissing] if not all of it is here; then something may have been written.
+// [ErrMissing] if not all of it is here; then something may have been written. It is
+// [ErrNoRoom] before anything is written that the disk cannot take.
 func (s *Store) Unpack(ctx context.Context, h Hash, folder *os.Root) error {
 	s.use.RLock()
 	defer s.use.RUnlock()
 	t, err := s.Tree(h)
+	if err == nil {
+		err = s.room(folder.Name(), t.Bytes())
+	}
 	if err == nil {
 		err = s.unpack(ctx, t, folder)
 	}

@@ -24,7 +24,11 @@ const keepEvery = 5 * time.Second
 // fetchMax bounds what a node fetches for others at once; they ask again.
 const fetchMax = 16
 
-// Hold asks a node to fetch what was saved of a task, and to keep it.
+// failedMax is how often the wait doubles until something is tried again: to five minutes.
+const failedMax = 7
+
+// Hold asks a node to fetch what was saved of a task, or without one the files of a job,
+// and to keep it.
 type Hold struct {
 	Alloc mesh.AllocID `json:"alloc"`
 	Task  string       `json:"task"`
@@ -59,12 +63,22 @@ type keeper struct {
 	next     time.Duration         // when to look for what others are to keep
 	ended    map[mesh.AllocID]bool // copies of this node that have ended, and of which they are to
 	fetching map[string][]asker
-	have     map[string]bool // files of jobs that are here
+	have     map[string]bool   // files of jobs that are here
+	failed   map[string]failed // and those that were not to be had
+	shares   []share           // callers who wait until a peer has some
+}
+
+// failed is how often something could not be fetched, one after the other, and when it is
+// tried again: what nobody has must not keep this node from fetching what somebody has.
+type failed struct {
+	times int
+	next  time.Duration
 }
 
 func newKeeper(now time.Duration) keeper {
 	return keeper{
 		next: now, ended: map[mesh.AllocID]bool{}, fetching: map[string][]asker{}, have: map[string]bool{},
+		failed: map[string]failed{},
 	}
 }
 
@@ -76,6 +90,7 @@ func (c *Core) keepDue() {
 	}
 	c.keep.next = never
 	c.carry()
+	c.shareDue()
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		status := c.tend.copies[id].Status()
 		c.keepAll(id, &status)
@@ -198,7 +213,7 @@ func (c *Core) hold(from mesh.NodeID, h *Hold) {
 func (c *Core) keepsOther(from mesh.NodeID, h *Hold) bool {
 	for tree, askers := range c.keep.fetching {
 		for _, a := range askers {
-			if tree != h.Tree && a.from == from && a.hold.Alloc == h.Alloc && a.hold.Task == h.Task {
+			if h.Task != "" && tree != h.Tree && a.from == from && a.hold.Alloc == h.Alloc && a.hold.Task == h.Task {
 				return true
 			}
 		}
@@ -211,7 +226,8 @@ const treeMax = 128
 
 // fetched tells who has asked for it that something is here.
 func (c *Core) fetched(ev Fetched) {
-	for _, a := range c.keep.fetching[ev.Tree] {
+	askers := c.keep.fetching[ev.Tree]
+	for _, a := range askers {
 		if ev.Err == "" {
 			c.send(a.from, Message{Holds: (*Holds)(&a.hold)})
 		}
@@ -219,11 +235,22 @@ func (c *Core) fetched(ev Fetched) {
 	delete(c.keep.fetching, ev.Tree)
 	if ev.Err == "" {
 		c.keep.have[ev.Tree] = true
+		delete(c.keep.failed, ev.Tree)
+		return
 	}
+	if len(askers) > 0 {
+		return // they ask again
+	}
+	times := min(c.keep.failed[ev.Tree].times+1, failedMax)
+	c.keep.failed[ev.Tree] = failed{times, c.now.Boot + keepEvery<<(times-1)}
 }
 
 // holds takes notice that a peer has what was saved here.
 func (c *Core) holds(from mesh.NodeID, h *Holds) {
+	if h.Task == "" {
+		c.shared(h.Tree)
+		return
+	}
 	if c.tend.copies[h.Alloc] != nil {
 		c.step(h.Alloc, runner.Held{Task: h.Task, Tree: h.Tree, By: from})
 		return

@@ -168,6 +168,7 @@ type Judge struct {
 }
 
 func (Judge) call()      {}
+func (Share) call()      {}
 func (Submit) call()     {}
 func (Act) call()        {}
 func (Scale) call()      {}

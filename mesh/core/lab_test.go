@@ -373,7 +373,7 @@ func (l *lab) ask(h *host, call Call) Reply {
 	l.seq++
 	id := uint64(l.seq)
 	l.post(h, 0, Asked{ID: id, Call: call})
-	if _, ok := l.until(5*time.Second, func() bool { _, ok := h.calls[id]; return ok }); !ok {
+	if _, ok := l.until(shareWait+time.Second, func() bool { _, ok := h.calls[id]; return ok }); !ok {
 		l.t.Fatalf("%s gives no answer to %T", h.name, call)
 	}
 	return h.calls[id]

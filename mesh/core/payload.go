@@ -3,6 +3,7 @@ package core
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"mn/mesh"
 	"mn/placement"
@@ -13,6 +14,70 @@ import (
 // when they are needed. Nobody tells anybody: each node finds out by itself what it is to
 // keep, and asks around for it.
 
+// Share has others keep content that is to be a job's files. It is answered with Kept as
+// soon as one of them does, or after a while.
+type Share struct{ Tree string }
+
+// share is a caller who waits for that.
+type share struct {
+	reply    Reply
+	tree     string
+	deadline time.Duration
+}
+
+const (
+	shareWait = 20 * time.Second
+	sharesMax = 256 // at once
+)
+
+// share asks those that are to keep it, so that they have it before it is promised to run.
+func (c *Core) share(reply Reply, tree string) {
+	to := c.keepersOf(tree)
+	to = slices.DeleteFunc(to, func(id mesh.NodeID) bool { return id == c.self })
+	if len(to) == 0 || len(c.keep.shares) >= sharesMax {
+		c.reply(reply, 1)
+		return
+	}
+	c.keep.shares = append(c.keep.shares, share{reply, tree, c.now.Boot + shareWait})
+	c.keep.next = c.now.Boot
+}
+
+// shareDue asks again where nobody has answered, and answers those who have waited enough.
+func (c *Core) shareDue() {
+	c.keep.shares = slices.DeleteFunc(c.keep.shares, func(s share) bool {
+		if s.deadline <= c.now.Boot {
+			c.reply(s.reply, 1)
+			return true
+		}
+		for _, id := range c.keepersOf(s.tree) {
+			if id != c.self {
+				c.send(id, Message{Hold: &Hold{Tree: s.tree}})
+			}
+		}
+		c.keep.next = min(c.keep.next, s.deadline, c.now.Boot+keepEvery)
+		return false
+	})
+}
+
+// shared answers those who wait for a content that a peer has.
+func (c *Core) shared(tree string) {
+	c.keep.shares = slices.DeleteFunc(c.keep.shares, func(s share) bool {
+		if s.tree == tree {
+			c.reply(s.reply, 2)
+		}
+		return s.tree == tree
+	})
+}
+
+// keepersOf are the nodes that are to keep the files of a job, of those in sight.
+func (c *Core) keepersOf(tree string) []mesh.NodeID {
+	nodes := slices.DeleteFunc(append(slices.Clone(c.sync.inSight), c.self), func(id mesh.NodeID) bool {
+		return !c.admitted(id)
+	})
+	rank := placement.Rank("payload/"+tree, nodes)
+	return rank[:min(len(rank), mesh.PayloadCopies)]
+}
+
 // versionsKept is of how many versions of a job, the latest ones, the files are kept.
 const versionsKept = 3
 
@@ -22,9 +87,6 @@ func (c *Core) carried() map[string]mesh.NodeID {
 	if len(c.records.carriers) == 0 {
 		return want
 	}
-	nodes := slices.DeleteFunc(append(slices.Clone(c.sync.inSight), c.self), func(id mesh.NodeID) bool {
-		return !c.admitted(id)
-	})
 	for _, id := range slices.Sorted(maps.Keys(c.records.carriers)) {
 		job, ok := c.records.job(id)
 		if !ok {
@@ -36,8 +98,7 @@ func (c *Core) carried() map[string]mesh.NodeID {
 			if p == nil || want[p.Tree] != "" || !named && v.Number+versionsKept <= job.Number {
 				continue
 			}
-			rank := placement.Rank("payload/"+p.Tree, nodes)
-			if slices.Contains(rank[:min(len(rank), mesh.PayloadCopies)], c.self) {
+			if v.By == c.self || slices.Contains(c.keepersOf(p.Tree), c.self) {
 				want[p.Tree] = v.By
 			}
 		}
@@ -59,9 +120,11 @@ func (c *Core) carry() {
 		c.keep.next = c.now.Boot + keepEvery // others may come into sight, or go
 	}
 	maps.DeleteFunc(c.keep.have, func(tree string, _ bool) bool { return want[tree] == "" })
+	maps.DeleteFunc(c.keep.failed, func(tree string, _ failed) bool { return want[tree] == "" })
 	for _, tree := range slices.Sorted(maps.Keys(want)) {
 		_, under := c.keep.fetching[tree]
-		if c.keep.have[tree] || under || len(c.keep.fetching) >= fetchMax {
+		f := c.keep.failed[tree]
+		if c.keep.have[tree] || under || len(c.keep.fetching) >= fetchMax || c.now.Boot < f.next {
 			continue
 		}
 		c.keep.fetching[tree] = nil

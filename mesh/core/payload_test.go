@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,31 @@ func (l *lab) keepers(tree string) int {
 		}
 	}
 	return n
+}
+
+// Whoever brings the files of a job hears that a peer has them, or after a while that none
+// has; that some cannot be had keeps no others from being fetched.
+func TestFilesAreSharedBeforeTheyArePromised(t *testing.T) {
+	l := newLab(t, 4)
+	l.after(15 * time.Second)
+	tree := strings.Repeat("a", 64)
+	copies := func() int { return l.ask(l.nodes[0], Share{Tree: tree}).Value.(Kept).Copies }
+	begun := l.now
+	if n := copies(); n != 1 || l.now-begun < shareWait {
+		t.Errorf("after %v it is on %d disks, though nobody has it", l.now-begun, n)
+	}
+	for range 2 * fetchMax { // nobody has them
+		job := service("none"+strings.Repeat("x", len(l.nodes[1].calls)), 1)
+		job.Payload = &mesh.Payload{Tree: strings.Repeat("0", 50) + fmt.Sprintf("%014x", len(l.nodes[1].calls)), Bytes: 1, Files: 1}
+		if r := l.ask(l.nodes[1], Submit{Job: job}); r.Fault != nil {
+			t.Fatal(r.Fault)
+		}
+	}
+	l.nodes[0].trees[tree] = true
+	begun = l.now
+	if n := copies(); n != 2 || l.now-begun > 10*time.Second || l.keepers(tree) < 2 {
+		t.Errorf("after %v it is on %d disks, and %d nodes have it", l.now-begun, n, l.keepers(tree))
+	}
 }
 
 // The files of a job are on as many nodes as they should be, also when some of these are

@@ -149,15 +149,7 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.stir(v.Alloc)
 		return touched{job: v.Job, freed: v.State.Final()}
 	case *mesh.Node:
-		if v.Role == mesh.Witness || r.nodes[v.ID].Role == mesh.Witness {
-			r.picture.witnesses = nil
-		}
-		old := r.nodes[v.ID]
-		r.nodes[v.ID] = *v
-		if sameNode(ownUse(old), ownUse(*v)) {
-			return touched{freed: true} // others use less of it, or more
-		}
-		return touched{nodes: true}
+		return r.node(v)
 	case *mesh.Member:
 		r.members[v.ID] = *v
 		r.picture.nodes, r.picture.members = nil, nil
@@ -183,6 +175,19 @@ func (r *records) apply(e crdt.Entry) touched {
 		return touched{nodes: true, evicted: v.Node}
 	}
 	return touched{}
+}
+
+// node takes over what a node says of itself.
+func (r *records) node(v *mesh.Node) touched {
+	old := r.nodes[v.ID]
+	if v.Role == mesh.Witness || old.Role == mesh.Witness {
+		r.picture.witnesses = nil
+	}
+	r.nodes[v.ID] = *v
+	if sameNode(ownUse(old), ownUse(*v)) {
+		return touched{freed: true} // others use less of it, or more
+	}
+	return touched{nodes: true}
 }
 
 // remove forgets the record of a deleted key. Keys of kinds that are never

@@ -25,6 +25,10 @@ func (c *Core) asked(a Asked) {
 		return
 	}
 	switch call := a.Call.(type) {
+	case Share:
+		reply.Value = Kept{}
+		c.share(reply, call.Tree)
+		return
 	case Submit:
 		reply.Value, e, reply.Fault = c.submit(call)
 	case Act:

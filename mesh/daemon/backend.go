@@ -77,12 +77,32 @@ func (b *backend) Changed() <-chan struct{} { return b.loop.change() }
 
 // Submit makes a version of a job that runs.
 func (b *backend) Submit(ctx context.Context, r api.RunRequest) (api.Submitted, error) {
-	if r.Job.Payload != nil {
-		if err := b.content.bring(ctx, r.Job.Payload); err != nil {
-			return api.Submitted{}, err
-		}
+	alone, err := b.alone(ctx, r.Job.Payload)
+	if err != nil {
+		return api.Submitted{}, err
 	}
-	return b.submit(ctx, core.Submit{Job: &r.Job, Verb: r.Verb, Reason: r.Reason, Expect: r.Expect})
+	s, err := b.submit(ctx, core.Submit{Job: &r.Job, Verb: r.Verb, Reason: r.Reason, Expect: r.Expect})
+	if err == nil && alone {
+		s.Warnings = append(s.Warnings,
+			"only this node has the job's files so far: no peer has said that it keeps them")
+	}
+	return s, err
+}
+
+// alone has the files of a job here and at a peer, and says whether no peer has them though
+// there is one.
+func (b *backend) alone(ctx context.Context, p *mesh.Payload) (bool, error) {
+	if p == nil {
+		return false, nil
+	}
+	if err := b.content.bring(ctx, p); err != nil {
+		return false, err
+	}
+	v, err := b.loop.ask(ctx, core.Share{Tree: p.Tree})
+	if err != nil {
+		return false, err
+	}
+	return v.(core.Kept).Copies < 2 && b.peersAdmitted(ctx), nil
 }
 
 // Act makes a version of a job by a verb.

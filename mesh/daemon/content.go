@@ -21,7 +21,6 @@ import (
 
 // Bounds of the content on a node.
 const (
-	contentKept    = 20 << 30 // bytes that stay, of what nobody wants any more
 	savedMax       = 64 << 30 // of one checkpoint
 	answersMax     = 32       // peers that are answered at once
 	answerTime     = time.Minute
@@ -94,7 +93,7 @@ func (c *contents) lacks(objects []string) ([]string, error) {
 		if err := h.UnmarshalText([]byte(name)); err != nil {
 			return nil, mesh.Faultf(mesh.Invalid, "%v", err)
 		}
-		if !c.store.Has(h) {
+		if !c.store.Touch(h) {
 			not = append(not, name)
 		}
 	}
@@ -232,7 +231,12 @@ func (c *contents) collect(ctx context.Context) {
 				wanted = append(wanted, h)
 			}
 		}
-		if got, err := c.store.Collect(wanted, contentKept); err != nil && !errors.Is(err, content.ErrBusy) {
+		spare, err := c.store.Spare()
+		var got content.Collected
+		if err == nil {
+			got, err = c.store.Collect(wanted, spare)
+		}
+		if err != nil && !errors.Is(err, content.ErrBusy) {
 			c.d.log.Warn("give room back", "err", err)
 		} else if got.Removed > 0 {
 			c.d.log.Info("content removed", "bytes", got.Removed, "kept", got.Bytes)

@@ -71,7 +71,9 @@ func waitingGroup(
 		Group: g.Name, Copies: waits.Copies, Why: choice.Summary(), Nodes: explain(view, job, g, choice),
 		Ends: []api.Ending{},
 	}
-	first := slices.DeleteFunc(slices.Clone(running), func(v reconcile.Victim) bool { return !slices.Contains(told, v.ID) })
+	first := slices.DeleteFunc(slices.Clone(running), func(v reconcile.Victim) bool {
+		return !slices.Contains(told, v.ID)
+	})
 	for _, victims := range [][]reconcile.Victim{first, running} { // of those that have been told, if they do
 		for _, id := range reconcile.Preempt(view, job, []reconcile.Blocked{one}, victims, nil) {
 			row.Ends = append(row.Ends, endingOf(view, id, slices.Contains(told, id)))

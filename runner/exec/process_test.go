@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -439,8 +440,13 @@ func TestRetiredAreKeptWithinBounds(t *testing.T) {
 	w.Run(drivertest.Spec("web", `touch ready; exec sleep 1000`)) // not retired: not counted
 	w.Until("the oldest are gone", func() bool { return slices.Equal(retired(t, w.Root), want) })
 
-	// One that is larger than all may be goes at once, and those before it.
-	big := filepath.Join(w.Root, runner.LogDir("r54", "web"), "stdout.000000")
+	// Of one that holds more than all may, what it has worked with goes at once, and not
+	// what it has said.
+	work := filepath.Join(w.Root, runner.WorkDir("r54", "web"))
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	big := filepath.Join(work, "model")
 	if err := os.WriteFile(big, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -448,7 +454,16 @@ func TestRetiredAreKeptWithinBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Driver.Retire("r54")
-	w.Until("all are gone", func() bool { return len(retired(t, w.Root)) == 0 })
+	w.Until("its files are gone", func() bool {
+		_, err := os.Stat(work)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if got := retired(t, w.Root); !slices.Equal(got, want) {
+		t.Errorf("there are %q, want %q", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(w.Root, runner.LogDir("r54", "web"))); err != nil {
+		t.Error(err)
+	}
 	if !drivertest.Alive(supervisor(t, w, "web")) {
 		t.Error("what runs was removed")
 	}

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"mn/mesh"
+	"mn/runner"
 )
 
-// What is kept of retired allocations: the newest, as long as both allow.
+// What is kept of retired allocations, the newest first: their folders as long as all of
+// them hold no more, and what they have said, which is bounded by itself, of so many.
 const (
 	retiredMax      = 50
 	retiredBytesMax = 1 << 30
@@ -96,7 +98,8 @@ func (d *Driver) sweepSoon() {
 	})
 }
 
-// sweep removes the oldest retired allocations beyond the bounds.
+// sweep removes the oldest retired allocations beyond the bounds. Where they hold too much,
+// what they have said stays: it is what people look for.
 func (d *Driver) sweep() error {
 	entries, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -126,8 +129,30 @@ func (d *Driver) sweep() error {
 		if busy {
 			continue
 		}
-		if err := d.remove(r.alloc); err != nil {
+		remove := d.remove
+		if i < retiredMax {
+			remove = d.strip
+		}
+		if err := remove(r.alloc); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// strip removes what an allocation's tasks have worked with.
+func (d *Driver) strip(alloc mesh.AllocID) error {
+	folders := []string{runner.SharedDir(alloc)}
+	tasks, err := fs.ReadDir(d.root.FS(), filepath.Dir(runner.TaskDir(alloc, "any")))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list tasks of allocation %s: %w", alloc, err)
+	}
+	for _, t := range tasks {
+		folders = append(folders, runner.WorkDir(alloc, t.Name()), runner.CheckpointDir(alloc, t.Name()))
+	}
+	for _, folder := range folders {
+		if err := d.root.RemoveAll(folder); err != nil {
+			return fmt.Errorf("remove files of allocation %s: %w", alloc, err)
 		}
 	}
 	return nil
