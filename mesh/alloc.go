@@ -98,7 +98,7 @@ type TaskStatus struct {
 	FinishedAt time.Time  `json:"finished_at,omitzero"`
 	ExitCode   *int       `json:"exit_code,omitempty"` // 128+n if signal n ended it
 	Restarts   int        `json:"restarts,omitempty"`
-	Looks      int        `json:"looks,omitempty"`     // how many of these were only looks for what was saved of it
+	Looks      int        `json:"looks,omitempty"`     // how many of these were only looks for what it starts with
 	NextStart  time.Time  `json:"next_start,omitzero"` // in Backoff
 	// RestartedAt are the restarts that the policy still counts, oldest first:
 	// an agent that restarts does not forget them.

@@ -63,7 +63,7 @@ func (t *TaskStatus) HasBegun() bool {
 	case Starting, Running, Backoff, Complete:
 		return true
 	}
-	return t.Restarts > 0 || !t.StartedAt.IsZero() || !t.FirstStart.IsZero()
+	return t.Restarts > t.Looks || !t.StartedAt.IsZero() || !t.FirstStart.IsZero()
 }
 
 // Began says whether a task of that name was ever ordered to start.

@@ -305,3 +305,24 @@ func TestWhatWasSavedBeforeAnyoneLooked(t *testing.T) {
 		}
 	}
 }
+
+// TestToLookForFilesIsNoBeginning, however often that was: nothing has run.
+func TestToLookForFilesIsNoBeginning(t *testing.T) {
+	job := &mesh.Job{Name: "pay", Type: mesh.Batch, Payload: &mesh.Payload{Tree: "ab"}, Tasks: []mesh.Task{{
+		Name: "t", Command: []string{"x"}, Safety: &mesh.Safety{Unsafe: true},
+	}}}
+	c := NewCopy(mesh.Alloc{ID: "a", Job: "pay", Group: "t"}, job.Groups()[0], job, Facts{Node: "n1", Root: "/allocs"})
+	now := Now{Boot: time.Hour, Wall: time.Unix(1e9, 0)}
+	c.Step(now, Run{})
+	for attempt := 1; attempt <= 3; attempt++ {
+		c.Step(now, Observed{Observation{Alloc: "a", Task: "t", Attempt: attempt, Kind: FilesMissing, At: now.Wall}})
+		now.Boot += time.Minute
+		if attempt < 3 {
+			c.Step(now, Tick{})
+		}
+	}
+	c.Step(now, Stop{Reason: "told to"})
+	if s := c.Status(); s.State != mesh.Stopped || s.Began("t") {
+		t.Errorf("stopped when it had only looked: %+v, and it has begun: %v", s, s.Began("t"))
+	}
+}

@@ -283,8 +283,8 @@ func (c *Copy) startDue(t *task) {
 		return
 	}
 	t.attempt, t.live = spec.Attempt, true
-	if spec.Saving == nil || len(spec.Saving.From) == 0 || t.def.Safety.Mark() != "" {
-		t.begin(c.now) // else when it starts: to find what it goes on from may take long
+	if !spec.fetches() || t.def.Safety.Mark() != "" {
+		t.begin(c.now) // else when it starts: to find that may take long
 	}
 	t.status.State, t.status.Restarts = mesh.Starting, t.attempt-1
 	t.status.NextStart = time.Time{}

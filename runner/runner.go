@@ -70,6 +70,9 @@ type Spec struct {
 	Saving *Saving `json:"saving,omitempty"`
 }
 
+// fetches says whether there is something that must be had before the attempt can start.
+func (s *Spec) fetches() bool { return s.Payload != nil || s.Saving != nil && len(s.Saving.From) > 0 }
+
 // Kind says what was observed.
 type Kind string
 

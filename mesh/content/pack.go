@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"syscall"
 )
@@ -61,7 +62,11 @@ type packer struct {
 }
 
 func (k *packer) pack() (Hash, error) {
-	if err := fs.WalkDir(k.folder.FS(), ".", k.visit); err != nil {
+	var err error
+	if k.top, err = k.folder.Lstat("."); err != nil {
+		return Hash{}, err
+	}
+	if err := k.walk("."); err != nil {
 		return Hash{}, err
 	}
 	if err := k.unchanged(); err != nil {
@@ -79,23 +84,34 @@ func (k *packer) pack() (Hash, error) {
 	return h, cmp.Or(err, k.to.Sync())
 }
 
-func (k *packer) visit(name string, d fs.DirEntry, err error) error {
+// walk takes in all that is in a folder. Whoever owns it may have put a pipe in its place: do
+// not wait at it.
+func (k *packer) walk(dir string) error {
+	f, err := k.folder.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return gone(err)
+	}
+	names, err := f.Readdirnames(-1)
+	f.Close()
+	if err != nil {
+		return gone(err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := k.visit(path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *packer) visit(name string) error {
+	info, err := k.folder.Lstat(name)
 	if err = cmp.Or(err, k.ctx.Err()); err != nil {
 		return gone(err)
 	}
-	if name == "." {
-		k.top, err = d.Info()
-		return gone(err)
-	}
-	if k.Skip != nil && k.Skip(name, d.IsDir()) {
-		if d.IsDir() {
-			return fs.SkipDir
-		}
+	if k.Skip != nil && k.Skip(name, info.IsDir()) {
 		return nil
-	}
-	info, err := d.Info()
-	if err != nil {
-		return gone(err)
 	}
 	if len(k.tree.Entries) >= FilesMax {
 		return fmt.Errorf("more than %d files", FilesMax)
@@ -114,12 +130,16 @@ func (k *packer) visit(name string, d fs.DirEntry, err error) error {
 		return gone(err)
 	}
 	k.tree.Entries, k.seen = append(k.tree.Entries, e), append(k.seen, info)
+	if info.IsDir() {
+		return k.walk(name)
+	}
 	return nil
 }
 
-// gone is an error; one that a file is not there any more says that the folder changed.
+// gone is an error; one that a file, or a folder, is not there any more says that the folder
+// changed.
 func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("%w: %w", ErrChanged, err)
 	}
 	return err
@@ -127,12 +147,15 @@ func gone(err error) error {
 
 // read takes a file in, piece by piece.
 func (k *packer) read(e *Entry, info fs.FileInfo) error {
-	// Whoever owns the folder may have put a pipe there since: do not wait at it.
+	// A pipe may be there since: do not wait at it.
 	f, err := k.folder.OpenFile(e.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if is, err := f.Stat(); err != nil || !is.Mode().IsRegular() {
+		return cmp.Or(err, fmt.Errorf("%w: %q", ErrChanged, e.Path))
+	}
 	for {
 		n, err := io.ReadFull(f, k.piece)
 		if n > 0 {

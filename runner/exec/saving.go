@@ -295,6 +295,9 @@ func (d *Driver) ready(k key) *word {
 		return nil
 	}
 	defer f.Close()
+	if is, err := f.Stat(); err != nil || !is.Mode().IsRegular() {
+		return nil // as a pipe, which may never end
+	}
 	text, _ := io.ReadAll(io.LimitReader(f, mesh.CheckpointLabelMax))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 	return &word{info, line}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"mn/mesh"
 	"mn/runner"
@@ -62,14 +63,15 @@ func (d *Driver) volume(v *mesh.Volume, i mesh.Isolation) (supervise.Volume, err
 		return found, fmt.Errorf("open what is shared: %w", err)
 	}
 	defer root.Close()
-	f, err := root.Open(found.Path)
+	// A task that writes there may have put a pipe in its place: do not wait at it.
+	f, err := root.OpenFile(found.Path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return found, fmt.Errorf("%q is no folder", v.Source)
+	}
 	if err != nil {
 		return found, fmt.Errorf("%q in %q: %w", found.Path, shared, errors.Unwrap(err))
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.IsDir() {
-		return found, errors.Join(err, fmt.Errorf("%q is no folder", v.Source))
-	}
 	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {
 		return found, fmt.Errorf("find where %q is: %w", v.Source, err)

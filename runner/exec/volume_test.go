@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mn/mesh"
@@ -95,6 +96,9 @@ func TestVolumesThatCannotBeAreRefused(t *testing.T) {
 	rw := func(source string) []mesh.Volume {
 		return []mesh.Volume{{Name: "v", Source: source, Mode: mesh.ReadWrite}}
 	}
+	if err := syscall.Mkfifo(shared+"/pipe", 0o666); err != nil {
+		t.Fatal(err)
+	}
 	boxed := len(isolations(t)) == 3
 	for name, tt := range map[string]struct {
 		volumes []mesh.Volume
@@ -104,6 +108,7 @@ func TestVolumesThatCannotBeAreRefused(t *testing.T) {
 		"not shared":           {rw("/usr/share"), false, `volume "v": "/usr/share" is in no folder that this node shares`},
 		"missing":              {rw(shared + "/nothing"), false, "no such file or directory"},
 		"no folder":            {rw(shared + "/read/file"), false, "is no folder"},
+		"a pipe":               {rw(shared + "/pipe"), false, "is no folder"},
 		"out":                  {rw(shared + "/out"), false, "path escapes from parent"},
 		"absolute":             {rw(shared + "/absolute"), false, "path escapes from parent"},
 		"the agent's":          {rw(w.Root), false, "has the agent's own data in it"},

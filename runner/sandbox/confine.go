@@ -28,7 +28,7 @@ const (
 	rightTruncate = 1 << 14
 	rightIoctl    = 1 << 15
 
-	rightsFirst = 1<<13 - 1
+	rightsFirst = 1<<13 - 1 // of its first version
 	rightRefer  = 1 << 13
 )
 
@@ -52,10 +52,10 @@ func Confine(writable, given []string) error {
 // landlock restricts what this thread can reach in the file system.
 func landlock(writable, given []string) error {
 	version, _, errno := syscall.Syscall(sysLandlockCreate, 0, 0, landlockVersion)
-	if errno != 0 {
+	rights := rightsOf(int(version))
+	if errno != 0 || rights == 0 {
 		return nil // the kernel has none, or it is off
 	}
-	rights := rightsOf(int(version))
 	attr := struct{ files, network, scoped uint64 }{files: rights}
 	size := unsafe.Sizeof(attr.files)
 	if version >= 6 {
@@ -88,8 +88,12 @@ func landlock(writable, given []string) error {
 	return err
 }
 
-// rightsOf are all rights that a version of Landlock knows.
+// rightsOf are all rights that a version of Landlock knows; none if it is not of use: the
+// first one refuses to move any file from one folder to another.
 func rightsOf(version int) uint64 {
+	if version < 2 {
+		return 0
+	}
 	rights := uint64(rightsFirst)
 	for _, r := range []struct {
 		since int

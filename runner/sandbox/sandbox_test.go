@@ -78,7 +78,7 @@ func TestFilter(t *testing.T) {
 }
 
 func TestRightsGrowWithTheVersion(t *testing.T) {
-	for version, want := range map[int]uint64{1: 0x1fff, 2: 0x3fff, 3: 0x7fff, 4: 0x7fff, 5: 0xffff, 9: 0xffff} {
+	for version, want := range map[int]uint64{0: 0, 1: 0, 2: 0x3fff, 3: 0x7fff, 4: 0x7fff, 5: 0xffff, 9: 0xffff} {
 		if got := rightsOf(version); got != want {
 			t.Errorf("version %d has %#x, want %#x", version, got, want)
 		}
