@@ -82,6 +82,8 @@ const (
 	DeviceLost  EventKind = "device_lost"
 	DeviceSick  EventKind = "device_sick"
 	DeviceWell  EventKind = "device_well"
+	// DeviceOverused: a task has more of a device's memory than it was given.
+	DeviceOverused EventKind = "device_overused"
 )
 
 // EventKinds are all kinds of events, in the order above.
@@ -92,5 +94,5 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, DeviceFound, DeviceLost, DeviceSick, DeviceWell,
+	TaskSaved, TaskRestored, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

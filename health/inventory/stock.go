@@ -33,6 +33,7 @@ type shelf struct {
 // item is a device, or one that is gone and was not well.
 type item struct {
 	device mesh.Device
+	users  []User
 	here   bool
 	health quarantine
 }
@@ -83,7 +84,7 @@ func (s *shelf) put(r Reading, foreign mesh.Bytes) {
 		s.items[r.Device.ID] = it
 	}
 	told := it.device.Foreign
-	it.device, it.here = r.Device, true
+	it.device, it.users, it.here = r.Device, r.Users, true
 	it.device.Sick = it.health.look(r.Device.Sick, r.Errors)
 	it.device.Foreign = calm(told, foreign, r.Device)
 }
@@ -120,6 +121,21 @@ func (s *stock) state() State {
 			fmt.Sprintf("%d devices are more than %d: the last ones are left out", n, DevicesMax))
 	}
 	return out
+}
+
+// uses is what processes have of the devices that are there, where their drivers say so.
+func (s *stock) uses() []Use {
+	var all []Use
+	for _, shelf := range s.sources {
+		for id, it := range shelf.items {
+			for _, u := range it.users {
+				if it.here && u.Memory >= 0 {
+					all = append(all, Use{id, u})
+				}
+			}
+		}
+	}
+	return all
 }
 
 // devices are those that are there, in order.

@@ -21,6 +21,9 @@ type Config struct {
 	// Tell is told what is known, first when all sources have answered or have had
 	// their time, then whenever it has changed. One goroutine calls it.
 	Tell func(State)
+	// Uses is told after each look what processes have of the devices; nil if nobody wants
+	// to know. The same goroutine calls it.
+	Uses func([]Use)
 }
 
 // Watch looks for devices again and again.
@@ -72,6 +75,9 @@ func (w *Watch) run(ctx context.Context) {
 		if s := w.stock.state(); told == nil || !reflect.DeepEqual(s, *told) {
 			w.conf.Tell(s)
 			told = &s
+		}
+		if w.conf.Uses != nil {
+			w.conf.Uses(w.stock.uses())
 		}
 		pause.Reset(rest)
 		select {

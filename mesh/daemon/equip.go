@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -24,9 +25,11 @@ const (
 // whenever that changes.
 func (d *daemon) equip(ctx context.Context) {
 	found := make(chan inventory.State)
+	var over inventory.Overuse
 	watch := inventory.Start(inventory.Config{
 		Sources: inventory.Sources(d.cfg.Listed()),
-		Ours:    inventory.Ours{Process: d.driver.Owns, Device: func(id string) bool { return d.holds(ctx, id) }},
+		Ours:    inventory.Ours{Process: d.owns, Device: func(id string) bool { return d.holds(ctx, id) }},
+		Uses:    func(uses []inventory.Use) { d.overuse(ctx, &over, uses) },
 		Tell: func(s inventory.State) {
 			select {
 			case found <- s:
@@ -62,6 +65,38 @@ func (d *daemon) equip(ctx context.Context) {
 			d.loop.tell(now)
 		}
 	}
+}
+
+// overGrace is how long a task has to end that has more of a device than it was given.
+const overGrace = 10 * time.Second
+
+// overuse warns of tasks that have more of a device than they were given, and ends those
+// that keep it: what they take they take from others.
+func (d *daemon) overuse(ctx context.Context, over *inventory.Overuse, uses []inventory.Use) {
+	var claims []mesh.Claim
+	d.claims(ctx, func(c mesh.Claim) { claims = append(claims, c) })
+	for _, e := range over.Look(claims, uses, d.driver.Owner) {
+		text := e.String()
+		if e.Last {
+			d.driver.Fail(e.Alloc, e.Task, text, overGrace)
+		}
+		if !e.First {
+			continue
+		}
+		_ = d.loop.look(ctx, func(c *core.Core) { // so that it comes between other events
+			a, _ := c.Alloc(e.Alloc)
+			d.loop.perform.tell([]mesh.Event{{
+				Kind: mesh.DeviceOverused, At: time.Now(), Node: d.self.ID, Job: a.Job, Alloc: e.Alloc,
+				Text: fmt.Sprintf("task %s %s: it is stopped unless it gives that back", e.Task, text),
+			}})
+		})
+	}
+}
+
+// owns says whether a process belongs to a task.
+func (d *daemon) owns(pid int) bool {
+	_, _, ok := d.driver.Owner(pid)
+	return ok
 }
 
 // holds says whether a copy here has a device.

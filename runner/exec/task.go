@@ -47,6 +47,7 @@ type task struct {
 	until    time.Duration      // and when its lease ends, as was said meanwhile
 	deaf     int                // pid of a supervisor that takes no connection; it takes a signal
 	recorded string             // of what was saved, what is on record
+	failed   string             // why it was ended, if that was nobody's wish
 	cancel   context.CancelFunc // of what comes before there is a supervisor
 }
 
@@ -191,7 +192,13 @@ func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
 	t.reap()
 	close(ended)
 	<-saved
-	t.d.over(t, t.d.ended(t.key, *exit))
+	o := t.d.ended(t.key, *exit)
+	t.mu.Lock()
+	if t.failed != "" {
+		o.ExitCode, o.Signal, o.Err = -1, 0, t.failed // whatever it made of its end
+	}
+	t.mu.Unlock()
+	t.d.over(t, o)
 }
 
 // silence finds out why a connection has ended without a word, or a lock was
