@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"mn/mesh"
@@ -92,7 +93,19 @@ func (d *Driver) trySandbox() error {
 
 // sandbox is what a sandbox is to show.
 func (d *Driver) sandbox(writable ...string) *supervise.Sandbox {
-	return &supervise.Sandbox{Writable: writable, Hidden: append([]string{d.cfg.Root}, d.cfg.Hidden...)}
+	return &supervise.Sandbox{Writable: writable, Hidden: d.hidden()}
+}
+
+// hidden are the folders of the agent's own, without those that are in others of them.
+func (d *Driver) hidden() []string {
+	var all []string
+	for _, dir := range append([]string{d.cfg.Root}, d.cfg.Hidden...) {
+		if slices.ContainsFunc(all, func(h string) bool { return mesh.Within(dir, h) }) {
+			continue
+		}
+		all = append(slices.DeleteFunc(all, func(h string) bool { return mesh.Within(h, dir) }), dir)
+	}
+	return all
 }
 
 // isolated is the user as whom a task runs, and how it is kept apart. It makes
@@ -119,9 +132,13 @@ func (d *Driver) isolated(k key, s runner.Spec) (*supervise.User, *supervise.San
 		dirs[i] = filepath.Join(d.cfg.Root, dirs[i])
 	}
 	u, err := sandboxUser(s.User)
+	if err != nil {
+		return nil, nil, err
+	}
 	box := d.sandbox(dirs...)
 	box.Devices = deviceNodes(s.Devices)
-	return u, box, err
+	u.Groups = append(u.Groups, deviceGroups(box.Devices)...)
+	return u, box, nil
 }
 
 // driverNodes are what programs need in /dev to use any device of a driver.
@@ -137,9 +154,32 @@ func deviceNodes(given []mesh.GivenDevice) []string {
 		for _, name := range append([]string{g.Path}, driverNodes[g.Driver]...) {
 			name = filepath.Clean(name)
 			info, err := os.Stat(name)
-			if err == nil && mesh.Within(name, "/dev") && info.Mode()&os.ModeDevice != 0 && !slices.Contains(all, name) {
+			if err != nil || info.Mode()&os.ModeDevice == 0 || !mesh.Within(name, "/dev") {
+				continue
+			}
+			if !slices.Contains(all, name) {
 				all = append(all, name)
 			}
+		}
+	}
+	return all
+}
+
+// deviceGroups are the groups that devices are for, but root's: only who is in them may open
+// such a device. An agent that is not root's cannot give them; its tasks have its own.
+func deviceGroups(names []string) []uint32 {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	const readWrite = 0o060
+	var all []uint32
+	for _, name := range names {
+		var info syscall.Stat_t
+		if err := syscall.Stat(name, &info); err != nil || info.Mode&readWrite != readWrite || info.Gid == 0 {
+			continue
+		}
+		if !slices.Contains(all, info.Gid) {
+			all = append(all, info.Gid)
 		}
 	}
 	return all

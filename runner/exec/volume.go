@@ -76,7 +76,7 @@ func (d *Driver) volume(v *mesh.Volume, i mesh.Isolation) (supervise.Volume, err
 	if err != nil {
 		return found, fmt.Errorf("find where %q is: %w", v.Source, err)
 	}
-	for _, hidden := range append([]string{d.cfg.Root}, d.cfg.Hidden...) {
+	for _, hidden := range d.hidden() {
 		if mesh.Within(real, hidden) || mesh.Within(hidden, real) {
 			return found, fmt.Errorf("%q has the agent's own data in it", v.Source)
 		}

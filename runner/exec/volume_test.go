@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,5 +143,33 @@ func TestVolumesThatCannotBeAreRefused(t *testing.T) {
 	}
 	if err := os.Remove("/opt/mn-escaped"); err == nil {
 		t.Error("a folder was made where a task's link leads to")
+	}
+}
+
+// A task may put a link to what the agent has in the place of a folder, at the last moment.
+func TestVolumeThatIsSwappedForTheAgentsDataIsRefused(t *testing.T) {
+	if len(isolations(t)) < 3 {
+		t.Skip("there are no sandboxes here")
+	}
+	w, _ := sharing(t)
+	d, k := w.Driver.(*Driver), key{alloc, "web"}
+	top := filepath.Dir(w.Root)
+	door := filepath.Join(top, "door")
+	if err := os.Mkdir(door, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s := drivertest.Spec("web", `exit 0`)
+	s.Isolation = mesh.IsolateSandbox
+	s.Volumes = []mesh.Volume{{Name: "v", Source: door, Target: "/v"}}
+	spec, err := d.prepare(t.Context(), k, s)
+	if err == nil {
+		err = errors.Join(d.writeSpec(k, spec), os.Remove(door), os.Symlink(filepath.Base(w.Root), door))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = (&task{d: d, key: k, attempt: 1}).launch(spec)
+	if err == nil || !strings.Contains(err.Error(), "has the agent's own data in it") {
+		t.Errorf("it starts, or not for that: %v", err)
 	}
 }
