@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +23,9 @@ import (
 
 // probeTimeout bounds the trial of a sandbox.
 const probeTimeout = 10 * time.Second
+
+// probePrefix is how names of folders of trials begin; no name of an allocation does.
+const probePrefix = ".probe-"
 
 // nobody is the user, and group, whose sandboxed tasks are that name none: what
 // they may read of the machine's settings is what everybody may.
@@ -59,7 +64,13 @@ func (d *Driver) trySandbox() error {
 	if real, err := filepath.EvalSymlinks(d.cfg.Root); err != nil || real != d.cfg.Root {
 		return fmt.Errorf("its folder %q is behind a symbolic link", d.cfg.Root)
 	}
-	dir, err := os.MkdirTemp(d.cfg.Root, ".probe-") // which is no name of an allocation
+	left, _ := fs.Glob(d.root.FS(), probePrefix+"*") // by an agent that was killed
+	for _, name := range left {
+		if err := d.root.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	dir, err := os.MkdirTemp(d.cfg.Root, probePrefix)
 	if err != nil {
 		return err
 	}
@@ -219,7 +230,7 @@ func (d *Driver) limit(k key, s runner.Spec) (cgroup.Group, error) {
 		}
 		return nil, fmt.Errorf("limit its resources: %s", d.offer().lacks[mesh.IsolateCgroup])
 	}
-	g, err := groups.Make(fmt.Sprintf("%s.%s.%d", k.alloc, k.task, s.Attempt),
+	g, err := groups.Make(k.group()+strconv.Itoa(s.Attempt),
 		cgroup.Limits{CPU: int64(r.CPU), Memory: int64(r.Memory), PIDs: cgroup.PIDsMax})
 	if err != nil {
 		return nil, fmt.Errorf("limit its resources: %w", err)
@@ -239,18 +250,23 @@ func (d *Driver) ungroup(k key, attempt int) {
 	}
 }
 
-// sweepGroups removes the control groups that are not of tasks which run.
+// group is how the names of a task's control groups begin: the attempt follows.
+func (k key) group() string { return string(k.alloc) + "." + k.task + "." }
+
+// sweepGroups removes the control groups that are not of tasks which run, or may run.
 func (d *Driver) sweepGroups(groups *cgroup.Home) {
-	live := map[string]bool{}
+	live, unread := map[string]bool{}, slices.Clone(d.unread)
 	d.mu.Lock()
 	for k := range d.tasks {
-		if spec, err := d.readSpec(k); err == nil && len(spec.Groups) > 0 {
+		if spec, err := d.readSpec(k); err != nil {
+			unread = append(unread, k.group())
+		} else if len(spec.Groups) > 0 {
 			live[filepath.Base(spec.Groups[0])] = true
 		}
 	}
 	d.mu.Unlock()
 	for _, name := range groups.Names() {
-		if live[name] {
+		if live[name] || slices.ContainsFunc(unread, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			continue
 		}
 		if err := groups.Group(name).Remove(); err != nil {

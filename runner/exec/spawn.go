@@ -85,6 +85,7 @@ func (d *Driver) within(ctx context.Context, places chan struct{}, do func() err
 func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observation, err error) {
 	c, err := t.spawn()
 	if err != nil {
+		t.d.ungroup(t.key, spec.Attempt)
 		return nil, o, err
 	}
 	r = bufio.NewReaderSize(c, lineMax)

@@ -24,7 +24,7 @@ func (d *Driver) volumes(k key, s runner.Spec) ([]supervise.Volume, error) {
 		return nil, nil
 	}
 	// The task may have put there what it likes.
-	if err := errors.Join(d.root.RemoveAll(dir), d.root.Mkdir(dir, 0o755)); err != nil {
+	if err := errors.Join(d.removeAll(dir), d.root.Mkdir(dir, 0o755)); err != nil {
 		return nil, fmt.Errorf("make folder of volumes: %w", err)
 	}
 	var all []supervise.Volume
