@@ -58,12 +58,12 @@ func (d *Driver) volume(v *mesh.Volume, i mesh.Isolation) (supervise.Volume, err
 	case found.Path == "":
 		found.Path = "."
 	}
-	root, err := os.OpenRoot(shared)
+	// A task that writes there may have put a pipe in the place of a folder: do not wait at it.
+	root, err := os.OpenRoot(shared + "/.")
 	if err != nil {
 		return found, fmt.Errorf("open what is shared: %w", err)
 	}
 	defer root.Close()
-	// A task that writes there may have put a pipe in its place: do not wait at it.
 	f, err := root.OpenFile(found.Path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if errors.Is(err, syscall.ENOTDIR) {
 		return found, fmt.Errorf("%q is no folder", v.Source)

@@ -60,7 +60,7 @@ func (b *builder) volume(v Volume) {
 
 // folderIn opens a folder below a root, and makes it if it is to.
 func folderIn(root, name string, make bool) (*os.File, error) {
-	r, err := os.OpenRoot(root)
+	r, err := os.OpenRoot(root + "/.") // which no pipe has, at which it would wait
 	if err != nil {
 		return nil, err
 	}
