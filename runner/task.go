@@ -161,6 +161,9 @@ func outOfMemory(o Observation) string {
 	if o.Limit == 0 {
 		return "oom_killed: the machine was out of memory"
 	}
+	if o.Peak == 0 { // not every kernel says
+		return fmt.Sprintf("oom_killed: its limit is %v", o.Limit)
+	}
 	return fmt.Sprintf("oom_killed: used %v of %v", o.Peak, o.Limit)
 }
 

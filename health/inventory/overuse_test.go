@@ -30,8 +30,10 @@ func TestOveruse(t *testing.T) {
 		want []string
 	}{
 		{[]Use{{"g0", User{10, 3 * gib}}, {"g0", User{11, gib}}, {"g0", User{90, 9 * gib}}, {"g1", User{30, 80 * gib}}}, nil},
-		{[]Use{{"g0", User{10, 3 * gib}}, {"g0", User{11, 2 * gib}}, {"g0", User{20, 4 * gib}}},
-			[]string{"a/train g0 5 GiB of 4 GiB first"}},
+		{
+			[]Use{{"g0", User{10, 3 * gib}}, {"g0", User{11, 2 * gib}}, {"g0", User{20, 4 * gib}}},
+			[]string{"a/train g0 5 GiB of 4 GiB first"},
+		},
 		{[]Use{{"g0", User{10, 4 * gib}}}, nil}, // it gave it back
 		{[]Use{{"g0", User{10, 5 * gib}}, {"g2", User{40, 2 * gib}}}, []string{"a/train g0 5 GiB of 4 GiB first"}},
 		{[]Use{{"g0", User{10, 5 * gib}}, {"g0", User{11, -1}}}, []string{"a/train g0 5 GiB of 4 GiB"}},

@@ -218,9 +218,10 @@ func settings(f folder, l Limits) []setting {
 				all = append(all, setting{file: "memory.max", value: m},
 					setting{"memory.swap.max", "0", true}, setting{"memory.oom.group", "1", true})
 			} else {
-				// The second is of memory and swap together, and never less than the first.
+				// The second is of memory and swap together, and never less than the first. Many
+				// kernels have it only if they are told to.
 				all = append(all, setting{file: "memory.limit_in_bytes", value: m},
-					setting{"memory.memsw.limit_in_bytes", m, true})
+					setting{"memory.memsw.limit_in_bytes", m, true}, setting{"memory.swappiness", "0", true})
 			}
 		case c == "pids" && l.PIDs > 0:
 			all = append(all, setting{file: "pids.max", value: strconv.FormatInt(l.PIDs, 10)})

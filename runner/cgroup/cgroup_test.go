@@ -31,13 +31,13 @@ func TestSettings(t *testing.T) {
 			folder{controllers: all},
 			Limits{CPU: 500, Memory: 64 << 20, PIDs: 10},
 			"cpu.cfs_period_us=100000, cpu.cfs_quota_us=50000, memory.limit_in_bytes=67108864, " +
-				"memory.memsw.limit_in_bytes=67108864?, pids.max=10",
+				"memory.memsw.limit_in_bytes=67108864?, memory.swappiness=0?, pids.max=10",
 		},
 		{
 			"one tree of several",
 			folder{controllers: []string{"memory"}},
 			Limits{CPU: 500, Memory: 4096},
-			"memory.limit_in_bytes=4096, memory.memsw.limit_in_bytes=4096?",
+			"memory.limit_in_bytes=4096, memory.memsw.limit_in_bytes=4096?, memory.swappiness=0?",
 		},
 		{"many cores", folder{v2: true, controllers: all}, Limits{CPU: 64000}, "cpu.max=6400000 100000"},
 		{"little CPU", folder{v2: true, controllers: all}, Limits{CPU: 10}, "cpu.max=1000 100000"},
@@ -260,6 +260,11 @@ func TestGroupIsRemovedWithThoseInIt(t *testing.T) {
 	again, err := home.Make("a", Limits{}) // anew
 	if err != nil || again.Usage().Limit != 0 {
 		t.Errorf("made anew it has %+v, %v", again.Usage(), err)
+	}
+	again.Kill()
+	pids := slices.IndexFunc(again, func(dir string) bool { return len(fields(filepath.Join(dir, "pids.max"))) > 0 })
+	if pids < 0 || fields(filepath.Join(again[pids], "pids.max"))[0] != "0" {
+		t.Error("when it was killed, processes can be started in it")
 	}
 	if err := again.Remove(); err != nil || len(home.Names()) > 0 {
 		t.Errorf("removed: %v; there are %v", err, home.Names())

@@ -108,8 +108,12 @@ func remove(dir string) error {
 	return nil
 }
 
-// Kill kills all that is in the group just then.
+// Kill kills all that is in the group, and lets nothing more be started in it: who forks
+// faster than we find out would get away.
 func (g Group) Kill() {
+	for _, dir := range g {
+		write(path.Join(dir, "pids.max"), "0") // only that of one tree has it
+	}
 	for _, dir := range g {
 		kill(dir)
 	}

@@ -39,6 +39,7 @@ func (d *Driver) adopt() error {
 		case err != nil:
 			// One broken folder must not keep the node from starting.
 			d.cfg.Log.Error("inspect task", "task", k.String(), "error", err)
+			d.unread = append(d.unread, k.group())
 		case found.live:
 			d.takeInHand(k, found.start)
 		case found.exit != nil:
@@ -76,6 +77,7 @@ func (d *Driver) keys() ([]key, error) {
 		tasks, err := fs.ReadDir(d.root.FS(), filepath.Dir(key{mesh.AllocID(a.Name()), "x"}.folder()))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			d.cfg.Log.Error("list tasks of allocation", "alloc", a.Name(), "error", err)
+			d.unread = append(d.unread, a.Name()+".")
 		}
 		for _, t := range tasks {
 			if k := (key{mesh.AllocID(a.Name()), t.Name()}); k.valid() && t.IsDir() {

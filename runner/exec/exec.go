@@ -61,6 +61,7 @@ type Driver struct {
 	root         *os.Root
 	boot         string // this boot of the machine
 	found        []runner.Observation
+	unread       []string // how the names of the groups begin of tasks about which nothing could be found out
 	observations chan runner.Observation
 	starts       chan struct{} // holds one for each start in progress
 	restores     chan struct{} // and for each that is to be restored first

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"mn/mesh"
@@ -20,6 +23,9 @@ import (
 
 // probeTimeout bounds the trial of a sandbox.
 const probeTimeout = 10 * time.Second
+
+// probePrefix is how names of folders of trials begin; no name of an allocation does.
+const probePrefix = ".probe-"
 
 // nobody is the user, and group, whose sandboxed tasks are that name none: what
 // they may read of the machine's settings is what everybody may.
@@ -58,7 +64,13 @@ func (d *Driver) trySandbox() error {
 	if real, err := filepath.EvalSymlinks(d.cfg.Root); err != nil || real != d.cfg.Root {
 		return fmt.Errorf("its folder %q is behind a symbolic link", d.cfg.Root)
 	}
-	dir, err := os.MkdirTemp(d.cfg.Root, ".probe-") // which is no name of an allocation
+	left, _ := fs.Glob(d.root.FS(), probePrefix+"*") // by an agent that was killed
+	for _, name := range left {
+		if err := d.root.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	dir, err := os.MkdirTemp(d.cfg.Root, probePrefix)
 	if err != nil {
 		return err
 	}
@@ -92,7 +104,19 @@ func (d *Driver) trySandbox() error {
 
 // sandbox is what a sandbox is to show.
 func (d *Driver) sandbox(writable ...string) *supervise.Sandbox {
-	return &supervise.Sandbox{Writable: writable, Hidden: append([]string{d.cfg.Root}, d.cfg.Hidden...)}
+	return &supervise.Sandbox{Writable: writable, Hidden: d.hidden()}
+}
+
+// hidden are the folders of the agent's own, without those that are in others of them.
+func (d *Driver) hidden() []string {
+	var all []string
+	for _, dir := range append([]string{d.cfg.Root}, d.cfg.Hidden...) {
+		if slices.ContainsFunc(all, func(h string) bool { return mesh.Within(dir, h) }) {
+			continue
+		}
+		all = append(slices.DeleteFunc(all, func(h string) bool { return mesh.Within(h, dir) }), dir)
+	}
+	return all
 }
 
 // isolated is the user as whom a task runs, and how it is kept apart. It makes
@@ -119,9 +143,13 @@ func (d *Driver) isolated(k key, s runner.Spec) (*supervise.User, *supervise.San
 		dirs[i] = filepath.Join(d.cfg.Root, dirs[i])
 	}
 	u, err := sandboxUser(s.User)
+	if err != nil {
+		return nil, nil, err
+	}
 	box := d.sandbox(dirs...)
 	box.Devices = deviceNodes(s.Devices)
-	return u, box, err
+	u.Groups = append(u.Groups, deviceGroups(box.Devices)...)
+	return u, box, nil
 }
 
 // driverNodes are what programs need in /dev to use any device of a driver.
@@ -137,9 +165,32 @@ func deviceNodes(given []mesh.GivenDevice) []string {
 		for _, name := range append([]string{g.Path}, driverNodes[g.Driver]...) {
 			name = filepath.Clean(name)
 			info, err := os.Stat(name)
-			if err == nil && mesh.Within(name, "/dev") && info.Mode()&os.ModeDevice != 0 && !slices.Contains(all, name) {
+			if err != nil || info.Mode()&os.ModeDevice == 0 || !mesh.Within(name, "/dev") {
+				continue
+			}
+			if !slices.Contains(all, name) {
 				all = append(all, name)
 			}
+		}
+	}
+	return all
+}
+
+// deviceGroups are the groups that devices are for, but root's: only who is in them may open
+// such a device. An agent that is not root's cannot give them; its tasks have its own.
+func deviceGroups(names []string) []uint32 {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	const readWrite = 0o060
+	var all []uint32
+	for _, name := range names {
+		var info syscall.Stat_t
+		if err := syscall.Stat(name, &info); err != nil || info.Mode&readWrite != readWrite || info.Gid == 0 {
+			continue
+		}
+		if !slices.Contains(all, info.Gid) {
+			all = append(all, info.Gid)
 		}
 	}
 	return all
@@ -179,7 +230,7 @@ func (d *Driver) limit(k key, s runner.Spec) (cgroup.Group, error) {
 		}
 		return nil, fmt.Errorf("limit its resources: %s", d.offer().lacks[mesh.IsolateCgroup])
 	}
-	g, err := groups.Make(fmt.Sprintf("%s.%s.%d", k.alloc, k.task, s.Attempt),
+	g, err := groups.Make(k.group()+strconv.Itoa(s.Attempt),
 		cgroup.Limits{CPU: int64(r.CPU), Memory: int64(r.Memory), PIDs: cgroup.PIDsMax})
 	if err != nil {
 		return nil, fmt.Errorf("limit its resources: %w", err)
@@ -199,18 +250,23 @@ func (d *Driver) ungroup(k key, attempt int) {
 	}
 }
 
-// sweepGroups removes the control groups that are not of tasks which run.
+// group is how the names of a task's control groups begin: the attempt follows.
+func (k key) group() string { return string(k.alloc) + "." + k.task + "." }
+
+// sweepGroups removes the control groups that are not of tasks which run, or may run.
 func (d *Driver) sweepGroups(groups *cgroup.Home) {
-	live := map[string]bool{}
+	live, unread := map[string]bool{}, slices.Clone(d.unread)
 	d.mu.Lock()
 	for k := range d.tasks {
-		if spec, err := d.readSpec(k); err == nil && len(spec.Groups) > 0 {
+		if spec, err := d.readSpec(k); err != nil {
+			unread = append(unread, k.group())
+		} else if len(spec.Groups) > 0 {
 			live[filepath.Base(spec.Groups[0])] = true
 		}
 	}
 	d.mu.Unlock()
 	for _, name := range groups.Names() {
-		if live[name] {
+		if live[name] || slices.ContainsFunc(unread, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			continue
 		}
 		if err := groups.Group(name).Remove(); err != nil {

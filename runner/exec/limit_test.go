@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"mn/runner"
 	"mn/runner/cgroup"
 	"mn/runner/drivertest"
+	"mn/runner/supervise"
 )
 
 // limited are the isolations under which limits hold; "" is what is so without one.
@@ -262,5 +264,56 @@ func TestIsolationThatIsNotThereIsRefusedWithTheReason(t *testing.T) {
 	w.Expect(runner.Started)
 	if o := w.Expect(runner.Exited); o.ExitCode != 3 {
 		t.Errorf("observed %+v, want exit code 3", o)
+	}
+}
+
+func TestGroupOfWhatCouldNotBeSpawnedIsRemoved(t *testing.T) {
+	limited(t)
+	w := suite().NewWorld(t)
+	d := w.Driver.(*Driver)
+	d.Isolation()
+	d.cfg.Program = []string{"/nowhere/mn"}
+	s := drivertest.Spec("web", "exit 0")
+	s.Isolation = mesh.IsolateCgroup
+	w.Start(s)
+	w.Expect(runner.StartFailed)
+	if left := d.home.Load().Names(); len(left) > 0 {
+		t.Errorf("the groups %q are left", left)
+	}
+}
+
+// A task of which nothing can be found out may run: its group stays.
+func TestGroupsOfWhatCannotBeReadStay(t *testing.T) {
+	limited(t)
+	w := suite().NewWorld(t)
+	s := drivertest.Spec("web", `touch ready; exec sleep 1000`)
+	s.Isolation = mesh.IsolateCgroup
+	web := w.Run(s)
+	state := filepath.Join(w.Root, key{alloc, "web"}.file(supervise.StateFile))
+	w.Close()
+	if err := errors.Join(os.Rename(state, state+".away"), os.Mkdir(state, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	w.Open()
+	w.Driver.(*Driver).Isolation()
+	if !isThere(groupOf(t, w, "web")) || !drivertest.Alive(web.PID) {
+		t.Error("what runs was removed")
+	}
+	w.Close()
+	if err := errors.Join(os.Remove(state), os.Rename(state+".away", state)); err != nil {
+		t.Fatal(err)
+	}
+	w.Open()
+}
+
+func TestTrialsOfAnAgentThatWasKilledAreRemoved(t *testing.T) {
+	w := suite().NewWorld(t)
+	left := filepath.Join(w.Root, probePrefix+"123")
+	if err := os.MkdirAll(filepath.Join(left, "work"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.Driver.(*Driver).Isolation()
+	if _, err := os.Stat(left); err == nil {
+		t.Errorf("%q is left", left)
 	}
 }

@@ -66,10 +66,26 @@ func (d *Driver) busy(alloc mesh.AllocID) bool {
 }
 
 func (d *Driver) remove(alloc mesh.AllocID) error {
-	if err := d.root.RemoveAll(string(alloc)); err != nil {
+	if err := d.removeAll(string(alloc)); err != nil {
 		return fmt.Errorf("remove folder of allocation %s: %w", alloc, err)
 	}
 	return nil
+}
+
+// removeAll removes what a task may have made, or its job brought: also from folders that it
+// may not be removed from.
+func (d *Driver) removeAll(name string) error {
+	err := d.root.RemoveAll(name)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	fs.WalkDir(d.root.FS(), name, func(name string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			d.root.Chmod(name, 0o700) // what comes of that is seen below
+		}
+		return nil
+	})
+	return d.root.RemoveAll(name)
 }
 
 // sweepSoon sees to it that a sweep begins after now.
@@ -118,6 +134,7 @@ func (d *Driver) sweep() error {
 	}
 	slices.SortFunc(all, func(a, b retired) int { return b.since.Compare(a.since) })
 	var bytes int64
+	var failed error // one that stays must not keep the others
 	for i, r := range all {
 		bytes += d.size(r.alloc)
 		if i < retiredMax && bytes <= retiredBytesMax {
@@ -133,11 +150,9 @@ func (d *Driver) sweep() error {
 		if i < retiredMax {
 			remove = d.strip
 		}
-		if err := remove(r.alloc); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, remove(r.alloc))
 	}
-	return nil
+	return failed
 }
 
 // strip removes what an allocation's tasks have worked with.
@@ -151,7 +166,7 @@ func (d *Driver) strip(alloc mesh.AllocID) error {
 		folders = append(folders, runner.WorkDir(alloc, t.Name()), runner.CheckpointDir(alloc, t.Name()))
 	}
 	for _, folder := range folders {
-		if err := d.root.RemoveAll(folder); err != nil {
+		if err := d.removeAll(folder); err != nil {
 			return fmt.Errorf("remove files of allocation %s: %w", alloc, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -160,24 +161,62 @@ func TestSandboxHasItsDevices(t *testing.T) {
 	}
 	const zero = 1<<8 | 5 // which has the numbers of /dev/zero
 	given, other := "/dev/mn-test-given", "/dev/mn-test-other"
-	for _, name := range []string{given, other} {
+	render, ours := "/dev/mn-test-render", "/dev/mn-test-root"
+	for name, mode := range map[string]os.FileMode{given: 0o666, other: 0o666, render: 0o660, ours: 0o660} {
 		os.Remove(name)
 		if err := syscall.Mknod(name, syscall.S_IFCHR|0o666, zero); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { os.Remove(name) })
-		if err := os.Chmod(name, 0o666); err != nil {
+		if err := os.Chmod(name, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Chown(render, 0, 54321); err != nil { // as is usual: for a group of users
+		t.Fatal(err)
+	}
 	w := suite().NewWorld(t)
-	s := drivertest.Spec("web", "head -c 5 "+given+" | wc -c; test ! -e "+other+" && echo alone; head -c 1 /dev/zero >"+given+" && echo writes")
+	s := drivertest.Spec("web", "exec 2>/dev/null; head -c 5 "+given+" | wc -c; test ! -e "+other+" && echo alone; head -c 1 /dev/zero >"+given+
+		" && echo writes; : <>"+render+" && echo member; (: <>"+ours+") || echo refused")
 	s.Isolation = mesh.IsolateSandbox
-	s.Devices = []mesh.GivenDevice{{ID: "a", Path: given}, {ID: "b", Path: "/etc/passwd"}, {ID: "c", Path: "/dev/../root"}}
+	s.Devices = []mesh.GivenDevice{{ID: "a", Path: given}, {ID: "r", Path: render}, {ID: "o", Path: ours}, {ID: "b", Path: "/etc/passwd"}, {ID: "c", Path: "/dev/../root"}}
 	w.Start(s)
 	w.Expect(runner.Started)
 	w.Expect(runner.Exited)
-	if got := strings.Join(lines(t, w.Root, "web"), " "); got != "5 alone writes" {
+	if got := strings.Join(lines(t, w.Root, "web"), " "); got != "5 alone writes member refused" {
 		t.Errorf("it has said %q", got)
+	}
+}
+
+// The agent's data may be in a folder that sandboxes show.
+func TestSandboxBelowAFolderThatIsShown(t *testing.T) {
+	if os.Geteuid() != 0 || len(isolations(t)) < 3 {
+		t.Skip("only root can write to /opt, and there must be sandboxes")
+	}
+	data, err := os.MkdirTemp("/opt", "mn-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(data) })
+	if err := os.Chmod(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(data, "secret"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(Config{
+		Root: filepath.Join(data, "allocs"), Hidden: []string{data},
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	s := drivertest.Spec("web", `test ! -e `+data+`/secret && echo x >own && ! touch `+data+`/x && ! touch `+data+`/allocs/x`)
+	s.Isolation = mesh.IsolateSandbox
+	d.Start(s)
+	next(t, d, runner.Started)
+	if o := next(t, d, runner.Exited); o.ExitCode != 0 {
+		t.Errorf("observed %+v: %q", o, lines(t, filepath.Join(data, "allocs"), "web"))
 	}
 }

@@ -106,8 +106,8 @@ func (e unrestoredError) Error() string { return strings.Join(e.why, "; ") }
 // restore makes the folder hold the first that can be had of what a task goes on from.
 func (d *Driver) restore(ctx context.Context, k key, s *runner.Saving) (*runner.Observation, error) {
 	dir := runner.CheckpointDir(k.alloc, k.task)
-	empty := func() error { return errors.Join(d.root.RemoveAll(dir), d.root.Mkdir(dir, 0o755)) }
-	if err := errors.Join(d.root.RemoveAll(runner.CheckpointReady(k.alloc, k.task)), empty()); err != nil {
+	empty := func() error { return errors.Join(d.removeAll(dir), d.root.Mkdir(dir, 0o755)) }
+	if err := errors.Join(d.removeAll(runner.CheckpointReady(k.alloc, k.task)), empty()); err != nil {
 		return nil, err
 	}
 	var not []string

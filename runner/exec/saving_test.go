@@ -50,6 +50,10 @@ func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) 
 		return ctx.Err()
 	case "lost":
 		return ErrMissing
+	case volumesDir:
+		return os.Mkdir(filepath.Join(dir, volumesDir), 0o755)
+	case "checkpoint-ready":
+		return os.WriteFile(filepath.Join(dir, from.Tree), nil, 0o644)
 	case "full":
 		return errors.New("no space left on device")
 	case "spoilt":

@@ -26,7 +26,7 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 		return nil, o, fmt.Errorf("start task %q: not a name", t.key.String())
 	}
 	place := t.d.starts
-	if s.Payload != nil || s.Saving != nil && len(s.Saving.From) > 0 {
+	if t.d.fetches(t.key, s) {
 		place = t.d.restores
 	}
 	ctx, done := t.unlessStopped()
@@ -54,6 +54,19 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	return r, o, err
 }
 
+// fetches says whether there is something to be had before a task can start, which may take
+// long.
+func (d *Driver) fetches(k key, s runner.Spec) bool {
+	if s.Saving != nil && len(s.Saving.From) > 0 {
+		return true
+	}
+	if s.Payload == nil {
+		return false
+	}
+	done, _ := d.unpacked(k, s.Payload)
+	return !done
+}
+
 // within does something when there is a place for it. The error is [os.ErrClosed] if the
 // driver closes before.
 func (d *Driver) within(ctx context.Context, places chan struct{}, do func() error) error {
@@ -72,6 +85,7 @@ func (d *Driver) within(ctx context.Context, places chan struct{}, do func() err
 func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observation, err error) {
 	c, err := t.spawn()
 	if err != nil {
+		t.d.ungroup(t.key, spec.Attempt)
 		return nil, o, err
 	}
 	r = bufio.NewReaderSize(c, lineMax)
@@ -165,7 +179,7 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if err := d.makeFolders(k, spec.User); err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
 	}
-	if err := d.preparePayload(ctx, k, s.Payload, spec.User); err != nil {
+	if err := d.preparePayload(ctx, k, s, spec.User); err != nil {
 		return spec, err
 	}
 	volumes, err := d.volumes(k, s)

@@ -24,7 +24,7 @@ func (d *Driver) volumes(k key, s runner.Spec) ([]supervise.Volume, error) {
 		return nil, nil
 	}
 	// The task may have put there what it likes.
-	if err := errors.Join(d.root.RemoveAll(dir), d.root.Mkdir(dir, 0o755)); err != nil {
+	if err := errors.Join(d.removeAll(dir), d.root.Mkdir(dir, 0o755)); err != nil {
 		return nil, fmt.Errorf("make folder of volumes: %w", err)
 	}
 	var all []supervise.Volume
@@ -58,12 +58,12 @@ func (d *Driver) volume(v *mesh.Volume, i mesh.Isolation) (supervise.Volume, err
 	case found.Path == "":
 		found.Path = "."
 	}
-	root, err := os.OpenRoot(shared)
+	// A task that writes there may have put a pipe in the place of a folder: do not wait at it.
+	root, err := os.OpenRoot(shared + "/.")
 	if err != nil {
 		return found, fmt.Errorf("open what is shared: %w", err)
 	}
 	defer root.Close()
-	// A task that writes there may have put a pipe in its place: do not wait at it.
 	f, err := root.OpenFile(found.Path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if errors.Is(err, syscall.ENOTDIR) {
 		return found, fmt.Errorf("%q is no folder", v.Source)
@@ -76,7 +76,7 @@ func (d *Driver) volume(v *mesh.Volume, i mesh.Isolation) (supervise.Volume, err
 	if err != nil {
 		return found, fmt.Errorf("find where %q is: %w", v.Source, err)
 	}
-	for _, hidden := range append([]string{d.cfg.Root}, d.cfg.Hidden...) {
+	for _, hidden := range d.hidden() {
 		if mesh.Within(real, hidden) || mesh.Within(hidden, real) {
 			return found, fmt.Errorf("%q has the agent's own data in it", v.Source)
 		}

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,27 +97,32 @@ func TestVolumesThatCannotBeAreRefused(t *testing.T) {
 	rw := func(source string) []mesh.Volume {
 		return []mesh.Volume{{Name: "v", Source: source, Mode: mesh.ReadWrite}}
 	}
-	if err := syscall.Mkfifo(shared+"/pipe", 0o666); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"/pipe", "/lent"} {
+		if err := syscall.Mkfifo(shared+name, 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
+	cfg := &w.Driver.(*Driver).cfg
+	cfg.Volumes = append([]string{shared + "/lent"}, cfg.Volumes...)
 	boxed := len(isolations(t)) == 3
 	for name, tt := range map[string]struct {
 		volumes []mesh.Volume
 		sandbox bool
 		want    string // part of the reason
 	}{
-		"not shared":           {rw("/usr/share"), false, `volume "v": "/usr/share" is in no folder that this node shares`},
-		"missing":              {rw(shared + "/nothing"), false, "no such file or directory"},
-		"no folder":            {rw(shared + "/read/file"), false, "is no folder"},
-		"a pipe":               {rw(shared + "/pipe"), false, "is no folder"},
-		"out":                  {rw(shared + "/out"), false, "path escapes from parent"},
-		"absolute":             {rw(shared + "/absolute"), false, "path escapes from parent"},
-		"the agent's":          {rw(w.Root), false, "has the agent's own data in it"},
-		"around the agent's":   {rw(filepath.Dir(w.Root)), false, "has the agent's own data in it"},
-		"in the agent's":       {rw(filepath.Join(w.Root, string(alloc))), true, "has the agent's own data in it"},
-		"read of a plain one":  {[]mesh.Volume{{Name: "v", Source: shared + "/read"}}, false, "nothing keeps a plain process from writing"},
-		"out of a sandbox":     {rw(shared + "/out"), true, "path escapes from parent"},
-		"missing in a sandbox": {rw(shared + "/nothing"), true, "no such file or directory"},
+		"not shared":            {rw("/usr/share"), false, `volume "v": "/usr/share" is in no folder that this node shares`},
+		"missing":               {rw(shared + "/nothing"), false, "no such file or directory"},
+		"no folder":             {rw(shared + "/read/file"), false, "is no folder"},
+		"a pipe":                {rw(shared + "/pipe"), false, "is no folder"},
+		"a pipe that is shared": {rw(shared + "/lent"), false, "not a directory"},
+		"out":                   {rw(shared + "/out"), false, "path escapes from parent"},
+		"absolute":              {rw(shared + "/absolute"), false, "path escapes from parent"},
+		"the agent's":           {rw(w.Root), false, "has the agent's own data in it"},
+		"around the agent's":    {rw(filepath.Dir(w.Root)), false, "has the agent's own data in it"},
+		"in the agent's":        {rw(filepath.Join(w.Root, string(alloc))), true, "has the agent's own data in it"},
+		"read of a plain one":   {[]mesh.Volume{{Name: "v", Source: shared + "/read"}}, false, "nothing keeps a plain process from writing"},
+		"out of a sandbox":      {rw(shared + "/out"), true, "path escapes from parent"},
+		"missing in a sandbox":  {rw(shared + "/nothing"), true, "no such file or directory"},
 		"by a link that a task has made": {
 			[]mesh.Volume{
 				{Name: "a", Source: shared + "/write", Target: "/a", Mode: mesh.ReadWrite},
@@ -142,5 +148,33 @@ func TestVolumesThatCannotBeAreRefused(t *testing.T) {
 	}
 	if err := os.Remove("/opt/mn-escaped"); err == nil {
 		t.Error("a folder was made where a task's link leads to")
+	}
+}
+
+// A task may put a link to what the agent has in the place of a folder, at the last moment.
+func TestVolumeThatIsSwappedForTheAgentsDataIsRefused(t *testing.T) {
+	if len(isolations(t)) < 3 {
+		t.Skip("there are no sandboxes here")
+	}
+	w, _ := sharing(t)
+	d, k := w.Driver.(*Driver), key{alloc, "web"}
+	top := filepath.Dir(w.Root)
+	door := filepath.Join(top, "door")
+	if err := os.Mkdir(door, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s := drivertest.Spec("web", `exit 0`)
+	s.Isolation = mesh.IsolateSandbox
+	s.Volumes = []mesh.Volume{{Name: "v", Source: door, Target: "/v"}}
+	spec, err := d.prepare(t.Context(), k, s)
+	if err == nil {
+		err = errors.Join(d.writeSpec(k, spec), os.Remove(door), os.Symlink(filepath.Base(w.Root), door))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = (&task{d: d, key: k, attempt: 1}).launch(spec)
+	if err == nil || !strings.Contains(err.Error(), "has the agent's own data in it") {
+		t.Errorf("it starts, or not for that: %v", err)
 	}
 }

@@ -30,7 +30,7 @@ type Plan struct {
 	Root     string   // an empty folder to build it in
 	Writable []string // folders at their own places
 	// Hidden are folders of which nothing is shown but what is writable in them, even
-	// where what they are in is shown.
+	// where what they are in is shown. None is in another.
 	Hidden  []string
 	Devices []string // in /dev, besides those that every sandbox has
 	Volumes []Volume
@@ -77,7 +77,7 @@ func Build(p Plan) error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return because(err, "keep its mounts to itself")
 	}
-	b := &builder{root: p.Root}
+	b := &builder{root: p.Root, hidden: p.Hidden}
 	b.mount(mount{"/", "tmpfs", "mode=0755", syscall.MS_NOSUID | syscall.MS_NODEV})
 	for _, dir := range shown {
 		b.show(dir)
@@ -136,8 +136,9 @@ func enter(root string) error {
 
 // builder puts things below a root until one goes wrong.
 type builder struct {
-	root string
-	err  error
+	root   string
+	hidden []string
+	err    error
 }
 
 func (b *builder) failed(err error, what string) {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"syscall"
@@ -29,6 +30,10 @@ func (b *builder) volume(v Volume) {
 		return
 	}
 	defer from.Close()
+	if err := b.apart(from); err != nil {
+		b.failed(err, what)
+		return
+	}
 	to, err := folderIn(b.root, v.Target[1:], true)
 	if err != nil {
 		b.failed(err, what)
@@ -55,7 +60,7 @@ func (b *builder) volume(v Volume) {
 
 // folderIn opens a folder below a root, and makes it if it is to.
 func folderIn(root, name string, make bool) (*os.File, error) {
-	r, err := os.OpenRoot(root)
+	r, err := os.OpenRoot(root + "/.") // which no pipe has, at which it would wait
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +72,27 @@ func folderIn(root, name string, make bool) (*os.File, error) {
 	}
 	const folder = syscall.O_DIRECTORY
 	return r.OpenFile(name, os.O_RDONLY|folder, 0)
+}
+
+// apart says whether an open folder has nothing of what is hidden: tasks may have moved what
+// has its name since somebody last looked.
+func (b *builder) apart(from *os.File) error {
+	at, err := os.Readlink(byNumber(from))
+	if err != nil {
+		return err
+	}
+	for _, dir := range b.hidden {
+		if within(at, dir) || within(dir, at) {
+			return errors.New("it is at " + strconv.Quote(at) + ", which has the agent's own data in it")
+		}
+	}
+	return nil
+}
+
+// within says whether a path is a folder, or in it.
+func within(name, dir string) bool {
+	n := len(dir)
+	return dir == "/" || name == dir || len(name) > n && name[:n] == dir && name[n] == '/'
 }
 
 // byNumber is a path of an open file, whatever its name means by now.

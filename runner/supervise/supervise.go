@@ -318,6 +318,9 @@ func (s *supervisor) finish() {
 // failed for that. Without one it is a guess, by how often the whole kernel had
 // done so before.
 func (s *supervisor) wantOfMemory(before uint64) {
+	if s.exit.Stopped || s.exit.Expired {
+		return // it has ended for that
+	}
 	if len(s.spec.Groups) == 0 {
 		s.exit.OOM = s.exit.Signal == int(syscall.SIGKILL) && !s.killed && oomKills() > before
 		return

@@ -243,3 +243,27 @@ func FuzzParseTicks(f *testing.F) {
 		}
 	})
 }
+
+// What was killed in a group for want of memory is why a task has failed, but not why one has
+// ended that was told to.
+func TestWantOfMemory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "memory.events"), []byte("oom_kill 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		exit Exit
+		want bool
+	}{
+		{Exit{Code: 137, Signal: 9}, true},
+		{Exit{Code: 1}, true},
+		{Exit{}, false},
+		{Exit{Code: 143, Signal: 15, Stopped: true}, false},
+		{Exit{Code: 143, Signal: 15, Stopped: true, Expired: true}, false},
+	} {
+		s := &supervisor{exit: tt.exit, spec: Spec{Groups: []string{dir}}}
+		if s.wantOfMemory(0); s.exit.OOM != tt.want {
+			t.Errorf("%+v: for want of memory: %v", tt.exit, s.exit.OOM)
+		}
+	}
+}
