@@ -116,11 +116,16 @@ func (s *scene) burn(job mesh.Job) {
 	s.measure("copies that went on after a loss", "%d", len(kept))
 }
 
-// allRun waits until all copies of a job run.
+// allRun waits until all copies of a job that counts run, and have said from where.
 func (s *scene) allRun(job mesh.Job) {
 	s.until(startMax, fmt.Sprintf("%q runs elsewhere", job.Name), func() (bool, string) {
 		live := s.live(job.Name)
-		return len(live) == job.Copies(), describe(live)
+		said := map[string]bool{}
+		for _, c := range s.counted(job.Name) {
+			said[c.Alloc] = said[c.Alloc] || c.what == "began"
+		}
+		mute := slices.ContainsFunc(live, func(l watch.Life) bool { return !said[l.Alloc] })
+		return len(live) == job.Copies() && !mute, describe(live)
 	})
 }
 
