@@ -106,6 +106,10 @@ func (s *scene) burn(job mesh.Job) {
 	s.gone[victim.Name] = true
 	_, err := victim.Kill()
 	s.must(err)
+	s.until(startMax, "its copies are seen no more", func() (bool, string) {
+		left := s.live(job.Name, victim.Name)
+		return len(left) == 0, describe(left)
+	})
 	s.say("%s is lost; others keep what its copies have saved: %v", victim.Name, kept)
 	s.allRun(job)
 	for index, step := range kept {
@@ -114,6 +118,7 @@ func (s *scene) burn(job mesh.Job) {
 		}
 	}
 	s.measure("copies that went on after a loss", "%d", len(kept))
+	s.must(s.end(asked, mesh.JobID(job.Name))) // what is saved all the time is never the same on all
 }
 
 // allRun waits until all copies of a job that counts run, and have said from where.
