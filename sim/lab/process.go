@@ -115,6 +115,9 @@ func look(pid int, dir string) (*process, bool) {
 	command, _ := os.ReadFile(procFile(pid, "cmdline"))
 	environ, _ := os.ReadFile(procFile(pid, "environ"))
 	cwd, _ := os.Readlink(procFile(pid, "cwd"))
+	if len(command) == 0 && len(environ) == 0 {
+		return nil, false // of the kernel, or on its last way out: it has no memory any more
+	}
 	p.command = string(command)
 	p.ours = names(p.command, dir) || names(string(environ), dir) || names(cwd, dir)
 	return p, true
