@@ -446,6 +446,10 @@ func TestRetiredAreKeptWithinBounds(t *testing.T) {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	marker := filepath.Join(w.Root, runner.TaskDir("r54", "web"), "payload")
+	if err := os.WriteFile(marker, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	big := filepath.Join(work, "model")
 	if err := os.WriteFile(big, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -458,6 +462,9 @@ func TestRetiredAreKeptWithinBounds(t *testing.T) {
 		_, err := os.Stat(work)
 		return errors.Is(err, fs.ErrNotExist)
 	})
+	if _, err := os.Stat(marker); err == nil {
+		t.Error("the files of its job are said to be there")
+	}
 	if got := retired(t, w.Root); !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
 	}

@@ -157,16 +157,18 @@ func (d *Driver) sweep() error {
 
 // strip removes what an allocation's tasks have worked with.
 func (d *Driver) strip(alloc mesh.AllocID) error {
-	folders := []string{runner.SharedDir(alloc)}
+	gone := []string{runner.SharedDir(alloc)}
 	tasks, err := fs.ReadDir(d.root.FS(), filepath.Dir(runner.TaskDir(alloc, "any")))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("list tasks of allocation %s: %w", alloc, err)
 	}
 	for _, t := range tasks {
-		folders = append(folders, runner.WorkDir(alloc, t.Name()), runner.CheckpointDir(alloc, t.Name()))
+		k := key{alloc, t.Name()}
+		// What says that the job's files are there goes first: they may be wanted once more.
+		gone = append(gone, k.file(payloadFile), runner.WorkDir(alloc, k.task), runner.CheckpointDir(alloc, k.task))
 	}
-	for _, folder := range folders {
-		if err := d.removeAll(folder); err != nil {
+	for _, name := range gone {
+		if err := d.removeAll(name); err != nil {
 			return fmt.Errorf("remove files of allocation %s: %w", alloc, err)
 		}
 	}

@@ -134,13 +134,19 @@ func (d *Driver) restore(ctx context.Context, k key, s *runner.Saving) (*runner.
 	return nil, nil
 }
 
-// giveTo makes a user the owner of all that is in a folder.
+// giveTo makes a user the owner of all that is in a folder. Only what is beneath it can be
+// reached: the user may put links in the place of folders that they have by then.
 func (d *Driver) giveTo(dir string, u *supervise.User) error {
-	return fs.WalkDir(d.root.FS(), dir, func(name string, _ fs.DirEntry, err error) error {
+	root, err := d.root.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(name string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return d.root.Lchown(name, int(u.UID), int(u.GID))
+		return root.Lchown(name, int(u.UID), int(u.GID))
 	})
 }
 
