@@ -304,22 +304,6 @@ func TestASpoiledObjectIsMissing(t *testing.T) {
 	}
 }
 
-// TestAFullDiskTakesNoContent: what others write there is worth more.
-func TestAFullDiskTakesNoContent(t *testing.T) {
-	s := open(t)
-	h, err := s.Put([]byte("before"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.reserve = 1 << 60
-	if _, err := s.Put([]byte("after")); !errors.Is(err, ErrNoRoom) || s.Has(HashOf([]byte("after"))) {
-		t.Errorf("got %v, want %v", err, ErrNoRoom)
-	}
-	if again, err := s.Put([]byte("before")); err != nil || again != h {
-		t.Errorf("what is there already: %v", err)
-	}
-}
-
 func TestWhatWasBeingWrittenIsRemoved(t *testing.T) {
 	s := open(t)
 	if err := s.root.WriteFile(filepath.Join(incoming, "half"), []byte("ha"), 0o600); err != nil {

@@ -27,6 +27,8 @@ type lab struct {
 	cut   func(a, b mesh.NodeID) bool  // whether a's messages do not reach b
 	tap   func(from *host, e Envelope) // sees what is sent; nil: nobody
 	lose  func(from *host, e Envelope) bool
+
+	fetches int // that were asked for
 }
 
 // delivery is an event on its way to a host.
@@ -268,6 +270,7 @@ func (l *lab) deliver(h *host, e Envelope) {
 
 // fetch brings content from a peer that has it.
 func (l *lab) fetch(h *host, f Fetch) Fetched {
+	l.fetches++
 	for _, o := range l.nodes {
 		if !h.fails && o.core != nil && o.trees[f.Tree] && !l.cut(h.self.ID, o.self.ID) {
 			h.trees[f.Tree] = true

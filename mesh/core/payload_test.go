@@ -38,6 +38,11 @@ func TestFilesAreSharedBeforeTheyArePromised(t *testing.T) {
 			t.Fatal(r.Fault)
 		}
 	}
+	fetches := l.fetches
+	l.after(time.Minute)
+	if n := l.fetches - fetches; n > 4*2*fetchMax*len(l.nodes) { // four times for each, on each
+		t.Errorf("what nobody has was asked for %d times in a minute", n)
+	}
 	l.nodes[0].trees[tree] = true
 	begun = l.now
 	if n := copies(); n != 2 || l.now-begun > 10*time.Second || l.keepers(tree) < 2 {
