@@ -28,6 +28,7 @@ var (
 	errClosed  = errors.New("the endpoint is closed")
 	errUnknown = errors.New("its address is not known")
 	errSelf    = errors.New("it is this node itself")
+	errDropped = errors.New("it was lost sight of")
 )
 
 // peer is our side of one other node: what waits for it, and the connection
@@ -40,6 +41,7 @@ type peer struct {
 	queue     [][]byte
 	queuedLen int
 	draining  bool
+	dropped   bool          // another peer has taken our place, or will
 	conn      *quic.Conn    // the newest one, alive as far as we know
 	dialled   string        // the address, if it was us who dialled conn
 	up        chan struct{} // closed when conn is replaced
@@ -104,6 +106,7 @@ func (e *Endpoint) peer(id mesh.NodeID) (*peer, error) {
 // by then, and for one that was evicted.
 func (e *Endpoint) Drop(id mesh.NodeID) {
 	e.mu.Lock()
+	dropped := e.peers[id]
 	delete(e.peers, id)
 	var gone []*quic.Conn
 	for c := range e.live {
@@ -112,9 +115,27 @@ func (e *Endpoint) Drop(id mesh.NodeID) {
 		}
 	}
 	e.mu.Unlock()
+	if dropped != nil {
+		dropped.drop()
+	}
 	for _, c := range gone {
 		hangUp(c, codeBye, "lost sight of you")
 	}
+}
+
+// drop ends the use of a peer: what waits is lost. A dial that is under way goes on, and
+// its connection is for whichever peer stands for the node by then.
+func (p *peer) drop() {
+	p.mu.Lock()
+	p.dropped = true
+	p.mu.Unlock()
+	p.discard()
+}
+
+func (p *peer) isDropped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dropped
 }
 
 func (p *peer) enqueue(msg []byte) {
@@ -123,7 +144,7 @@ func (p *peer) enqueue(msg []byte) {
 	full := len(p.queue) >= maxQueued || p.queuedLen+len(msg) > maxQueuedLen
 	// A peer that was just found unreachable is not worth a queue: what waits
 	// would be stale when it arrives.
-	if full || p.conn == nil && p.dialling == nil && time.Now().Before(p.retryAt) {
+	if full || p.dropped || p.conn == nil && p.dialling == nil && time.Now().Before(p.retryAt) {
 		p.e.count.dropped.Add(1)
 		return
 	}
@@ -153,8 +174,14 @@ func (p *peer) take() [][]byte {
 	return batch
 }
 
-// drain writes what waits, until nothing does.
+// drain writes what waits, until nothing does. It leaves no open stream behind that another
+// peer for the same node does not know of: messages are read from one stream after the other.
 func (p *peer) drain() {
+	defer func() {
+		if p.isDropped() && p.out != nil {
+			_ = p.out.Close()
+		}
+	}()
 	for batch := p.take(); batch != nil; batch = p.take() {
 		if err := p.write(batch); err != nil {
 			p.e.count.dropped.Add(int64(len(batch)))
@@ -178,10 +205,12 @@ func (p *peer) write(batch [][]byte) error {
 	ctx, cancel := context.WithTimeout(p.e.ctx, dialTimeout)
 	defer cancel()
 	conn, err := p.connect(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if p.outConn != conn {
+	case p.isDropped():
+		return fmt.Errorf("reach node %q: %w", p.id, errDropped)
+	case p.outConn != conn:
 		if p.out != nil {
 			_ = p.out.Close() // what is on its way there still arrives
 		}

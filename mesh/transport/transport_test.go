@@ -153,6 +153,32 @@ func TestADroppedPeerIsReachedWhereItIsNow(t *testing.T) {
 	})
 }
 
+// TestAPeerThatIsDroppedWhileItIsCalledTakesWhatComesAfter: the call goes on, and its
+// connection is used by who stands for the peer next. What was sent before is lost, or comes
+// first; no stream of it is left open, behind which all later words would wait unread.
+func TestAPeerThatIsDroppedWhileItIsCalledTakesWhatComesAfter(t *testing.T) {
+	for _, known := range []bool{false, true} { // who stands for it next is there before the call is done
+		bubble(t, func(t *testing.T) {
+			l := newLab(t, true)
+			a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+			defer closeAll(t, a, b)
+			a.Send(b.Self(), []byte("before"))
+			synctest.Wait()
+			a.Drop(b.Self())
+			if _, err := a.peer(b.Self()); known && err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			a.Send(b.Self(), []byte("after"))
+			for string(next(t, b).Body) != "after" {
+			}
+			if s := a.Stats(); s.Connections != 1 || s.Dials != 1 {
+				t.Errorf("got %+v, want what was dialled to be used", s)
+			}
+		})
+	}
+}
+
 func TestTwoThatCallEachOtherAtOnceBothGetThrough(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := newLab(t, true)
