@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -100,16 +101,9 @@ func (a *AllocView) State() AllocState {
 
 // Node is the node with that id, or nil.
 func (v *View) Node(id NodeID) *NodeView {
-	i, ok := slices.BinarySearchFunc(v.Nodes, id, func(n NodeView, id NodeID) int {
-		switch {
-		case n.ID < id:
-			return -1
-		case n.ID > id:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
+	// Not slices.BinarySearchFunc, which copies an element for each look at it.
+	i := sort.Search(len(v.Nodes), func(i int) bool { return v.Nodes[i].ID >= id })
+	if i == len(v.Nodes) || v.Nodes[i].ID != id {
 		return nil
 	}
 	return &v.Nodes[i]
@@ -127,15 +121,7 @@ func (v *View) Job(id JobID) *JobView {
 
 // AllocsOf are the allocations of one job.
 func (v *View) AllocsOf(id JobID) []AllocView {
-	from, _ := slices.BinarySearchFunc(v.Allocs, id, func(a AllocView, id JobID) int {
-		switch {
-		case a.Job < id:
-			return -1
-		case a.Job > id:
-			return 1
-		}
-		return 0
-	})
+	from := sort.Search(len(v.Allocs), func(i int) bool { return v.Allocs[i].Job >= id })
 	to := from
 	for to < len(v.Allocs) && v.Allocs[to].Job == id {
 		to++
