@@ -29,6 +29,7 @@ type Node struct {
 	Volumes   []string             `json:"volumes,omitempty"` // folders of which tasks may have what is in them
 	Devices   []Device             `json:"devices,omitempty"` // by id
 	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
+	Files     []string             `json:"files,omitempty"`   // of jobs that are here: [Payload.Tree], sorted
 	Capacity  Resources            `json:"capacity"`          // what it shares out
 	StartedAt time.Time            `json:"started_at"`
 }

@@ -130,4 +130,16 @@ func (c *Core) carry() {
 		c.keep.fetching[tree] = nil
 		c.ready.Fetch = append(c.ready.Fetch, Fetch{tree, []mesh.NodeID{want[tree]}})
 	}
+	c.tellFiles()
+}
+
+// tellFiles says which files of jobs are here: it is better for a copy not to have to wait for
+// them.
+func (c *Core) tellFiles() {
+	here := slices.Sorted(maps.Keys(c.keep.have))
+	here = here[:min(len(here), mesh.FilesMax)]
+	if !slices.Equal(here, c.cfg.Self.Files) {
+		c.cfg.Self.Files = here
+		c.describe()
+	}
 }
