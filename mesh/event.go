@@ -77,6 +77,9 @@ const (
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
+	// A node on which nothing can be started takes no work for a while.
+	NodeQuarantined EventKind = "node_quarantined"
+	NodeReleased    EventKind = "node_released"
 	// What has become of a node's devices.
 	DeviceFound EventKind = "device_found"
 	DeviceLost  EventKind = "device_lost"
@@ -94,5 +97,6 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell,
+	DeviceOverused,
 }

@@ -31,7 +31,9 @@ type Node struct {
 	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
 	Files     []string             `json:"files,omitempty"`   // of jobs that are here: [Payload.Tree], sorted
 	Capacity  Resources            `json:"capacity"`          // what it shares out
-	StartedAt time.Time            `json:"started_at"`
+	// Quarantined is why the node takes no work for a while, by its own judgement; "" if it does.
+	Quarantined string    `json:"quarantined,omitempty"`
+	StartedAt   time.Time `json:"started_at"`
 }
 
 // Member is an admission: the mesh let this key in. Written by the peer that

@@ -94,7 +94,10 @@ func notInSight(n *mesh.NodeView, _ *asked) string {
 }
 
 func notEligible(n *mesh.NodeView, _ *asked) string {
-	if !n.Eligible {
+	switch {
+	case n.Quarantined != "":
+		return "is quarantined: " + n.Quarantined
+	case !n.Eligible:
 		return "scheduling is disabled"
 	}
 	return ""

@@ -107,6 +107,7 @@ type Observation struct {
 	Peak, Limit mesh.Bytes
 
 	Expired bool   // Exited: its lease ran out, so it stopped by itself
+	Broken  bool   // StartFailed: for want of something that is the node's to have, as room on its disk
 	Err     string // why it did not start, or what else is known of its end
 	At      time.Time
 	// Checkpoint is what was Saved, of which who has it and its number are not the

@@ -160,6 +160,9 @@ func (c *command) showNode(n api.NodeDetail) {
 			c.field("no "+string(k), "%s", why)
 		}
 	}
+	if n.Quarantined != "" {
+		c.field("quarantined", "%s", n.Quarantined)
+	}
 	if len(n.Volumes) > 0 {
 		c.field("volumes", "%s", strings.Join(n.Volumes, ", "))
 	}

@@ -32,7 +32,9 @@ type Node struct {
 	// Isolation has each that was tried, and why it cannot be had; "" if it can.
 	Isolation map[mesh.Isolation]string `json:"isolation,omitempty"`
 	Volumes   []string                  `json:"volumes,omitempty"` // folders that it shares
-	StartedAt *time.Time                `json:"started_at"`        // of its agent
+	// Quarantined is why it takes no work for a while, by its own judgement.
+	Quarantined string     `json:"quarantined,omitempty"`
+	StartedAt   *time.Time `json:"started_at"` // of its agent
 }
 
 // NodeDetail is the state of a node, and what is placed on it.
@@ -74,6 +76,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Drivers:            listed(n.Drivers),
 		Isolation:          n.Isolation,
 		Volumes:            n.Volumes,
+		Quarantined:        n.Quarantined,
 		StartedAt:          known(n.StartedAt),
 	}
 	if row.Labels == nil {
@@ -92,6 +95,8 @@ func nodeState(n *mesh.NodeView) string {
 		return "maintenance"
 	case n.Admin.Mode == mesh.Draining:
 		return "draining"
+	case n.Liveness == mesh.Alive && n.Quarantined != "":
+		return "quarantined"
 	case n.Liveness == mesh.Left:
 		return "offline"
 	case n.Liveness == mesh.Lost:

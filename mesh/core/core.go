@@ -80,6 +80,7 @@ type Core struct {
 	confirms   confirms
 	permits    permits
 	keep       keeper
+	trouble    trouble
 	life       uint64 // of this run, to know answers to it
 
 	view      *mesh.View // nil when something has changed since it was built
@@ -129,6 +130,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		confirms:   newConfirms(),
 		permits:    newPermits(),
 		keep:       newKeeper(now.Boot),
+		trouble:    newTrouble(),
 		life:       cfg.Rand.Uint64(),
 	}
 	replica.Valid = func(e crdt.Entry) error { return c.records.valid(e) }
@@ -292,6 +294,7 @@ func (c *Core) tick() {
 	c.leadDue()
 	c.tendDue()
 	c.keepDue()
+	c.troubleDue()
 }
 
 // take performs what the agreement machine asks for.
@@ -410,7 +413,7 @@ func (c *Core) flush() Ready {
 
 func (c *Core) wake() time.Duration {
 	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake(),
-		c.abstainWake(), c.inform.next, c.keep.next))
+		c.abstainWake(), c.inform.next, c.keep.next, c.trouble.until))
 }
 
 // found takes what is on this machine now.

@@ -58,6 +58,7 @@ type host struct {
 	boots  int
 	wakes  int
 	trees  map[string]bool // contents on its disk
+	broken string          // why it can start nothing
 	fails  bool            // to fetch any
 	orders []runner.Order
 }
@@ -305,6 +306,13 @@ func (l *lab) order(h *host, o runner.Order) {
 	switch o.Verb {
 	case runner.DoStart:
 		if !l.restore(h, o.Spec) {
+			return
+		}
+		if h.broken != "" {
+			l.post(h, labFork, Observed{runner.Observation{
+				Alloc: o.Alloc, Task: o.Task, Attempt: o.Spec.Attempt, Kind: runner.StartFailed,
+				Err: h.broken, Broken: true, At: l.clock().Wall,
+			}})
 			return
 		}
 		obs := runner.Observation{

@@ -227,6 +227,7 @@ func (c *Core) observed(o runner.Observation) {
 	if o.Kind == runner.Saved || o.Kind == runner.Restored {
 		c.keep.next = c.now.Boot
 	}
+	c.startSeen(o)
 	if c.tend.copies[o.Alloc] != nil {
 		c.step(o.Alloc, runner.Observed{Observation: o})
 		return

@@ -112,6 +112,7 @@ func (c *Core) nodes() []mesh.NodeView {
 		n.Admin, n.Used, n.Holds = c.records.admin[id], used[id], c.records.picture.holds[id]
 		n.Eligible = c.admitted(id) && n.Admin.Mode == mesh.InService
 		n.Node, n.Known = c.records.nodes[id]
+		n.Eligible = n.Eligible && n.Quarantined == ""
 		n.Voter = c.party.Roster().Seat(id) >= 0
 		n.ID, n.AdmittedAt = id, c.records.members[id].AdmittedAt
 		if n.Name == "" {

@@ -331,3 +331,16 @@ func (t *task) spawn() (conn, error) {
 	}
 	return ours, nil
 }
+
+// nodeBroken says whether a task could not be started for want of something that is the
+// node's to have, and no mistake of its job.
+func nodeBroken(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.ENOSPC, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}

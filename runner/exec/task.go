@@ -147,7 +147,7 @@ func (t *task) start(s runner.Spec) {
 	case err != nil:
 		o = runner.Observation{
 			Alloc: s.Alloc, Task: s.Task, Attempt: s.Attempt,
-			Kind: runner.StartFailed, Err: err.Error(), At: time.Now(),
+			Kind: runner.StartFailed, Err: err.Error(), Broken: nodeBroken(err), At: time.Now(),
 		}
 		if gone := (unrestoredError{}); errors.As(err, &gone) {
 			o.Kind, o.Err = runner.RestoreFailed, gone.Error()
