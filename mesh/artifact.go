@@ -248,6 +248,9 @@ func (v *validator) destination(a *Artifact, places []string, at func(string) []
 	case to == "." || path.IsAbs(to) || path.Clean(to) != to || to == ".." || strings.HasPrefix(to, "../"):
 		v.fault("%q is not a path beneath the task's folder: want a relative one, without . and ..", clip(to)).at(where...)
 		return
+	case WithinPath(to, "volumes") || to == "checkpoint-ready":
+		v.fault("%q is a name of ours in the task's folder: want another", clip(to)).at(where...)
+		return
 	case len(to) > destinationMax || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' || r == '\\' }):
 		v.fault("%q is not a path of at most %d bytes, without \\ and control characters", clip(to), destinationMax).
 			at(where...)

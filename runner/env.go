@@ -51,6 +51,8 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Saving:    c.saving(t),
 		Devices:   c.devices(t),
 		Payload:   c.job.Payload,
+		Artifacts: t.def.Artifacts,
+		Python:    t.def.Python,
 	}
 	if c.leased {
 		s.Until = c.until

@@ -65,7 +65,10 @@ func (m *metered) Read(p []byte) (int, error) {
 	if *m.count += int64(n); *m.count > m.w.most {
 		return n, fmt.Errorf("it unpacks to more than %d bytes", m.w.most)
 	}
-	return n, errors.Join(err, m.w.room())
+	if full := m.w.room(); full != nil {
+		return n, full
+	}
+	return n, err
 }
 
 // room says now and then whether the disk has room for more.

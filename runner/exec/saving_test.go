@@ -38,6 +38,15 @@ func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
 	return &mesh.Checkpoint{Tree: strings.TrimSpace(string(text)), Bytes: int64(len(text))}, err
 }
 
+func (s *shelf) Artifact(
+	ctx context.Context, a *mesh.Artifact, progress func(have, all int64),
+) (string, error) {
+	if s.artifact == nil {
+		return "", Unfetched{Err: errors.New("there is none"), Final: true}
+	}
+	return s.artifact(ctx, a, progress)
+}
+
 func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error {
 	switch from.Tree {
 	case "late":
