@@ -185,7 +185,7 @@ func (dial Dial) Named(ctx context.Context, name Hash) (tree Hash, ok bool, err 
 	if err != nil {
 		return tree, false, fmt.Errorf("ask for content by name: %w", err)
 	}
-	defer func() { err = errors.Join(err, stream.Close()) }()
+	defer stream.Close() // that the peer has closed it by then is no error
 	defer context.AfterFunc(ctx, func() { stream.Close() })()
 	if _, err := stream.Write(append([]byte{askName}, name[:]...)); err != nil {
 		return tree, false, fmt.Errorf("ask for content by name: %w", err)
