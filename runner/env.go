@@ -41,6 +41,7 @@ func list(env map[string]string) []string {
 func (c *Copy) spec(t *task) (Spec, error) {
 	s := Spec{
 		Alloc:     c.alloc.ID,
+		Job:       c.alloc.Job,
 		Task:      t.def.Name,
 		Attempt:   t.attempt + 1,
 		User:      t.def.User,

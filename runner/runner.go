@@ -49,6 +49,7 @@ const Never = time.Duration(math.MaxInt64)
 // Spec is all that a driver needs to know to start one attempt of one task.
 type Spec struct {
 	Alloc     mesh.AllocID   `json:"alloc"`
+	Job       mesh.JobID     `json:"job,omitempty"`
 	Task      string         `json:"task"`
 	Attempt   int            `json:"attempt"` // 1 for the first
 	Command   []string       `json:"command"`

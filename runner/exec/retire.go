@@ -99,7 +99,7 @@ func (d *Driver) sweepSoon() {
 	d.sweeping = true
 	d.work.Go(func() {
 		for {
-			if err := d.sweep(); err != nil {
+			if err := errors.Join(d.sweep(), d.sweepPython()); err != nil {
 				d.cfg.Log.Error("sweep retired allocations", "error", err)
 			}
 			d.mu.Lock()

@@ -25,6 +25,8 @@ type shelf struct {
 	changing int           // so many times somebody writes to the folder just then
 	slow     chan struct{} // closed when something slow has begun
 	finish   chan struct{} // to be closed for it to end
+	// artifact has an artifact here; nil: there is none.
+	artifact func(context.Context, *mesh.Artifact, func(have, all int64)) (string, error)
 }
 
 func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {

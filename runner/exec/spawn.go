@@ -195,6 +195,9 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if spec.Sandbox != nil {
 		spec.Sandbox.Volumes = volumes
 	}
+	if err := d.preparePython(k, s, &spec); err != nil {
+		return spec, err
+	}
 	seen, err := d.prepareSaving(ctx, k, s.Saving, spec.User)
 	if err != nil {
 		return spec, err
