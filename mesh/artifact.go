@@ -166,7 +166,7 @@ func (v *validator) artifacts(t *Task) {
 		places = append(places, a.Place())
 		oneOf(v, a.Unpack, unpacks, at("unpack")...)
 		if a.Executable && (a.IsGit() || a.Suffix() != "") {
-			v.fault("is for a single file, and what is in an archive or a repository has modes of its own: leave it out").
+			v.fault("is for a single file, and what is unpacked has modes of its own: leave it out").
 				at(at("executable")...)
 		}
 		if a.MaxSize < 0 || a.MaxSize > artifactSizeMax {
@@ -224,11 +224,11 @@ func (v *validator) artifactPin(a *Artifact, at func(string) []string) {
 	sum, sha := strings.CutPrefix(a.Checksum, checksumPrefix)
 	switch {
 	case a.Checksum == "":
-		v.fault("is missing: want %q and what sha256sum FILE shows, or %q for whatever comes", checksumPrefix, ChecksumNone).
-			at(at("checksum")...)
+		v.fault("is missing: want %q and what sha256sum FILE shows, or %q for whatever comes",
+			checksumPrefix, ChecksumNone).at(at("checksum")...)
 	case a.Checksum == ChecksumNone && strings.HasPrefix(a.Source, "http:"):
-		v.fault("%q takes whatever comes, and over http:// anybody on the way can say what: want a checksum, or https://",
-			ChecksumNone).at(at("checksum")...)
+		v.fault("%q takes whatever comes, which over http:// anybody on the way may change: "+
+			"want a checksum, or https://", ChecksumNone).at(at("checksum")...)
 	case a.Checksum != ChecksumNone && (!sha || len(sum) != 64 || !lowerHex(sum)):
 		v.fault("%q is not a checksum: want %q and 64 of 0-9 and a-f, or %q", clip(a.Checksum), checksumPrefix,
 			ChecksumNone).at(at("checksum")...)
@@ -246,7 +246,8 @@ func (v *validator) destination(a *Artifact, places []string, at func(string) []
 		v.fault("is missing, and the source ends in no name").at(where...)
 		return
 	case to == "." || path.IsAbs(to) || path.Clean(to) != to || to == ".." || strings.HasPrefix(to, "../"):
-		v.fault("%q is not a path beneath the task's folder: want a relative one, without . and ..", clip(to)).at(where...)
+		v.fault("%q is not a path beneath the task's folder: want a relative one, without . and ..", clip(to)).
+			at(where...)
 		return
 	case WithinPath(to, "volumes") || to == "checkpoint-ready":
 		v.fault("%q is a name of ours in the task's folder: want another", clip(to)).at(where...)

@@ -33,13 +33,12 @@ type Limit struct {
 // Patterns that say what [ValidName] and the checks of a task's user, directory and
 // environment say.
 const (
-	namePattern  = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
-	userPattern  = `^([A-Za-z0-9_.][A-Za-z0-9_.-]{0,31})?$`
-	dirPattern   = `^/`
-	belowPattern = `^[^/]`
-	sumPattern   = `^(none|sha256:[0-9a-f]{64})$`
-	gitPattern   = `^([0-9a-f]{40}|[0-9a-f]{64})$`
-	envPattern   = `^[A-Za-z_][A-Za-z0-9_]{0,254}$`
+	namePattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
+	userPattern = `^([A-Za-z0-9_.][A-Za-z0-9_.-]{0,31})?$`
+	dirPattern  = `^/`
+	sumPattern  = `^(none|sha256:[0-9a-f]{64})$`
+	gitPattern  = `^([0-9a-f]{40}|[0-9a-f]{64})$`
+	envPattern  = `^[A-Za-z_][A-Za-z0-9_]{0,254}$`
 )
 
 // Limits are the limits of the job file's keys, by their paths: task.restart.mode.
@@ -110,10 +109,8 @@ func taskLimits() map[string]Limit {
 		"task.artifact.source":      {Pattern: `^(git::)?(https?|file)://`},
 		"task.artifact.checksum":    {Pattern: sumPattern},
 		"task.artifact.commit":      {Pattern: gitPattern},
-		"task.artifact.destination": {Pattern: belowPattern},
 		"task.artifact.unpack":      {OneOf: texts(unpacks)},
 		"task.python.version":       {Pattern: pythonVersionPattern},
-		"task.python.requirements":  {Pattern: belowPattern},
 		"task.python.packages":      {Most: pythonPackagesMax},
 	}
 	for _, of := range []string{"memory", "api_version"} {

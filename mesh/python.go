@@ -64,7 +64,7 @@ func (v *validator) python(p *Python) {
 		where := []string{"python", "packages", fmt.Sprint(i)}
 		v.text(pkg, where...)
 		switch {
-		case strings.TrimSpace(pkg) != pkg || pkg == "" || len(pkg) > pythonPackageMax || strings.ContainsAny(pkg, "\r\n"):
+		case strings.TrimSpace(pkg) != pkg, pkg == "", len(pkg) > pythonPackageMax, strings.ContainsAny(pkg, "\r\n"):
 			v.fault("%q is not a package: want one such as \"numpy==2.1.0\"", clip(pkg)).at(where...)
 		case strings.HasPrefix(pkg, "-"):
 			v.fault("%q is an option: options go into the file of requirements", clip(pkg)).at(where...)

@@ -40,7 +40,8 @@ type contents struct {
 func newContents(d *daemon, s *content.Store) (*contents, error) {
 	out, err := newOutside(d)
 	return &contents{
-		d: d, store: s, outside: out, fetches: make(chan struct{}, fetchesMax), answers: make(chan struct{}, answersMax),
+		d: d, store: s, outside: out,
+		fetches: make(chan struct{}, fetchesMax), answers: make(chan struct{}, answersMax),
 	}, err
 }
 

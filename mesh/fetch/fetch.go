@@ -92,7 +92,7 @@ func redirect(next *http.Request, before []*http.Request) error {
 	case len(before) > redirectsMax:
 		return Final(fmt.Errorf("it redirects more than %d times", redirectsMax))
 	case next.URL.Scheme != first.Scheme:
-		return Final(fmt.Errorf("it redirects from %s:// to %s://, which is not followed: name that address as the source",
+		return Final(fmt.Errorf("it redirects from %s:// to %s://, which is not followed: make that the source",
 			first.Scheme, printable(next.URL.Scheme)))
 	}
 	return nil
@@ -187,7 +187,8 @@ func (f *Fetcher) file(name string) (io.ReadCloser, int64, error) {
 	}
 	defer root.Close()
 	// Who writes there may have put a pipe in its place: do not wait at it.
-	in, err := root.OpenFile(strings.TrimPrefix(strings.TrimPrefix(name, shared), "/"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	below := strings.TrimPrefix(strings.TrimPrefix(name, shared), "/")
+	in, err := root.OpenFile(below, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, Final(fmt.Errorf("open %q in %q: %w", name, shared, errors.Unwrap(err)))
 	}

@@ -80,11 +80,13 @@ func (g *git) fetch(ctx context.Context) error {
 	if _, err := g.run(ctx, "init", "--quiet", "--bare", "--template=", format, g.repository()); err != nil {
 		return err
 	}
-	fetch := []string{"fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc"}
+	fetch := []string{
+		"fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc",
+	}
 	_, err := g.run(ctx, append(slices.Clone(fetch), "--depth=1", "source", g.commit)...)
 	if err != nil && ctx.Err() == nil {
-		var more error
-		if _, more = g.run(ctx, append(fetch, "source", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")...); more != nil {
+		all := []string{"source", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
+		if _, more := g.run(ctx, append(fetch, all...)...); more != nil {
 			return err // why the first went wrong says more
 		}
 	}

@@ -68,7 +68,7 @@ func (d *Driver) preparePython(k key, s runner.Spec, spec *supervise.Spec) error
 	work := filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task))
 	e := environment{
 		Cache: filepath.Join(d.cfg.Root, cache), Work: work, Version: p.Version, Requirements: p.Requirements,
-		Packages: slices.Concat([]string{}, p.Packages), Local: ownFiles(k, &s),
+		Packages: append([]string{}, p.Packages...), Local: ownFiles(k, &s),
 		Timeout: int(max(p.Setup(), time.Second) / time.Second), TimeoutText: mesh.Duration(p.Setup()).String(),
 		Failed: filepath.Join(work, pythonNote), Exit: pythonExit,
 	}
@@ -156,7 +156,8 @@ func (d *Driver) pythonFailed(k key) string {
 		return ""
 	}
 	text, _ := io.ReadAll(io.LimitReader(f, pythonWordsMax))
-	return strings.Join(strings.Fields(strings.ToValidUTF8(strings.Map(shown, string(text)), "?")), " ")
+	words := strings.Fields(strings.ToValidUTF8(strings.Map(shown, string(text)), "?"))
+	return "no python environment: " + strings.Join(words, " ")
 }
 
 // shown is a character as people may see it.

@@ -185,5 +185,5 @@ def main():
 
 try:
     main()
-except OSError as err:
-    fail(str(err))
+except Exception as err:
+    fail("%s: %s" % (type(err).__name__, err))

@@ -165,7 +165,8 @@ func (d *Driver) strip(alloc mesh.AllocID) error {
 	for _, t := range tasks {
 		k := key{alloc, t.Name()}
 		// What says that the job's files and artifacts are there goes first: they may be wanted once more.
-		gone = append(gone, k.file(payloadFile), k.file(artifactsDir), runner.WorkDir(alloc, k.task), runner.CheckpointDir(alloc, k.task))
+		gone = append(gone, k.file(payloadFile), k.file(artifactsDir),
+			runner.WorkDir(alloc, k.task), runner.CheckpointDir(alloc, k.task))
 	}
 	for _, name := range gone {
 		if err := d.removeAll(name); err != nil {
