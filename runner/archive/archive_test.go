@@ -88,42 +88,34 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		many[i] = file("f" + string(rune('a'+i)))
 	}
 	for want, headers := range map[string][]tar.Header{
-		`"/etc/x" is not a path beneath`:            {file("/etc/x")},
-		`"../x" is not a path beneath`:              {file("../x")},
-		`"a/../../x" is not a path beneath`:         {folder("a"), file("a/../../x")},
-		`"a/../x" is not a path beneath`:            {folder("a"), file("a/../x")},
-		`".." is not a path beneath`:                {folder("..")},
-		`is not a path beneath the folder`:          {file(`a\b`)},
-		`"l" points to "/etc"`:                      {symlink("l", "/etc")},
-		`"l" points to ".."`:                        {symlink("l", "..")},
-		`"d/l" points to "../../x"`:                 {folder("d"), symlink("d/l", "../../x")},
-		`"l" is no folder`:                          {folder("d"), symlink("l", "d"), file("l/x")},
-		`"l" is there twice`:                        {symlink("l", "x"), file("l")},
-		`"x" is there twice`:                        {file("x"), file("x")},
-		`"x" is no folder, and`:                     {file("x"), file("x/y")},
-		`"m" points to "d/l/../../in"`:              {folder("d/e"), symlink("d/l", "e"), symlink("m", "d/l/../../in")},
-		`"h" is to "/etc/passwd", which is no`:      {hard("h", "/etc/passwd")},
-		`"h" is to "../x", which is no file`:        {hard("h", "../x")},
-		`"h" is to "l", which is no file before`:    {file("x"), symlink("l", "x"), hard("h", "l")},
-		`"p" is neither a file, a folder nor`:       {{Typeflag: tar.TypeFifo, Name: "p"}},
-		`"c" is neither a file, a folder nor`:       {{Typeflag: tar.TypeChar, Name: "c", Devmajor: 1, Devminor: 3}},
-		`"b" is neither a file, a folder nor`:       {{Typeflag: tar.TypeBlock, Name: "b", Devmajor: 8}},
-		"more than 10 files":                        many,
-		"unpacks to more than 1000000 bytes":        {{Typeflag: tar.TypeReg, Name: "big", Size: 1_000_001}},
-		`is in more than 64 folders`:                {file(strings.Repeat("d/", 65) + "x")},
-		`is a file with the name of a folder`:       {{Typeflag: tar.TypeRegA, Name: "x/", Size: 0}},
-		`is not a path beneath the folder` + "\x00": nil,
+		`"/etc/x" is not a path beneath`:         {file("/etc/x")},
+		`"../x" is not a path beneath`:           {file("../x")},
+		`"a/../../x" is not a path beneath`:      {folder("a"), file("a/../../x")},
+		`"a/../x" is not a path beneath`:         {folder("a"), file("a/../x")},
+		`".." is not a path beneath`:             {folder("..")},
+		`is not a path beneath the folder`:       {file(`a\b`)},
+		`"l" points to "/etc"`:                   {symlink("l", "/etc")},
+		`"l" points to ".."`:                     {symlink("l", "..")},
+		`"d/l" points to "../../x"`:              {folder("d"), symlink("d/l", "../../x")},
+		`"l" is no folder`:                       {folder("d"), symlink("l", "d"), file("l/x")},
+		`"l" is there twice`:                     {symlink("l", "x"), file("l")},
+		`"x" is there twice`:                     {file("x"), file("x")},
+		`"x" is no folder, and`:                  {file("x"), file("x/y")},
+		`"m" points to "d/l/../../in"`:           {folder("d/e"), symlink("d/l", "e"), symlink("m", "d/l/../../in")},
+		`"h" is to "/etc/passwd", which is no`:   {hard("h", "/etc/passwd")},
+		`"h" is to "../x", which is no file`:     {hard("h", "../x")},
+		`"h" is to "l", which is no file before`: {file("x"), symlink("l", "x"), hard("h", "l")},
+		`"p" is neither a file, a folder nor`:    {{Typeflag: tar.TypeFifo, Name: "p"}},
+		`"c" is neither a file, a folder nor`:    {{Typeflag: tar.TypeChar, Name: "c", Devmajor: 1, Devminor: 3}},
+		`"b" is neither a file, a folder nor`:    {{Typeflag: tar.TypeBlock, Name: "b", Devmajor: 8}},
+		"more than 10 files":                     many,
+		"unpacks to more than 1000000 bytes":     {{Typeflag: tar.TypeReg, Name: "big", Size: 1_000_001}},
+		`is in more than 64 folders`:             {file(strings.Repeat("d/", 65) + "x")},
 	} {
-		if headers == nil {
-			continue
-		}
 		outer, into := around(t)
 		err := unpack(t, ".tar", packed(t, headers...), into, Bounds{Entries: 10, Bytes: 1_000_000, Ratio: 100})
 		if strings.Contains(want, "more than 64") {
 			err = unpack(t, ".tar", packed(t, headers...), into, Defaults)
-		}
-		if want == `is a file with the name of a folder` {
-			continue // the library takes it for a folder
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -250,12 +250,12 @@ func (a *artifact) put(u *supervise.User) error {
 	defer work.Close()
 	parent, base := path.Split(a.Place())
 	parent = path.Clean(parent)
-	if err := makeParents(work, parent, u); err != nil {
-		return fmt.Errorf("make the folder of its destination %q: %w", a.Place(), err)
+	var to *os.File
+	if err = makeParents(work, parent, u); err == nil {
+		to, err = work.OpenFile(parent, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	}
-	to, err := work.OpenFile(parent, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("make the folder of its destination %q: %w", a.Place(), err)
 	}
 	defer to.Close()
 	from, err := a.d.root.Open(a.dir)

@@ -70,6 +70,9 @@ func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) 
 	case "spoilt":
 		return errors.Join(fmt.Errorf("it is spoilt: %w", ErrMissing), os.WriteFile(filepath.Join(dir, "half"), nil, 0o644))
 	}
+	if text, ok := strings.CutPrefix(from.Tree, "file:"); ok {
+		return os.WriteFile(filepath.Join(dir, fileOf), []byte(text), 0o644)
+	}
 	return os.WriteFile(filepath.Join(dir, "n"), []byte(from.Tree), 0o644)
 }
 
