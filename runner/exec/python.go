@@ -31,6 +31,14 @@ import (
 //go:embed python.py
 var bootstrap string
 
+// The bootstrap and what it is told are variables, which it takes away: who lists processes is to
+// see a command.
+const (
+	setupVariable = "MN_PYTHON_SETUP="
+	askedVariable = "MN_PYTHON_ASKED="
+	setupStarter  = `import os; exec(os.environ.pop("MN_PYTHON_SETUP"))`
+)
+
 const (
 	pythonDir  = ".python" // in the folder of allocations: no allocation has such a name
 	pythonNote = ".mn-python"
@@ -83,7 +91,8 @@ func (d *Driver) preparePython(k key, s runner.Spec, spec *supervise.Spec) error
 	if spec.Sandbox != nil {
 		spec.Sandbox.Writable = append(spec.Sandbox.Writable, e.Cache)
 	}
-	spec.Command = append([]string{"python3", "-I", "-c", bootstrap, string(text)}, spec.Command...)
+	spec.Env = append(slices.Clip(spec.Env), setupVariable+bootstrap, askedVariable+string(text))
+	spec.Command = append([]string{"python3", "-I", "-c", setupStarter}, spec.Command...)
 	return nil
 }
 
@@ -138,7 +147,7 @@ func (d *Driver) pythonCache(s runner.Spec, u *supervise.User) (string, error) {
 // What has been written is the task's: it may be anything.
 func (d *Driver) pythonFailed(k key) string {
 	spec, err := d.readSpec(k)
-	if err != nil || len(spec.Command) < 4 || spec.Command[3] != bootstrap {
+	if err != nil || len(spec.Command) < 4 || spec.Command[3] != setupStarter {
 		return ""
 	}
 	name := filepath.Join(runner.WorkDir(k.alloc, k.task), pythonNote)
@@ -207,9 +216,14 @@ func (d *Driver) pythonUsed() map[string]bool {
 	defer d.mu.Unlock()
 	for k := range d.tasks {
 		spec, err := d.readSpec(k)
-		var e environment
-		if err == nil && len(spec.Command) > 4 && json.Unmarshal([]byte(spec.Command[4]), &e) == nil {
-			used[e.Cache] = true
+		if err != nil {
+			continue
+		}
+		for _, v := range spec.Env {
+			var e environment
+			if text, ok := strings.CutPrefix(v, askedVariable); ok && json.Unmarshal([]byte(text), &e) == nil {
+				used[e.Cache] = true
+			}
 		}
 	}
 	return used

@@ -6,7 +6,7 @@
 # using: the latter is held by the task for as long as it runs.
 import fcntl, hashlib, json, os, re, secrets, shutil, signal, subprocess, sys
 
-ASKED, COMMAND = json.loads(sys.argv[1]), sys.argv[2:]
+ASKED, COMMAND = json.loads(os.environ.pop("MN_PYTHON_ASKED")), sys.argv[1:]
 BASE, WORK = ASKED["cache"], ASKED["work"]
 KEPT_MAX, BYTES_MAX = 8, 20 << 30  # environments that are kept here, besides those in use
 ABOUT = "import os,platform,sys,sysconfig as s; print(os.path.realpath(sys.executable), sys.version.split()[0], s.get_platform(), platform.python_implementation())"
