@@ -78,8 +78,8 @@ const (
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
 	// Something is fetched for a task before it starts, and has come.
-	ArtifactFetching EventKind = "artifact_fetching"
-	ArtifactFetched  EventKind = "artifact_fetched"
+	TaskFetching EventKind = "task_fetching"
+	TaskFetched  EventKind = "task_fetched"
 	// What has become of a node's devices.
 	DeviceFound EventKind = "device_found"
 	DeviceLost  EventKind = "device_lost"
@@ -97,6 +97,6 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, ArtifactFetching, ArtifactFetched, DeviceFound, DeviceLost, DeviceSick, DeviceWell,
+	TaskSaved, TaskRestored, TaskFetching, TaskFetched, DeviceFound, DeviceLost, DeviceSick, DeviceWell,
 	DeviceOverused,
 }

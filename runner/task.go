@@ -99,9 +99,9 @@ func (c *Copy) fetching(t *task, o Observation) {
 	}
 	switch o.Kind {
 	case Fetching:
-		c.event(mesh.ArtifactFetching, t, "fetching artifact "+o.Err)
+		c.event(mesh.TaskFetching, t, "fetching artifact "+o.Err)
 	case Fetched:
-		c.event(mesh.ArtifactFetched, t, "fetched artifact "+o.Err)
+		c.event(mesh.TaskFetched, t, "fetched artifact "+o.Err)
 	}
 }
 

@@ -98,11 +98,11 @@ func TestCommitsAreFetched(t *testing.T) {
 		t.Error("the history is there too")
 	}
 	for want, source := range map[string][2]string{
-		"which is not beneath the folder":    {home + "/code.git", commits[1]},
-		"has no commit 00000":                {home + "/code.git", strings.Repeat("0", 39) + "1"},
-		"not found":                          {home + "/nothing.git", commits[0]},
+		"which is not beneath the folder":       {home + "/code.git", commits[1]},
+		"has no commit 00000":                   {home + "/code.git", strings.Repeat("0", 39) + "1"},
+		"not found":                             {home + "/nothing.git", commits[0]},
 		"The requested URL returned error: 302": {home + "/moved/code.git", commits[0]},
-		"terminal prompts disabled":          {strings.Replace(home, "me:hunter2@", "", 1) + "/code.git", commits[0]},
+		"terminal prompts disabled":             {strings.Replace(home, "me:hunter2@", "", 1) + "/code.git", commits[0]},
 	} {
 		_, err := clone(source[0], source[1], 0)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
