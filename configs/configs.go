@@ -94,8 +94,8 @@ var indexes = regexp.MustCompile(`\[\d+\]`)
 // lists are the keys of files whose values are lists. Other numbers in a path
 // are keys of their own.
 var lists = []string{
-	"affinity", "command", "constraint", "device", "do", "fault", "faults", "job", "later", "machine", "port",
-	"program", "proves", "spread", "target", "task", "volume",
+	"affinity", "artifact", "command", "constraint", "device", "do", "fault", "faults", "job", "later", "machine",
+	"packages", "port", "program", "proves", "spread", "target", "task", "volume",
 }
 
 // pathOf writes a path of package mesh as this package writes paths.

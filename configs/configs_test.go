@@ -128,6 +128,11 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.After": true, "Job.AfterRule": true, "Job.AfterQuorum": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 		"Job.Tasks[0].Checkpoint": true, // of a prestart task
+		// A file, and a repository.
+		"Job.Tasks[0].Artifacts[0].Commit": true, "Job.Tasks[0].Artifacts[1].Checksum": true,
+		"Job.Tasks[0].Artifacts[1].Destination": true, "Job.Tasks[0].Artifacts[1].Unpack": true,
+		"Job.Tasks[0].Artifacts[1].Executable": true, "Job.Tasks[0].Artifacts[1].MaxSize": true,
+		"Job.Tasks[0].Artifacts[1].Timeout": true,
 		// One of the two.
 		"Job.Tasks[0].Devices[0].Memory": true,
 		"Job.Constraints[0].Value":       true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,

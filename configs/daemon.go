@@ -41,8 +41,9 @@ type Daemon struct {
 	Seeds     []string          `toml:"seeds"`   // host:port of peers to try besides the known ones
 	Profile   Profile           `toml:"profile"` // ProfileLab if empty
 	Lease     Lease             `toml:"lease"`
-	Pool      string            `toml:"pool"`    // of nodes; mesh.DefaultPool if empty
-	Volumes   []string          `toml:"volumes"` // folders of which tasks may have what is in them
+	Pool      string            `toml:"pool"`      // of nodes; mesh.DefaultPool if empty
+	Volumes   []string          `toml:"volumes"`   // folders of which tasks may have what is in them
+	Artifacts []string          `toml:"artifacts"` // folders of which tasks may be given files: see mesh.Artifact
 	Labels    map[string]string `toml:"labels"`
 	Capacity  mesh.Resources    `toml:"capacity"` // instead of what was found, where not 0
 	Reserve   mesh.Resources    `toml:"reserve"`  // of the capacity, kept from tasks
@@ -119,20 +120,29 @@ func (c *Daemon) faults() []setting {
 			add(element("seeds", i), "%q is not host:port", clip(s))
 		}
 	}
-	if len(c.Volumes) > sharesMax {
-		add("volumes", "%d folders are more than %d", len(c.Volumes), sharesMax)
-	}
-	for i, dir := range c.Volumes {
-		if !path.IsAbs(dir) || path.Clean(dir) != dir {
-			add(element("volumes", i), "%q is not an absolute path without . and ..", clip(dir))
-		}
-	}
+	out = append(out, folders("volumes", c.Volumes)...)
+	out = append(out, folders("artifacts", c.Artifacts)...)
 	switch c.Profile {
 	case "", ProfileLab, ProfileFast, ProfileWAN:
 	default:
 		add("profile", "%q is none of lab, fast, wan", clip(string(c.Profile)))
 	}
 	return slices.Concat(out, c.Lease.faults(), c.shares(), c.devices())
+}
+
+// folders checks a list of folders of the machine.
+func folders(key string, dirs []string) []setting {
+	var out []setting
+	if len(dirs) > sharesMax {
+		out = append(out, setting{key, fmt.Sprintf("%d folders are more than %d", len(dirs), sharesMax)})
+	}
+	for i, dir := range dirs {
+		if !path.IsAbs(dir) || path.Clean(dir) != dir {
+			text := fmt.Sprintf("%q is not an absolute path without . and ..", clip(dir))
+			out = append(out, setting{element(key, i), text})
+		}
+	}
+	return out
 }
 
 func (l Lease) faults() []setting {

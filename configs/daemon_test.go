@@ -18,6 +18,7 @@ http = "127.0.0.1:7080"
 seeds = ["10.0.0.8:7700", "box-3:7700"]
 profile = "fast"
 volumes = ["/data", "/srv/models"]
+artifacts = ["/srv/files"]
 
 [lease]
 length = "400ms"
@@ -63,7 +64,7 @@ id = "console"
 	want := Daemon{
 		Data: "/srv/mn", Name: "box-1", Bind: "10.0.0.7", Port: 7800, HTTP: "127.0.0.1:7080",
 		Seeds: []string{"10.0.0.8:7700", "box-3:7700"}, Profile: ProfileFast,
-		Volumes: []string{"/data", "/srv/models"},
+		Volumes: []string{"/data", "/srv/models"}, Artifacts: []string{"/srv/files"},
 		Lease: Lease{
 			Length: mesh.Duration(400 * time.Millisecond),
 			Renew:  mesh.Duration(130 * time.Millisecond),

@@ -45,7 +45,7 @@ const (
 var required = map[string][]string{
 	"": {"name", "task"}, "task": {"name", "command"}, "affinity": {"attribute", "weight"},
 	"task.affinity": {"attribute", "weight"}, "spread": {"attribute"}, "spread.target": {"value", "percent"},
-	"task.port": {"label"}, "task.volume": {"name", "source"},
+	"task.port": {"label"}, "task.volume": {"name", "source"}, "task.artifact": {"source"},
 }
 
 // JobSchema is the JSON Schema of the job file, for editors. What it takes may still be

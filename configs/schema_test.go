@@ -249,6 +249,7 @@ var fewest = map[string]map[string]any{
 	"target":     {"value": "x", "percent": 1},
 	"port":       {"label": "a"},
 	"device":     {},
+	"artifact":   {"source": "https://host/a", "checksum": "none"},
 	"volume":     {"name": "a", "source": "/a", "mode": "rw"},
 }
 

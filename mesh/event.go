@@ -77,6 +77,9 @@ const (
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
+	// Something is fetched for a task before it starts, and has come.
+	TaskFetching EventKind = "task_fetching"
+	TaskFetched  EventKind = "task_fetched"
 	// A node on which nothing can be started takes no work for a while.
 	NodeQuarantined EventKind = "node_quarantined"
 	NodeReleased    EventKind = "node_released"
@@ -97,6 +100,6 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell,
-	DeviceOverused,
+	TaskSaved, TaskRestored, TaskFetching, TaskFetched, NodeQuarantined, NodeReleased, DeviceFound, DeviceLost,
+	DeviceSick, DeviceWell, DeviceOverused,
 }

@@ -117,6 +117,8 @@ type Task struct {
 	SuccessExitCodes []int             `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
 	Safety           *Safety           `json:"safety,omitempty" toml:"safety"`
 	Checkpoint       *CheckpointPolicy `json:"checkpoint,omitempty" toml:"checkpoint"`
+	Artifacts        []Artifact        `json:"artifact,omitempty" toml:"artifact"`
+	Python           *Python           `json:"python,omitempty" toml:"python"`
 }
 
 // Succeeds says whether a run to completion that ends with this exit code has

@@ -17,6 +17,7 @@ var (
 	drivers        = []string{DefaultDriver}
 	volumeTypes    = []VolumeType{VolumeHost}
 	volumeModes    = []VolumeMode{ReadOnly, ReadWrite}
+	unpacks        = []Unpack{UnpackAuto, UnpackNone}
 	isolations     = []Isolation{IsolateNone, IsolateCgroup, IsolateSandbox}
 )
 
@@ -35,6 +36,8 @@ const (
 	namePattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
 	userPattern = `^([A-Za-z0-9_.][A-Za-z0-9_.-]{0,31})?$`
 	dirPattern  = `^/`
+	sumPattern  = `^(none|sha256:[0-9a-f]{64})$`
+	gitPattern  = `^([0-9a-f]{40}|[0-9a-f]{64})$`
 	envPattern  = `^[A-Za-z_][A-Za-z0-9_]{0,254}$`
 )
 
@@ -102,6 +105,13 @@ func taskLimits() map[string]Limit {
 		"task.success_exit_codes[]": {Most: codeMax},
 		"task.checkpoint.copies":    {Least: 1, Most: checkpointCopiesMax},
 		"task.safety.side_effects":  {OneOf: texts(sideEffects)},
+		"task.artifact":             {Most: artifactsMax},
+		"task.artifact.source":      {Pattern: `^(git::)?(https?|file)://`},
+		"task.artifact.checksum":    {Pattern: sumPattern},
+		"task.artifact.commit":      {Pattern: gitPattern},
+		"task.artifact.unpack":      {OneOf: texts(unpacks)},
+		"task.python.version":       {Pattern: pythonVersionPattern},
+		"task.python.packages":      {Most: pythonPackagesMax},
 	}
 	for _, of := range []string{"memory", "api_version"} {
 		all["task.device."+of+"_operator"] = Limit{OneOf: texts(deviceOperators)}
@@ -145,6 +155,10 @@ func Unset() map[string]string {
 		"task.device.share":      "it has the device for itself",
 		"task.checkpoint.every":  "it is saved when the task says so",
 		"task.checkpoint.copies": "it is 2",
+
+		"task.artifact.max_size":    "it is 4GiB",
+		"task.artifact.timeout":     "it is 30m",
+		"task.python.setup_timeout": "it is 15m",
 	}
 	for _, policy := range []string{"restart", "task.restart", "reschedule"} {
 		for _, key := range []string{"interval", "delay", "max_delay"} {

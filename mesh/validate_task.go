@@ -62,6 +62,8 @@ func (v *validator) oneTask(t *Task) {
 	v.exitCodes(t.SuccessExitCodes)
 	v.safety(t.Safety)
 	v.checkpoint(t)
+	v.artifacts(t)
+	v.python(t.Python)
 }
 
 // checkpoint: what runs before the work or after it begins anew each time.

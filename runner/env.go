@@ -41,6 +41,7 @@ func list(env map[string]string) []string {
 func (c *Copy) spec(t *task) (Spec, error) {
 	s := Spec{
 		Alloc:     c.alloc.ID,
+		Job:       c.alloc.Job,
 		Task:      t.def.Name,
 		Attempt:   t.attempt + 1,
 		User:      t.def.User,
@@ -51,6 +52,8 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Saving:    c.saving(t),
 		Devices:   c.devices(t),
 		Payload:   c.job.Payload,
+		Artifacts: t.def.Artifacts,
+		Python:    t.def.Python,
 	}
 	if c.leased {
 		s.Until = c.until

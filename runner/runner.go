@@ -49,6 +49,7 @@ const Never = time.Duration(math.MaxInt64)
 // Spec is all that a driver needs to know to start one attempt of one task.
 type Spec struct {
 	Alloc     mesh.AllocID   `json:"alloc"`
+	Job       mesh.JobID     `json:"job,omitempty"`
 	Task      string         `json:"task"`
 	Attempt   int            `json:"attempt"` // 1 for the first
 	Command   []string       `json:"command"`
@@ -66,12 +67,18 @@ type Spec struct {
 	Devices []mesh.GivenDevice `json:"devices,omitempty"`
 	// Payload is what the task's folder holds when it starts for the first time; nil: nothing.
 	Payload *mesh.Payload `json:"payload,omitempty"`
+	// Artifacts are there too, then: fetched from outside.
+	Artifacts []mesh.Artifact `json:"artifacts,omitempty"`
+	// Python is the environment that the command runs in; nil: none.
+	Python *mesh.Python `json:"python,omitempty"`
 	// Saving is nil for a task without checkpoints.
 	Saving *Saving `json:"saving,omitempty"`
 }
 
 // fetches says whether there is something that must be had before the attempt can start.
-func (s *Spec) fetches() bool { return s.Payload != nil || s.Saving != nil && len(s.Saving.From) > 0 }
+func (s *Spec) fetches() bool {
+	return s.Payload != nil || len(s.Artifacts) > 0 || s.Saving != nil && len(s.Saving.From) > 0
+}
 
 // Kind says what was observed.
 type Kind string
@@ -87,6 +94,11 @@ const (
 	Restored      Kind = "restored"
 	RestoreFailed Kind = "restore_failed"
 	Saved         Kind = "saved" // a checkpoint, on this node's disk
+	// Fetching comes before Started for each artifact, with what it is in Err; FetchedSome says
+	// how far it is, and Fetched that it is there.
+	Fetching    Kind = "fetching"
+	FetchedSome Kind = "fetched_some"
+	Fetched     Kind = "fetched"
 	// FilesMissing comes instead of Started if the files of the job cannot be had.
 	FilesMissing Kind = "files_missing"
 )

@@ -84,6 +84,24 @@ func (c *Copy) observed(o Observation) {
 		c.withoutFiles(t, o)
 	case Saved:
 		c.saved(t, o)
+	case Fetching, FetchedSome, Fetched:
+		c.fetching(t, o)
+	}
+}
+
+// fetching shows what a task waits for before it can start.
+func (c *Copy) fetching(t *task, o Observation) {
+	if t.status.State == mesh.Starting {
+		t.status.Reason = "fetching artifact " + o.Err
+		if o.Kind == Fetched {
+			t.status.Reason = ""
+		}
+	}
+	switch o.Kind {
+	case Fetching:
+		c.event(mesh.TaskFetching, t, "fetching artifact "+o.Err)
+	case Fetched:
+		c.event(mesh.TaskFetched, t, "fetched artifact "+o.Err)
 	}
 }
 

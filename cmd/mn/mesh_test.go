@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +34,8 @@ type meshKey struct{}
 //	add NAME             let one more node in
 //	powercut NAME        end an agent and all that it runs, at once
 //	boot NAME            start the agent again
+//	serve FOLDER         serve the files of a folder at $SERVER, until unserve
+//	readenv NAME FILE    have a variable be what is in a file
 //	await REGEX MN-ARGS  run mn until its output matches, or with ! does not
 func TestMeshes(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -39,6 +44,7 @@ func TestMeshes(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Values[meshKey{}] = new(*lab.Lab)
+			env.Values[serverKey{}] = new(*httptest.Server)
 			drivers, err := filepath.Abs(filepath.Join("..", "..", "health", "inventory", "testdata"))
 			if err != nil {
 				return err
@@ -48,6 +54,7 @@ func TestMeshes(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mesh": startMesh, "add": addNode, "powercut": cutNode, "boot": bootNode, "await": await,
+			"serve": serve, "unserve": unserve, "readenv": readEnv,
 		},
 	})
 }
@@ -92,6 +99,24 @@ func bootNode(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), awaitMax)
 	defer cancel()
 	ts.Check((*meshOf(ts)).Node(args[0]).Start(ctx))
+}
+
+// serverKey is where a script keeps its web server.
+type serverKey struct{}
+
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	s := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	ts.Defer(s.Close)
+	*ts.Value(serverKey{}).(**httptest.Server) = s
+	ts.Setenv("SERVER", s.URL)
+}
+
+func unserve(ts *testscript.TestScript, _ bool, _ []string) {
+	(*ts.Value(serverKey{}).(**httptest.Server)).Close()
+}
+
+func readEnv(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // await looks again and again: what a command prints changes without notice.

@@ -17,6 +17,7 @@ var rooms = []room{
 	{"mesh", 2, true, []string{"crdt"}},
 	{"crdt/store", 2, false, []string{"crdt"}},
 	{"health/clock", 2, false, nil},
+	{"runner/archive", 2, false, nil},
 
 	{"placement", 3, true, nouns},
 	{"placement/lease", 3, true, nouns},
@@ -30,6 +31,7 @@ var rooms = []room{
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
 	{"configs/manifest", 4, false, []string{"mesh", "configs"}},
 	{"mesh/content", 3, false, nouns},
+	{"mesh/fetch", 3, false, []string{"mesh", "crdt", "runner/archive"}},
 	{"mesh/identity", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"mesh/membership", 3, false, nouns},
 	{"mesh/api", 3, false, nouns},
@@ -38,7 +40,7 @@ var rooms = []room{
 	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
 	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
 	{"runner/exec", 5, false, []string{
-		"mesh", "crdt", "runner", "runner/cgroup", "runner/logs", "runner/supervise",
+		"mesh", "crdt", "runner", "runner/archive", "runner/cgroup", "runner/logs", "runner/supervise",
 	}},
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
@@ -93,6 +95,7 @@ var libraries = []library{
 	{"github.com/hashicorp/go-version", []string{"mesh", "placement"}},
 	{"github.com/hashicorp/memberlist", []string{"mesh/membership", "mesh/transport"}},
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
+	{"github.com/klauspost/compress", []string{"runner/archive"}}, // zstd, which badger packs with
 	{"github.com/moby/patternmatcher", []string{"cmd/mn"}},
 	{"github.com/pelletier/go-toml", []string{"configs"}},
 	{"github.com/quic-go/quic-go", []string{"mesh/transport"}},

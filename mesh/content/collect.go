@@ -59,6 +59,9 @@ func (s *Store) Collect(wanted []Hash, limit int64) (c Collected, err error) {
 		}
 		c.Bytes, c.Removed = c.Bytes-o.Size(), c.Removed+o.Size()
 	}
+	if err := s.unname(); err != nil {
+		return c, fmt.Errorf("forget names of content: %w", err)
+	}
 	return c, nil
 }
 

@@ -88,6 +88,9 @@ func (s *Store) Answer(stream io.ReadWriter) error {
 	if _, err := io.ReadFull(stream, n[:]); err != nil {
 		return fmt.Errorf("read request for objects: %w", err)
 	}
+	if n[0] == askName {
+		return s.answerName(stream)
+	}
 	if n[0] > askMax {
 		return fmt.Errorf("read request for objects: %d, more than %d", n[0], askMax)
 	}

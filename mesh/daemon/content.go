@@ -34,12 +34,15 @@ type contents struct {
 	store   *content.Store
 	fetches chan struct{} // holds one for each fetch
 	answers chan struct{} // and for each answer
+	outside *outside
 }
 
-func newContents(d *daemon, s *content.Store) *contents {
+func newContents(d *daemon, s *content.Store) (*contents, error) {
+	out, err := newOutside(d)
 	return &contents{
-		d: d, store: s, fetches: make(chan struct{}, fetchesMax), answers: make(chan struct{}, answersMax),
-	}
+		d: d, store: s, outside: out,
+		fetches: make(chan struct{}, fetchesMax), answers: make(chan struct{}, answersMax),
+	}, err
 }
 
 // Save keeps a folder as it is; nil if somebody writes to it just then.

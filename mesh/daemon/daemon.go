@@ -156,7 +156,9 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 		return nil, err
 	}
 	closers.add(kept.Close)
-	d.content = newContents(d, kept)
+	if d.content, err = newContents(d, kept); err != nil {
+		return nil, err
+	}
 	d.driver, err = exec.Open(exec.Config{
 		Root: d.allocs(), Content: d.content, Log: d.log,
 		Groups: string(d.id.ID()), Hidden: []string{filepath.Dir(d.allocs())}, Volumes: d.cfg.Volumes,

@@ -65,6 +65,7 @@ type Driver struct {
 	observations chan runner.Observation
 	starts       chan struct{} // holds one for each start in progress
 	restores     chan struct{} // and for each that is to be restored first
+	downloads    chan struct{} // and for each that is to have artifacts first
 	offer        func() offer  // what is there to keep tasks apart with; tried when it is asked for
 	home         atomic.Pointer[cgroup.Home]
 	closing      chan struct{}
@@ -128,6 +129,7 @@ func Open(c Config) (*Driver, error) {
 		observations: make(chan runner.Observation, observationsMax),
 		starts:       make(chan struct{}, startsMax),
 		restores:     make(chan struct{}, restoresMax),
+		downloads:    make(chan struct{}, downloadsMax),
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
 	}

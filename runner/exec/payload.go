@@ -48,7 +48,7 @@ func (d *Driver) preparePayload(ctx context.Context, k key, s runner.Spec, u *su
 		err = d.giveTo(work, u)
 	}
 	if err == nil {
-		err = d.noteUnpacked(k, s.Payload)
+		err = d.note(k, k.file(payloadFile), s.Payload.Tree)
 	}
 	if err != nil {
 		return fmt.Errorf("prepare the job's files: %w", err)
@@ -65,9 +65,9 @@ func (d *Driver) unpacked(k key, p *mesh.Payload) (bool, error) {
 	return err == nil && string(done) == p.Tree, err
 }
 
-// noteUnpacked notes that they were: after a power cut too, all of them are there if the note
-// is, and the note if the task has begun.
-func (d *Driver) noteUnpacked(k key, p *mesh.Payload) error {
+// note notes in a file that something is in a task's folder: after a power cut too, all of it is
+// there if the note is, and the note if the task has begun.
+func (d *Driver) note(k key, name, text string) error {
 	dir, err := d.root.Open(k.folder())
 	if err != nil {
 		return err
@@ -76,11 +76,11 @@ func (d *Driver) noteUnpacked(k key, p *mesh.Payload) error {
 	if err := unix.Syncfs(int(dir.Fd())); err != nil {
 		return &fs.PathError{Op: "syncfs", Path: dir.Name(), Err: err}
 	}
-	note, err := d.root.Create(k.file(payloadFile))
+	note, err := d.root.Create(name)
 	if err != nil {
 		return err
 	}
-	_, err = note.WriteString(p.Tree)
+	_, err = note.WriteString(text)
 	return errors.Join(err, note.Sync(), note.Close(), dir.Sync())
 }
 

@@ -99,7 +99,7 @@ func (d *Driver) sweepSoon() {
 	d.sweeping = true
 	d.work.Go(func() {
 		for {
-			if err := d.sweep(); err != nil {
+			if err := errors.Join(d.sweep(), d.sweepPython()); err != nil {
 				d.cfg.Log.Error("sweep retired allocations", "error", err)
 			}
 			d.mu.Lock()
@@ -164,8 +164,9 @@ func (d *Driver) strip(alloc mesh.AllocID) error {
 	}
 	for _, t := range tasks {
 		k := key{alloc, t.Name()}
-		// What says that the job's files are there goes first: they may be wanted once more.
-		gone = append(gone, k.file(payloadFile), runner.WorkDir(alloc, k.task), runner.CheckpointDir(alloc, k.task))
+		// What says that the job's files and artifacts are there goes first: they may be wanted once more.
+		gone = append(gone, k.file(payloadFile), k.file(artifactsDir),
+			runner.WorkDir(alloc, k.task), runner.CheckpointDir(alloc, k.task))
 	}
 	for _, name := range gone {
 		if err := d.removeAll(name); err != nil {

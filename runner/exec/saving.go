@@ -25,6 +25,10 @@ type Content interface {
 	// Restore writes what was saved into an empty folder. The error is [ErrMissing] if
 	// not all of it can be had now.
 	Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error
+	// Artifact has an artifact here, from whoever has it, and returns the name of its content:
+	// of a repository its files, else one that is called "file". Progress is told now and then
+	// how much has come, and of how much, which is 0 if nobody knows. The error is an [Unfetched].
+	Artifact(ctx context.Context, a *mesh.Artifact, progress func(have, all int64)) (tree string, err error)
 }
 
 // ErrMissing says that nobody who can be asked has all of what was saved.

@@ -25,6 +25,8 @@ type shelf struct {
 	changing int           // so many times somebody writes to the folder just then
 	slow     chan struct{} // closed when something slow has begun
 	finish   chan struct{} // to be closed for it to end
+	// artifact has an artifact here; nil: there is none.
+	artifact func(context.Context, *mesh.Artifact, func(have, all int64)) (string, error)
 }
 
 func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
@@ -36,6 +38,15 @@ func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "n"))
 	return &mesh.Checkpoint{Tree: strings.TrimSpace(string(text)), Bytes: int64(len(text))}, err
+}
+
+func (s *shelf) Artifact(
+	ctx context.Context, a *mesh.Artifact, progress func(have, all int64),
+) (string, error) {
+	if s.artifact == nil {
+		return "", Unfetched{Err: errors.New("there is none"), Final: true}
+	}
+	return s.artifact(ctx, a, progress)
 }
 
 func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error {
@@ -58,6 +69,9 @@ func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) 
 		return errors.New("no space left on device")
 	case "spoilt":
 		return errors.Join(fmt.Errorf("it is spoilt: %w", ErrMissing), os.WriteFile(filepath.Join(dir, "half"), nil, 0o644))
+	}
+	if text, ok := strings.CutPrefix(from.Tree, "file:"); ok {
+		return os.WriteFile(filepath.Join(dir, fileOf), []byte(text), 0o644)
 	}
 	return os.WriteFile(filepath.Join(dir, "n"), []byte(from.Tree), 0o644)
 }

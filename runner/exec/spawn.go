@@ -26,7 +26,10 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 		return nil, o, fmt.Errorf("start task %q: not a name", t.key.String())
 	}
 	place := t.d.starts
-	if t.d.fetches(t.key, s) {
+	switch {
+	case t.d.lacksArtifacts(t.key, &s): // which take as long as others let them
+		place = t.d.downloads
+	case t.d.fetches(t.key, s):
 		place = t.d.restores
 	}
 	ctx, done := t.unlessStopped()
@@ -182,12 +185,18 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if err := d.preparePayload(ctx, k, s, spec.User); err != nil {
 		return spec, err
 	}
+	if err := d.prepareArtifacts(ctx, k, s, spec.User); err != nil {
+		return spec, err
+	}
 	volumes, err := d.volumes(k, s)
 	if err != nil {
 		return spec, err
 	}
 	if spec.Sandbox != nil {
 		spec.Sandbox.Volumes = volumes
+	}
+	if err := d.preparePython(k, s, &spec); err != nil {
+		return spec, err
 	}
 	seen, err := d.prepareSaving(ctx, k, s.Saving, spec.User)
 	if err != nil {

@@ -193,6 +193,9 @@ func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
 	close(ended)
 	<-saved
 	o := t.d.ended(t.key, *exit)
+	if o.ExitCode == pythonExit && o.Err == "" {
+		o.Err = t.d.pythonFailed(t.key)
+	}
 	t.mu.Lock()
 	if t.failed != "" {
 		o.ExitCode, o.Signal, o.Err = -1, 0, t.failed // whatever it made of its end

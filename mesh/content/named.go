@@ -1,0 +1,233 @@
+package content
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// What is fetched from outside is known by another name than that of its tree: the SHA-256
+// of the whole file, or a commit. The store remembers which tree that is. A name keeps nothing
+// alive: it goes when its tree has gone.
+
+const (
+	named    = "named" // the folder of names, a file each
+	namesMax = 100_000 // that are looked through at once
+)
+
+// KeptFile is the path of the file in a tree that Keep has made.
+const KeptFile = "file"
+
+// ErrTooLong says that a file is longer than it may be.
+var ErrTooLong = errors.New("it is longer than it may be")
+
+// Kept is a file that has come in.
+type Kept struct {
+	Tree  Hash
+	Sum   Hash // SHA-256 of the file
+	Bytes int64
+}
+
+// Keep brings a file in, as it comes, as the only one of a tree. Nobody knows the tree until it
+// is returned, so whoever asked may first look at the sum. The error is [ErrTooLong] as soon as
+// more than limit bytes have come. Progress is called for each piece.
+func (s *Store) Keep(ctx context.Context, r io.Reader, limit int64, progress func(have int64)) (Kept, error) {
+	sum, piece := sha256.New(), make([]byte, PieceBytes)
+	e := Entry{Path: KeptFile, Mode: 0o644}
+	for more := true; more; {
+		n, err := io.ReadFull(r, piece)
+		more = err == nil
+		if !more && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return Kept{}, fmt.Errorf("keep file: %w", err)
+		}
+		if e.Size += int64(n); e.Size > limit {
+			return Kept{}, fmt.Errorf("keep file: %w: more than %d bytes", ErrTooLong, limit)
+		}
+		if err := ctx.Err(); err != nil {
+			return Kept{}, err
+		}
+		if n == 0 {
+			break
+		}
+		sum.Write(piece[:n])
+		h, err := s.Put(piece[:n])
+		if err != nil {
+			return Kept{}, err
+		}
+		e.Pieces = append(e.Pieces, h[:]...)
+		progress(e.Size)
+	}
+	tree, err := s.whole(&Tree{Entries: []Entry{e}})
+	return Kept{Tree: tree, Sum: Hash(sum.Sum(nil)), Bytes: e.Size}, err
+}
+
+// whole keeps a tree whose pieces have come, if all of them are still here.
+func (s *Store) whole(t *Tree) (Hash, error) {
+	s.use.RLock()
+	defer s.use.RUnlock()
+	for i := range t.Entries {
+		for h := range t.Entries[i].pieces {
+			if !s.Touch(h) {
+				return Hash{}, fmt.Errorf("%w: the beginning was given up before the end had come", ErrNoRoom)
+			}
+		}
+	}
+	object, err := t.encode()
+	if err != nil {
+		return Hash{}, err
+	}
+	h, err := s.Put(object)
+	if err != nil {
+		return h, err
+	}
+	return h, s.Sync()
+}
+
+// Sum is the SHA-256 of the file that a tree from elsewhere has, which must have no other.
+func (s *Store) Sum(ctx context.Context, tree Hash) (Hash, error) {
+	t, err := s.Tree(tree)
+	if err != nil {
+		return Hash{}, err
+	}
+	if len(t.Entries) != 1 || t.Entries[0].Path != KeptFile || !t.Entries[0].Mode.IsRegular() {
+		return Hash{}, fmt.Errorf("sum of %v: it is not one file", tree)
+	}
+	sum := sha256.New()
+	for h := range t.Entries[0].pieces {
+		piece, err := s.Get(h)
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return Hash{}, fmt.Errorf("sum of %v: %w", tree, err)
+		}
+		sum.Write(piece)
+	}
+	return Hash(sum.Sum(nil)), nil
+}
+
+// Name remembers a tree by another name, from now on and after a power cut.
+func (s *Store) Name(name, tree Hash) error {
+	if err := s.root.Mkdir(named, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("name content: %w", err)
+	}
+	next := filepath.Join(incoming, rand.Text())
+	f, err := s.root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("name content: %w", err)
+	}
+	_, err = f.WriteString(tree.String())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = s.root.Rename(next, filepath.Join(named, name.String()))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("name content: %w", err), s.root.Remove(next))
+	}
+	return nil
+}
+
+// Named is the tree that is remembered by a name, if its list of files is here. Not all of its
+// pieces need be.
+func (s *Store) Named(name Hash) (tree Hash, ok bool) {
+	f, err := s.root.Open(filepath.Join(named, name.String()))
+	if err != nil {
+		return tree, false
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, int64(2*len(tree)+1)))
+	if err != nil || tree.UnmarshalText(text) != nil {
+		return tree, false
+	}
+	return tree, s.Touch(tree)
+}
+
+// unname forgets the names of trees that are gone.
+func (s *Store) unname() error {
+	dir, err := s.root.Open(named)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(namesMax)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	for _, text := range names {
+		at := filepath.Join(named, text)
+		tree, err := s.root.ReadFile(at)
+		var h Hash
+		if err == nil && h.UnmarshalText(tree) == nil && s.Has(h) {
+			continue
+		}
+		if err := s.root.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// On a stream, a request that begins with askName, and has a name after it, asks for the tree of
+// that name. The answer is as that to a request for an object: the hash of the tree, if all of
+// it is here. A peer that knows no such requests ends the stream.
+const askName = 0xff
+
+// Named asks over a new stream which tree has a name. It is hearsay: what comes of it has to be
+// looked at.
+func (dial Dial) Named(ctx context.Context, name Hash) (tree Hash, ok bool, err error) {
+	stream, err := dial(ctx)
+	if err != nil {
+		return tree, false, fmt.Errorf("ask for content by name: %w", err)
+	}
+	defer stream.Close() // that the peer has closed it by then is no error
+	defer context.AfterFunc(ctx, func() { stream.Close() })()
+	if _, err := stream.Write(append([]byte{askName}, name[:]...)); err != nil {
+		return tree, false, fmt.Errorf("ask for content by name: %w", err)
+	}
+	object, err := readObject(bufio.NewReader(stream))
+	if err != nil || len(object) == 0 {
+		return tree, false, err
+	}
+	if len(object) != len(tree) {
+		return tree, false, fmt.Errorf("ask for content by name: %d bytes for a hash", len(object))
+	}
+	return Hash(object), true, nil
+}
+
+// answerName serves a request for the tree of a name.
+func (s *Store) answerName(stream io.ReadWriter) error {
+	var name Hash
+	if _, err := io.ReadFull(stream, name[:]); err != nil {
+		return fmt.Errorf("read request for a name: %w", err)
+	}
+	var object []byte
+	if tree, ok := s.Named(name); ok && s.complete(tree) {
+		object = tree[:]
+	}
+	if err := WriteObject(stream, object); err != nil {
+		return fmt.Errorf("send what has a name: %w", err)
+	}
+	return nil
+}
+
+// complete says whether all pieces of a tree are here.
+func (s *Store) complete(tree Hash) bool {
+	t, err := s.Tree(tree)
+	if err != nil {
+		return false
+	}
+	for i := range t.Entries {
+		for h := range t.Entries[i].pieces {
+			if !s.Has(h) {
+				return false
+			}
+		}
+	}
+	return true
+}

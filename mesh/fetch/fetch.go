@@ -1,0 +1,225 @@
+// Package fetch is for getting artifacts from where they are: web servers, folders of the
+// machine, git repositories.
+//
+// The agent fetches, and it may do more on its machine and in its network than who has written
+// the job. So:
+//
+//  1. Of the machine's files only those are read that are in folders which the agent's
+//     settings name, and are no way out of them.
+//  2. A redirect leads to the same scheme, and five are enough.
+//  3. Git runs without the settings, keys and hooks of the agent's user, and is not asked to
+//     check anything out: see git.go.
+//  4. No error repeats what may be a secret of an address: user, password, query.
+//
+// What comes is bounded by whoever reads it, and believed by nobody: its checksum is looked at.
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"mn/mesh"
+)
+
+// Bounds of a transfer.
+const (
+	redirectsMax   = 5
+	headerMax      = 64 << 10
+	dialTimeout    = 10 * time.Second
+	answerTimeout  = time.Minute // until the first byte
+	silenceTimeout = time.Minute // between two
+)
+
+// Fetcher gets artifacts.
+type Fetcher struct {
+	Folders []string // of the machine, of which files may be fetched
+	Hidden  []string // the agent's own, of which none may
+	Dir     string   // where repositories are fetched to: the agent's own, and nobody else sees it
+	Release string   // of the agent, which servers are told
+	Client  *http.Client
+}
+
+// New is a fetcher with a client of its own.
+func New(folders, hidden []string, dir, release string) *Fetcher {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return &Fetcher{Folders: folders, Hidden: hidden, Dir: dir, Release: release, Client: &http.Client{
+		CheckRedirect: redirect,
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout,
+			ResponseHeaderTimeout: answerTimeout, MaxResponseHeaderBytes: headerMax, MaxIdleConnsPerHost: 1,
+			IdleConnTimeout: dialTimeout, DisableCompression: true, ForceAttemptHTTP2: true,
+		},
+	}}
+}
+
+// finalError says that to try again would change nothing.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+// Final is an error that stands for one which does not go away by itself.
+func Final(err error) error { return finalError{err} }
+
+// IsFinal says whether trying again would change nothing.
+func IsFinal(err error) bool { return errors.As(err, &finalError{}) }
+
+// Open begins to fetch a file. Size is -1 if it is not known.
+func (f *Fetcher) Open(ctx context.Context, a *mesh.Artifact) (r io.ReadCloser, size int64, err error) {
+	u, err := a.URL()
+	if err != nil {
+		return nil, 0, Final(err)
+	}
+	if u.Scheme == "file" {
+		return f.file(u.Path)
+	}
+	return f.get(ctx, u)
+}
+
+// redirect says whether to follow one. The address that leads on is not told to the next.
+func redirect(next *http.Request, before []*http.Request) error {
+	next.Header.Del("Referer")
+	switch first := before[0].URL; {
+	case len(before) > redirectsMax:
+		return Final(fmt.Errorf("it redirects more than %d times", redirectsMax))
+	case next.URL.Scheme != first.Scheme:
+		return Final(fmt.Errorf("it redirects from %s:// to %s://, which is not followed: make that the source",
+			first.Scheme, printable(next.URL.Scheme)))
+	}
+	return nil
+}
+
+// get begins to read what a web server has.
+func (f *Fetcher) get(ctx context.Context, u *url.URL) (io.ReadCloser, int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		cancel(nil)
+		return nil, 0, Final(errors.New("it is no address of a web server"))
+	}
+	req.Header.Set("User-Agent", "mn/"+cmp.Or(f.Release, "unknown"))
+	res, err := f.Client.Do(req)
+	if err != nil {
+		cancel(nil)
+		return nil, 0, bare(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		cancel(nil)
+		res.Body.Close()
+		return nil, 0, refused(res.StatusCode)
+	}
+	return listen(res.Body, cancel), res.ContentLength, nil
+}
+
+// refused is what an answer without a file means.
+func refused(status int) error {
+	err := fmt.Errorf("the server answers %d %s", status, http.StatusText(status))
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return Final(fmt.Errorf("%w: it wants to know who asks, or does not give it", err))
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return err
+	}
+	if status >= http.StatusInternalServerError {
+		return err
+	}
+	return Final(err)
+}
+
+// bare is an error of a transfer without the address, which may hold secrets.
+func bare(err error) error {
+	if where := (*url.Error)(nil); errors.As(err, &where) {
+		err = where.Err
+	}
+	return err
+}
+
+// listener ends a transfer that says nothing for too long.
+type listener struct {
+	io.ReadCloser
+	silence *time.Timer
+	cancel  context.CancelCauseFunc
+}
+
+var errSilent = fmt.Errorf("the server has sent nothing for %v", silenceTimeout)
+
+func listen(r io.ReadCloser, cancel context.CancelCauseFunc) *listener {
+	l := &listener{ReadCloser: r, cancel: cancel}
+	l.silence = time.AfterFunc(silenceTimeout, func() { cancel(errSilent) })
+	return l
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	l.silence.Reset(silenceTimeout)
+	n, err := l.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = bare(err)
+	}
+	return n, err
+}
+
+func (l *listener) Close() error {
+	l.silence.Stop()
+	err := l.ReadCloser.Close()
+	l.cancel(nil)
+	return err
+}
+
+// file opens a file of this machine.
+func (f *Fetcher) file(name string) (io.ReadCloser, int64, error) {
+	shared := mesh.Lender(f.Folders, name)
+	if shared == "" || name == shared {
+		return nil, 0, Final(fmt.Errorf("%q is in no folder of which this node gives files: "+
+			"name one in artifacts of its agent.toml", name))
+	}
+	root, err := os.OpenRoot(shared + "/.")
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the folder of artifacts: %w", err)
+	}
+	defer root.Close()
+	// Who writes there may have put a pipe in its place: do not wait at it.
+	below := strings.TrimPrefix(strings.TrimPrefix(name, shared), "/")
+	in, err := root.OpenFile(below, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, Final(fmt.Errorf("open %q in %q: %w", name, shared, errors.Unwrap(err)))
+	}
+	info, err := in.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%q is no regular file", name)
+	}
+	var real string
+	if err == nil {
+		real, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", in.Fd()))
+	}
+	for _, hidden := range f.Hidden {
+		if err == nil && mesh.Within(real, hidden) {
+			err = fmt.Errorf("%q is the agent's own", name)
+		}
+	}
+	if err != nil {
+		in.Close()
+		return nil, 0, Final(err)
+	}
+	return in, info.Size(), nil
+}
+
+// printable is a text from outside as it may be shown.
+func printable(s string) string {
+	const most = 300
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return ' '
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s[:min(len(s), most)])
+}
