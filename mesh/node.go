@@ -30,7 +30,10 @@ type Node struct {
 	Devices   []Device             `json:"devices,omitempty"` // by id
 	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
 	Capacity  Resources            `json:"capacity"`          // what it shares out
-	StartedAt time.Time            `json:"started_at"`
+	// Allowance is what people let the mesh have of it. It is in views, whose Capacity is that
+	// much of what the node itself says, and not in the node's record.
+	Allowance Allowance `json:"-"`
+	StartedAt time.Time `json:"started_at"`
 }
 
 // Member is an admission: the mesh let this key in. Written by the peer that

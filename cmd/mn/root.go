@@ -125,6 +125,13 @@ func atMost(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atLeast makes a check that there is an argument for each name, and more of the last.
+func atLeast(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		return needs(names...)(cmd, args[:min(len(args), len(names))])
+	}
+}
+
 // misused is the error of a command that was called wrongly.
 func misused(cmd *cobra.Command, format string, args ...any) error {
 	return mesh.Faultf(mesh.Invalid, format, args...).

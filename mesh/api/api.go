@@ -82,6 +82,10 @@ type Backend interface {
 
 	// Administer says what people want of a node, and on how many disks that is by now.
 	Administer(ctx context.Context, a mesh.Administration) (copies int, err error)
+	// SetShare says how much of a node the mesh may have; Label gives it labels, and takes
+	// some away. Both say on how many disks that is by now.
+	SetShare(ctx context.Context, node mesh.NodeID, share mesh.Allowance) (copies int, err error)
+	Label(ctx context.Context, node mesh.NodeID, set map[string]string, remove []string) (copies int, err error)
 	// GiveUp has nobody give a node that is out of sight any time to come back.
 	GiveUp(ctx context.Context, node mesh.NodeID, reason string) (copies int, err error)
 	// Suppose is what would come of something that might happen, for each group of

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -255,6 +256,14 @@ func (f *fake) GiveUp(_ context.Context, node mesh.NodeID, reason string) (int, 
 
 func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error) {
 	return 2, f.note(a)
+}
+
+func (f *fake) SetShare(_ context.Context, node mesh.NodeID, share mesh.Allowance) (int, error) {
+	return 2, f.note([2]string{string(node), share.String()})
+}
+
+func (f *fake) Label(_ context.Context, node mesh.NodeID, set map[string]string, remove []string) (int, error) {
+	return 2, f.note(fmt.Sprint(node, set, remove))
 }
 
 func (f *fake) Suppose(ctx context.Context, s Supposition) ([]Foreseen, error) {

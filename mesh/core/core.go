@@ -383,6 +383,7 @@ func (c *Core) touch(t touched) {
 		c.seekAgain()
 	}
 	if t.nodes {
+		c.ledger.Share(c.cfg.Self.Capacity, c.records.sharing[c.self].Share)
 		c.lead.allDirty = true
 		c.lead.members = true
 	}
