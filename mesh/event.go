@@ -80,6 +80,7 @@ const (
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
+	TaskKept       EventKind = "task_kept" // its outputs, or why not
 	// What has become of a node's devices.
 	DeviceFound EventKind = "device_found"
 	DeviceLost  EventKind = "device_lost"
@@ -98,5 +99,5 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, TaskKept, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

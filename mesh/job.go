@@ -117,6 +117,8 @@ type Task struct {
 	SuccessExitCodes []int             `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
 	Safety           *Safety           `json:"safety,omitempty" toml:"safety"`
 	Checkpoint       *CheckpointPolicy `json:"checkpoint,omitempty" toml:"checkpoint"`
+	// Outputs are patterns of the files in the task's own folder that are kept when it has ended.
+	Outputs []string `json:"outputs,omitempty" toml:"outputs"`
 }
 
 // Succeeds says whether a run to completion that ends with this exit code has

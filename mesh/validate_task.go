@@ -62,6 +62,7 @@ func (v *validator) oneTask(t *Task) {
 	v.exitCodes(t.SuccessExitCodes)
 	v.safety(t.Safety)
 	v.checkpoint(t)
+	v.outputs(t.Outputs)
 }
 
 // checkpoint: what runs before the work or after it begins anew each time.

@@ -51,6 +51,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Saving:    c.saving(t),
 		Devices:   c.devices(t),
 		Payload:   c.job.Payload,
+		Outputs:   t.def.Outputs,
 	}
 	if c.leased {
 		s.Until = c.until

@@ -68,6 +68,9 @@ type Spec struct {
 	Payload *mesh.Payload `json:"payload,omitempty"`
 	// Saving is nil for a task without checkpoints.
 	Saving *Saving `json:"saving,omitempty"`
+	// Outputs are patterns of the files in the task's own folder that are kept when an
+	// attempt has ended.
+	Outputs []string `json:"outputs,omitempty"`
 }
 
 // fetches says whether there is something that must be had before the attempt can start.
@@ -87,6 +90,7 @@ const (
 	Restored      Kind = "restored"
 	RestoreFailed Kind = "restore_failed"
 	Saved         Kind = "saved" // a checkpoint, on this node's disk
+	Kept          Kind = "kept"  // the end of the log of a task that runs, on this node's disk
 	// FilesMissing comes instead of Started if the files of the job cannot be had.
 	FilesMissing Kind = "files_missing"
 )
@@ -112,6 +116,9 @@ type Observation struct {
 	// Checkpoint is what was Saved, of which who has it and its number are not the
 	// driver's to say; or what was Restored: then Err says why nothing later.
 	Checkpoint *mesh.Checkpoint
+	// Outputs and Log are what is kept of the attempt, of which who has it is not the
+	// driver's to say. They come with Exited; the Log also with Kept.
+	Outputs, Log *mesh.Kept
 }
 
 // Driver runs tasks. Its methods return at once and are safe for concurrent

@@ -73,8 +73,10 @@ func (c *Copy) observed(o Observation) {
 	case Started, Adopted:
 		c.started(t, o)
 		c.saved(t, o) // meanwhile
+		c.left(t, o)
 	case Exited, StartFailed:
 		c.saved(t, o)
+		c.left(t, o)
 		c.ended(t, o)
 	case Restored:
 		c.restored(t, o)
@@ -84,6 +86,8 @@ func (c *Copy) observed(o Observation) {
 		c.withoutFiles(t, o)
 	case Saved:
 		c.saved(t, o)
+	case Kept:
+		c.left(t, o)
 	}
 }
 

@@ -56,8 +56,8 @@ of them takes any command.`,
 	f.BoolVar(&c.asJSON, "json", false, "write JSON for scripts")
 	root.AddCommand(c.jobCommand(), c.nodeCommand(), c.allocCommand(), c.logsCommand(),
 		c.eventsCommand(), c.whyCommand(), c.whatIfCommand(), c.reviewCommand(), c.limitCommand(),
-		c.resourceCommand(), c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(), c.simCommand(),
-		c.versionCommand(), c.debugCommand())
+		c.resourceCommand(), c.resultCommand(), c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(),
+		c.simCommand(), c.versionCommand(), c.debugCommand())
 	refuseUnknownHelp(root)
 	return root
 }

@@ -48,6 +48,10 @@ type Backend interface {
 	Lacks(ctx context.Context, objects []string) ([]string, error)
 	// Keep keeps the objects that a reader gives, and says how many bytes they are.
 	Keep(ctx context.Context, objects io.Reader) (int64, error)
+	// Files are the files of what is kept, wherever that is.
+	Files(ctx context.Context, k *mesh.Kept) ([]File, error)
+	// Send writes the objects of what is kept, fetching what is not here.
+	Send(ctx context.Context, k *mesh.Kept, w io.Writer) error
 	// Queue says which jobs wait for room, in whose turn, and for what.
 	Queue(ctx context.Context) ([]QueuedJob, error)
 	// Explain says what follows when something of a job goes wrong.

@@ -44,6 +44,9 @@ var (
 	callTag = call[TagRequest, Tagged]{
 		"POST", "/v1/jobs/{job}/tags", "name a version of a job, or take its name away", false,
 	}
+	callResults = call[ResultsRequest, []Result]{
+		"GET", "/v1/jobs/{job}/results", "list the outputs of a job that are kept", false,
+	}
 	callWhy     = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
 	callExplain = call[jobRef, Explanation]{
 		"GET", "/v1/jobs/{job}/explain", "say what follows a failure", false,

@@ -258,6 +258,18 @@ func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error)
 	return 2, f.note(a)
 }
 
+func (f *fake) Files(_ context.Context, k *mesh.Kept) ([]File, error) {
+	return []File{{Path: "out/a.csv", Size: 3, Hash: k.Tree}}, f.note(k.Tree)
+}
+
+func (f *fake) Send(_ context.Context, k *mesh.Kept, w io.Writer) error {
+	if err := f.note(k.Tree); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "objects of "+k.Tree)
+	return err
+}
+
 func (f *fake) SetShare(_ context.Context, node mesh.NodeID, share mesh.Allowance) (int, error) {
 	return 2, f.note([2]string{string(node), share.String()})
 }

@@ -27,6 +27,7 @@ func (s *Server) routes() {
 	s.routeNodes(b)
 	s.routeTokens(b)
 	s.routeContent(b)
+	s.routeResults(b)
 	serveStream(s, streamLogs, b.Logs)
 	s.routeEvents(b)
 }

@@ -161,6 +161,7 @@ func (c *Core) rebuild() {
 			mine = append(mine, a.Alloc)
 		}
 		c.ledger.Raise(a.Job, a.Fence)
+		c.remember(&a)
 	}
 	c.ledger.Rebuild(mine)
 }

@@ -221,7 +221,7 @@ func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.Nod
 			close(old.done)
 			l.remotes[id] = old
 		}
-		l.lost(ctx, old, nodeLabel(view, id), id)
+		l.gone(ctx, view, old, id)
 		return
 	}
 	if old != nil && !old.ended() {
@@ -242,6 +242,22 @@ func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.Nod
 		if err != nil && ctx.Err() == nil {
 			l.lost(ctx, now, n.Name, id)
 		}
+	})
+}
+
+// gone tells the caller, once, what is kept elsewhere of the logs of a node that is out of
+// sight, if the caller did not hear of it itself.
+func (l *logMerge) gone(ctx context.Context, view *mesh.View, r *remote, id mesh.NodeID) {
+	if l.later || r.told.Load() {
+		l.lost(ctx, r, nodeLabel(view, id), id)
+		return
+	}
+	l.wg.Go(func() {
+		if l.left(ctx, view, id) {
+			r.told.Store(true)
+			return
+		}
+		l.lost(ctx, r, nodeLabel(view, id), id)
 	})
 }
 

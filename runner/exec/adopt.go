@@ -43,7 +43,9 @@ func (d *Driver) adopt() error {
 		case found.live:
 			d.takeInHand(k, found.start)
 		case found.exit != nil:
-			d.found = append(d.found, d.ended(k, *found.exit))
+			o := d.ended(k, *found.exit)
+			d.keep(k, &o)
+			d.found = append(d.found, o)
 		}
 	}
 	return nil

@@ -173,6 +173,9 @@ func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
 	} else {
 		close(saved)
 	}
+	if t.d.cfg.Keeper != nil {
+		t.d.work.Go(func() { t.keepLogs(ended) })
+	}
 	var exit *supervise.Exit
 	for exit == nil {
 		if r == nil {
@@ -193,6 +196,9 @@ func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
 	close(ended)
 	<-saved
 	o := t.d.ended(t.key, *exit)
+	if t.d.keep(t.key, &o); t.d.isClosing() {
+		return // the next agent finds the end
+	}
 	t.mu.Lock()
 	if t.failed != "" {
 		o.ExitCode, o.Signal, o.Err = -1, 0, t.failed // whatever it made of its end
