@@ -44,7 +44,9 @@ func (d *Driver) adopt() error {
 			d.takeInHand(k, found.start)
 		case found.exit != nil:
 			o := d.ended(k, *found.exit)
-			d.keep(k, &o)
+			if _, err := d.root.Lstat(retiredFile(k.alloc)); err != nil { // else its end is on record
+				d.keep(k, &o)
+			}
 			d.found = append(d.found, o)
 		}
 	}
