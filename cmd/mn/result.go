@@ -167,7 +167,7 @@ func (g *getter) get(r *api.Result, in io.Reader) error {
 			return nil, err
 		}
 		g.got = append(g.got, gotFile{path.Join(name, e.Path), mesh.Bytes(e.Size), e.Sum().String()})
-		return &toldFile{f, g}, nil
+		return &toldFile{File: f, g: g, root: root, of: e}, nil
 	})
 	return err
 }
@@ -175,11 +175,25 @@ func (g *getter) get(r *api.Result, in io.Reader) error {
 // toldFile is a file of which what is written is told now and then.
 type toldFile struct {
 	*os.File
-	g *getter
+	g    *getter
+	root *os.Root
+	of   *content.Entry
+	has  int64
+}
+
+// Close removes what did not come whole.
+func (f *toldFile) Close() error {
+	err := f.File.Close()
+	if f.has < f.of.Size {
+		f.g.got = f.g.got[:len(f.g.got)-1]
+		err = errors.Join(err, f.root.Remove(f.of.Path))
+	}
+	return err
 }
 
 func (f *toldFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
+	f.has += int64(n)
 	g := f.g
 	g.bytes += mesh.Bytes(n)
 	if now := time.Now(); now.Sub(g.told) >= sayEvery {

@@ -112,7 +112,7 @@ func (l *logMerge) left(ctx context.Context, view *mesh.View, id mesh.NodeID) bo
 			}
 			line := api.LogLine{Alloc: a.ID, Task: t.Name, Index: a.Index, Node: nodeLabel(view, id), NodeID: id}
 			if t.Log != nil {
-				some = l.sendLeft(ctx, view, line, t.Log) || some
+				some = l.sendLeft(ctx, view, line, "its node does not answer", t.Log) || some
 			}
 			l.sendCause(ctx, line, t)
 		}
@@ -138,7 +138,9 @@ func (l *logMerge) sendCause(ctx context.Context, line api.LogLine, t *mesh.Task
 }
 
 // sendLeft sends the end of the log of one task, and says whether it could be had.
-func (l *logMerge) sendLeft(ctx context.Context, view *mesh.View, line api.LogLine, k *mesh.Kept) bool {
+func (l *logMerge) sendLeft(
+	ctx context.Context, view *mesh.View, line api.LogLine, why string, k *mesh.Kept,
+) bool {
 	texts, err := l.b.content.texts(ctx, k)
 	if err != nil {
 		l.b.log.Debug("read what is left of a log", "alloc", line.Alloc, "task", line.Task, "err", err)
@@ -151,8 +153,12 @@ func (l *logMerge) sendLeft(ctx context.Context, view *mesh.View, line api.LogLi
 			names = append(names, nodeLabel(view, n))
 		}
 	}
-	l.note(ctx, line, "its node does not answer; this is the end of its log as of %s, kept by %s",
-		k.At.UTC().Format("2006-01-02 15:04:05 UTC"), strings.Join(names, ", "))
+	by := "here alone"
+	if len(names) > 0 {
+		by = "by " + strings.Join(names, ", ")
+	}
+	l.note(ctx, line, "%s; this is the end of its log as of %s, kept %s",
+		why, k.At.UTC().Format("2006-01-02 15:04:05 UTC"), by)
 	for _, stream := range []string{logs.Stdout, logs.Stderr} {
 		err := logs.Lines(stream, texts[stream], l.tail(), func(raw logs.Line) error {
 			line.Stream, line.Line = raw.Stream, raw.Text
