@@ -29,6 +29,7 @@ type Node struct {
 	Volumes   []string             `json:"volumes,omitempty"` // folders of which tasks may have what is in them
 	Devices   []Device             `json:"devices,omitempty"` // by id
 	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
+	Files     []string             `json:"files,omitempty"`   // of jobs that are here: [Payload.Tree], sorted
 	Capacity  Resources            `json:"capacity"`          // what it shares out
 	// Allowance is what people let the mesh have of it. It is in views, whose Capacity is that
 	// much of what the node itself says, and not in the node's record.

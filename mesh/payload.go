@@ -14,6 +14,9 @@ type Payload struct {
 // machines share, or have each.
 const PayloadMax = 4 * GiB
 
+// FilesMax is how many contents a node says that it has.
+const FilesMax = 64
+
 // PayloadCopies is how many nodes keep the files of a job, besides those that run it.
 const PayloadCopies = 3
 

@@ -97,9 +97,9 @@ func prepare(v *mesh.View, job *mesh.Job, group mesh.Group) (*asked, func(*mesh.
 			return all
 		}
 	}
-	score, wish := scorerFor(v, job, group), wishes(group.Affinities)
+	score, wish, files := scorerFor(v, job, group), wishes(group.Affinities), local(job)
 	return q, func(n *mesh.NodeView) []Term {
-		return slices.Concat(score(n), q.crowd.spread(&n.Node, group.Spreads), wish(&n.Node))
+		return slices.Concat(score(n), q.crowd.spread(&n.Node, group.Spreads), wish(&n.Node), files(&n.Node))
 	}
 }
 

@@ -184,6 +184,42 @@ func failedOn(id mesh.NodeID) mesh.AllocView {
 	return a
 }
 
+// TestFilesThatAreThereCount as their size does, and not for more than a quarter of a load.
+func TestFilesThatAreThereCount(t *testing.T) {
+	has := func(n *mesh.NodeView) { n.Files = []string{"a", "tree", "z"} }
+	half := func(n *mesh.NodeView) { n.Used.Resources = mesh.Resources{CPU: 3 * mesh.Core, Memory: 6 * mesh.GiB} }
+	for _, tt := range []struct {
+		bytes     mesh.Bytes
+		tree      string
+		fuller    func(*mesh.NodeView)
+		wantFirst string
+		wantFiles int64
+	}{
+		{mesh.GiB, "tree", nil, "has", Whole / 4},
+		{mesh.GiB / 4, "tree", nil, "has", Whole / 16},
+		{64 * mesh.GiB, "tree", nil, "has", Whole / 4},
+		{64 * mesh.GiB, "tree", half, "lacks", Whole / 4}, // the named strategy counts for more
+		{mesh.GiB, "other", half, "lacks", 0},
+	} {
+		v := &mesh.View{Nodes: []mesh.NodeView{node("has", has), node("lacks", tt.fuller)}}
+		job := jobOf(mesh.Binpack, mesh.Resources{})
+		job.Payload = &mesh.Payload{Tree: tt.tree, Bytes: tt.bytes}
+		files := int64(0)
+		got := place(v, job, nil).Candidates
+		for _, c := range got {
+			for _, term := range c.Terms {
+				if term.Name == "files" {
+					files += term.Value
+				}
+			}
+		}
+		if got[0].Name != tt.wantFirst || files != tt.wantFiles {
+			t.Errorf("%v of %q: %s is first, files count %d; want %s, %d",
+				tt.bytes, tt.tree, got[0].Name, files, tt.wantFirst, tt.wantFiles)
+		}
+	}
+}
+
 // TestAvoidedNodesComeLast, however well they score, but before nothing at all.
 func TestAvoidedNodesComeLast(t *testing.T) {
 	v := &mesh.View{Nodes: []mesh.NodeView{

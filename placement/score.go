@@ -1,6 +1,8 @@
 package placement
 
 import (
+	"slices"
+
 	"mn/mesh"
 )
 
@@ -43,6 +45,21 @@ func wishes(affinities []mesh.Affinity) func(*mesh.Node) []Term {
 			}
 		}
 		return terms
+	}
+}
+
+// filesWhole are the bytes that count as much, where they are already, as a quarter of the
+// difference between an empty node and a full one. Fewer count less, and more do not.
+const filesWhole = mesh.GiB
+
+// local is the term of a node that has the job's files already.
+func local(job *mesh.Job) func(*mesh.Node) []Term {
+	p := job.Payload
+	return func(n *mesh.Node) []Term {
+		if p == nil || !slices.Contains(n.Files, p.Tree) {
+			return nil
+		}
+		return []Term{{"files", portion(int64(p.Bytes), int64(filesWhole)) / 4}}
 	}
 }
 

@@ -433,7 +433,7 @@ func (l *liar) Fetch(_ context.Context, _ []Hash, got func([]byte) error) error 
 
 func TestPullTakesFromWhoHasIt(t *testing.T) {
 	whole, near, l := &peer{Store: open(t)}, &peer{Store: open(t)}, &liar{}
-	h := pack(t, whole.Store, folder(t, map[string]string{"model": long(3*batch, 0)}))
+	h := pack(t, whole.Store, folder(t, map[string]string{"model": long(48, 0)}))
 	half := 0
 	err := whole.each(func(h Hash, _ fs.FileInfo) error {
 		if half++; half%2 == 0 {

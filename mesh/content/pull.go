@@ -19,14 +19,19 @@ type Source interface {
 
 // Bounds of a pull.
 const (
-	batch   = 16 // objects that a source is asked for at once
-	workers = 4  // batches under way
+	batch      = 32         // objects that a source is asked for at once,
+	batchBytes = PieceBytes // together
+	workers    = 3          // batches under way
+	// batchPart is the part of all that is missing that a batch may be: what is on its way from
+	// whoever has all, others who pull the same can't have from us.
+	batchPart = 40
 )
 
 // Pull fetches what is missing of a tree; when it returns, all of it is on the disk.
 // Sources are asked in their order, each for what those before it do not have: peers
 // that pull the same come first, and whoever has all of it last, so that it sends little
-// twice. A source that gives what was not asked for is asked no more. What has come stays
+// twice. A source that gives what was not asked for is asked no more, and one that has failed
+// is asked after the others. What has come stays
 // if the pull fails: the next goes on from there. The error is [ErrMissing] if no source
 // has some object. Progress is called now and then, with the bytes that are here and all.
 func (s *Store) Pull(ctx context.Context, tree Hash, sources []Source, progress func(have, all int64)) error {
@@ -67,7 +72,8 @@ func (s *Store) Repair(ctx context.Context, tree Hash, sources []Source) error {
 type puller struct {
 	store    *Store
 	sources  []Source
-	bad      []atomic.Bool
+	bad      []atomic.Bool // gave what they were not asked for
+	failed   []atomic.Bool // did not answer, or not to the end
 	progress func(have, all int64)
 
 	mu        sync.Mutex
@@ -75,7 +81,10 @@ type puller struct {
 }
 
 func newPuller(s *Store, sources []Source, progress func(have, all int64)) *puller {
-	return &puller{store: s, sources: sources, progress: progress, bad: make([]atomic.Bool, len(sources))}
+	return &puller{
+		store: s, sources: sources, progress: progress,
+		bad: make([]atomic.Bool, len(sources)), failed: make([]atomic.Bool, len(sources)),
+	}
 }
 
 func (p *puller) pull(ctx context.Context, tree Hash) error {
@@ -89,7 +98,7 @@ func (p *puller) pull(ctx context.Context, tree Hash) error {
 	if err != nil {
 		return err
 	}
-	seen, missing := map[Hash]bool{}, []Hash(nil)
+	seen, missing := map[Hash]bool{}, []piece(nil)
 	for i := range t.Entries {
 		left := t.Entries[i].Size
 		for h := range t.Entries[i].pieces {
@@ -103,7 +112,7 @@ func (p *puller) pull(ctx context.Context, tree Hash) error {
 			if p.store.Touch(h) {
 				p.have += size
 			} else {
-				missing = append(missing, h)
+				missing = append(missing, piece{h, size})
 			}
 		}
 	}
@@ -116,11 +125,29 @@ func (p *puller) pull(ctx context.Context, tree Hash) error {
 	return p.store.Sync()
 }
 
+// piece is an object that is missing, and how many bytes it has.
+type piece struct {
+	Hash
+	bytes int64
+}
+
+// nextBatch is which of some pieces to ask for at once.
+func nextBatch(missing []piece, most int) (want []Hash) {
+	bytes := int64(0)
+	for _, m := range missing[:min(len(missing), most)] {
+		if bytes += m.bytes; want != nil && bytes > batchBytes {
+			break
+		}
+		want = append(want, m.Hash)
+	}
+	return want
+}
+
 // fetchAll fetches batch by batch, some at once, and ends with the first that fails.
-func (p *puller) fetchAll(ctx context.Context, missing []Hash) error {
+func (p *puller) fetchAll(ctx context.Context, missing []piece) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	batches := make(chan []Hash)
+	batches, most := make(chan []Hash), max(1, min(len(missing)/batchPart, batch))
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
@@ -132,12 +159,12 @@ func (p *puller) fetchAll(ctx context.Context, missing []Hash) error {
 		})
 	}
 	for len(missing) > 0 && ctx.Err() == nil {
-		n := min(batch, len(missing))
+		want := nextBatch(missing, most)
 		select {
-		case batches <- missing[:n]:
+		case batches <- want:
 		case <-ctx.Done():
 		}
-		missing = missing[n:]
+		missing = missing[len(want):]
 	}
 	close(batches)
 	all.Wait()
@@ -149,18 +176,15 @@ func (p *puller) fetch(ctx context.Context, want []Hash) error {
 	// Another pull of the same may have brought some meanwhile.
 	want = slices.DeleteFunc(slices.Clone(want), p.store.Has)
 	var errs []error
-	for i, source := range p.sources {
+	for _, i := range p.order() {
 		if len(want) == 0 || ctx.Err() != nil {
 			break
-		}
-		if p.bad[i].Load() {
-			continue
 		}
 		open := map[Hash]bool{}
 		for _, h := range want {
 			open[h] = true
 		}
-		err := source.Fetch(ctx, want, func(object []byte) error {
+		err := p.sources[i].Fetch(ctx, want, func(object []byte) error {
 			h := HashOf(object)
 			if !open[h] {
 				p.bad[i].Store(true)
@@ -173,6 +197,7 @@ func (p *puller) fetch(ctx context.Context, want []Hash) error {
 			p.came(int64(len(object)))
 			return nil
 		})
+		p.failed[i].Store(err != nil)
 		errs = append(errs, err)
 		rest := want[:0:0]
 		for _, h := range want {
@@ -189,6 +214,21 @@ func (p *puller) fetch(ctx context.Context, want []Hash) error {
 		return errors.Join(append(errs, fmt.Errorf("%w: %v, and %d more", ErrMissing, want[0], len(want)-1))...)
 	}
 	return nil
+}
+
+// order is in which order to ask the sources, by their numbers.
+func (p *puller) order() []int {
+	var first, last []int
+	for i := range p.sources {
+		switch {
+		case p.bad[i].Load():
+		case p.failed[i].Load():
+			last = append(last, i)
+		default:
+			first = append(first, i)
+		}
+	}
+	return append(first, last...)
 }
 
 // came counts bytes that are here.

@@ -206,7 +206,11 @@ func (c *Core) hold(from mesh.NodeID, h *Hold) {
 	}
 	c.keep.fetching[h.Tree] = askers
 	if !under {
-		c.ready.Fetch = append(c.ready.Fetch, Fetch{h.Tree, []mesh.NodeID{from}})
+		whom := []mesh.NodeID{from}
+		if h.Task == "" {
+			whom = c.fetchFrom(h.Tree, from)
+		}
+		c.ready.Fetch = append(c.ready.Fetch, Fetch{h.Tree, whom})
 	}
 }
 

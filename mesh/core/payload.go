@@ -78,6 +78,20 @@ func (c *Core) keepersOf(tree string) []mesh.NodeID {
 	return rank[:min(len(rank), mesh.PayloadCopies)]
 }
 
+// Keepers are the other nodes that are to keep the files of a job, in no order. Who has taken
+// them is not among them: that one has sent them already.
+func (c *Core) Keepers(tree string) []mesh.NodeID {
+	took := map[mesh.NodeID]bool{c.self: true}
+	for id := range c.records.carriers {
+		for _, v := range c.records.versions[id] {
+			if p := v.Job.Payload; p != nil && p.Tree == tree {
+				took[v.By] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(c.keepersOf(tree), func(id mesh.NodeID) bool { return took[id] })
+}
+
 // versionsKept is of how many versions of a job, the latest ones, the files are kept.
 const versionsKept = 3
 
@@ -128,6 +142,25 @@ func (c *Core) carry() {
 			continue
 		}
 		c.keep.fetching[tree] = nil
-		c.ready.Fetch = append(c.ready.Fetch, Fetch{tree, []mesh.NodeID{want[tree]}})
+		c.ready.Fetch = append(c.ready.Fetch, Fetch{tree, c.fetchFrom(tree, want[tree])})
+	}
+	c.tellFiles()
+}
+
+// fetchFrom is whom to ask for the files of a job, in this order: those that are to have them,
+// too, and only then who has all of them, which is to send them about once.
+func (c *Core) fetchFrom(tree string, whole mesh.NodeID) []mesh.NodeID {
+	from := slices.DeleteFunc(c.keepersOf(tree), func(id mesh.NodeID) bool { return id == c.self || id == whole })
+	return append(from, whole)
+}
+
+// tellFiles says which files of jobs are here: it is better for a copy not to have to wait for
+// them.
+func (c *Core) tellFiles() {
+	here := slices.Sorted(maps.Keys(c.keep.have))
+	here = here[:min(len(here), mesh.FilesMax)]
+	if !slices.Equal(here, c.cfg.Self.Files) {
+		c.cfg.Self.Files = here
+		c.describe()
 	}
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,17 @@ func TestFilesOfJobsAreKept(t *testing.T) {
 	submit("a")
 	if _, ok := l.until(30*time.Second, func() bool { return l.keepers(tree("a")) >= mesh.PayloadCopies }); !ok {
 		t.Fatalf("%d nodes keep the files\n%s", l.keepers(tree("a")), l.events())
+	}
+	said := func() (n int) {
+		for _, h := range l.nodes {
+			if h.core != nil && slices.Contains(l.nodes[0].core.records.nodes[h.self.ID].Files, tree("a")) {
+				n++
+			}
+		}
+		return n
+	}
+	if _, ok := l.until(30*time.Second, func() bool { return said() >= mesh.PayloadCopies }); !ok {
+		t.Errorf("%d nodes say that they have the files, want %d", said(), mesh.PayloadCopies)
 	}
 	for range 2 { // whoever has them is gone
 		for _, h := range l.nodes[1:] {

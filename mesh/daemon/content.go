@@ -69,7 +69,12 @@ func (c *contents) Restore(ctx context.Context, from *mesh.Checkpoint, dir strin
 	if err := h.UnmarshalText([]byte(from.Tree)); err != nil {
 		return err
 	}
-	sources := c.sources(ctx, from.Nodes)
+	nodes := from.Nodes
+	if len(nodes) == 0 { // a job's files; many may ask for them now
+		_ = c.d.loop.look(ctx, func(core *core.Core) { nodes = core.Keepers(from.Tree) })
+		rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
+	}
+	sources := c.sources(ctx, nodes)
 	err := c.store.Pull(ctx, h, sources, nil)
 	if err == nil {
 		if err = c.unpack(ctx, h, dir); errors.Is(err, content.ErrMissing) { // spoiled on the disk

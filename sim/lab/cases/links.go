@@ -2,7 +2,6 @@ package cases
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -239,13 +238,7 @@ func (s *scene) lossy(length time.Duration) {
 
 // deaths is how often any node has called another lost so far.
 func (s *scene) deaths() int {
-	count := 0
-	for _, n := range s.lab.Nodes() {
-		log, err := os.ReadFile(n.Log())
-		s.must(err)
-		count += strings.Count(string(log), "msg=node_lost ")
-	}
-	return count
+	return s.told("msg=node_lost ")
 }
 
 // garbled is F23.

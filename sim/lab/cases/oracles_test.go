@@ -167,6 +167,19 @@ func TestUsedBytes(t *testing.T) {
 	}
 }
 
+func TestMoreThanFitAtOnceAreFound(t *testing.T) {
+	var lives []watch.Life
+	for i := range roomFor {
+		lives = append(lives, life("web", i, "a", 1, 100), life("web", i, "b", 10*i+1, 10*i+10))
+	}
+	s := onStage(t, lives...)
+	s.overCapacity()
+	s.expect(t)
+	s = onStage(t, append(lives, life("short", 0, "a", 55, 60), life("short", 1, "b", 55, 60))...)
+	s.overCapacity()
+	s.expect(t, "a ran 7 copies at once at 55.000 s, and 6 fit")
+}
+
 func TestFewest(t *testing.T) {
 	life := func(seen, last int, ended bool) watch.Life {
 		return watch.Life{Seen: time.Duration(seen), Last: time.Duration(last), Ended: ended}
