@@ -69,8 +69,6 @@ const (
 	leaseMax  = time.Minute
 	seedsMax  = 256
 	sharesMax = 64 // folders that are shared
-	labelsMax = 64
-	labelMax  = 256 // bytes of a label's value
 )
 
 // Validate checks settings that did not all come from a file, such as flags.
@@ -173,14 +171,14 @@ func (c *Daemon) shares() []setting {
 		out = append(out, setting{"pool", fmt.Sprintf("%q is no pool: want a name, other than %q, which stands for all",
 			clip(c.Pool), mesh.AnyPool)})
 	}
-	if len(c.Labels) > labelsMax {
-		out = append(out, setting{"labels", fmt.Sprintf("%d labels are more than %d", len(c.Labels), labelsMax)})
+	if len(c.Labels) > mesh.LabelsMax {
+		out = append(out, setting{"labels", fmt.Sprintf("%d labels are more than %d", len(c.Labels), mesh.LabelsMax)})
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
-		if !mesh.ValidName(k) || len(c.Labels[k]) > labelMax {
+		if !mesh.ValidName(k) || len(c.Labels[k]) > mesh.LabelMax {
 			out = append(out, setting{
 				join("labels", k),
-				fmt.Sprintf("want a name, and a value of at most %d bytes", labelMax),
+				fmt.Sprintf("want a name, and a value of at most %d bytes", mesh.LabelMax),
 			})
 		}
 	}

@@ -114,6 +114,9 @@ type TaskStatus struct {
 	Checkpoint *Checkpoint  `json:"checkpoint,omitempty"`
 	Kept       *Checkpoint  `json:"kept,omitempty"`
 	Older      []Checkpoint `json:"older,omitempty"` // the latest first
+	// Outputs are the files of the last attempt that are kept, and Log the end of its log.
+	Outputs *Kept `json:"outputs,omitempty"`
+	Log     *Kept `json:"log,omitempty"`
 	// Unrestored is since when the task does not start as nothing can be had of what was
 	// saved of it.
 	Unrestored time.Time `json:"unrestored,omitzero"`

@@ -41,6 +41,9 @@ const (
 	NodeDrainCompleted      EventKind = "node_drain_completed"
 	// NodeGivenUp: people do not want it to be given time to come back.
 	NodeGivenUp EventKind = "node_given_up"
+	// People have said how much of a node the mesh may have, or what its labels are.
+	NodeShared   EventKind = "node_shared"
+	NodeLabelled EventKind = "node_labelled"
 	// NodeOut: the node has learned that it is no longer part of the mesh.
 	NodeOut      EventKind = "node_out"
 	ClockRefused EventKind = "clock_refused"
@@ -80,6 +83,7 @@ const (
 	// Something is fetched for a task before it starts, and has come.
 	TaskFetching EventKind = "task_fetching"
 	TaskFetched  EventKind = "task_fetched"
+	TaskKept     EventKind = "task_kept" // its outputs, or why not
 	// A node on which nothing can be started takes no work for a while.
 	NodeQuarantined EventKind = "node_quarantined"
 	NodeReleased    EventKind = "node_released"
@@ -96,10 +100,11 @@ const (
 var EventKinds = []EventKind{
 	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
 	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainProgress, NodeDrainBlocked,
-	NodeDrainCompleted, NodeGivenUp, NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
+	NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
+	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, TaskFetching, TaskFetched, NodeQuarantined, NodeReleased, DeviceFound, DeviceLost,
-	DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, TaskFetching, TaskFetched, TaskKept, NodeQuarantined, NodeReleased, DeviceFound,
+	DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

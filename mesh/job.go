@@ -119,6 +119,8 @@ type Task struct {
 	Checkpoint       *CheckpointPolicy `json:"checkpoint,omitempty" toml:"checkpoint"`
 	Artifacts        []Artifact        `json:"artifact,omitempty" toml:"artifact"`
 	Python           *Python           `json:"python,omitempty" toml:"python"`
+	// Outputs are patterns of the files in the task's own folder that are kept when it has ended.
+	Outputs []string `json:"outputs,omitempty" toml:"outputs"`
 }
 
 // Succeeds says whether a run to completion that ends with this exit code has

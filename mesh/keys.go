@@ -15,6 +15,8 @@ const (
 	PrefixAway     = "away/"     // Away           whoever stops waiting for a node
 	PrefixEvicted  = "evicted/"  // Evicted        people
 	PrefixAdmin    = "admin/"    // Administration people
+	PrefixSharing  = "sharing/"  // Sharing        people
+	PrefixLabels   = "labels/"   // Labels         people
 	PrefixReview   = "review/"   // Verdict        people
 	PrefixNode     = "node/"     // Node           that node
 	PrefixStatus   = "status/"   // Status         the allocation's node
@@ -47,6 +49,12 @@ func KeyEvicted(id NodeID) string { return PrefixEvicted + string(id) }
 
 // KeyAdmin is the key of what people want of a node.
 func KeyAdmin(id NodeID) string { return PrefixAdmin + string(id) }
+
+// KeySharing is the key of the share of a node that the mesh may have.
+func KeySharing(id NodeID) string { return PrefixSharing + string(id) }
+
+// KeyLabels is the key of the labels that people have given to a node.
+func KeyLabels(id NodeID) string { return PrefixLabels + string(id) }
 
 // KeyReview is the key of what a person said about a copy that waited for it.
 func KeyReview(id AllocID) string { return PrefixReview + string(id) }

@@ -104,6 +104,7 @@ func taskLimits() map[string]Limit {
 		"task.success_exit_codes":   {Most: codesMax},
 		"task.success_exit_codes[]": {Most: codeMax},
 		"task.checkpoint.copies":    {Least: 1, Most: checkpointCopiesMax},
+		"task.outputs":              {Most: outputsMax},
 		"task.safety.side_effects":  {OneOf: texts(sideEffects)},
 		"task.artifact":             {Most: artifactsMax},
 		"task.artifact.source":      {Pattern: `^(git::)?(https?|file)://`},

@@ -32,8 +32,11 @@ type Node struct {
 	Files     []string             `json:"files,omitempty"`   // of jobs that are here: [Payload.Tree], sorted
 	Capacity  Resources            `json:"capacity"`          // what it shares out
 	// Quarantined is why the node takes no work for a while, by its own judgement; "" if it does.
-	Quarantined string    `json:"quarantined,omitempty"`
-	StartedAt   time.Time `json:"started_at"`
+	Quarantined string `json:"quarantined,omitempty"`
+	// Allowance is what people let the mesh have of it. It is in views, whose Capacity is that
+	// much of what the node itself says, and not in the node's record.
+	Allowance Allowance `json:"-"`
+	StartedAt time.Time `json:"started_at"`
 }
 
 // Member is an admission: the mesh let this key in. Written by the peer that

@@ -64,6 +64,7 @@ func (v *validator) oneTask(t *Task) {
 	v.checkpoint(t)
 	v.artifacts(t)
 	v.python(t.Python)
+	v.outputs(t.Outputs)
 }
 
 // checkpoint: what runs before the work or after it begins anew each time.

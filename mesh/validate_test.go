@@ -293,6 +293,21 @@ task "web": volume.2.source: "/a/../c" is not an absolute path without . and ..`
 				`task "web": success_exit_codes: has 3 twice`,
 		},
 		{
+			"outputs", func(j *Job) {
+				j.Tasks[0].Outputs = []string{"out/*.csv", "model/**", "../x", "/etc/*", "a//b", "[", "", "out/*.csv"}
+			},
+			`task "web": outputs: pattern "../x" must be a path within the task's folder, without . and ..` + "\n" +
+				`task "web": outputs: pattern "/etc/*" must be a path within the task's folder, without . and ..` + "\n" +
+				`task "web": outputs: pattern "a//b" must be a path within the task's folder, without . and ..` + "\n" +
+				`task "web": outputs: pattern "[" is none: want names with *, ?, [a-z], or ** for any folders` + "\n" +
+				`task "web": outputs: pattern "" must have 1 to 256 bytes` + "\n" +
+				`task "web": outputs: has "out/*.csv" twice`,
+		},
+		{
+			"too many outputs", func(j *Job) { j.Tasks[0].Outputs = make([]string, outputsMax+1) },
+			`task "web": outputs: has 33 entries, more than 32`,
+		},
+		{
 			"too many exit codes", func(j *Job) { j.Tasks[0].SuccessExitCodes = make([]int, codesMax+1) },
 			`task "web": success_exit_codes: has 65 entries, more than 64`,
 		},

@@ -131,9 +131,13 @@ func giveDevices(n *mesh.Node, used []mesh.Claim, asks []mesh.DeviceGrant) strin
 			return reason
 		}
 	}
+	left := newBudget(n, all)
 	m := &matching{owner: map[*room]*unit{}}
 	for i := range asks {
 		if g := &asks[i]; !g.Shared() && len(g.Given) == 0 {
+			if reason := left.take(kindOf(g), max(g.Count, 1)); reason != "" {
+				return reason
+			}
 			if reason := m.add(g, all); reason != "" {
 				return reason
 			}
@@ -145,7 +149,7 @@ func giveDevices(n *mesh.Node, used []mesh.Claim, asks []mesh.DeviceGrant) strin
 	}
 	for i := range asks {
 		if g := &asks[i]; g.Shared() && len(g.Given) == 0 {
-			if reason := parts(g, all); reason != "" {
+			if reason := parts(g, all, left); reason != "" {
 				return reason
 			}
 		}
@@ -153,6 +157,39 @@ func giveDevices(n *mesh.Node, used []mesh.Claim, asks []mesh.DeviceGrant) strin
 			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
 		})
 	}
+	return ""
+}
+
+// budget is how many more GPUs may be in use at once than are, of those that people let
+// the mesh have.
+type budget struct{ left, most, all int }
+
+func newBudget(n *mesh.Node, all []*room) *budget {
+	b := &budget{}
+	used := 0
+	for _, r := range all {
+		if r.Kind == mesh.GPU {
+			b.all++
+			if r.whole || r.shared {
+				used++
+			}
+		}
+	}
+	b.most = n.Allowance.GPUs(b.all)
+	b.left = b.most - used
+	return b
+}
+
+// take takes so many that were not in use, or says why not.
+func (b *budget) take(kind string, count int) string {
+	if kind != mesh.GPU {
+		return ""
+	}
+	if b.most < b.all && count > b.left {
+		return fmt.Sprintf("gpu: needs %d, the mesh may have %d of %d at once, and has %d", count, b.most, b.all,
+			b.most-b.left)
+	}
+	b.left -= count
 	return ""
 }
 
@@ -221,7 +258,7 @@ func (m *matching) find(u *unit, tried map[*room]bool) bool {
 }
 
 // parts gives a request its parts of devices, each of another one.
-func parts(g *mesh.DeviceGrant, all []*room) string {
+func parts(g *mesh.DeviceGrant, all []*room, left *budget) string {
 	serves, short := serving(g, all, func(r *room) string {
 		switch part := g.Part(r.Device); {
 		case r.whole:
@@ -235,7 +272,19 @@ func parts(g *mesh.DeviceGrant, all []*room) string {
 	if len(serves) < n {
 		return short(n)
 	}
-	for _, r := range serves[:n] {
+	chosen, why := serves[:0], ""
+	for _, r := range serves {
+		if !r.shared && len(chosen) < n {
+			if why = left.take(r.Kind, 1); why != "" {
+				continue
+			}
+		}
+		chosen = append(chosen, r)
+	}
+	if len(chosen) < n {
+		return why
+	}
+	for _, r := range chosen[:n] {
 		part := g.Part(r.Device)
 		r.free, r.shared = r.free-part, true
 		g.Given = append(g.Given, given(r.Device, part))
@@ -246,10 +295,7 @@ func parts(g *mesh.DeviceGrant, all []*room) string {
 // serving are the devices that serve a request, the one with the least memory to spare
 // first. What short says of a number of them is why they are too few.
 func serving(g *mesh.DeviceGrant, all []*room, busy func(*room) string) (serves []*room, short func(int) string) {
-	kind := g.Kind
-	if kind == "" {
-		kind = mesh.GPU
-	}
+	kind := kindOf(g)
 	reasons := map[string]int{}
 	var order []string
 	no := func(reason string) {
@@ -288,6 +334,8 @@ func serving(g *mesh.DeviceGrant, all []*room, busy func(*room) string) (serves 
 		return text
 	}
 }
+
+func kindOf(g *mesh.DeviceGrant) string { return cmp.Or(g.Kind, mesh.GPU) }
 
 // unfit is why a device is not what a request is for, or "".
 func unfit(g *mesh.DeviceGrant, d *mesh.Device) string {

@@ -350,3 +350,51 @@ func TestPortsAreNotGivenAgainAtOnce(t *testing.T) {
 		t.Errorf("got %d, then %d", last, first)
 	}
 }
+
+// Of a node's GPUs only so many are in use at once as the mesh may have, whichever serve;
+// parts of one that is in use are given out further.
+func TestGPUsAreGivenAsFarAsAllowed(t *testing.T) {
+	type request = mesh.DeviceRequest
+	whole, part := request{}, request{Memory: mesh.GiB}
+	tests := []struct {
+		percent int
+		has     []request // of other copies
+		asks    []request
+		want    string // given, or the reason
+	}{
+		{0, nil, []request{{Count: 4}}, "GPU-0 GPU-a GPU-1 GPU-2"},
+		{50, nil, []request{{Count: 2, Vendor: "nvidia", Model: "T4"}}, "GPU-0 GPU-2"},
+		{50, nil, []request{{Count: 3}}, "gpu: needs 3, the mesh may have 2 of 4 at once, and has 0"},
+		{50, []request{whole, whole}, []request{whole}, "gpu: needs 1, the mesh may have 2 of 4 at once, and has 2"},
+		{50, []request{whole}, []request{{Model: "A100"}}, "GPU-1"},
+		{25, []request{{Memory: mesh.GiB, Model: "A100"}}, []request{part}, "GPU-1/1 GiB"},
+		{25, []request{{Memory: mesh.GiB, Model: "A100"}}, []request{{Memory: 20 * mesh.GiB}}, "GPU-1/20 GiB"},
+		{25, []request{whole}, []request{part}, "gpu: needs 1, the mesh may have 1 of 4 at once, and has 1"},
+		{25, nil, []request{part, part}, "GPU-0/1 GiB, GPU-0/1 GiB"},
+		{25, nil, []request{whole, part}, "gpu: needs 1, the mesh may have 1 of 4 at once, and has 1"},
+		{25, []request{whole}, []request{{Kind: "fpga"}}, "fpga0"},
+		{25, []request{whole, whole}, []request{{Kind: "fpga"}}, "fpga0"}, // over it already
+	}
+	for _, tt := range tests {
+		n := farm()
+		var used []mesh.Claim
+		for i, r := range tt.has {
+			has, reason := grant(&n, used, askFor(r), 0)
+			if reason != "" {
+				t.Fatal(reason)
+			}
+			used = append(used, mesh.Claim{Alloc: mesh.AllocID(fmt.Sprint(i)), Grants: *has})
+		}
+		n.Allowance.GPU = tt.percent
+		given, reason := grant(&n, used, askFor(tt.asks...), 0)
+		if reason != "" {
+			if !strings.Contains(reason, tt.want) {
+				t.Errorf("%d %%, %v in use, %v: got %q, want %q", tt.percent, tt.has, tt.asks, reason, tt.want)
+			}
+			continue
+		}
+		if got := ids(given); got != tt.want {
+			t.Errorf("%d %%, %v in use, %v: got %q, want %q", tt.percent, tt.has, tt.asks, got, tt.want)
+		}
+	}
+}

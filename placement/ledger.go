@@ -54,6 +54,12 @@ func (l *Ledger) Found(devices []mesh.Device, foreign []mesh.Port) {
 	l.node.Devices, l.node.Foreign = devices, foreign
 }
 
+// Share says what the node has, and how much of it the mesh may have by now. What has
+// been given out stays so.
+func (l *Ledger) Share(capacity mesh.Resources, a mesh.Allowance) {
+	l.node.Capacity, l.node.Allowance = a.Of(capacity), a
+}
+
 // Reserve sets room aside for an allocation until now+HoldFor, and returns what it is
 // granted of ports and devices, or says why not: the error is a [*Refusal]. Asking again
 // for the same allocation, as after a lost answer, prolongs the hold and takes no more

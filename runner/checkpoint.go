@@ -190,7 +190,11 @@ func (Held) input() {}
 // held takes notice of who else has a checkpoint.
 func (c *Copy) held(in Held) {
 	t := c.task(in.Task)
-	if t == nil || t.status.Checkpoint == nil {
+	if t == nil {
+		return
+	}
+	t.status, _ = t.status.Held(in.Tree, in.By)
+	if t.status.Checkpoint == nil {
 		return
 	}
 	if latest := t.status.Checkpoint; latest.Tree == in.Tree {

@@ -191,7 +191,8 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 		a.Reason == b.Reason && a.Restarts == b.Restarts &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
 		a.NextStart.Equal(b.NextStart) && a.Unrestored.Equal(b.Unrestored) &&
-		slices.EqualFunc(a.Saved(), b.Saved(), sameCheckpoint)
+		slices.EqualFunc(a.Saved(), b.Saved(), sameCheckpoint) &&
+		sameKept(a.Outputs, b.Outputs) && sameKept(a.Log, b.Log)
 }
 
 func sameCheckpoint(a, b *mesh.Checkpoint) bool {

@@ -54,6 +54,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Payload:   c.job.Payload,
 		Artifacts: t.def.Artifacts,
 		Python:    t.def.Python,
+		Outputs:   t.def.Outputs,
 	}
 	if c.leased {
 		s.Until = c.until

@@ -73,6 +73,9 @@ type Spec struct {
 	Python *mesh.Python `json:"python,omitempty"`
 	// Saving is nil for a task without checkpoints.
 	Saving *Saving `json:"saving,omitempty"`
+	// Outputs are patterns of the files in the task's own folder that are kept when an
+	// attempt has ended.
+	Outputs []string `json:"outputs,omitempty"`
 }
 
 // fetches says whether there is something that must be had before the attempt can start.
@@ -99,6 +102,7 @@ const (
 	Fetching    Kind = "fetching"
 	FetchedSome Kind = "fetched_some"
 	Fetched     Kind = "fetched"
+	Kept        Kind = "kept" // the end of the log of a task that runs, on this node's disk
 	// FilesMissing comes instead of Started if the files of the job cannot be had.
 	FilesMissing Kind = "files_missing"
 )
@@ -125,6 +129,9 @@ type Observation struct {
 	// Checkpoint is what was Saved, of which who has it and its number are not the
 	// driver's to say; or what was Restored: then Err says why nothing later.
 	Checkpoint *mesh.Checkpoint
+	// Outputs and Log are what is kept of the attempt, of which who has it is not the
+	// driver's to say. They come with Exited; the Log also with Kept.
+	Outputs, Log *mesh.Kept
 }
 
 // Driver runs tasks. Its methods return at once and are safe for concurrent

@@ -73,8 +73,10 @@ func (c *Copy) observed(o Observation) {
 	case Started, Adopted:
 		c.started(t, o)
 		c.saved(t, o) // meanwhile
+		c.left(t, o)
 	case Exited, StartFailed:
 		c.saved(t, o)
+		c.left(t, o)
 		c.ended(t, o)
 	case Restored:
 		c.restored(t, o)
@@ -86,6 +88,8 @@ func (c *Copy) observed(o Observation) {
 		c.saved(t, o)
 	case Fetching, FetchedSome, Fetched:
 		c.fetching(t, o)
+	case Kept:
+		c.left(t, o)
 	}
 }
 

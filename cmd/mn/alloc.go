@@ -143,6 +143,10 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	}
 	c.table(b)
 	for _, t := range a.Tasks {
+		c.showLeft("outputs", t.Task, t.Outputs)
+		c.showLeft("log", t.Task, t.Log)
+	}
+	for _, t := range a.Tasks {
 		if k := t.Checkpoint; k != nil {
 			c.printf("\n")
 			c.field("checkpoint", "%d of task %s, %v, %s, on %s",
@@ -154,6 +158,17 @@ func (c *command) showAlloc(a api.AllocDetail) {
 				c.field("at risk", "%s", atRisk(&t))
 			}
 		}
+	}
+}
+
+// showLeft says what is kept of a task, and by whom.
+func (c *command) showLeft(what, task string, l *api.Left) {
+	switch {
+	case l == nil:
+	case l.Fault != "":
+		c.field(what, "of task %s: none is kept: %s", task, l.Fault)
+	default:
+		c.field(what, "of task %s: %v kept %s on %s", task, l.Bytes, ago(l.At), strings.Join(l.Nodes, ", "))
 	}
 }
 

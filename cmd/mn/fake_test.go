@@ -432,6 +432,16 @@ func (f *fake) Judge(context.Context, mesh.Verdict) (int, error) { return 2, nil
 
 func (f *fake) GiveUp(context.Context, mesh.NodeID, string) (int, error) { return 2, nil }
 
+func (f *fake) Files(context.Context, *mesh.Kept) ([]api.File, error) { return nil, nil }
+
+func (f *fake) Send(context.Context, *mesh.Kept, io.Writer) error { return nil }
+
+func (f *fake) SetShare(context.Context, mesh.NodeID, mesh.Allowance) (int, error) { return 2, nil }
+
+func (f *fake) Label(context.Context, mesh.NodeID, map[string]string, []string) (int, error) {
+	return 2, nil
+}
+
 func (f *fake) Administer(context.Context, mesh.Administration) (int, error) { return 2, nil }
 
 func (f *fake) Suppose(ctx context.Context, s api.Supposition) ([]api.Foreseen, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -16,7 +17,7 @@ import (
 func (c *command) nodeCommand() *cobra.Command {
 	return group("node", "See the machines of the mesh, and say what is wanted of them", c.nodeList(), c.nodeStatus(),
 		c.nodeMaintenance(), c.nodeDrain(), c.nodeUndrain(),
-		c.nodeReconcile(), c.nodeEvict(), c.nodeForget())
+		c.nodeReconcile(), c.nodeLabel(), c.nodeEvict(), c.nodeForget())
 }
 
 func (c *command) nodeList() *cobra.Command {
@@ -65,6 +66,48 @@ func (c *command) nodeStatus() *cobra.Command {
 		}),
 	}
 	watchFlag(cmd, &again)
+	return cmd
+}
+
+func (c *command) nodeLabel() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "label NAME KEY=VALUE|KEY-...",
+		Short: "Give labels to a node, or take some away",
+		Long: `Give labels to a node, or take them away: KEY- has it be without one. They go over those of
+the agent's file. Jobs see them at once; a copy that runs stays, whatever it asked for.
+They hold until somebody says otherwise, also when the node, or any other, restarts.`,
+		Example:           "  mn node label box-3 rack=b room=cellar\n  mn node label box-3 rack-",
+		Args:              atLeast("NAME", "KEY=VALUE|KEY-"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			r := api.LabelRequest{Node: args[0], Set: map[string]string{}}
+			for _, arg := range args[1:] {
+				key, value, set := strings.Cut(arg, "=")
+				without, remove := strings.CutSuffix(arg, "-")
+				switch _, twice := r.Set[key]; {
+				case twice:
+					return misused(cmd, "%s is said twice", key)
+				case set:
+					r.Set[key] = value
+				case remove:
+					r.Remove = append(r.Remove, without)
+				default:
+					return misused(cmd, "%q is neither KEY=VALUE nor KEY-", arg)
+				}
+			}
+			n, err := client.Label(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return c.result(n, func() {
+				var all []string
+				for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
+					all = append(all, k+"="+n.Labels[k])
+				}
+				c.printf("node %s has %s\n", n.Name, cmp.Or(strings.Join(all, " "), "no labels"))
+			})
+		}),
+	}
 	return cmd
 }
 
@@ -172,6 +215,9 @@ func (c *command) showNode(n api.NodeDetail) {
 	c.field("cpu", "%v of %v cores used", n.Used.CPU, n.Resources.CPU)
 	c.field("memory", "%v of %v used", n.Used.Memory, n.Resources.Memory)
 	c.field("disk", "%v of %v used", n.Used.Disk, n.Resources.Disk)
+	if n.Share != (mesh.Allowance{}) {
+		c.field("share", "%v of what it has: mn resource set", n.Share)
+	}
 	if len(n.Allocations) > 0 {
 		c.printf("\n")
 		c.table(c.allocTable(n.Allocations, true))

@@ -8,11 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mn/mesh"
 	"mn/mesh/api"
 )
 
 func (c *command) resourceCommand() *cobra.Command {
-	return group("resource", "See what the machines share out, and who has it", c.resourceList(), c.resourcePorts())
+	return group("resource", "See what the machines share out, and who has it", c.resourceList(), c.resourcePorts(),
+		c.resourceSet())
 }
 
 func (c *command) resourceList() *cobra.Command {
@@ -52,6 +54,9 @@ func (c *command) showResources(nodes []api.Resources) {
 			fmt.Sprintf("%v/%v", n.Used.Disk, n.Resources.Disk), devices)
 	}
 	c.table(b)
+	for _, n := range nodes {
+		c.showShare(n)
+	}
 	if !some {
 		return
 	}
@@ -85,6 +90,74 @@ func usedBy(users []api.User) string {
 		all = append(all, text)
 	}
 	return strings.Join(all, ", ")
+}
+
+// showShare says of a node of which the mesh may not have all how much that is.
+func (c *command) showShare(n api.Resources) {
+	if n.Share == (mesh.Allowance{}) {
+		return
+	}
+	text := fmt.Sprintf("%s shares out %v of what it has", n.Node, n.Share)
+	if n.Over != "" {
+		text += "; over it, until what runs there ends: " + n.Over
+	}
+	c.printf("%s\n", text)
+}
+
+func (c *command) resourceSet() *cobra.Command {
+	var share mesh.Allowance
+	cmd := &cobra.Command{
+		Use:   "set [NODE] [--cpu N] [--memory N] [--disk N] [--gpu N]",
+		Short: "Say how much of a node the mesh may have",
+		Long: `Say how much of a node the mesh may have, in percent from 1 to 100: of the cpu, memory and
+disk that its agent shares out, and of the number of its GPUs (rounded down, and at least
+one) that may be in use at once. What is left out stays as it is; 100 takes a bound away.
+Without NODE it is the node of the agent that is asked.
+
+It takes effect at once, and holds until somebody says otherwise, also when the node, or
+any other, restarts. What runs stays, also if it is more; nothing new is placed beside it
+until there is room again.`,
+		Example: `  mn resource set --cpu 75 --memory 75 --gpu 100 --disk 75
+  mn resource set box-3 --gpu 50`,
+		Args:              atMost("NODE"),
+		ValidArgsFunction: c.complete(nodeNames),
+		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			some := false
+			for _, name := range []string{"cpu", "memory", "disk", "gpu"} {
+				f := cmd.Flags().Lookup(name)
+				some = some || f.Changed
+				if f.Changed && f.Value.String() == "0" {
+					return misused(cmd, "--%s 0 is not between 1 and 100", name)
+				}
+			}
+			if !some {
+				return misused(cmd, "say what of it the mesh may have: --cpu, --memory, --disk or --gpu, in percent")
+			}
+			r := api.ShareRequest{Allowance: share}
+			if len(args) > 0 {
+				r.Node = args[0]
+			} else if v, err := client.Version(cmd.Context()); err != nil {
+				return err
+			} else {
+				r.Node = string(v.NodeID)
+			}
+			n, err := client.SetShare(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return c.result(n, func() {
+				if n.Share == (mesh.Allowance{}) {
+					c.printf("%s shares out all that it has\n", n.Node)
+				}
+				c.showShare(n)
+			})
+		}),
+	}
+	cmd.Flags().IntVar(&share.CPU, "cpu", 0, "percent of its cores")
+	cmd.Flags().IntVar(&share.Memory, "memory", 0, "percent of its memory")
+	cmd.Flags().IntVar(&share.Disk, "disk", 0, "percent of its disk")
+	cmd.Flags().IntVar(&share.GPU, "gpu", 0, "percent of its GPUs")
+	return cmd
 }
 
 func (c *command) resourcePorts() *cobra.Command {

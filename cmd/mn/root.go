@@ -56,8 +56,8 @@ of them takes any command.`,
 	f.BoolVar(&c.asJSON, "json", false, "write JSON for scripts")
 	root.AddCommand(c.jobCommand(), c.nodeCommand(), c.allocCommand(), c.logsCommand(),
 		c.eventsCommand(), c.whyCommand(), c.whatIfCommand(), c.reviewCommand(), c.limitCommand(),
-		c.resourceCommand(), c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(), c.simCommand(),
-		c.versionCommand(), c.debugCommand())
+		c.resourceCommand(), c.resultCommand(), c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(),
+		c.simCommand(), c.versionCommand(), c.debugCommand())
 	refuseUnknownHelp(root)
 	return root
 }
@@ -122,6 +122,13 @@ func needs(names ...string) cobra.PositionalArgs {
 func atMost(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		return needs(names[:min(len(args), len(names))]...)(cmd, args)
+	}
+}
+
+// atLeast makes a check that there is an argument for each name, and more of the last.
+func atLeast(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		return needs(names...)(cmd, args[:min(len(args), len(names))])
 	}
 }
 

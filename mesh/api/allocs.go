@@ -69,6 +69,8 @@ type TaskDetail struct {
 	Reason     string         `json:"reason"`
 	Checkpoint *Checkpoint    `json:"checkpoint"` // the latest; null if there is none
 	Kept       *Checkpoint    `json:"kept"`       // the latest that other nodes have too; null if there is none
+	Outputs    *Left          `json:"outputs"`    // of the last attempt; null if it has none
+	Log        *Left          `json:"log"`        // the end of its log; null if it is not kept yet
 	Unrestored *time.Time     `json:"unrestored"` // since when nothing can be had of what was saved of it
 }
 
@@ -79,6 +81,26 @@ type Checkpoint struct {
 	Bytes  mesh.Bytes `json:"bytes"`
 	At     time.Time  `json:"at"`
 	Nodes  []string   `json:"nodes"` // who has it on disk
+}
+
+// Left is what is kept of a task.
+type Left struct {
+	Bytes mesh.Bytes `json:"bytes"`
+	Files int        `json:"files"`
+	At    *time.Time `json:"at"`
+	Nodes []string   `json:"nodes"` // who has it on disk
+	Fault string     `json:"fault"` // why there is nothing
+}
+
+func (p picture) left(k *mesh.Kept) *Left {
+	if k == nil {
+		return nil
+	}
+	row := &Left{Bytes: mesh.Bytes(k.Bytes), Files: k.Files, At: known(k.At), Nodes: []string{}, Fault: k.Fault}
+	for _, n := range k.Nodes {
+		row.Nodes = append(row.Nodes, p.nodeName(n))
+	}
+	return row
 }
 
 // status is a state as it can be known: what a node that we do not see said
@@ -238,6 +260,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 			StartedAt: known(t.StartedAt), FinishedAt: known(t.FinishedAt), ExitCode: t.ExitCode,
 			Restarts: max(t.Restarts-t.Looks, 0), NextStart: known(t.NextStart), Reason: t.Reason,
 			Checkpoint: p.checkpoint(t.Checkpoint), Kept: p.checkpoint(t.Elsewhere()), Unrestored: known(t.Unrestored),
+			Outputs: p.left(t.Outputs), Log: p.left(t.Log),
 		})
 	}
 	return d

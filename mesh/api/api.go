@@ -48,6 +48,10 @@ type Backend interface {
 	Lacks(ctx context.Context, objects []string) ([]string, error)
 	// Keep keeps the objects that a reader gives, and says how many bytes they are.
 	Keep(ctx context.Context, objects io.Reader) (int64, error)
+	// Files are the files of what is kept, wherever that is.
+	Files(ctx context.Context, k *mesh.Kept) ([]File, error)
+	// Send writes the objects of what is kept, fetching what is not here.
+	Send(ctx context.Context, k *mesh.Kept, w io.Writer) error
 	// Queue says which jobs wait for room, in whose turn, and for what.
 	Queue(ctx context.Context) ([]QueuedJob, error)
 	// Explain says what follows when something of a job goes wrong.
@@ -82,6 +86,10 @@ type Backend interface {
 
 	// Administer says what people want of a node, and on how many disks that is by now.
 	Administer(ctx context.Context, a mesh.Administration) (copies int, err error)
+	// SetShare says how much of a node the mesh may have; Label gives it labels, and takes
+	// some away. Both say on how many disks that is by now.
+	SetShare(ctx context.Context, node mesh.NodeID, share mesh.Allowance) (copies int, err error)
+	Label(ctx context.Context, node mesh.NodeID, set map[string]string, remove []string) (copies int, err error)
 	// GiveUp has nobody give a node that is out of sight any time to come back.
 	GiveUp(ctx context.Context, node mesh.NodeID, reason string) (copies int, err error)
 	// Suppose is what would come of something that might happen, for each group of

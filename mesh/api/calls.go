@@ -122,6 +122,16 @@ func (c *Client) Administer(ctx context.Context, r AdminRequest) (Drain, error) 
 	return do(ctx, c, callAdmin, r)
 }
 
+// SetShare says how much of a node the mesh may have.
+func (c *Client) SetShare(ctx context.Context, r ShareRequest) (Resources, error) {
+	return do(ctx, c, callShare, r)
+}
+
+// Label gives labels to a node, and takes some away.
+func (c *Client) Label(ctx context.Context, r LabelRequest) (Node, error) {
+	return do(ctx, c, callLabel, r)
+}
+
 // Drain says how far the drain of a node has got.
 func (c *Client) Drain(ctx context.Context, node string) (Drain, error) {
 	return do(ctx, c, callDrain, nodeRef{node})

@@ -44,6 +44,9 @@ var (
 	callTag = call[TagRequest, Tagged]{
 		"POST", "/v1/jobs/{job}/tags", "name a version of a job, or take its name away", false,
 	}
+	callResults = call[ResultsRequest, []Result]{
+		"GET", "/v1/jobs/{job}/results", "list the outputs of a job that are kept", false,
+	}
 	callWhy     = call[jobRef, Why]{"GET", "/v1/jobs/{job}/why", "explain a placement", false}
 	callExplain = call[jobRef, Explanation]{
 		"GET", "/v1/jobs/{job}/explain", "say what follows a failure", false,
@@ -62,6 +65,12 @@ var (
 	callDrain = call[nodeRef, Drain]{"GET", "/v1/nodes/{node}/drain", "say how far a drain has got", true}
 	callAdmin = call[AdminRequest, Drain]{
 		"POST", "/v1/nodes/{node}/administration", "say what people want of a node", false,
+	}
+	callShare = call[ShareRequest, Resources]{
+		"POST", "/v1/nodes/{node}/share", "say how much of a node the mesh may have", false,
+	}
+	callLabel = call[LabelRequest, Node]{
+		"POST", "/v1/nodes/{node}/labels", "give labels to a node, and take some away", false,
 	}
 	callReconcile = call[ReconcileRequest, Recovery]{
 		"POST", "/v1/nodes/{node}/reconcile", "recover what ran on a node that is out of sight, at once", false,
@@ -185,6 +194,19 @@ type AdminRequest struct {
 	Deadline mesh.Duration  `json:"deadline,omitempty"` // draining: from now
 	System   bool           `json:"system,omitempty"`   // draining: jobs with a copy on each node go too
 	DryRun   bool           `json:"dry_run,omitempty"`  // draining: change nothing, and say what would happen
+}
+
+// ShareRequest says how much of a node the mesh may have, in percent. What is 0 stays as it is.
+type ShareRequest struct {
+	Node string `json:"node"` // name, id, or the first characters of the id
+	mesh.Allowance
+}
+
+// LabelRequest says which labels a node is to have, and which not.
+type LabelRequest struct {
+	Node   string            `json:"node"` // name, id, or the first characters of the id
+	Set    map[string]string `json:"set,omitempty"`
+	Remove []string          `json:"remove,omitempty"`
 }
 
 // ReconcileRequest asks for the recovery of what ran on a node, without giving it time

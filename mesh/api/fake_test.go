@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -255,6 +256,26 @@ func (f *fake) GiveUp(_ context.Context, node mesh.NodeID, reason string) (int, 
 
 func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error) {
 	return 2, f.note(a)
+}
+
+func (f *fake) Files(_ context.Context, k *mesh.Kept) ([]File, error) {
+	return []File{{Path: "out/a.csv", Size: 3, Hash: k.Tree}}, f.note(k.Tree)
+}
+
+func (f *fake) Send(_ context.Context, k *mesh.Kept, w io.Writer) error {
+	if err := f.note(k.Tree); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "objects of "+k.Tree)
+	return err
+}
+
+func (f *fake) SetShare(_ context.Context, node mesh.NodeID, share mesh.Allowance) (int, error) {
+	return 2, f.note([2]string{string(node), share.String()})
+}
+
+func (f *fake) Label(_ context.Context, node mesh.NodeID, set map[string]string, remove []string) (int, error) {
+	return 2, f.note(fmt.Sprint(node, set, remove))
 }
 
 func (f *fake) Suppose(ctx context.Context, s Supposition) ([]Foreseen, error) {

@@ -23,6 +23,7 @@ type Node struct {
 	Voter              bool              `json:"voter"`     // a majority of them decides who may decide
 	Resources          mesh.Resources    `json:"resources"` // what it shares out
 	Used               mesh.Resources    `json:"used"`      // of them
+	Share              mesh.Allowance    `json:"share"`     // of it that the mesh may have, in percent
 	Release            string            `json:"release"`
 	OS                 string            `json:"os"`
 	Arch               string            `json:"arch"`
@@ -68,6 +69,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Voter:              n.Voter,
 		Resources:          n.Capacity,
 		Used:               n.Used.Resources,
+		Share:              n.Allowance,
 		Release:            n.Release,
 		OS:                 n.OS,
 		Arch:               n.Arch,

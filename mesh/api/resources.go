@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,6 +16,8 @@ type Resources struct {
 	Status    mesh.Liveness  `json:"status"`
 	Resources mesh.Resources `json:"resources"` // what it shares out
 	Used      mesh.Resources `json:"used"`      // of them
+	Share     mesh.Allowance `json:"share"`     // of the node that people let the mesh have, in percent; {} is all
+	Over      string         `json:"over"`      // what of it is more in use than that; "" if nothing
 	Devices   []Device       `json:"devices"`   // by kind and index
 	Ports     []Port         `json:"ports"`     // in use, by number
 }
@@ -67,11 +70,46 @@ func (p picture) resources() []Resources {
 		n := &p.View.Nodes[i]
 		rows = append(rows, Resources{
 			Node: p.nodeName(n.ID), NodeID: n.ID, Status: n.Liveness, Resources: n.Capacity, Used: n.Used.Resources,
+			Share: n.Allowance, Over: over(n),
 			Devices: devices(n, jobs), Ports: ports(n, jobs),
 		})
 	}
 	slices.SortStableFunc(rows, func(a, b Resources) int { return strings.Compare(a.Node, b.Node) })
 	return rows
+}
+
+// over is what of a node more is in use than the mesh may have by now: it stays until it
+// ends, and nothing new is placed beside it.
+func over(n *mesh.NodeView) string {
+	used, has := n.Used.Resources, n.Capacity
+	var all []string
+	add := func(name string, over bool, used, has any) {
+		if over {
+			all = append(all, fmt.Sprintf("%s: %v of %v in use", name, used, has))
+		}
+	}
+	add("cpu", used.CPU > has.CPU, used.CPU, has.CPU)
+	add("memory", used.Memory > has.Memory, used.Memory, has.Memory)
+	add("disk", used.Disk > has.Disk, used.Disk, has.Disk)
+	held := map[string]bool{}
+	for _, c := range n.Used.Claims {
+		for _, g := range c.Devices {
+			for _, given := range g.Given {
+				held[given.ID] = true
+			}
+		}
+	}
+	gpus, busy := 0, 0
+	for i := range n.Devices {
+		if n.Devices[i].Kind == mesh.GPU {
+			gpus++
+			if held[n.Devices[i].ID] {
+				busy++
+			}
+		}
+	}
+	add("gpu", busy > n.Allowance.GPUs(gpus), busy, n.Allowance.GPUs(gpus))
+	return strings.Join(all, ", ")
 }
 
 // devices are those of a node, with the tasks that have something of them.

@@ -27,6 +27,7 @@ func (s *Server) routes() {
 	s.routeNodes(b)
 	s.routeTokens(b)
 	s.routeContent(b)
+	s.routeResults(b)
 	serveStream(s, streamLogs, b.Logs)
 	s.routeEvents(b)
 }
@@ -140,6 +141,8 @@ func (s *Server) routeNodes(b Backend) {
 	serve(s, callAdmin, func(ctx context.Context, r AdminRequest) (Drain, error) {
 		return administer(ctx, b, r)
 	})
+	serve(s, callShare, func(ctx context.Context, r ShareRequest) (Resources, error) { return setShare(ctx, b, r) })
+	serve(s, callLabel, func(ctx context.Context, r LabelRequest) (Node, error) { return label(ctx, b, r) })
 	serve(s, callReconcile, func(ctx context.Context, r ReconcileRequest) (Recovery, error) {
 		return reconcile(ctx, b, r)
 	})

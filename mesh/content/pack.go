@@ -17,6 +17,8 @@ import (
 type Packing struct {
 	Skip     func(path string, dir bool) bool // what is left out; nil: nothing is
 	BytesMax int64                            // of all files; 0: any number
+	FilesMax int                              // entries; 0: as many as a tree may have
+	Regular  bool                             // links, and what is no file, are left out
 }
 
 // Sink takes the objects of a folder.
@@ -113,8 +115,11 @@ func (k *packer) visit(name string) error {
 	if k.Skip != nil && k.Skip(name, info.IsDir()) {
 		return nil
 	}
-	if len(k.tree.Entries) >= FilesMax {
-		return fmt.Errorf("more than %d files", FilesMax)
+	if k.Regular && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil
+	}
+	if most := min(cmp.Or(k.FilesMax, FilesMax), FilesMax); len(k.tree.Entries) >= most {
+		return fmt.Errorf("more than %d files", most)
 	}
 	e := Entry{Path: name, Mode: info.Mode() & kept}
 	switch {

@@ -37,10 +37,7 @@ const (
 func (s *Store) Pull(ctx context.Context, tree Hash, sources []Source, progress func(have, all int64)) error {
 	s.use.RLock()
 	defer s.use.RUnlock()
-	p := puller{
-		store: s, sources: sources, progress: progress,
-		bad: make([]atomic.Bool, len(sources)), failed: make([]atomic.Bool, len(sources)),
-	}
+	p := newPuller(s, sources, progress)
 	if err := p.pull(ctx, tree); err != nil {
 		return fmt.Errorf("pull %v: %w", tree, err)
 	}
@@ -81,6 +78,13 @@ type puller struct {
 
 	mu        sync.Mutex
 	have, all int64
+}
+
+func newPuller(s *Store, sources []Source, progress func(have, all int64)) *puller {
+	return &puller{
+		store: s, sources: sources, progress: progress,
+		bad: make([]atomic.Bool, len(sources)), failed: make([]atomic.Bool, len(sources)),
+	}
 }
 
 func (p *puller) pull(ctx context.Context, tree Hash) error {

@@ -94,10 +94,12 @@ func (c *Core) keepDue() {
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		status := c.tend.copies[id].Status()
 		c.keepAll(id, &status)
+		c.keepLeft(id, &status)
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.keep.ended)) {
 		status, said := c.records.statuses[id][c.self]
-		if !said || !c.outlasts(id, &status) || !c.keepAll(id, &status) {
+		more := said && c.keepLeft(id, &status)
+		if !(said && c.outlasts(id, &status) && c.keepAll(id, &status)) && !more {
 			delete(c.keep.ended, id)
 		}
 	}
@@ -105,7 +107,7 @@ func (c *Core) keepDue() {
 
 // keepEnded has others keep what a copy of this node has saved that has ended.
 func (c *Core) keepEnded(id mesh.AllocID, status *mesh.Status) {
-	saved := func(t mesh.TaskStatus) bool { return t.Checkpoint != nil }
+	saved := func(t mesh.TaskStatus) bool { return t.Checkpoint != nil || len(t.Left()) > 0 }
 	if slices.ContainsFunc(status.Tasks, saved) {
 		c.keep.ended[id], c.keep.next = true, c.now.Boot
 	}
@@ -271,6 +273,10 @@ func (c *Core) holds(from mesh.NodeID, h *Holds) {
 			t.Checkpoint = t.Checkpoint.On(from)
 			c.put(mesh.KeyStatus(h.Alloc, c.self), status, crdt.Fence{})
 		}
+		if held, news := t.Held(h.Tree, from); t.Name == h.Task && news {
+			*t = held
+			c.put(mesh.KeyStatus(h.Alloc, c.self), status, crdt.Fence{})
+		}
 	}
 }
 
@@ -284,6 +290,7 @@ func (c *Core) Trees() []string {
 		}
 	}
 	allocs := c.records.allocs()
+	c.leftHere(allocs, want)
 	later := latestKept(allocs)
 	for i := range allocs {
 		a := &allocs[i]

@@ -163,6 +163,7 @@ func (c *Core) rebuild() {
 			mine = append(mine, a.Alloc)
 		}
 		c.ledger.Raise(a.Job, a.Fence)
+		c.remember(&a)
 	}
 	c.ledger.Rebuild(mine)
 }
@@ -386,6 +387,7 @@ func (c *Core) touch(t touched) {
 		c.seekAgain()
 	}
 	if t.nodes {
+		c.ledger.Share(c.cfg.Self.Capacity, c.records.sharing[c.self].Share)
 		c.lead.allDirty = true
 		c.lead.members = true
 	}

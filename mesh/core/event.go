@@ -153,6 +153,20 @@ type Vouched struct {
 // Administer says what people want of a node. The answer is [Kept].
 type Administer struct{ mesh.Administration }
 
+// SetShare says how much of a node the mesh may have. What it leaves out stays as it is.
+// The answer is [Kept].
+type SetShare struct {
+	Node  mesh.NodeID
+	Share mesh.Allowance
+}
+
+// Label gives labels to a node, and takes some away. The answer is [Kept].
+type Label struct {
+	Node   mesh.NodeID
+	Set    map[string]string
+	Remove []string
+}
+
 // GiveUp has nobody give a node that is out of sight any time to come back. What the
 // jobs promise holds all the same. The answer is [Kept].
 type GiveUp struct {
@@ -179,3 +193,5 @@ func (Evict) call()      {}
 func (Vouch) call()      {}
 func (Administer) call() {}
 func (GiveUp) call()     {}
+func (SetShare) call()   {}
+func (Label) call()      {}

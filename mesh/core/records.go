@@ -25,6 +25,8 @@ type records struct {
 	away     map[mesh.NodeID]mesh.Away
 	evicted  map[mesh.NodeID]mesh.Evicted
 	admin    map[mesh.NodeID]mesh.Administration
+	sharing  map[mesh.NodeID]mesh.Sharing
+	labels   map[mesh.NodeID]mesh.Labels
 	verdicts map[mesh.AllocID]mesh.Verdict
 	permits  map[string]map[mesh.AllocID]mesh.Permit // by limit
 	// permitted counts them by job.
@@ -60,6 +62,8 @@ func newRecords() *records {
 		away:     map[mesh.NodeID]mesh.Away{},
 		evicted:  map[mesh.NodeID]mesh.Evicted{},
 		admin:    map[mesh.NodeID]mesh.Administration{},
+		sharing:  map[mesh.NodeID]mesh.Sharing{},
+		labels:   map[mesh.NodeID]mesh.Labels{},
 		verdicts: map[mesh.AllocID]mesh.Verdict{},
 		permits:  map[string]map[mesh.AllocID]mesh.Permit{},
 
@@ -149,7 +153,7 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.stir(v.Alloc)
 		return touched{job: v.Job, freed: v.State.Final()}
 	case *mesh.Node:
-		return r.node(v)
+		return r.described(v)
 	case *mesh.Member:
 		r.members[v.ID] = *v
 		r.picture.nodes, r.picture.members = nil, nil
@@ -158,9 +162,8 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.tokens[v.ID] = *v
 	case *mesh.Away:
 		r.away[v.Node] = *v
-	case *mesh.Administration:
-		r.admin[v.Node] = *v
-		return touched{nodes: true}
+	case *mesh.Administration, *mesh.Sharing, *mesh.Labels:
+		return r.wanted(v)
 	case *mesh.Verdict:
 		r.verdicts[v.Alloc] = *v
 		r.stir(v.Alloc)
@@ -177,8 +180,21 @@ func (r *records) apply(e crdt.Entry) touched {
 	return touched{}
 }
 
-// node takes over what a node says of itself.
-func (r *records) node(v *mesh.Node) touched {
+// wanted takes over what people want of a node.
+func (r *records) wanted(rec any) touched {
+	switch v := rec.(type) {
+	case *mesh.Administration:
+		r.admin[v.Node] = *v
+	case *mesh.Sharing:
+		r.sharing[v.Node] = *v
+	case *mesh.Labels:
+		r.labels[v.Node] = *v
+	}
+	return touched{nodes: true}
+}
+
+// described takes over what a node says of itself.
+func (r *records) described(v *mesh.Node) touched {
 	old := r.nodes[v.ID]
 	if v.Role == mesh.Witness || old.Role == mesh.Witness {
 		r.picture.witnesses = nil
@@ -250,6 +266,10 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Away{}
 	case mesh.PrefixAdmin:
 		rec = &mesh.Administration{}
+	case mesh.PrefixSharing:
+		rec = &mesh.Sharing{}
+	case mesh.PrefixLabels:
+		rec = &mesh.Labels{}
 	case mesh.PrefixReview:
 		rec = &mesh.Verdict{}
 	case mesh.PrefixPermit:
@@ -340,6 +360,10 @@ func mayWrite(e crdt.Entry, rec any) error {
 		key = mesh.KeyAway(v.Node)
 	case *mesh.Administration:
 		key = mesh.KeyAdmin(v.Node)
+	case *mesh.Sharing:
+		key = mesh.KeySharing(v.Node)
+	case *mesh.Labels:
+		key = mesh.KeyLabels(v.Node)
 	case *mesh.Verdict:
 		key = mesh.KeyReview(v.Alloc)
 	case *mesh.Permit:
@@ -366,7 +390,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 // that this release does not know are left to those that do.
 func mayDelete(e crdt.Entry) error {
 	switch mesh.Kind(e.Key) {
-	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixAdmin, mesh.PrefixNode:
+	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixAdmin, mesh.PrefixNode,
+		mesh.PrefixSharing, mesh.PrefixLabels:
 		return fmt.Errorf("delete of record %q, whose kind is never deleted", e.Key)
 	case mesh.PrefixStatus:
 		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {

@@ -43,6 +43,10 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.admit(call)
 	case Administer:
 		reply.Value, e, reply.Fault = c.administer(call.Administration)
+	case SetShare:
+		reply.Value, e, reply.Fault = c.setShare(call)
+	case Label:
+		reply.Value, e, reply.Fault = c.label(call)
 	case GiveUp:
 		reply.Value, e, reply.Fault = c.giveUp(call)
 	case Judge:

@@ -224,7 +224,7 @@ func (c *Core) sweep(id mesh.AllocID) {
 // found and has no copy yet may change before it gets one.
 func (c *Core) observed(o runner.Observation) {
 	o = readable(o)
-	if o.Kind == runner.Saved || o.Kind == runner.Restored {
+	if o.Kind == runner.Saved || o.Kind == runner.Restored || o.Kind == runner.Kept {
 		c.keep.next = c.now.Boot
 	}
 	c.startSeen(o)
@@ -235,11 +235,12 @@ func (c *Core) observed(o runner.Observation) {
 	found := c.tend.found[o.Alloc]
 	for i := range found {
 		if found[i].Task == o.Task && found[i].Attempt == o.Attempt {
-			if o.Kind == runner.Saved { // it runs all the same
-				found[i].Checkpoint = o.Checkpoint
+			was := &found[i]
+			o.Checkpoint, o.Log = cmp.Or(o.Checkpoint, was.Checkpoint), cmp.Or(o.Log, was.Log)
+			if o.Kind == runner.Saved || o.Kind == runner.Kept { // it runs all the same
+				was.Checkpoint, was.Log = o.Checkpoint, o.Log
 			} else {
-				o.Checkpoint = cmp.Or(o.Checkpoint, found[i].Checkpoint)
-				found[i] = o
+				*was = o
 			}
 			c.tend.dirty[o.Alloc] = true
 		}

@@ -98,7 +98,7 @@ func (c *Core) nodes() []mesh.NodeView {
 		used = maps.Clone(used)
 		for _, id := range slices.Sorted(maps.Keys(c.lead.placing)) {
 			a := &c.lead.placing[id].alloc
-			used[a.Node] = placement.Take(&mesh.NodeView{Node: c.records.nodes[a.Node], Used: used[a.Node]}, a)
+			used[a.Node] = placement.Take(&mesh.NodeView{Node: c.records.node(a.Node), Used: used[a.Node]}, a)
 		}
 	}
 	nodes := make([]mesh.NodeView, 0, len(c.records.members))
@@ -111,7 +111,8 @@ func (c *Core) nodes() []mesh.NodeView {
 		_, n.Evicted = c.records.evicted[id]
 		n.Admin, n.Used, n.Holds = c.records.admin[id], used[id], c.records.picture.holds[id]
 		n.Eligible = c.admitted(id) && n.Admin.Mode == mesh.InService
-		n.Node, n.Known = c.records.nodes[id]
+		_, n.Known = c.records.nodes[id]
+		n.Node = c.records.node(id)
 		n.Eligible = n.Eligible && n.Quarantined == ""
 		n.Voter = c.party.Roster().Seat(id) >= 0
 		n.ID, n.AdmittedAt = id, c.records.members[id].AdmittedAt

@@ -452,6 +452,16 @@ func (b *backend) Administer(ctx context.Context, a mesh.Administration) (int, e
 	return b.kept(ctx, core.Administer{Administration: a})
 }
 
+// SetShare says how much of a node the mesh may have.
+func (b *backend) SetShare(ctx context.Context, node mesh.NodeID, share mesh.Allowance) (int, error) {
+	return b.kept(ctx, core.SetShare{Node: node, Share: share})
+}
+
+// Label gives labels to a node, and takes some away.
+func (b *backend) Label(ctx context.Context, node mesh.NodeID, set map[string]string, remove []string) (int, error) {
+	return b.kept(ctx, core.Label{Node: node, Set: set, Remove: remove})
+}
+
 // GiveUp has nobody give a node that is out of sight any time to come back.
 func (b *backend) GiveUp(ctx context.Context, node mesh.NodeID, reason string) (int, error) {
 	return b.kept(ctx, core.GiveUp{Node: node, Reason: reason})

@@ -160,7 +160,7 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 		return nil, err
 	}
 	d.driver, err = exec.Open(exec.Config{
-		Root: d.allocs(), Content: d.content, Log: d.log,
+		Root: d.allocs(), Content: d.content, Keeper: d.content, Log: d.log,
 		Groups: string(d.id.ID()), Hidden: []string{filepath.Dir(d.allocs())}, Volumes: d.cfg.Volumes,
 	})
 	if err != nil {

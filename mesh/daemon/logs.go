@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -170,7 +172,7 @@ func (l *logMerge) start(ctx context.Context, view *mesh.View) {
 		}
 		for _, task := range taskNames(view, &a) {
 			if l.r.Task == "" || l.r.Task == task {
-				l.startLocal(ctx, &a, task)
+				l.startLocal(ctx, view, &a, task)
 			}
 		}
 	}
@@ -185,7 +187,7 @@ func (l *logMerge) tail() int {
 }
 
 // startLocal reads the log of a task on this node.
-func (l *logMerge) startLocal(ctx context.Context, a *mesh.AllocView, task string) {
+func (l *logMerge) startLocal(ctx context.Context, view *mesh.View, a *mesh.AllocView, task string) {
 	key := string(a.ID) + "/" + task
 	if l.tasks[key] || len(l.tasks) >= logReadersMax {
 		return
@@ -197,7 +199,12 @@ func (l *logMerge) startLocal(ctx context.Context, a *mesh.AllocView, task strin
 		q.Done = l.b.ended(ctx, a.ID)
 	}
 	line := api.LogLine{Alloc: a.ID, Task: task, Index: a.Index, Node: l.b.self.Name, NodeID: l.b.self.ID}
+	end := swept(a, task, dir)
 	l.wg.Go(func() {
+		if end != nil {
+			l.sendLeft(ctx, view, line, "its folder was given up for newer ones", end)
+			return
+		}
 		err := logs.Read(ctx, dir, q, func(raw logs.Line) error {
 			line.Stream, line.Line = raw.Stream, raw.Text
 			return l.put(ctx, line)
@@ -207,6 +214,20 @@ func (l *logMerge) startLocal(ctx context.Context, a *mesh.AllocView, task strin
 			_ = l.put(ctx, line) // the caller has gone, or hears of it
 		}
 	})
+}
+
+// swept is the end that is kept of the log of a task whose copy is over, and of which nothing
+// else is here any more; nil if there is more, or nothing.
+func swept(a *mesh.AllocView, task, dir string) *mesh.Kept {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || !a.State().Final() {
+		return nil
+	}
+	for i := range a.Status.Tasks {
+		if t := &a.Status.Tasks[i]; t.Name == task {
+			return t.Log
+		}
+	}
+	return nil
 }
 
 // startRemote asks another node for its lines, and asks again when it is back
@@ -221,7 +242,7 @@ func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.Nod
 			close(old.done)
 			l.remotes[id] = old
 		}
-		l.lost(ctx, old, nodeLabel(view, id), id)
+		l.gone(ctx, view, old, id)
 		return
 	}
 	if old != nil && !old.ended() {
@@ -242,6 +263,22 @@ func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.Nod
 		if err != nil && ctx.Err() == nil {
 			l.lost(ctx, now, n.Name, id)
 		}
+	})
+}
+
+// gone tells the caller, once, what is kept elsewhere of the logs of a node that is out of
+// sight, if the caller did not hear of it itself.
+func (l *logMerge) gone(ctx context.Context, view *mesh.View, r *remote, id mesh.NodeID) {
+	if l.later || r.told.Load() {
+		l.lost(ctx, r, nodeLabel(view, id), id)
+		return
+	}
+	l.wg.Go(func() {
+		if l.left(ctx, view, id) {
+			r.told.Store(true)
+			return
+		}
+		l.lost(ctx, r, nodeLabel(view, id), id)
 	})
 }
 

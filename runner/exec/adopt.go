@@ -43,7 +43,11 @@ func (d *Driver) adopt() error {
 		case found.live:
 			d.takeInHand(k, found.start)
 		case found.exit != nil:
-			d.found = append(d.found, d.ended(k, *found.exit))
+			o := d.ended(k, *found.exit)
+			if _, err := d.root.Lstat(retiredFile(k.alloc)); err != nil { // else its end is on record
+				d.keep(k, &o)
+			}
+			d.found = append(d.found, o)
 		}
 	}
 	return nil

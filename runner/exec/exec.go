@@ -46,6 +46,7 @@ type Config struct {
 	Root    string   // absolute: the node's folder of allocations; made if missing
 	Program []string // command that supervises; this executable with "supervise" if empty
 	Content Content  // nil: nothing is saved
+	Keeper  Keeper   // nil: nothing is kept of what has ended
 	// Groups names the node among those of this machine: the control groups of its tasks
 	// are in one of that name. Without it there are none.
 	Groups string

@@ -206,6 +206,9 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 		seen.Attempt = s.Attempt
 		d.observe(*seen)
 	}
+	if err := d.prepareKeeping(k, &s); err != nil {
+		return spec, err
+	}
 	spec.Groups, err = d.limit(k, s)
 	return spec, err
 }

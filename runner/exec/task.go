@@ -173,6 +173,9 @@ func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
 	} else {
 		close(saved)
 	}
+	if t.d.cfg.Keeper != nil {
+		t.d.work.Go(func() { t.keepLogs(ended) })
+	}
 	var exit *supervise.Exit
 	for exit == nil {
 		if r == nil {
@@ -195,6 +198,9 @@ func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
 	o := t.d.ended(t.key, *exit)
 	if o.ExitCode == pythonExit && o.Err == "" {
 		o.Err = t.d.pythonFailed(t.key)
+	}
+	if t.d.keep(t.key, &o); t.d.isClosing() {
+		return // the next agent finds the end
 	}
 	t.mu.Lock()
 	if t.failed != "" {

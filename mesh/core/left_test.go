@@ -1,0 +1,118 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"mn/mesh"
+	"mn/runner"
+)
+
+// leaves has the task of a job end with something that is kept of it.
+func (l *lab) leaves(job mesh.JobID, outputs, end string) (by *host) {
+	for _, h := range l.nodes {
+		for key, o := range h.tasks {
+			if a, ok := h.core.Alloc(o.Alloc); ok && a.Job == job {
+				delete(h.tasks, key)
+				h.trees[outputs], h.trees[end] = true, true
+				o.Kind, o.Outputs = runner.Exited, &mesh.Kept{Tree: outputs, Bytes: 9, Files: 1, At: l.clock().Wall}
+				o.Log = &mesh.Kept{Tree: end, Bytes: 3, At: l.clock().Wall}
+				l.step(h, Observed{o})
+				by = h
+			}
+		}
+	}
+	return by
+}
+
+// TestWhatIsLeftOutlivesItsNode though the work is done: two others have it, and keep it, and
+// everybody knows who.
+func TestWhatIsLeftOutlivesItsNode(t *testing.T) {
+	l := newLab(t, 4)
+	l.after(15 * time.Second)
+	job := service("sum", 1)
+	job.Type = mesh.Batch
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	by := l.leaves("sum", "outputs", "end")
+	if by == nil {
+		t.Fatalf("nothing runs\n%s", l.events())
+	}
+	l.after(30 * time.Second)
+	l.kill(by, true)
+	l.after(5 * time.Second)
+	keepers := 0
+	for _, h := range l.nodes {
+		if h == by {
+			continue
+		}
+		status := h.core.records.statuses[h.core.records.allocsOf("sum")[0].ID][by.self.ID]
+		if len(status.Tasks) != 1 || status.Tasks[0].Outputs == nil || status.Tasks[0].Log == nil {
+			t.Fatalf("%s knows of %+v", h.name, status.Tasks)
+		}
+		for _, k := range status.Tasks[0].Left() {
+			if len(k.Nodes) != 1+mesh.KeptCopies || k.Nodes[0] != by.self.ID {
+				t.Errorf("%s: %s is on %v", h.name, k.Tree, k.Nodes)
+			}
+		}
+		trees := h.core.Trees()
+		switch has := h.trees["outputs"]; {
+		case has != slices.Contains(trees, "outputs"), h.trees["end"] != slices.Contains(trees, "end"):
+			t.Errorf("%s has %v, and wants %v", h.name, h.trees, trees)
+		case has:
+			keepers++
+		}
+	}
+	if keepers != mesh.KeptCopies {
+		t.Errorf("%d others keep it, want %d", keepers, mesh.KeptCopies)
+	}
+}
+
+// TestAgentThatRestartsGoesOnToHaveItKept what a copy has left that ended just before.
+func TestAgentThatRestartsGoesOnToHaveItKept(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := service("sum", 1)
+	job.Type = mesh.Batch
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	l.cut = func(a, b mesh.NodeID) bool { return true }
+	by := l.leaves("sum", "outputs", "end")
+	l.after(100 * time.Millisecond)
+	l.kill(by, false)
+	l.cut = func(a, b mesh.NodeID) bool { return false }
+	l.start(by)
+	l.meet(by)
+	kept := func() bool {
+		for _, h := range l.nodes {
+			if !h.trees["outputs"] || !h.trees["end"] {
+				return false
+			}
+		}
+		return true
+	}
+	if _, ok := l.until(time.Minute, kept); !ok {
+		t.Errorf("it is not kept\n%s", l.events())
+	}
+}
+
+// TestOldEndsOfLogsAreNotKept where there are too many.
+func TestOldEndsOfLogsAreNotKept(t *testing.T) {
+	c := &Core{self: "a"}
+	var allocs []mesh.AllocView
+	for i := range logsKeptMax + 2 {
+		allocs = append(allocs, mesh.AllocView{Status: &mesh.Status{Tasks: []mesh.TaskStatus{{
+			Outputs: &mesh.Kept{Tree: fmt.Sprint("out", i), Nodes: []mesh.NodeID{"b", "a"}},
+			Log: &mesh.Kept{
+				Tree: fmt.Sprint("log", i), At: labEpoch.Add(time.Duration(i) * time.Second), Nodes: []mesh.NodeID{"a"},
+			},
+		}}}})
+	}
+	want := map[string]bool{}
+	c.leftHere(allocs, want)
+	if want["log0"] || want["log1"] || !want["log2"] || !want["out0"] || len(want) != 2*logsKeptMax+2 {
+		t.Errorf("%d are wanted, the oldest %v, %v, %v", len(want), want["log0"], want["log1"], want["log2"])
+	}
+}
