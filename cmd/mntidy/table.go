@@ -17,6 +17,7 @@ var rooms = []room{
 	{"mesh", 2, true, []string{"crdt"}},
 	{"crdt/store", 2, false, []string{"crdt"}},
 	{"health/clock", 2, false, nil},
+	{"runner/frames", 2, false, nil},
 
 	{"placement", 3, true, nouns},
 	{"placement/lease", 3, true, nouns},
@@ -24,7 +25,9 @@ var rooms = []room{
 	{"runner/logs", 3, false, nouns},
 	{"runner/cgroup", 3, false, nil},
 	{"runner/sandbox", 3, false, nil},
-	{"runner/supervise", 4, false, []string{"runner/cgroup", "runner/sandbox", "runner/logs", "health/clock"}},
+	{"runner/supervise", 4, false, []string{
+		"runner/cgroup", "runner/sandbox", "runner/logs", "runner/frames", "health/clock",
+	}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"health/inventory", 3, false, nouns},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
@@ -38,7 +41,7 @@ var rooms = []room{
 	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
 	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
 	{"runner/exec", 5, false, []string{
-		"mesh", "crdt", "runner", "runner/cgroup", "runner/logs", "runner/supervise",
+		"mesh", "crdt", "runner", "runner/cgroup", "runner/frames", "runner/logs", "runner/supervise",
 	}},
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
