@@ -77,6 +77,7 @@ const (
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
+	TaskJoined     EventKind = "task_joined" // by a command that a person runs within it
 	// What has become of a node's devices.
 	DeviceFound EventKind = "device_found"
 	DeviceLost  EventKind = "device_lost"
@@ -94,5 +95,5 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, TaskJoined, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

@@ -65,7 +65,7 @@ var rooms = []room{
 
 	{"cmd/mn", 7, false, []string{
 		"mesh", "crdt", "mesh/api", "mesh/content", "mesh/daemon", "configs", "configs/manifest",
-		"runner/supervise/early", "sim",
+		"runner/files", "runner/frames", "runner/supervise/early", "sim",
 		"sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
@@ -104,6 +104,7 @@ var libraries = []library{
 	{"github.com/spf13/cobra", []string{"cmd/mn"}},
 	{"github.com/spf13/pflag", []string{"cmd/mn"}}, // whose errors cobra hands on
 	{"golang.org/x/sys", nil},                      // the rest of package syscall
+	{"golang.org/x/term", []string{"cmd/mn"}},
 }
 
 // pureStandard is what pure packages may import of the standard library. A

@@ -58,6 +58,14 @@ type Backend interface {
 	// Logs sends the lines of all tasks that the request names, wherever they
 	// ran, until the end, or if it follows, until ctx is done or send fails.
 	Logs(ctx context.Context, r LogsRequest, send func(LogLine) error) error
+	// Files lists a folder of a copy, wherever it is.
+	Files(ctx context.Context, r FilesRequest) (Listing, error)
+	// SendFiles writes a file or a folder of a copy, wherever it is, as package runner/files
+	// sends it. An error that comes before anything was written is the caller's to hear.
+	SendFiles(ctx context.Context, r FilesRequest, w io.Writer) error
+	// Exec runs a command within a task, wherever that runs, and returns the conversation
+	// with it: see runner.Joiner.
+	Exec(ctx context.Context, r ExecRequest) (io.ReadWriteCloser, error)
 	// Events sends what the nodes in sight have seen, merged by time, and if it
 	// follows, what they see until ctx is done or send fails, in the order in which
 	// it comes here. Of a request the node is an id. With r.Local it is what this

@@ -28,6 +28,8 @@ func (s *Server) routes() {
 	s.routeTokens(b)
 	s.routeContent(b)
 	serveStream(s, streamLogs, b.Logs)
+	s.routeFiles(b)
+	s.routeExec(b)
 	s.routeEvents(b)
 }
 

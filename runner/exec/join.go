@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"mn/mesh"
@@ -46,7 +47,7 @@ func (d *Driver) Join(alloc mesh.AllocID, name string, c runner.Command) (io.Rea
 		conn.Close()
 		return nil, err
 	}
-	return &joined{conn: conn, from: frames.NewReader(r), task: t}, nil
+	return &joined{conn: conn, from: frames.NewReader(r), task: t, closed: make(chan struct{})}, nil
 }
 
 // introduce has a supervisor let a guest in, and tells that what to run.
@@ -84,6 +85,9 @@ type joined struct {
 	task *task
 	rest []byte
 	last bool
+
+	once   sync.Once
+	closed chan struct{}
 }
 
 // Read implements [io.Reader].
@@ -111,6 +115,8 @@ func (j *joined) lost() string {
 	select {
 	case <-j.task.over:
 		return "its task has ended, and the command with it"
+	case <-j.closed:
+		return "nobody waits for it"
 	case <-j.task.d.closing:
 		return "the agent stops, and the command with it"
 	case <-late.C:
@@ -122,4 +128,7 @@ func (j *joined) lost() string {
 func (j *joined) Write(p []byte) (int, error) { return j.conn.Write(p) }
 
 // Close implements [io.Closer].
-func (j *joined) Close() error { return j.conn.Close() }
+func (j *joined) Close() error {
+	j.once.Do(func() { close(j.closed) })
+	return j.conn.Close()
+}
