@@ -86,7 +86,12 @@ type copyFlags struct{ alloc, index string }
 func (c *command) copyFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().StringVar(&f.alloc, "alloc", "", "the copy with this id")
 	cmd.Flags().StringVar(&f.index, "index", "", "the copy with this index in its group")
-	cmd.MarkFlagsMutuallyExclusive("alloc", "index")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if f.alloc != "" && f.index != "" {
+			return misused(cmd, "--alloc and --index both say which copy: give one")
+		}
+		return nil
+	}
 	_ = cmd.RegisterFlagCompletionFunc("alloc", c.completeFlag(allocIDs))
 	_ = cmd.RegisterFlagCompletionFunc("index", cobra.NoFileCompletions)
 }

@@ -163,7 +163,11 @@ no folder is left out, and named.
 				c.say("left out: %d more", more)
 			}
 			return c.result(done, func() {
-				c.printf("%s: %d files and folders, %v\n", files.Shown(done.To), done.Files, mesh.Bytes(done.Bytes))
+				what := ""
+				if done.Files > 1 {
+					what = fmt.Sprintf("%d files and folders, ", done.Files)
+				}
+				c.printf("%s: %s%v\n", files.Shown(done.To), what, mesh.Bytes(done.Bytes))
 			})
 		}),
 	}

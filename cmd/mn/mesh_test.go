@@ -48,6 +48,7 @@ func TestMeshes(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mesh": startMesh, "add": addNode, "powercut": cutNode, "boot": bootNode, "await": await,
+			"exits": exits,
 		},
 	})
 }

@@ -105,6 +105,9 @@ func relay(client net.Conn, ahead io.Reader, command io.ReadWriteCloser) {
 		command.Close()
 	})
 	_, _ = io.Copy(client, command)
+	if half, ok := client.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // the client hears that there is no more, whatever was the last
+	}
 	late := time.NewTimer(closeWait)
 	defer late.Stop()
 	select {

@@ -113,6 +113,9 @@ func because(name string, err error) error {
 	if errors.As(err, &bad) {
 		err = bad.Err
 	}
+	if strings.Contains(err.Error(), "escapes") { // the error of package os has no name
+		return mesh.Faultf(mesh.Denied, "path %q leads out of the folder, by a link", name)
+	}
 	return mesh.Faultf(mesh.Denied, "read %q: %v", name, err)
 }
 

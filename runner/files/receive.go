@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"mn/mesh"
 	"mn/runner/frames"
@@ -216,7 +217,7 @@ func (r *receiver) finish(left mesh.LeftOut) (mesh.LeftOut, error) {
 	var made []mesh.File
 	for _, l := range r.links {
 		if filepath.IsAbs(l.Link) {
-			leave(&r.left, l.Name, "it is a link that leads out, to "+Shown(l.Link))
+			r.leaveLink(l)
 			continue
 		}
 		if err := r.into.Symlink(l.Link, l.Name); err != nil {
@@ -231,7 +232,7 @@ func (r *receiver) finish(left mesh.LeftOut) (mesh.LeftOut, error) {
 		if r.inside(l) {
 			continue
 		}
-		leave(&r.left, l.Name, "it is a link that leads out, to "+Shown(l.Link))
+		r.leaveLink(l)
 		if err := r.into.Remove(l.Name); err != nil {
 			return r.left, fmt.Errorf("remove link %q: %w", l.Name, err)
 		}
@@ -247,6 +248,11 @@ func (r *receiver) finish(left mesh.LeftOut) (mesh.LeftOut, error) {
 		}
 	}
 	return r.left, nil
+}
+
+func (r *receiver) leaveLink(l mesh.File) {
+	name := strings.TrimPrefix(l.Name, r.dirs[0].Name+"/")
+	leave(&r.left, name, "it is a link that leads out, to "+Shown(l.Link))
 }
 
 // inside says whether a link leads nowhere but into the folder that was copied, whether
