@@ -420,6 +420,10 @@ func (f *fake) Exec(_ context.Context, r api.ExecRequest) (io.ReadWriteCloser, e
 			switch kind, payload, err := from.Next(); {
 			case err != nil:
 				return
+			case kind == frames.Size:
+				_ = frames.Write(theirs, frames.Stdout, fmt.Appendf(nil, "size % x\r\n", payload))
+			case kind == frames.Input && string(payload) == "q":
+				_ = frames.Write(theirs, frames.Exit, []byte("5"))
 			case kind == frames.Input:
 				_ = frames.Write(theirs, frames.Taken, nil)
 				_ = frames.Write(theirs, frames.Stdout, payload)
