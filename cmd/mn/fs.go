@@ -96,8 +96,10 @@ func (c *command) fsCat() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cat JOB[/TASK]:PATH",
 		Short: "Print a file of a copy, from any peer",
-		Long: "Print a file of a copy, wherever that is: what it has when it is opened. A task\nthat writes meanwhile neither prolongs nor breaks it.\n\n" +
-			placeHelp,
+		Long: `Print a file of a copy, wherever that is: what it has when it is opened. A task
+that writes meanwhile neither prolongs nor breaks it.
+
+` + placeHelp,
 		Example:           "  mn fs cat train:metrics.json\n  mn fs cat shop/web:conf/site.conf --index 1",
 		Args:              needs("JOB[/TASK]:PATH"),
 		ValidArgsFunction: c.complete(jobNames),

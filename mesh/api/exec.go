@@ -43,7 +43,7 @@ func (s *Server) routeExec(b Backend) {
 	s.mux.HandleFunc("POST "+pathExec, func(w http.ResponseWriter, r *http.Request) {
 		var req ExecRequest
 		if !strings.EqualFold(r.Header.Get("Upgrade"), execProtocol) {
-			fail(w, mesh.Faultf(mesh.Invalid, "a conversation with a command needs the header Upgrade: %s", execProtocol))
+			fail(w, mesh.Faultf(mesh.Invalid, "a conversation with a command needs Upgrade: %s", execProtocol))
 			return
 		}
 		if err := readRequest(w, r, &req); err != nil {
@@ -129,7 +129,23 @@ func (c *Client) Exec(ctx context.Context, r ExecRequest) (io.ReadWriteCloser, e
 	if err != nil {
 		return nil, fmt.Errorf("encode the request: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+path, bytes.NewReader(b))
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(callWait, func() {
+		cancel(mesh.Faultf(mesh.Unavailable, "%s did not begin the command in %v", c.to, callWait))
+	})
+	defer late.Stop()
+	conn, err := c.begin(ctx, path, b)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { conn.Close() })
+	return &conversation{conn, func() { cancel(nil) }}, nil
+}
+
+// begin asks for a command, and has its connection.
+func (c *Client) begin(ctx context.Context, path string, body []byte) (io.ReadWriteCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
@@ -145,16 +161,16 @@ func (c *Client) Exec(ctx context.Context, r ExecRequest) (io.ReadWriteCloser, e
 		resp.Body.Close()
 		return nil, mesh.Faultf(mesh.Internal, "%s answered %q, which begins no conversation", c.to, resp.Status)
 	}
-	return &conversation{conn, context.AfterFunc(ctx, func() { conn.Close() })}, nil
+	return conn, nil
 }
 
 // conversation is a connection that ends with a context.
 type conversation struct {
 	io.ReadWriteCloser
-	forget func() bool
+	end func()
 }
 
 func (c *conversation) Close() error {
-	c.forget()
+	c.end()
 	return c.ReadWriteCloser.Close()
 }

@@ -50,7 +50,9 @@ func (s *Server) routeFiles(b Backend) {
 		l.Files = listed(l.Files)
 		return l, err
 	})
-	s.table = append(s.table, Endpoint{Method: "GET", Path: pathFiles, Doc: "read a file or a folder of a copy", Stream: true})
+	s.table = append(s.table, Endpoint{
+		Method: "GET", Path: pathFiles, Doc: "read a file or a folder of a copy", Stream: true,
+	})
 	s.mux.HandleFunc("GET "+pathFiles, func(w http.ResponseWriter, r *http.Request) {
 		var req FilesRequest
 		if err := readRequest(w, r, &req); err != nil {

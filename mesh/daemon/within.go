@@ -124,7 +124,7 @@ func pick(view *mesh.View, w wish) (foundTask, error) {
 		}
 	}
 	if w.runs {
-		if err := running(&a, task); err != nil {
+		if err := notRunning(&a, task); err != nil {
 			return foundTask{}, err
 		}
 	}
@@ -166,20 +166,20 @@ func rank(a *mesh.AllocView) int {
 func onlyTask(view *mesh.View, a *mesh.AllocView, w wish) (string, error) {
 	names := taskNames(view, a)
 	if w.runs && len(names) > 1 {
-		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return running(a, n) != nil })
+		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return notRunning(a, n) != nil })
 	}
 	switch {
 	case len(names) == 1:
 		return names[0], nil
 	case len(names) == 0:
-		return "", running(a, "")
+		return "", notRunning(a, "")
 	}
 	return "", mesh.Faultf(mesh.Invalid, "a copy of job %q has the tasks %s", w.job, strings.Join(names, ", ")).
 		Hint("name one: %s/%s", w.job, names[0])
 }
 
-// running says why nothing can be run within a task, if so: "" is any of a copy.
-func running(a *mesh.AllocView, task string) error {
+// notRunning says why nothing can be run within a task, if so: "" is any of a copy.
+func notRunning(a *mesh.AllocView, task string) error {
 	state, reason := a.State(), a.Reason
 	if a.Status != nil {
 		reason = a.Status.Reason

@@ -80,7 +80,9 @@ func (k *talk) end() string {
 	}
 }
 
-func shell(script string) runner.Command { return runner.Command{Command: []string{"sh", "-c", script}} }
+func shell(script string) runner.Command {
+	return runner.Command{Command: []string{"sh", "-c", script}}
+}
 
 // idle is a task that says that it runs.
 func idle(i mesh.Isolation, before string) runner.Spec {

@@ -266,7 +266,8 @@ func (f *Folder) Send(ctx context.Context, name string, w io.Writer) error {
 		return because(name, err)
 	}
 	defer dir.Close()
-	base := mesh.File{Name: ".", Kind: mesh.FileFolder, Mode: fmt.Sprintf("%04o", info.Mode().Perm()), Time: info.ModTime()}
+	base := describe(dir, ".", info)
+	base.Name = "."
 	err = s.entry(base)
 	if err == nil {
 		err = s.folder(dir, "", 1)
