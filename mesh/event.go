@@ -80,6 +80,7 @@ const (
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
+	TaskJoined     EventKind = "task_joined" // by a command that a person runs within it
 	// Something is fetched for a task before it starts, and has come.
 	TaskFetching EventKind = "task_fetching"
 	TaskFetched  EventKind = "task_fetched"
@@ -105,6 +106,6 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, TaskFetching, TaskFetched, TaskKept, NodeQuarantined, NodeReleased, DeviceFound,
-	DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, TaskJoined, TaskFetching, TaskFetched, TaskKept, NodeQuarantined, NodeReleased,
+	DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

@@ -432,7 +432,7 @@ func (f *fake) Judge(context.Context, mesh.Verdict) (int, error) { return 2, nil
 
 func (f *fake) GiveUp(context.Context, mesh.NodeID, string) (int, error) { return 2, nil }
 
-func (f *fake) Files(context.Context, *mesh.Kept) ([]api.File, error) { return nil, nil }
+func (f *fake) KeptFiles(context.Context, *mesh.Kept) ([]api.File, error) { return nil, nil }
 
 func (f *fake) Send(context.Context, *mesh.Kept, io.Writer) error { return nil }
 

@@ -55,6 +55,7 @@ func TestMeshes(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mesh": startMesh, "add": addNode, "powercut": cutNode, "boot": bootNode, "await": await,
 			"serve": serve, "unserve": unserve, "readenv": readEnv,
+			"exits": exits,
 		},
 	})
 }

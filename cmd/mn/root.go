@@ -55,6 +55,7 @@ of them takes any command.`,
 	f.StringVar(&c.addr, "addr", "", "peer to use: path of its socket or loopback host:port (MN_ADDR)")
 	f.BoolVar(&c.asJSON, "json", false, "write JSON for scripts")
 	root.AddCommand(c.jobCommand(), c.nodeCommand(), c.allocCommand(), c.logsCommand(),
+		c.execCommand(), c.fsCommand(),
 		c.eventsCommand(), c.whyCommand(), c.whatIfCommand(), c.reviewCommand(), c.limitCommand(),
 		c.resourceCommand(), c.resultCommand(), c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(),
 		c.simCommand(), c.versionCommand(), c.debugCommand())

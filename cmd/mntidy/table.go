@@ -18,14 +18,18 @@ var rooms = []room{
 	{"crdt/store", 2, false, []string{"crdt"}},
 	{"health/clock", 2, false, nil},
 	{"runner/archive", 2, false, nil},
+	{"runner/frames", 2, false, nil},
 
 	{"placement", 3, true, nouns},
 	{"placement/lease", 3, true, nouns},
 	{"runner", 3, true, nouns},
 	{"runner/logs", 3, false, nouns},
+	{"runner/files", 3, false, []string{"mesh", "crdt", "runner/frames"}},
 	{"runner/cgroup", 3, false, nil},
 	{"runner/sandbox", 3, false, nil},
-	{"runner/supervise", 4, false, []string{"runner/cgroup", "runner/sandbox", "runner/logs", "health/clock"}},
+	{"runner/supervise", 4, false, []string{
+		"runner/cgroup", "runner/sandbox", "runner/logs", "runner/frames", "health/clock",
+	}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"health/inventory", 3, false, nouns},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
@@ -40,7 +44,7 @@ var rooms = []room{
 	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
 	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
 	{"runner/exec", 5, false, []string{
-		"mesh", "crdt", "runner", "runner/archive", "runner/cgroup", "runner/logs", "runner/supervise",
+		"mesh", "crdt", "runner", "runner/archive", "runner/cgroup", "runner/frames", "runner/logs", "runner/supervise",
 	}},
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
@@ -63,7 +67,7 @@ var rooms = []room{
 
 	{"cmd/mn", 7, false, []string{
 		"mesh", "crdt", "mesh/api", "mesh/content", "mesh/daemon", "configs", "configs/manifest",
-		"runner/supervise/early", "sim",
+		"runner/files", "runner/frames", "runner/supervise/early", "sim",
 		"sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
@@ -103,6 +107,7 @@ var libraries = []library{
 	{"github.com/spf13/cobra", []string{"cmd/mn"}},
 	{"github.com/spf13/pflag", []string{"cmd/mn"}}, // whose errors cobra hands on
 	{"golang.org/x/sys", nil},                      // the rest of package syscall
+	{"golang.org/x/term", []string{"cmd/mn"}},
 }
 
 // pureStandard is what pure packages may import of the standard library. A

@@ -48,8 +48,8 @@ type Backend interface {
 	Lacks(ctx context.Context, objects []string) ([]string, error)
 	// Keep keeps the objects that a reader gives, and says how many bytes they are.
 	Keep(ctx context.Context, objects io.Reader) (int64, error)
-	// Files are the files of what is kept, wherever that is.
-	Files(ctx context.Context, k *mesh.Kept) ([]File, error)
+	// KeptFiles are the files of what is kept, wherever that is.
+	KeptFiles(ctx context.Context, k *mesh.Kept) ([]File, error)
 	// Send writes the objects of what is kept, fetching what is not here.
 	Send(ctx context.Context, k *mesh.Kept, w io.Writer) error
 	// Queue says which jobs wait for room, in whose turn, and for what.
@@ -62,6 +62,14 @@ type Backend interface {
 	// Logs sends the lines of all tasks that the request names, wherever they
 	// ran, until the end, or if it follows, until ctx is done or send fails.
 	Logs(ctx context.Context, r LogsRequest, send func(LogLine) error) error
+	// Files lists a folder of a copy, wherever it is.
+	Files(ctx context.Context, r FilesRequest) (Listing, error)
+	// SendFiles writes a file or a folder of a copy, wherever it is, as package runner/files
+	// sends it. An error that comes before anything was written is the caller's to hear.
+	SendFiles(ctx context.Context, r FilesRequest, w io.Writer) error
+	// Exec runs a command within a task, wherever that runs, and returns the conversation
+	// with it: see runner.Joiner.
+	Exec(ctx context.Context, r ExecRequest) (io.ReadWriteCloser, error)
 	// Events sends what the nodes in sight have seen, merged by time, and if it
 	// follows, what they see until ctx is done or send fails, in the order in which
 	// it comes here. Of a request the node is an id. With r.Local it is what this

@@ -94,6 +94,10 @@ var (
 		"GET", "/v1/allocs/{alloc}", "show an allocation", true,
 	}
 
+	callFiles = call[FilesRequest, Listing]{
+		"GET", "/v1/jobs/{job}/files", "list a folder of a copy", false,
+	}
+
 	callNewToken    = call[TokenRequest, NewToken]{"POST", "/v1/tokens", "make a join token", false}
 	callTokens      = call[none, []TokenStatus]{"GET", "/v1/tokens", "list the join tokens", false}
 	callRevokeToken = call[tokenRef, none]{

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -236,6 +237,30 @@ func (f *fake) Logs(ctx context.Context, r LogsRequest, send func(LogLine) error
 	return f.logs(ctx, r, send)
 }
 
+func (f *fake) Files(_ context.Context, r FilesRequest) (Listing, error) { return Listing{}, f.note(r) }
+
+// SendFiles sends a frame, and breaks off if that is what is asked for.
+func (f *fake) SendFiles(_ context.Context, r FilesRequest, w io.Writer) error {
+	if err := f.note(r); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "z\x00\x00\x00\x02{}")
+	if r.Path == "broken" {
+		return errors.New("the other node has gone")
+	}
+	return err
+}
+
+// Exec says what it hears.
+func (f *fake) Exec(_ context.Context, r ExecRequest) (io.ReadWriteCloser, error) {
+	if err := f.note(r); err != nil {
+		return nil, err
+	}
+	ours, theirs := net.Pipe()
+	go func() { _, _ = io.Copy(theirs, theirs); theirs.Close() }()
+	return ours, nil
+}
+
 func (f *fake) Events(_ context.Context, r EventsRequest, _ func(EventLine) error) error {
 	return f.note(r)
 }
@@ -258,7 +283,7 @@ func (f *fake) Administer(_ context.Context, a mesh.Administration) (int, error)
 	return 2, f.note(a)
 }
 
-func (f *fake) Files(_ context.Context, k *mesh.Kept) ([]File, error) {
+func (f *fake) KeptFiles(_ context.Context, k *mesh.Kept) ([]File, error) {
 	return []File{{Path: "out/a.csv", Size: 3, Hash: k.Tree}}, f.note(k.Tree)
 }
 

@@ -106,7 +106,7 @@ func results(ctx context.Context, b Backend, r ResultsRequest) ([]Result, error)
 		if r.Names || kept[i].Tree == "" {
 			continue
 		}
-		files, err := b.Files(ctx, kept[i])
+		files, err := b.KeptFiles(ctx, kept[i])
 		if err != nil {
 			rows[i].Fault = mesh.FaultOf(err).Text
 			continue

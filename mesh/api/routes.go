@@ -29,6 +29,8 @@ func (s *Server) routes() {
 	s.routeContent(b)
 	s.routeResults(b)
 	serveStream(s, streamLogs, b.Logs)
+	s.routeFiles(b)
+	s.routeExec(b)
 	s.routeEvents(b)
 }
 

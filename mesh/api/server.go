@@ -53,6 +53,7 @@ type Server struct {
 	mu      sync.Mutex
 	closed  bool
 	running []*http.Server
+	talks   sync.WaitGroup // conversations with commands, of which an http.Server knows nothing
 }
 
 // NewServer makes the server of a backend.
@@ -89,14 +90,19 @@ func (s *Server) Serve(l net.Listener, door Door) error {
 // connKey is where a peer's request finds its connection.
 type connKey struct{}
 
+// ConnOf is the connection on which a request has come, of which ctx is; nil if there is none.
+func ConnOf(ctx context.Context) net.Conn {
+	conn, _ := ctx.Value(connKey{}).(net.Conn)
+	return conn
+}
+
 // ServePeers is Serve for connections that another node's certificate vouches
 // for. That was once, so refuse is asked at each request: an error that it
 // returns is the answer.
 func (s *Server) ServePeers(l net.Listener, refuse func(context.Context, net.Conn) error) error {
 	h := s.handler()
 	return s.serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _ := r.Context().Value(connKey{}).(net.Conn)
-		if err := refuse(r.Context(), conn); err != nil {
+		if err := refuse(r.Context(), ConnOf(r.Context())); err != nil {
 			fail(w, err)
 			return
 		}
@@ -146,6 +152,7 @@ func (s *Server) Close() error {
 			errs = append(errs, h.Close())
 		}
 	}
+	s.talks.Wait()
 	return errors.Join(errs...)
 }
 

@@ -86,6 +86,7 @@ type daemon struct {
 	up      chan struct{} // closed when there is a loop: the transport listens before
 	history *history
 	content *contents
+	within  within
 	api     *api.Server
 }
 
@@ -111,7 +112,7 @@ func Run(ctx context.Context, cfg configs.Daemon, opts Options) error {
 
 // run runs the node until ctx ends or something does not let it go on.
 func run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
-	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, up: make(chan struct{})}
+	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, up: make(chan struct{}), within: newWithin()}
 	if d.id, err = identity.Load(cfg.Data, clock.Wall()); err != nil {
 		if errors.Is(err, identity.ErrNotAdmitted) {
 			return mesh.Faultf(mesh.NotFound, "%q belongs to no mesh yet", cfg.Data).

@@ -58,8 +58,8 @@ func (c *contents) kept(h content.Hash) (*mesh.Kept, error) {
 	return k, nil
 }
 
-// Files are the files of what is kept, wherever that is.
-func (b *backend) Files(ctx context.Context, k *mesh.Kept) ([]api.File, error) {
+// KeptFiles are the files of what is kept, wherever that is.
+func (b *backend) KeptFiles(ctx context.Context, k *mesh.Kept) ([]api.File, error) {
 	var h content.Hash
 	if err := h.UnmarshalText([]byte(k.Tree)); err != nil {
 		return nil, err

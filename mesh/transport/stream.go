@@ -222,6 +222,9 @@ func PeerOf(c net.Conn) mesh.NodeID {
 func (c *streamConn) LocalAddr() net.Addr  { return c.local }
 func (c *streamConn) RemoteAddr() net.Addr { return c.remote }
 
+// CloseWrite says that nothing more is written.
+func (c *streamConn) CloseWrite() error { return c.Stream.Close() }
+
 // Close ends both directions: what was written still arrives.
 func (c *streamConn) Close() error {
 	c.CancelRead(streamDone)

@@ -55,7 +55,7 @@ func (d *Driver) adopt() error {
 
 // takeInHand adopts a task that runs.
 func (d *Driver) takeInHand(k key, start supervise.Start) {
-	t := &task{d: d, key: k}
+	t := &task{d: d, key: k, over: make(chan struct{})}
 	r := t.connect(&start)
 	t.attempt = start.Attempt
 	d.found = append(d.found, running(k, runner.Adopted, start))

@@ -157,7 +157,7 @@ func (d *Driver) Start(s runner.Spec) {
 		}
 		return // told again: what comes of it is observed anyway
 	}
-	t := &task{d: d, key: k, attempt: s.Attempt}
+	t := &task{d: d, key: k, attempt: s.Attempt, over: make(chan struct{})}
 	d.tasks[k] = t
 	d.work.Go(func() { t.start(s) })
 }
@@ -224,6 +224,7 @@ func (d *Driver) over(t *task, o runner.Observation) {
 	d.mu.Lock()
 	delete(d.tasks, t.key)
 	d.mu.Unlock()
+	close(t.over)
 	d.observe(o)
 }
 

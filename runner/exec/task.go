@@ -38,7 +38,8 @@ type task struct {
 	d       *Driver
 	key     key
 	attempt int
-	child   int // pid of the supervisor if it is our child: to be reaped
+	child   int           // pid of the supervisor if it is our child: to be reaped
+	over    chan struct{} // closed when it is out of hand
 
 	mu       sync.Mutex
 	conn     conn // nil before there is one

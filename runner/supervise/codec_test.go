@@ -167,3 +167,13 @@ func nested(v any) int {
 	}
 	return deepest + 1
 }
+
+func TestGuestsAreReadAsEncodingJSONWritesThem(t *testing.T) {
+	for _, want := range []Guest{{Command: []string{"a", "", "\"ü\n"}, Terminal: true, Term: "x", Rows: 3, Columns: 4}, {}} {
+		var got Guest
+		o := parse(t, want)
+		if got.decode(o); o.fault() != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v, want %+v", got, o.fault(), want)
+		}
+	}
+}

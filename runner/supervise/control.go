@@ -14,13 +14,16 @@ import (
 const (
 	commandMax = 64 // bytes of a command
 	queueMax   = 16 // commands that wait to be obeyed
+	talksMax   = 32 // connections at a time
 )
 
 // The verbs of commands. Each has a duration: the grace of a stop, or the
-// instant since boot at which a renewed lease ends.
+// instant since boot at which a renewed lease ends; 0 for a guest, which has the
+// connection from then on: see guests.
 const (
 	verbStop  = "stop"
 	verbRenew = "renew"
+	verbGuest = "guest"
 )
 
 // command is what an agent tells a supervisor: one line.
@@ -39,6 +42,9 @@ func RenewCommand(until time.Duration) string {
 	return commandLine(verbRenew, until)
 }
 
+// GuestCommand is the line behind which the connection is that of a [Guest].
+func GuestCommand() string { return commandLine(verbGuest, 0) }
+
 // commandLine is how a command is written.
 func commandLine(verb string, value time.Duration) string {
 	return verb + " " + strconv.FormatInt(int64(max(value, 0)), 10) + "\n"
@@ -49,9 +55,9 @@ func parseCommand(line string) (command, error) {
 	first, digits, _ := bytes.Cut([]byte(line), []byte(" "))
 	verb := string(first)
 	value, err := strconv.ParseUint(string(digits), 10, 63)
-	if err != nil || verb != verbStop && verb != verbRenew {
+	if err != nil || verb != verbStop && verb != verbRenew && verb != verbGuest {
 		return command{}, errors.New("read command " + strconv.Quote(line) +
-			": want " + verbStop + " or " + verbRenew + " and a number of nanoseconds")
+			": want " + verbStop + ", " + verbRenew + " or " + verbGuest + " and a number of nanoseconds")
 	}
 	return command{verb, time.Duration(value)}, nil
 }
@@ -62,7 +68,8 @@ func parseCommand(line string) (command, error) {
 // are also in files, for agents that are not there.
 type control struct {
 	commands chan command
-	starter  *os.File // the agent that has started us; nil if there is none
+	guests   chan *os.File // connections of those that want in
+	starter  *os.File      // the agent that has started us; nil if there is none
 
 	mu    sync.Mutex
 	start []byte
@@ -73,6 +80,7 @@ func newControl(starter *os.File) *control {
 	c := &control{
 		starter:  starter,
 		commands: make(chan command, queueMax),
+		guests:   make(chan *os.File, guestsMax),
 		peers:    map[*os.File]bool{},
 	}
 	if starter != nil {
@@ -106,17 +114,21 @@ func (c *control) listen() error {
 		return err
 	}
 	go func() {
+		talks := make(chan struct{}, talksMax)
 		for {
 			conn, err := accept(l)
 			if err != nil {
 				say("accept: " + err.Error())
 				return
 			}
-			// One at a time: only one agent has the data folder, and the
-			// kernel closes the connection of one that dies.
-			if c.greet(conn) {
-				c.talk(conn)
-			}
+			// The kernel closes the connections of an agent that dies.
+			talks <- struct{}{}
+			go func() {
+				defer func() { <-talks }()
+				if c.greet(conn) {
+					c.talk(conn)
+				}
+			}()
 		}
 	}()
 	return nil
@@ -134,17 +146,21 @@ func (c *control) greet(conn *os.File) bool {
 	return true
 }
 
-// talk takes commands until the connection ends or makes no sense.
+// talk takes commands until the connection ends, makes no sense, or is a guest's.
 func (c *control) talk(conn *os.File) {
-	c.read(conn)
+	guest := c.read(conn)
 	c.mu.Lock()
 	delete(c.peers, conn)
 	c.mu.Unlock()
-	conn.Close()
+	if !guest {
+		conn.Close()
+		return
+	}
+	c.guests <- conn
 }
 
-// read obeys commands, a line each.
-func (c *control) read(r io.Reader) {
+// read obeys commands, a line each, and says whether the connection is a guest's now.
+func (c *control) read(r io.Reader) (guest bool) {
 	buf := make([]byte, 0, commandMax)
 	for {
 		n, err := r.Read(buf[len(buf):cap(buf)])
@@ -157,13 +173,16 @@ func (c *control) read(r io.Reader) {
 			cmd, err := parseCommand(string(text))
 			if err != nil {
 				say(err.Error())
-				return
+				return false
+			}
+			if cmd.verb == verbGuest {
+				return len(rest) == 0 // it waits to be asked what it wants
 			}
 			c.commands <- cmd
 			buf = buf[:copy(buf[:cap(buf)], rest)]
 		}
 		if err != nil || len(buf) == cap(buf) { // the end, or what is no command
-			return
+			return false
 		}
 	}
 }

@@ -69,8 +69,11 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// forkEntering starts a process that becomes the task, and waits until it has.
-func forkEntering(ways []*os.File, files []uintptr, sys *syscall.SysProcAttr) (pid int, err error) {
+// forkEntering starts a process that becomes the task, or what is to run within the
+// task instead (see mainEnter), and waits until it has.
+func forkEntering(
+	ways []*os.File, files []uintptr, sys *syscall.SysProcAttr, instead ...string,
+) (pid int, err error) {
 	report, theirs, err := os.Pipe()
 	if err != nil {
 		return 0, because(err, "start task")
@@ -80,7 +83,7 @@ func forkEntering(ways []*os.File, files []uintptr, sys *syscall.SysProcAttr) (p
 	for _, w := range ways {
 		all = append(all, w.Fd())
 	}
-	pid, err = forkSelf(enterWord, all, sys)
+	pid, err = forkSelf(all, sys, append([]string{enterWord}, instead...)...)
 	theirs.Close()
 	if err != nil {
 		return 0, err
@@ -94,9 +97,9 @@ func forkEntering(ways []*os.File, files []uintptr, sys *syscall.SysProcAttr) (p
 	return 0, errors.Join(err, errors.New(string(why)))
 }
 
-// forkSelf starts a process between us and a task.
-func forkSelf(word string, files []uintptr, sys *syscall.SysProcAttr) (pid int, err error) {
-	pid, err = syscall.ForkExec(self, []string{"mn", "supervise", word}, &syscall.ProcAttr{
+// forkSelf starts a process between us and a task, which some words tell what it is for.
+func forkSelf(files []uintptr, sys *syscall.SysProcAttr, words ...string) (pid int, err error) {
+	pid, err = syscall.ForkExec(self, append([]string{"mn", "supervise"}, words...), &syscall.ProcAttr{
 		Env: Environ(), Files: files, Sys: sys,
 	})
 	if err != nil {
@@ -114,10 +117,11 @@ func wait(pid int) (status syscall.WaitStatus) {
 	}
 }
 
-// mainEnter is the process that becomes the task.
-func mainEnter() int {
+// mainEnter is the process that becomes the task; or, if there are arguments, what
+// runs within it instead: the kind of terminal, if there is one, and the command.
+func mainEnter(instead []string) int {
 	syscall.CloseOnExec(reportFD)
-	if err := enter(); err != nil {
+	if err := enter(instead); err != nil {
 		os.NewFile(reportFD, "report").WriteString(err.Error())
 		return 1
 	}
@@ -126,11 +130,15 @@ func mainEnter() int {
 
 // enter returns only if it cannot become the task, or if there is none to become:
 // then all was tried but that.
-func enter() error {
+func enter(instead []string) error {
 	syscall.CloseOnExec(specFD)
 	spec, err := specIn(os.NewFile(specFD, SpecFile))
 	if err != nil {
 		return err
+	}
+	if len(instead) > 0 {
+		spec.Command = instead[1:]
+		spec.Env = withTerm(spec.Env, instead[0])
 	}
 	for i := range spec.Groups {
 		syscall.CloseOnExec(groupsFD + i)

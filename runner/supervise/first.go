@@ -56,10 +56,18 @@ func forkSandboxed(spec Spec, files []uintptr) (*family, int, error) {
 		sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	leader, err := forkSelf(firstWord, append(files[:reportFD:reportFD], theirs.Fd()), sys)
-	theirs.Close()
+	door, inside, err := openDoor()
 	if err != nil {
 		report.Close()
+		theirs.Close()
+		return nil, 0, err
+	}
+	leader, err := forkSelf(append(files[:reportFD:reportFD], theirs.Fd(), inside.Fd()), sys, firstWord)
+	theirs.Close()
+	inside.Close()
+	if err != nil {
+		report.Close()
+		door.Close()
 		return nil, 0, because(err, "make sandbox")
 	}
 	word := [1]byte{failedByte}
@@ -69,8 +77,9 @@ func forkSandboxed(spec Spec, files []uintptr) (*family, int, error) {
 		if born := children(strconv.Itoa(leader)); len(born) > 0 {
 			pid = born[0]
 		}
-		return &family{leader: leader, report: report}, pid, nil
+		return &family{leader: leader, report: report, door: door}, pid, nil
 	}
+	door.Close()
 	why, _ := io.ReadAll(io.LimitReader(report, errMax))
 	report.Close()
 	if status := wait(leader); err != nil {
@@ -82,6 +91,7 @@ func forkSandboxed(spec Spec, files []uintptr) (*family, int, error) {
 // mainFirst is the first process of a sandbox.
 func mainFirst() int {
 	syscall.CloseOnExec(reportFD)
+	syscall.CloseOnExec(doorFD)
 	report := os.NewFile(reportFD, "report")
 	if err := first(report); err != nil {
 		report.WriteString(string(failedByte) + err.Error())
@@ -115,7 +125,7 @@ func first(report *os.File) error {
 	if _, err := report.Write([]byte{begunByte}); err != nil {
 		return err
 	}
-	attend(pid, report, term, child)
+	attend(pid, report, term, child, visitors(os.NewFile(doorFD, "door")))
 	return nil
 }
 
@@ -172,11 +182,16 @@ func mapped() bool {
 }
 
 // attend stays with the task to its end, and if it was asked to end, until all that
-// it has started has ended too.
-func attend(task int, report *os.File, term, child <-chan os.Signal) {
+// it has started has ended too. Guests are let in as long as there is a task.
+func attend(task int, report *os.File, term, child <-chan os.Signal, visitors <-chan []*os.File) {
 	asked, ended := false, false
+	var in guests
 	for {
 		select {
+		case files := <-visitors:
+			in.welcome(files[0], files[1:], ended)
+			closeAll(files)
+			continue
 		case <-term:
 			asked = true
 			syscall.Kill(-task, syscall.SIGTERM)
@@ -189,9 +204,11 @@ func attend(task int, report *os.File, term, child <-chan os.Signal) {
 			if errors.Is(err, syscall.EINTR) {
 				continue
 			}
+			in.left(pid)
 			if pid == task {
 				ended = true
 				report.Write([]byte(strconv.Itoa(int(status))))
+				in.end()
 			}
 			if ended && (!asked || err != nil) {
 				return

@@ -39,5 +39,6 @@ func probe(folder string) error {
 		return err
 	}
 	wait(f.leader)
+	f.door.Close()
 	return nil
 }

@@ -18,6 +18,8 @@ import (
 type family struct {
 	leader  int
 	report  *os.File // by which a leader that is not the task itself says how that ended; else nil
+	door    *os.File // by which guests are handed to such a leader; else nil
+	guests  guests   // of one that is the task itself
 	reaped  bool     // the leader is
 	status  syscall.WaitStatus
 	killing bool // everything that becomes ours is killed
@@ -38,6 +40,7 @@ func (f *family) reap() (gone bool) {
 		case pid == 0:
 			return false
 		}
+		f.guests.left(pid)
 		if pid == f.leader {
 			f.reaped, f.status = true, f.reported(status)
 		}
@@ -53,6 +56,7 @@ func (f *family) reported(status syscall.WaitStatus) syscall.WaitStatus {
 		return status
 	}
 	defer f.report.Close()
+	defer f.door.Close()
 	said, _ := io.ReadAll(io.LimitReader(f.report, statusMax))
 	if n, err := strconv.ParseUint(string(said), 10, 32); err == nil {
 		return syscall.WaitStatus(n)

@@ -65,7 +65,9 @@ func Main(args []string) int {
 	if len(args) > 0 {
 		switch args[0] {
 		case enterWord:
-			return mainEnter()
+			return mainEnter(args[1:])
+		case guestWord:
+			return mainGuest()
 		case firstWord:
 			return mainFirst()
 		case ProbeWord:
@@ -227,6 +229,8 @@ func (s *supervisor) loop(term, child <-chan os.Signal) {
 			}
 		case c := <-s.control.commands:
 			s.obey(c)
+		case conn := <-s.control.guests:
+			s.family.admit(conn, s.spec, s.dead || s.kill != nil)
 		case <-s.lease.over:
 			s.exit.Expired = s.grace == nil && !s.dead
 			s.stop(s.spec.Grace)
@@ -283,7 +287,9 @@ func (s *supervisor) ended(status syscall.WaitStatus) {
 	}
 	if s.grace == nil {
 		s.killAll() // ends at once if nothing is left
+		return
 	}
+	s.family.guests.end()
 }
 
 func (s *supervisor) killAll() {

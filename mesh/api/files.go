@@ -1,0 +1,113 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"mn/mesh"
+)
+
+// filesWait is how long a client may take nothing of files that it is sent: somebody may
+// read what they see.
+const filesWait = 10 * time.Minute
+
+// filesType is the content type of files, as package runner/files sends them.
+const filesType = "application/vnd.mn.files"
+
+// pathFiles sends a file or a folder.
+const pathFiles = "/v1/jobs/{job}/files/content"
+
+// FilesRequest names a file or a folder of a copy. Who leaves out the copy means the first
+// that runs, or else the last that has run; who leaves out the task means the only one.
+type FilesRequest struct {
+	Job    mesh.JobID   `json:"job"`
+	Task   string       `json:"task,omitempty"`
+	Alloc  mesh.AllocID `json:"alloc,omitempty"`
+	Index  string       `json:"index,omitempty"`  // of the copy in its group
+	Path   string       `json:"path,omitempty"`   // below the task's folder
+	Shared bool         `json:"shared,omitempty"` // below the folder that the copy's tasks share instead
+	Local  bool         `json:"local,omitempty"`  // only if the copy is on the node that is asked
+}
+
+// Listing is what is in a folder of a copy.
+type Listing struct {
+	Alloc  mesh.AllocID `json:"alloc"`
+	Task   string       `json:"task"`
+	Index  int          `json:"index"`
+	Node   string       `json:"node"`
+	NodeID mesh.NodeID  `json:"node_id"`
+	Path   string       `json:"path"`
+	Files  []mesh.File  `json:"files"`
+	More   bool         `json:"more"` // there are more than 10000, which are not listed
+}
+
+func (s *Server) routeFiles(b Backend) {
+	serve(s, callFiles, func(ctx context.Context, r FilesRequest) (Listing, error) {
+		l, err := b.Files(ctx, r)
+		l.Files = listed(l.Files)
+		return l, err
+	})
+	s.table = append(s.table, Endpoint{
+		Method: "GET", Path: pathFiles, Doc: "read a file or a folder of a copy", Stream: true,
+	})
+	s.mux.HandleFunc("GET "+pathFiles, func(w http.ResponseWriter, r *http.Request) {
+		var req FilesRequest
+		if err := readRequest(w, r, &req); err != nil {
+			fail(w, err)
+			return
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		out := &patient{w: w, control: http.NewResponseController(w)}
+		err := b.SendFiles(ctx, req, out)
+		switch {
+		case err == nil:
+		case out.begun:
+			panic(http.ErrAbortHandler) // so that nobody takes it for all
+		default:
+			fail(w, err)
+		}
+	})
+}
+
+// patient writes to a client that takes its time.
+type patient struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	begun   bool
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	if !p.begun {
+		p.begun = true
+		p.w.Header().Set("Content-Type", filesType)
+		p.w.Header().Set("X-Content-Type-Options", "nosniff")
+	}
+	if err := p.control.SetWriteDeadline(time.Now().Add(filesWait)); err != nil {
+		return 0, err
+	}
+	return p.w.Write(b)
+}
+
+// Files lists a folder of a copy, or says what a file of it is.
+func (c *Client) Files(ctx context.Context, r FilesRequest) (Listing, error) {
+	return do(ctx, c, callFiles, r)
+}
+
+// ReadFiles reads a file or a folder of a copy, as package runner/files sends it. Who has
+// it closes it.
+func (c *Client) ReadFiles(ctx context.Context, r FilesRequest) (io.ReadCloser, error) {
+	path, query := fillPath(pathFiles, r)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	resp, err := c.perform(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mn/mesh"
+)
+
+func TestConversationGoesBothWaysUntilItIsClosed(t *testing.T) {
+	f := newFake()
+	_, c := serving(t, f, Socket)
+	want := ExecRequest{Job: "web", Task: "a", Command: []string{"sh", strings.Repeat("x", headerMax)}, Terminal: true, Rows: 3}
+	conn, err := c.Exec(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, say := range []string{"hello", strings.Repeat("much", 1<<16)} {
+		sent := make(chan error, 1)
+		go func() { _, err := io.WriteString(conn, say); sent <- err }()
+		got := make([]byte, len(say))
+		if _, err := io.ReadFull(conn, got); err != nil || string(got) != say || <-sent != nil {
+			t.Errorf("got %d bytes, %v, want what was said", len(got), err)
+		}
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := f.lastAsked(); !equalExec(got, want) {
+		t.Errorf("asked for %+v, want %+v", got, want)
+	}
+}
+
+// lastAsked is the last request.
+func (f *fake) lastAsked() any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[len(f.asked)-1]
+}
+
+func equalExec(got any, want ExecRequest) bool {
+	r, ok := got.(ExecRequest)
+	return ok && r.Job == want.Job && r.Task == want.Task && slices.Equal(r.Command, want.Command) && r.Rows == want.Rows
+}
+
+func TestConversationEndsWithItsContextAndWithTheServer(t *testing.T) {
+	f := newFake()
+	_, c := serving(t, f, Socket)
+	ctx, cancel := context.WithCancel(t.Context())
+	conn, err := c.Exec(ctx, ExecRequest{Job: "web", Command: []string{"sh"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("it goes on without its context")
+	}
+	conn.Close()
+	s, other := serving(t, f, Loopback)
+	if conn, err = other.Exec(t.Context(), ExecRequest{Job: "web", Command: []string{"sh"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	began := time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil || time.Since(began) > 2*closeWait {
+		t.Errorf("it goes on without its server: %v, after %v", err, time.Since(began))
+	}
+}
+
+func TestFaultsOfConversationsAndFilesReachTheCaller(t *testing.T) {
+	f := newFake()
+	f.fault = mesh.Faultf(mesh.Conflict, "it does not run").Hint("mn job status web")
+	_, c := serving(t, f, Socket)
+	_, err := c.Exec(t.Context(), ExecRequest{Job: "web", Command: []string{"sh"}})
+	var fault *mesh.Fault
+	if !errors.As(err, &fault) || fault.Kind != mesh.Conflict || len(fault.Hints) != 1 {
+		t.Errorf("of a command: got %v, want the fault", err)
+	}
+	if _, err := c.ReadFiles(t.Context(), FilesRequest{Job: "web"}); !errors.As(err, &fault) || fault.Kind != mesh.Conflict {
+		t.Errorf("of files: got %v, want the fault", err)
+	}
+	if _, err := c.Files(t.Context(), FilesRequest{Job: "web"}); !errors.As(err, &fault) || fault.Kind != mesh.Conflict {
+		t.Errorf("of a list: got %v, want the fault", err)
+	}
+}
+
+func TestConversationNeedsAnUpgrade(t *testing.T) {
+	_, c := serving(t, newFake(), Socket)
+	for upgrade, body := range map[string]string{"": `{"command":["sh"]}`, "websocket": `{"command":["sh"]}`, execProtocol: `{"no":1}`} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/v1/jobs/web/exec", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if upgrade != "" {
+			req.Header.Set("Connection", "Upgrade")
+			req.Header.Set("Upgrade", upgrade)
+		}
+		_, err = c.perform(t.Context(), req)
+		var fault *mesh.Fault
+		if !errors.As(err, &fault) || fault.Kind != mesh.Invalid {
+			t.Errorf("with %q: got %v, want it refused", upgrade, err)
+		}
+	}
+}
+
+func TestFilesThatBreakOffAreNotTakenForAll(t *testing.T) {
+	f := newFake()
+	_, c := serving(t, f, Socket)
+	want := FilesRequest{Job: "web", Task: "a", Index: "0", Path: "a b/&?", Shared: true}
+	from, err := c.ReadFiles(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	if got, err := io.ReadAll(from); err != nil || !bytes.HasPrefix(got, []byte("z")) || f.lastAsked() != any(want) {
+		t.Errorf("got %q, %v, want what was sent for %+v", got, err, want)
+	}
+	if from, err = c.ReadFiles(t.Context(), FilesRequest{Job: "web", Path: "broken"}); err != nil {
+		return // it may be noticed before
+	}
+	defer from.Close()
+	if got, err := io.ReadAll(from); err == nil {
+		t.Errorf("got %q and no error, want one", got)
+	}
+}

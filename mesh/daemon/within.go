@@ -1,0 +1,353 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"mn/health/clock"
+	"mn/mesh"
+	"mn/mesh/api"
+	"mn/mesh/core"
+	"mn/mesh/transport"
+	"mn/runner"
+	"mn/runner/files"
+)
+
+// Bounds of what people do within copies, on a node and through it.
+const (
+	execsMax = 64 // conversations with commands
+	sendsMax = 32 // files and folders that are sent
+)
+
+// within are the places of what people do within copies.
+type within struct {
+	execs chan struct{}
+	sends chan struct{}
+}
+
+func newWithin() within {
+	return within{execs: make(chan struct{}, execsMax), sends: make(chan struct{}, sendsMax)}
+}
+
+// takePlace takes a place; the caller gives it back.
+func takePlace(places chan struct{}, what string) (giveBack func(), err error) {
+	select {
+	case places <- struct{}{}:
+		return sync.OnceFunc(func() { <-places }), nil
+	default:
+		return nil, mesh.Faultf(mesh.Unavailable, "%d %s at a time are as many as this node takes", cap(places), what).
+			Hint("ask another node, or again later")
+	}
+}
+
+// wish is the task of a copy that is asked for.
+type wish struct {
+	job   mesh.JobID
+	task  string
+	alloc mesh.AllocID
+	index string
+	runs  bool // it must run
+}
+
+// foundTask is a task of a copy.
+type foundTask struct {
+	alloc mesh.AllocView
+	task  string
+	node  *mesh.NodeView // nil for this one
+}
+
+// find finds the task that is asked for: of the first copy that runs, or else of the last
+// that has run.
+func (b *backend) find(ctx context.Context, w wish, local bool) (foundTask, error) {
+	var view *mesh.View
+	if err := b.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+		return foundTask{}, err
+	}
+	f, err := pick(view, w)
+	if err != nil || f.alloc.Node == b.self.ID {
+		return f, err
+	}
+	f.node = view.Node(f.alloc.Node)
+	switch {
+	case local:
+		return f, mesh.Faultf(mesh.NotFound, "the copy %s is on another node", f.alloc.ID)
+	case f.node == nil || f.node.Liveness != mesh.Alive:
+		return f, mesh.Faultf(mesh.Unavailable, "the copy %s is on node %s, which is out of sight",
+			f.alloc.ID, nodeLabel(view, f.alloc.Node)).Hint("mn node status %s", nodeLabel(view, f.alloc.Node))
+	}
+	return f, nil
+}
+
+// pick picks the task that is asked for from a picture.
+func pick(view *mesh.View, w wish) (foundTask, error) {
+	copies := slices.Clone(view.AllocsOf(w.job))
+	if view.Job(w.job) == nil && len(copies) == 0 {
+		return foundTask{}, noJob(w.job)
+	}
+	index := -1
+	if w.index != "" {
+		var err error
+		if index, err = strconv.Atoi(w.index); err != nil || index < 0 {
+			return foundTask{}, mesh.Faultf(mesh.Invalid, "index %q is not a whole number from 0", w.index)
+		}
+	}
+	copies = slices.DeleteFunc(copies, func(a mesh.AllocView) bool {
+		return w.alloc != "" && a.ID != w.alloc || index >= 0 && a.Index != index ||
+			w.task != "" && !slices.Contains(taskNames(view, &a), w.task)
+	})
+	if len(copies) == 0 {
+		return foundTask{}, noCopy(w)
+	}
+	// Those that run come first, by index; then those that have ended, the last first.
+	slices.SortStableFunc(copies, func(a, b mesh.AllocView) int {
+		switch x, y := rank(&a), rank(&b); {
+		case x != y:
+			return x - y
+		case x == copyEnded:
+			return b.At.Compare(a.At)
+		}
+		return 0
+	})
+	a := copies[0]
+	task := w.task
+	if task == "" {
+		var err error
+		if task, err = onlyTask(view, &a, w); err != nil {
+			return foundTask{}, err
+		}
+	}
+	if w.runs {
+		if err := notRunning(&a, task); err != nil {
+			return foundTask{}, err
+		}
+	}
+	return foundTask{alloc: a, task: task}, nil
+}
+
+func noCopy(w wish) error {
+	what := ""
+	if w.task != "" {
+		what += fmt.Sprintf(" with a task %q", w.task)
+	}
+	if w.alloc != "" {
+		what += fmt.Sprintf(" with the id %q", w.alloc)
+	}
+	if w.index != "" {
+		what += " with the index " + w.index
+	}
+	return mesh.Faultf(mesh.NotFound, "job %q has no copy%s", w.job, what).Hint("mn job status %s", w.job)
+}
+
+// The ranks of copies, those first that come first.
+const (
+	copyRuns = iota
+	copyWaits
+	copyEnded
+)
+
+func rank(a *mesh.AllocView) int {
+	switch s := a.State(); {
+	case s == mesh.Running:
+		return copyRuns
+	case s.Final():
+		return copyEnded
+	}
+	return copyWaits
+}
+
+// onlyTask is the task of a copy that has only one, or only one that runs.
+func onlyTask(view *mesh.View, a *mesh.AllocView, w wish) (string, error) {
+	names := taskNames(view, a)
+	if w.runs && len(names) > 1 {
+		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return notRunning(a, n) != nil })
+	}
+	switch {
+	case len(names) == 1:
+		return names[0], nil
+	case len(names) == 0:
+		return "", notRunning(a, "")
+	}
+	return "", mesh.Faultf(mesh.Invalid, "a copy of job %q has the tasks %s", w.job, strings.Join(names, ", ")).
+		Hint("name one: %s/%s", w.job, names[0])
+}
+
+// notRunning says why nothing can be run within a task, if so: "" is any of a copy.
+func notRunning(a *mesh.AllocView, task string) error {
+	state, reason := a.State(), a.Reason
+	if a.Status != nil {
+		reason = a.Status.Reason
+		for _, t := range a.Status.Tasks {
+			if t.Name == task {
+				state, reason = t.State, t.Reason
+			}
+		}
+	}
+	if state == mesh.Running || state == mesh.Stopping {
+		return nil
+	}
+	if reason != "" {
+		reason = " (" + reason + ")"
+	}
+	f := mesh.Faultf(mesh.Conflict, "the task %q of copy %s does not run, it is %s%s", task, a.ID, state, reason)
+	if task == "" {
+		f.Text = fmt.Sprintf("no task of copy %s runs, it is %s%s", a.ID, state, reason)
+	}
+	switch {
+	case state.Final():
+		f.Hint("mn logs %s      says what it wrote", a.Job).Hint("mn fs ls %s     lists the files that it left", a.Job)
+	case state == mesh.Pending, state == mesh.Starting:
+		f.Hint("mn job status %s -w    says when it runs", a.Job)
+	default:
+		f.Hint("it starts again; mn job status %s says when", a.Job)
+	}
+	return f
+}
+
+// Files lists a folder of a copy.
+func (b *backend) Files(ctx context.Context, r api.FilesRequest) (api.Listing, error) {
+	f, err := b.find(ctx, wish{job: r.Job, task: r.Task, alloc: r.Alloc, index: r.Index}, r.Local)
+	if err != nil {
+		return api.Listing{}, err
+	}
+	if f.node != nil {
+		client := b.peerClient(f.node)
+		defer client.Close() //nolint:errcheck // only idle connections
+		r.Alloc, r.Task, r.Index, r.Local = f.alloc.ID, f.task, "", true
+		return client.Files(ctx, r)
+	}
+	folder, err := b.folder(f, r.Shared)
+	if err != nil {
+		return api.Listing{}, err
+	}
+	defer folder.Close() //nolint:errcheck // it was only read
+	list, more, err := folder.List(r.Path)
+	return api.Listing{
+		Alloc: f.alloc.ID, Task: f.task, Index: f.alloc.Index, Node: b.self.Name, NodeID: b.self.ID,
+		Path: r.Path, Files: list, More: more,
+	}, err
+}
+
+// folder opens the folder of a task here, or that which the copy's tasks share.
+func (b *backend) folder(f foundTask, shared bool) (*files.Folder, error) {
+	if !mesh.ValidName(string(f.alloc.ID)) || !mesh.ValidName(f.task) {
+		return nil, mesh.Faultf(mesh.Invalid, "the task %q of copy %q has no name of a folder", f.task, f.alloc.ID)
+	}
+	name := runner.WorkDir(f.alloc.ID, f.task)
+	if shared {
+		name = runner.SharedDir(f.alloc.ID)
+	}
+	folder, err := files.Open(b.allocs(), name)
+	if err != nil && f.alloc.State().Final() {
+		return nil, mesh.Faultf(mesh.NotFound, "the files of copy %s are gone: others needed the room", f.alloc.ID)
+	}
+	if err != nil {
+		return nil, mesh.Faultf(mesh.NotFound, "the task %q of copy %s has no files yet", f.task, f.alloc.ID).
+			Hint("mn job status %s", f.alloc.Job)
+	}
+	return folder, nil
+}
+
+// SendFiles writes a file or a folder of a copy.
+func (b *backend) SendFiles(ctx context.Context, r api.FilesRequest, w io.Writer) error {
+	giveBack, err := takePlace(b.within.sends, "files and folders")
+	if err != nil {
+		return err
+	}
+	defer giveBack()
+	f, err := b.find(ctx, wish{job: r.Job, task: r.Task, alloc: r.Alloc, index: r.Index}, r.Local)
+	if err != nil {
+		return err
+	}
+	if f.node == nil {
+		folder, err := b.folder(f, r.Shared)
+		if err != nil {
+			return err
+		}
+		defer folder.Close() //nolint:errcheck // it was only read
+		return folder.Send(ctx, r.Path, w)
+	}
+	client := b.peerClient(f.node)
+	defer client.Close() //nolint:errcheck // only idle connections
+	r.Alloc, r.Task, r.Index, r.Local = f.alloc.ID, f.task, "", true
+	from, err := client.ReadFiles(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer from.Close() //nolint:errcheck // it was only read
+	_, err = io.Copy(w, from)
+	return err
+}
+
+// Exec runs a command within a task.
+func (b *backend) Exec(ctx context.Context, r api.ExecRequest) (io.ReadWriteCloser, error) {
+	if len(r.Command) == 0 || r.Command[0] == "" {
+		return nil, mesh.Faultf(mesh.Invalid, "the command is empty").Hint("mn exec %s -- sh", r.Job)
+	}
+	giveBack, err := takePlace(b.within.execs, "commands within tasks")
+	if err != nil {
+		return nil, err
+	}
+	conn, err := b.exec(ctx, r)
+	if err != nil {
+		giveBack()
+		return nil, err
+	}
+	return &placed{conn, giveBack}, nil
+}
+
+func (b *backend) exec(ctx context.Context, r api.ExecRequest) (io.ReadWriteCloser, error) {
+	f, err := b.find(ctx, wish{job: r.Job, task: r.Task, alloc: r.Alloc, index: r.Index, runs: true}, r.Local)
+	if err != nil {
+		return nil, err
+	}
+	if f.node != nil {
+		client := b.peerClient(f.node)
+		r.Alloc, r.Task, r.Index, r.Local = f.alloc.ID, f.task, "", true
+		// Not with ctx, which is that of the request: what it begins goes on.
+		return client.Exec(context.WithoutCancel(ctx), r)
+	}
+	conn, err := runner.Joiner(b.driver).Join(f.alloc.ID, f.task, runner.Command{
+		Command: r.Command, Terminal: r.Terminal, Term: r.Term, Rows: r.Rows, Columns: r.Columns,
+	})
+	if errors.Is(err, runner.ErrNotRunning) {
+		return nil, mesh.Faultf(mesh.Conflict, "the task %q of copy %s does not run any more", f.task, f.alloc.ID).
+			Hint("mn job status %s", f.alloc.Job)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.joined(f, api.ConnOf(ctx), r.Command[0])
+	return conn, nil
+}
+
+// joined tells of a command within a task, that a peer has asked for, or somebody here.
+func (b *backend) joined(f foundTask, asker net.Conn, program string) {
+	by := transport.PeerOf(asker)
+	if by == "" {
+		by = b.self.ID
+	}
+	e := mesh.Event{
+		At: clock.Wall(), Node: b.self.ID, Kind: mesh.TaskJoined, Job: f.alloc.Job, Alloc: f.alloc.ID, Peer: by,
+		Text: fmt.Sprintf("task %q: somebody runs %.64q within it, asked for at node %s", f.task, program, by.Short()),
+	}
+	(&performer{log: b.log, events: b.history}).tell([]mesh.Event{e})
+}
+
+// placed is a conversation that has a place.
+type placed struct {
+	io.ReadWriteCloser
+	giveBack func()
+}
+
+// Close ends the conversation.
+func (p *placed) Close() error {
+	p.giveBack()
+	return p.ReadWriteCloser.Close()
+}

@@ -1,0 +1,374 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mn/mesh"
+	"mn/runner/frames"
+)
+
+// copyOf makes the folder of a copy, with a file beside it that is none of its task's.
+func copyOf(t *testing.T) (f *Folder, dir string) {
+	t.Helper()
+	allocs := t.TempDir()
+	dir = filepath.Join(allocs, "abcd", "work")
+	for name, text := range map[string]string{
+		"abcd/work/a.txt": "hello", "abcd/work/sub/deep/b": "deep", "abcd/secret": "secret",
+	} {
+		path := filepath.Join(allocs, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o640)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Open(allocs, "abcd/work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f, dir
+}
+
+func link(t *testing.T, to, name string) {
+	t.Helper()
+	if err := os.Symlink(to, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fifo(t *testing.T, name string) {
+	t.Helper()
+	if err := syscall.Mkfifo(name, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func printed(f *Folder, name string) (string, error) {
+	var sent, got bytes.Buffer
+	if err := f.Send(context.Background(), name, &sent); err != nil {
+		return "", err
+	}
+	err := Print(&sent, &got)
+	return got.String(), err
+}
+
+func TestFolderIsListedByName(t *testing.T) {
+	f, dir := copyOf(t)
+	link(t, "a.txt", filepath.Join(dir, "in"))
+	link(t, "/etc/passwd", filepath.Join(dir, "out"))
+	fifo(t, filepath.Join(dir, "pipe"))
+	l, err := net.Listen("unix", filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var got []string
+	list, more, err := f.List("/")
+	for _, e := range list {
+		got = append(got, fmt.Sprintf("%s %s %d %s", e.Name, e.Kind, e.Size, e.Link))
+	}
+	want := "a.txt file 5 ;in link 0 a.txt;out link 0 /etc/passwd;pipe pipe 0 ;socket socket 0 ;sub folder 0 "
+	if err != nil || more || strings.Join(got, ";") != want {
+		t.Errorf("got %q, %v, %v, want %q", got, more, err, want)
+	}
+	if list[0].Mode != "0640" || list[0].Time.IsZero() {
+		t.Errorf("got %+v, want its mode and time", list[0])
+	}
+	for name, want := range map[string]mesh.FileKind{
+		"in": mesh.RegularFile, "out": mesh.FileLink, "pipe": mesh.FilePipe, "sub/deep/b": mesh.RegularFile,
+	} {
+		if list, _, err := f.List(name); err != nil || len(list) != 1 || list[0].Kind != want {
+			t.Errorf("%s: got %+v, %v, want one %s", name, list, err, want)
+		}
+	}
+}
+
+func TestNothingOutsideOfTheFolderIsServed(t *testing.T) {
+	f, dir := copyOf(t)
+	link(t, "/etc", filepath.Join(dir, "etc"))
+	link(t, "../secret", filepath.Join(dir, "up"))
+	link(t, "sub/../../secret", filepath.Join(dir, "round"))
+	link(t, "..", filepath.Join(dir, "parent"))
+	link(t, dir, filepath.Join(dir, "whole")) // a path of the machine, even if it leads here
+	for _, name := range []string{
+		"../secret", "/../secret", "sub/../../secret", "..", "etc/passwd", "etc", "up", "round", "parent/secret",
+		"parent", "whole/a.txt", "a.txt/x", "nothing", "x\x00y", strings.Repeat("x", 300), "sub/" + strings.Repeat("../", 9) + "x",
+	} {
+		if text, err := printed(f, name); err == nil {
+			t.Errorf("%q was read: %q", name, text)
+		}
+		list, _, err := f.List(name)
+		if err == nil && (len(list) != 1 || list[0].Kind != mesh.FileLink) {
+			t.Errorf("%q was listed: %+v", name, list)
+		}
+	}
+	for name, want := range map[string]string{"/a.txt": "hello", "sub/../a.txt": "hello", "./sub//deep/b": "deep"} {
+		if got, err := printed(f, name); got != want || err != nil {
+			t.Errorf("%q: got %q, %v, want %q", name, got, err, want)
+		}
+	}
+}
+
+func TestFolderThatIsALinkIsNotOpened(t *testing.T) {
+	allocs := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(allocs, "real", "work"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link(t, "real", filepath.Join(allocs, "abcd"))
+	for _, name := range []string{"abcd/work", "nothing", "real/nothing", "../" + filepath.Base(allocs)} {
+		if f, err := Open(allocs, name); err == nil {
+			f.Close()
+			t.Errorf("%s was opened", name)
+		}
+	}
+}
+
+// A task that swaps a file for a link out, a pipe and back shows nothing but its file.
+func TestFileThatIsSwappedLeadsNowhereElse(t *testing.T) {
+	f, dir := copyOf(t)
+	name := filepath.Join(dir, "a.txt")
+	fifo(t, filepath.Join(dir, "pipe"))
+	link(t, "../secret", filepath.Join(dir, "out"))
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("hello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	done, swaps := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			for _, from := range []string{"out", "pipe", "file"} {
+				next := filepath.Join(dir, ".next")
+				if err := errors.Join(os.Link(filepath.Join(dir, from), next), os.Rename(next, name)); err != nil {
+					swaps <- err
+					return
+				}
+			}
+			select {
+			case <-done:
+				swaps <- nil
+				return
+			default:
+			}
+		}
+	}()
+	read := 0
+	for range 2000 {
+		text, err := printed(f, "a.txt")
+		if err == nil && text != "hello" {
+			t.Fatalf("read %q", text)
+		}
+		if err == nil {
+			read++
+		}
+	}
+	close(done)
+	if err := <-swaps; err != nil || read == 0 {
+		t.Errorf("read %d times, %v, want some", read, err)
+	}
+}
+
+// changing is a writer that changes a file as soon as its frame has come.
+type changing struct {
+	bytes.Buffer
+	change func()
+}
+
+func (c *changing) Write(p []byte) (int, error) {
+	if c.Len() == 0 {
+		c.change()
+	}
+	return c.Buffer.Write(p)
+}
+
+func TestFileIsAsLongAsItWasWhenItWasOpened(t *testing.T) {
+	f, dir := copyOf(t)
+	name := filepath.Join(dir, "log")
+	for what, c := range map[string]struct {
+		size int64
+		want int
+	}{"grows": {1 << 20, 100_000}, "shrinks": {10, 10}, "is emptied": {0, 0}} {
+		if err := os.WriteFile(name, bytes.Repeat([]byte("x"), 100_000), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		sent := &changing{change: func() {
+			if err := os.Truncate(name, c.size); err != nil {
+				t.Error(err)
+			}
+		}}
+		var got bytes.Buffer
+		if err := errors.Join(f.Send(context.Background(), "log", sent), Print(sent, &got)); err != nil || got.Len() != c.want {
+			t.Errorf("a file that %s: got %d bytes, %v, want %d", what, got.Len(), err, c.want)
+		}
+	}
+}
+
+func TestListOfAHugeFolderIsCutOff(t *testing.T) {
+	f, dir := copyOf(t)
+	huge := filepath.Join(dir, "huge")
+	if err := os.Mkdir(huge, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range ListMax + 1 {
+		if err := os.WriteFile(filepath.Join(huge, fmt.Sprint(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, more, err := f.List("huge"); err != nil || !more || len(list) != ListMax {
+		t.Errorf("got %d, %v, %v, want %d and more", len(list), more, err, ListMax)
+	}
+	if err := os.Remove(filepath.Join(huge, "0")); err != nil {
+		t.Fatal(err)
+	}
+	if list, more, err := f.List("huge"); err != nil || more || len(list) != ListMax {
+		t.Errorf("got %d, %v, %v, want all %d", len(list), more, err, ListMax)
+	}
+}
+
+// received sends a path and takes it home.
+func received(t *testing.T, f *Folder, name string) (dir string, left mesh.LeftOut, err error) {
+	t.Helper()
+	var sent bytes.Buffer
+	if err := f.Send(context.Background(), name, &sent); err != nil {
+		return "", left, err
+	}
+	return takeHome(t, &sent)
+}
+
+func takeHome(t *testing.T, sent io.Reader) (dir string, left mesh.LeftOut, err error) {
+	t.Helper()
+	dir = t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	left, err = Receive(sent, root, "x", nil)
+	return filepath.Join(dir, "x"), left, err
+}
+
+func TestFolderComesHomeAsItIs(t *testing.T) {
+	f, dir := copyOf(t)
+	link(t, "../a.txt", filepath.Join(dir, "sub", "in"))
+	link(t, "nowhere", filepath.Join(dir, "dangling"))
+	link(t, "/etc", filepath.Join(dir, "etc"))
+	link(t, "../secret", filepath.Join(dir, "up"))
+	link(t, "..", filepath.Join(dir, "sub", "deep", "s")) // to sub
+	link(t, "sub/deep/s/../../..", filepath.Join(dir, "round"))
+	fifo(t, filepath.Join(dir, "pipe"))
+	if err := os.WriteFile(filepath.Join(dir, "bad\xff"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	home, left, err := received(t, f, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"a.txt": "hello", "sub/deep/b": "deep", "sub/in": "hello", "sub/deep/s/in": "hello"} {
+		if got, err := os.ReadFile(filepath.Join(home, name)); string(got) != want || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(home, "a.txt")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("its permissions: got %v, %v, want 0640", info.Mode(), err)
+	}
+	if to, err := os.Readlink(filepath.Join(home, "dangling")); err != nil || to != "nowhere" {
+		t.Errorf("a link: got %q, %v, want it to lead nowhere", to, err)
+	}
+	said := strings.Join(left.Names, "\n")
+	for _, want := range []string{"etc: it is a link that leads out, to /etc", "up:", "round:", "pipe: it is a pipe", `"bad\xff"`} {
+		if !strings.Contains(said, want) {
+			t.Errorf("left out: %q, want %q among it", said, want)
+		}
+	}
+	if left.Count != 5 {
+		t.Errorf("left out are %d, want 5: %s", left.Count, said)
+	}
+	for _, name := range []string{"etc", "up", "round", "pipe"} {
+		if _, err := os.Lstat(filepath.Join(home, name)); !os.IsNotExist(err) {
+			t.Errorf("%s: got %v, want it left out", name, err)
+		}
+	}
+	if home, _, err := received(t, f, "a.txt"); err != nil {
+		t.Error(err)
+	} else if got, _ := os.ReadFile(home); string(got) != "hello" {
+		t.Errorf("a file: got %q, want hello", got)
+	}
+}
+
+func TestDepthIsBounded(t *testing.T) {
+	f, dir := copyOf(t)
+	if err := os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", depthMax+3)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, left, err := received(t, f, "."); err != nil || left.Count != 1 || !strings.Contains(left.Names[0], "deep") {
+		t.Errorf("got %+v, %v, want what is too deep left out", left, err)
+	}
+}
+
+// What a sender may say, and must not make happen here.
+func TestSenderIsNotBelieved(t *testing.T) {
+	folder := `n{"name":".","kind":"folder","mode":"0755"}`
+	file := `n{"name":"f","kind":"file","size":3}`
+	for name, say := range map[string][]string{
+		"out of the folder": {folder, `n{"name":"../f","kind":"file","size":3}`},
+		"of the machine":    {folder, `n{"name":"/tmp/f","kind":"file","size":3}`},
+		"no clean name":     {folder, `n{"name":"a/../f","kind":"file"}`},
+		"no name":           {folder, `n{"name":"","kind":"file"}`},
+		"the folder twice":  {folder, folder},
+		"through a link":    {folder, `n{"name":"l","kind":"link","link":"/tmp"}`, `n{"name":"l/f","kind":"file"}`},
+		"in no folder":      {folder, `n{"name":"no/f","kind":"file"}`},
+		"over another":      {folder, file, file},
+		"more than it said": {file, "d1234"},
+		"more in the end":   {file, "d123", "d4"},
+		"bytes of nothing":  {"d1"},
+		"bytes of a folder": {folder, "d1"},
+		"only the end":      {"z{}"},
+		"only a link":       {`n{"name":"l","kind":"link","link":"a"}`},
+		"a pipe":            {folder, `n{"name":"p","kind":"pipe"}`},
+		"no JSON":           {"n{"},
+		"another frame":     {folder, "o1"},
+		"no end":            {folder, file, "d123"},
+		"nothing":           {},
+		"a fault of none":   {folder, "g{}"},
+		"a fault":           {folder, `g{"kind":"denied","error":"because"}`},
+	} {
+		var sent bytes.Buffer
+		for _, s := range say {
+			if err := frames.Write(&sent, frames.Kind(s[0]), []byte(s[1:])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, left, err := takeHome(t, &sent); err == nil {
+			t.Errorf("%s: was taken, with %+v left out", name, left)
+		}
+	}
+}
+
+func FuzzReceive(f *testing.F) {
+	f.Add([]byte("n\x00\x00\x00\x1f" + `{"name":"f","kind":"file","size":3}`[:31]))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir, _, _ := takeHome(t, bytes.NewReader(text))
+		list, err := os.ReadDir(filepath.Dir(dir))
+		if err != nil || len(list) > 1 || len(list) == 1 && list[0].Name() != "x" {
+			t.Errorf("beside it: got %v, %v, want nothing", list, err)
+		}
+	})
+}
+
+func TestNamesAreShownWithoutWhatATerminalObeys(t *testing.T) {
+	for name, want := range map[string]string{
+		"a b.txt": "a b.txt", "ü": "ü", "a\x1b[2J": `"a\x1b[2J"`, "a\nb": `"a\nb"`, "\xff": `"\xff"`, "\u202egpj": `"\u202egpj"`,
+		strings.Repeat("ü", 200): strings.Repeat("ü", 128) + "...",
+	} {
+		if got := Shown(name); got != want {
+			t.Errorf("%q: got %s, want %s", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package files
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"mn/mesh"
+	"mn/runner/frames"
+)
+
+// Progress hears what has come so far: how many files, bytes of all of them, and the file
+// that comes now.
+type Progress func(files int, bytes int64, now mesh.File)
+
+// errNonsense is what a sender says that does not send files.
+var errNonsense = errors.New("read files: what came makes no sense")
+
+// receiver takes files.
+type receiver struct {
+	from *frames.Reader
+	into *os.Root
+	told Progress
+
+	files int
+	bytes int64
+	left  mesh.LeftOut
+	links []mesh.File
+	dirs  []mesh.File // with their permissions, which they get at the end
+
+	file *os.File // that comes now; nil for none
+	now  mesh.File
+	got  int64 // of it
+}
+
+// Print writes what a file has that is sent.
+func Print(from io.Reader, to io.Writer) error {
+	r := frames.NewReader(from)
+	kind, payload, err := r.Next()
+	if err != nil {
+		return fmt.Errorf("read file: %w", early(err))
+	}
+	var f mesh.File
+	if err := decode(kind, frames.Entry, payload, &f); err != nil {
+		return err
+	}
+	if f.Kind != mesh.RegularFile {
+		return mesh.Faultf(mesh.Invalid, "it is a %s, not a file", f.Kind)
+	}
+	for {
+		kind, payload, err := r.Next()
+		switch {
+		case err != nil:
+			return fmt.Errorf("read file: %w", early(err))
+		case kind == frames.End:
+			return nil
+		case kind != frames.Bytes:
+			return decode(kind, frames.Bytes, payload, nil)
+		}
+		if _, err := to.Write(payload); err != nil {
+			return err
+		}
+	}
+}
+
+// early is the error of a stream that ended before its end.
+func early(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// decode reads a frame of one kind; the error is that of the sender if it has sent one.
+func decode(kind, want frames.Kind, payload []byte, into any) error {
+	switch {
+	case kind == frames.Fault:
+		f := &mesh.Fault{}
+		if json.Unmarshal(payload, f) != nil || f.Text == "" {
+			return errNonsense
+		}
+		return f
+	case kind != want || into == nil || json.Unmarshal(payload, into) != nil:
+		return errNonsense
+	}
+	return nil
+}
+
+// Receive writes what is sent into a folder that is empty, under a name, and says what the
+// sender, or this side, has left out. What is there after an error is to be removed.
+func Receive(from io.Reader, into *os.Root, name string, told Progress) (mesh.LeftOut, error) {
+	r := &receiver{from: frames.NewReader(from), into: into, told: told}
+	defer func() { r.close() }()
+	for first := true; ; first = false {
+		kind, payload, err := r.from.Next()
+		if err != nil {
+			return r.left, fmt.Errorf("read files: %w", early(err))
+		}
+		switch kind {
+		case frames.Bytes:
+			err = r.write(payload)
+		case frames.End:
+			var left mesh.LeftOut
+			if err = decode(kind, frames.End, payload, &left); err == nil && !first {
+				return r.finish(left)
+			}
+			err = errors.Join(err, errNonsense)
+		default:
+			var f mesh.File
+			if err = decode(kind, frames.Entry, payload, &f); err == nil {
+				err = r.entry(f, name, first)
+			}
+		}
+		if err != nil {
+			return r.left, err
+		}
+	}
+}
+
+// entry begins with what comes next.
+func (r *receiver) entry(f mesh.File, name string, first bool) error {
+	if err := r.close(); err != nil {
+		return err
+	}
+	local := filepath.IsLocal(f.Name) && path.Clean(f.Name) == f.Name
+	if r.files++; r.files > copyMax || !local || (f.Name == ".") != (first && f.Kind == mesh.FileFolder) {
+		return errNonsense
+	}
+	if first {
+		f.Name = name
+	} else {
+		f.Name = path.Join(name, f.Name)
+	}
+	if r.told != nil {
+		r.told(r.files, r.bytes, f)
+	}
+	switch f.Kind {
+	case mesh.RegularFile:
+		file, err := r.into.OpenFile(f.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("make file %q: %w", f.Name, err)
+		}
+		r.file, r.now, r.got = file, f, 0
+		return nil
+	case mesh.FileFolder:
+		if err := r.into.Mkdir(f.Name, 0o700); err != nil {
+			return fmt.Errorf("make folder %q: %w", f.Name, err)
+		}
+		r.dirs = append(r.dirs, f)
+		return nil
+	case mesh.FileLink:
+		if first {
+			return errNonsense
+		}
+		r.links = append(r.links, f)
+		return nil
+	}
+	return errNonsense
+}
+
+// write adds to the file that comes now.
+func (r *receiver) write(p []byte) error {
+	if r.file == nil || r.got+int64(len(p)) > r.now.Size {
+		return errNonsense
+	}
+	n, err := r.file.Write(p)
+	r.got += int64(n)
+	r.bytes += int64(n)
+	if err != nil {
+		return fmt.Errorf("write file %q: %w", r.now.Name, err)
+	}
+	if r.told != nil {
+		r.told(r.files, r.bytes, r.now)
+	}
+	return nil
+}
+
+// close closes the file that has come.
+func (r *receiver) close() error {
+	if r.file == nil {
+		return nil
+	}
+	err := errors.Join(r.file.Chmod(permissions(r.now, 0o600)), r.file.Close())
+	r.file = nil
+	if err == nil && !r.now.Time.IsZero() {
+		err = r.into.Chtimes(r.now.Name, r.now.Time, r.now.Time)
+	}
+	if err != nil {
+		return fmt.Errorf("write file %q: %w", r.now.Name, err)
+	}
+	return nil
+}
+
+// permissions are those of a file, with what its new owner needs.
+func permissions(f mesh.File, least fs.FileMode) fs.FileMode {
+	n, err := strconv.ParseUint(f.Mode, 8, 16)
+	if err != nil {
+		return least
+	}
+	return fs.FileMode(n)&fs.ModePerm | least
+}
+
+// finish makes the links, which nothing was written through, and gives folders their
+// permissions.
+func (r *receiver) finish(left mesh.LeftOut) (mesh.LeftOut, error) {
+	r.left = left
+	if err := r.close(); err != nil {
+		return r.left, err
+	}
+	var made []mesh.File
+	for _, l := range r.links {
+		if filepath.IsAbs(l.Link) {
+			r.leaveLink(l)
+			continue
+		}
+		if err := r.into.Symlink(l.Link, l.Name); err != nil {
+			return r.left, fmt.Errorf("make link %q: %w", l.Name, err)
+		}
+		made = append(made, l)
+	}
+	// Where a link leads depends on all others, so it is asked when all are there. The
+	// folder that was copied lies in one that is empty but for it: what leads there leads
+	// out as well.
+	for _, l := range made {
+		if r.inside(l) {
+			continue
+		}
+		r.leaveLink(l)
+		if err := r.into.Remove(l.Name); err != nil {
+			return r.left, fmt.Errorf("remove link %q: %w", l.Name, err)
+		}
+	}
+	for i := len(r.dirs) - 1; i >= 0; i-- {
+		d := r.dirs[i]
+		err := r.into.Chmod(d.Name, permissions(d, 0o700))
+		if err == nil && !d.Time.IsZero() {
+			err = r.into.Chtimes(d.Name, d.Time, d.Time)
+		}
+		if err != nil {
+			return r.left, fmt.Errorf("finish folder %q: %w", d.Name, err)
+		}
+	}
+	return r.left, nil
+}
+
+func (r *receiver) leaveLink(l mesh.File) {
+	name := strings.TrimPrefix(l.Name, r.dirs[0].Name+"/")
+	leave(&r.left, name, "it is a link that leads out, to "+Shown(l.Link))
+}
+
+// inside says whether a link leads nowhere but into the folder that was copied, whether
+// something is there or not.
+func (r *receiver) inside(l mesh.File) bool {
+	base, err := r.into.OpenRoot(r.dirs[0].Name)
+	if err != nil {
+		return false
+	}
+	defer base.Close()
+	rel, err := filepath.Rel(r.dirs[0].Name, l.Name)
+	if err != nil {
+		return false
+	}
+	_, err = base.Stat(rel)
+	return err == nil || errors.Is(err, fs.ErrNotExist)
+}
