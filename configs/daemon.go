@@ -47,7 +47,13 @@ type Daemon struct {
 	Capacity  mesh.Resources    `toml:"capacity"` // instead of what was found, where not 0
 	Reserve   mesh.Resources    `toml:"reserve"`  // of the capacity, kept from tasks
 	Discovery Discovery         `toml:"discovery"`
+	Container Container         `toml:"container"`
 	Devices   []Device          `toml:"device"` // that agents do not find by themselves
+}
+
+// Container is what the agent is told of the engine of containers.
+type Container struct {
+	Socket string `toml:"socket"` // absolute; found by itself if empty
 }
 
 // Lease is the rhythm of agreement. It is the same on all nodes of a mesh.
@@ -126,6 +132,9 @@ func (c *Daemon) faults() []setting {
 		if !path.IsAbs(dir) || path.Clean(dir) != dir {
 			add(element("volumes", i), "%q is not an absolute path without . and ..", clip(dir))
 		}
+	}
+	if s := c.Container.Socket; s != "" && (!path.IsAbs(s) || path.Clean(s) != s) {
+		add("container.socket", "%q is not an absolute path without . and ..", clip(s))
 	}
 	switch c.Profile {
 	case "", ProfileLab, ProfileFast, ProfileWAN:

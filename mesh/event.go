@@ -77,6 +77,7 @@ const (
 	TaskTimedOut   EventKind = "task_timed_out"
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
+	ImagePulled    EventKind = "image_pulled" // or is under way: of a task that is yet to start
 	// What has become of a node's devices.
 	DeviceFound EventKind = "device_found"
 	DeviceLost  EventKind = "device_lost"
@@ -94,5 +95,5 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, ImagePulled, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

@@ -98,7 +98,11 @@ func (v *validator) variables(t *Task, j *Job) {
 	if len(t.Command) > argsMax || len(t.Env) > envMax {
 		return // told already, and not gone through
 	}
-	known := slices.Concat(OwnVariables, BaseVariables, slices.Sorted(maps.Keys(t.Env)))
+	base := BaseVariables
+	if t.Driver == ContainerDriver {
+		base = nil // what its image says is known there alone
+	}
+	known := slices.Concat(OwnVariables, base, slices.Sorted(maps.Keys(t.Env)))
 	if t.Array != "" {
 		known = append(known, ArrayVariables...)
 	}
@@ -123,6 +127,11 @@ func (v *validator) variables(t *Task, j *Job) {
 	}
 	for i, arg := range t.Command {
 		v.references(arg, known, "command", strconv.Itoa(i))
+	}
+	if c := t.Container; c != nil && len(c.Entrypoint) <= argsMax {
+		for i, arg := range c.Entrypoint {
+			v.references(arg, known, "container", "entrypoint", strconv.Itoa(i))
+		}
 	}
 	v.references(t.Dir, known, "dir")
 	for _, k := range slices.Sorted(maps.Keys(t.Env)) {

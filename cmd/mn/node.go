@@ -160,6 +160,13 @@ func (c *command) showNode(n api.NodeDetail) {
 			c.field("no "+string(k), "%s", why)
 		}
 	}
+	if e := n.Engine; e != nil {
+		if e.Lacks != "" {
+			c.field("no containers", "%s", e.Lacks)
+		} else {
+			c.field("containers", "%s", e)
+		}
+	}
 	if len(n.Volumes) > 0 {
 		c.field("volumes", "%s", strings.Join(n.Volumes, ", "))
 	}

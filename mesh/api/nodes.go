@@ -31,6 +31,7 @@ type Node struct {
 	Drivers            []string          `json:"drivers"`
 	// Isolation has each that was tried, and why it cannot be had; "" if it can.
 	Isolation map[mesh.Isolation]string `json:"isolation,omitempty"`
+	Engine    *mesh.Engine              `json:"engine,omitempty"`  // what runs containers, or why there is none
 	Volumes   []string                  `json:"volumes,omitempty"` // folders that it shares
 	StartedAt *time.Time                `json:"started_at"`        // of its agent
 }
@@ -73,6 +74,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Labels:             n.Labels,
 		Drivers:            listed(n.Drivers),
 		Isolation:          n.Isolation,
+		Engine:             n.Engine,
 		Volumes:            n.Volumes,
 		StartedAt:          known(n.StartedAt),
 	}

@@ -38,7 +38,9 @@ type task struct {
 	d       *Driver
 	key     key
 	attempt int
-	child   int // pid of the supervisor if it is our child: to be reaped
+	// contained says that it is in a container: its supervisor is another program.
+	contained bool
+	child     int // pid of the supervisor if it is our child: to be reaped
 
 	mu       sync.Mutex
 	conn     conn // nil before there is one
