@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -208,8 +207,9 @@ func (p *Plan) publish(cfg *container.Config, host *container.HostConfig) {
 			continue // it was validated
 		}
 		cfg.ExposedPorts[port] = struct{}{}
+		// All addresses, said by none: Podman 4 takes 0.0.0.0 for an address like others.
 		host.PortBindings[port] = append(host.PortBindings[port], network.PortBinding{
-			HostIP: netip.IPv4Unspecified(), HostPort: strconv.Itoa(int(g.Number)),
+			HostPort: strconv.Itoa(int(g.Number)),
 		})
 	}
 }

@@ -3,6 +3,7 @@ package supervise
 import (
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"mn/runner/logs"
@@ -49,13 +50,18 @@ func (s *supervisor) launchKept() error {
 
 // loopKept returns when nothing is left of a task that a keeper has in hand. However long that
 // takes: who else could say that it is so?
-func (s *supervisor) loopKept(term <-chan os.Signal) {
+func (s *supervisor) loopKept(term <-chan os.Signal, oom uint64) {
 	for {
 		select {
 		case e := <-s.kept.Ended():
 			s.exit.Code, s.exit.Signal, s.exit.At, s.exit.Err = e.Code, e.Signal, e.At, e.Err
 			if e.At.Before(s.exit.StartedAt) {
 				s.exit.At = s.exit.StartedAt // it had ended before we heard that it runs
+			}
+			// Not every engine finds out: what was killed by nobody else, when the kernel has
+			// killed for that, has had too much.
+			if e.Limit > 0 && e.Signal == int(syscall.SIGKILL) && oomKills() > oom {
+				e.OOM = true
 			}
 			if e.OOM && !s.exit.Stopped && !s.exit.Expired {
 				// Who is killed for that has had all that it could have.

@@ -198,7 +198,7 @@ func (s *supervisor) run(agent *os.File) {
 	}
 	s.lease = newLease(s.spec.Until)
 	if s.kept != nil {
-		s.loopKept(term)
+		s.loopKept(term, oom)
 	} else {
 		s.loop(term, child)
 		s.wantOfMemory(oom)
