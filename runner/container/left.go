@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -67,13 +68,27 @@ func (e *Engine) removeIf(ctx context.Context, is func(mesh.AllocID, string) boo
 	return failed
 }
 
+// Engines refuse to remove what just then ends by itself: then it is tried again.
+const (
+	removeTries = 10
+	removeAgain = 200 * time.Millisecond
+)
+
 // remove ends and removes a container; one that is gone is none the worse.
 func remove(ctx context.Context, c *client.Client, id string) error {
 	ctx, done := context.WithTimeout(ctx, startTimeout)
 	defer done()
-	_, err := c.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("remove container: %w", err)
+	for try := 1; ; try++ {
+		_, err := c.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		switch {
+		case err == nil || errdefs.IsNotFound(err):
+			return nil
+		case try == removeTries || ctx.Err() != nil || client.IsErrConnectionFailed(err):
+			return fmt.Errorf("remove container: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(removeAgain):
+		}
 	}
-	return nil
 }

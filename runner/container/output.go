@@ -47,7 +47,7 @@ func (o *output) follow(ctx context.Context, c *client.Client, id string, wait b
 	since := o.streams[1].last
 	for i := range o.streams[1:] {
 		s := &o.streams[1+i]
-		s.old, s.skip = !s.last.IsZero(), s.same
+		s.begin()
 		if s.last.Before(since) {
 			since = s.last
 		}
@@ -70,6 +70,9 @@ func (o *output) follow(ctx context.Context, c *client.Client, id string, wait b
 		}
 	}
 }
+
+// begin is before what may have come before comes again.
+func (s *stream) begin() { s.old, s.skip = !s.last.IsZero(), s.same }
 
 // frame takes one frame.
 func (o *output) frame(in *bufio.Reader) error {
