@@ -128,6 +128,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.After": true, "Job.AfterRule": true, "Job.AfterQuorum": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 		"Job.Tasks[0].Checkpoint": true, // of a prestart task
+		"Job.Tasks[0].Container":  true, // of a process
 		// One of the two.
 		"Job.Tasks[0].Devices[0].Memory": true,
 		"Job.Constraints[0].Value":       true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,
@@ -141,6 +142,23 @@ func TestEverySettingIsRead(t *testing.T) {
 		}
 		if v.IsZero() != unset[path] {
 			t.Errorf("%s: got unset %v, want %v", path, v.IsZero(), unset[path])
+		}
+	})
+}
+
+// Every setting of a container reaches the job.
+func TestEverySettingOfAContainerIsRead(t *testing.T) {
+	data, err := fs.ReadFile(Examples, "examples/container.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := ParseJob("container.toml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachField("Container", reflect.ValueOf(*job.Tasks[0].Container), func(path string, v reflect.Value) {
+		if v.IsZero() {
+			t.Errorf("%s is unset", path)
 		}
 	})
 }

@@ -97,6 +97,7 @@ func taskLimits() map[string]Limit {
 		"task.container.stop_signal": {OneOf: stopSignals},
 		"task.container.entrypoint":  {Most: argsMax},
 		"task.container.ports":       {Keys: namePattern, Most: portsMax},
+		"task.container.ports[]":     {Least: 1, Most: portMax},
 		"task.volume":                {Most: volumesMax},
 		"task.volume.name":           {Pattern: namePattern},
 		"task.volume.type":           {OneOf: texts(volumeTypes)},

@@ -149,8 +149,11 @@ func (v *validator) references(s string, known []string, keys ...string) {
 		if near := Nearest(name, known); near != "" {
 			v.fault("unknown variable ${%s}; did you mean ${%s}?", clip(name), near).at(keys...)
 		} else {
+			usual := slices.DeleteFunc(slices.Concat(OwnVariables, BaseVariables), func(name string) bool {
+				return !slices.Contains(known, name)
+			})
 			v.fault("unknown variable ${%s}; it is not in env, and known are %s; $${ stands for ${",
-				clip(name), strings.Join(slices.Concat(OwnVariables, BaseVariables), ", ")).at(keys...)
+				clip(name), strings.Join(usual, ", ")).at(keys...)
 		}
 		return "", nil
 	})
