@@ -65,11 +65,11 @@ func suite(p *podmantest.Podman) drivertest.Suite {
 			if s.Container == nil {
 				// A first process of ours would start where the command cannot.
 				signalled := s.Task == "web"
-				s.Container = &mesh.Container{Image: podmantest.Image, Init: signalled}
+				s.Container = &mesh.Container{Image: podmantest.Image, Init: signalled, Network: mesh.NetworkNone}
 			}
 		},
 		Contained: true,
-		Lease:     6 * time.Second,
+		Lease:     8 * time.Second,
 	}
 }
 

@@ -65,6 +65,7 @@ func TestWithEngine(t *testing.T) {
 		{"DeadSupervisorsContainerIsRemoved", deadSupervisor},
 		{"LeftContainersAreRemovedAndOthersAreNot", left},
 		{"SilentEngineIsNoEnd", silentEngine},
+		{"RetiredContainersAreRemoved", retired},
 		{"SilentEngineIsNoWayToOutliveALease", silentLease},
 		{"OutputIsWholeOverALostEngine", wholeOutput},
 		{"FoldersVolumesAndLimits", folders},
@@ -163,10 +164,22 @@ func engineLess(t *testing.T, p *podmantest.Podman) mesh.Engine {
 	return New(Config{Socket: p.Socket, Node: node}).Look(t.Context())
 }
 
+// retired: what its supervisor could not remove, as the engine was away.
+func retired(t *testing.T, p *podmantest.Podman) {
+	w := suite(p).NewWorld(t)
+	w.Run(drivertest.Spec("web", `touch ready; exec sleep 1000`))
+	w.Driver.Stop(alloc, "web", 0)
+	w.Expect(runner.Exited)
+	p.Run("create", "--label", labelNode+"="+string(node), "--label", labelAlloc+"="+string(alloc),
+		"--label", labelTask+"=web", podmantest.Image, "true")
+	w.Driver.Retire(alloc)
+	w.Until("it is removed", func() bool { return len(p.Containers()) == 0 })
+}
+
 func silentLease(t *testing.T, p *podmantest.Podman) {
 	w := suite(p).NewWorld(t)
 	s := drivertest.Spec("web", `trap '' TERM; touch ready; while :; do sleep 0.1; done`)
-	s.Until, s.Grace = suite(p).Now()+6*time.Second, time.Second/2
+	s.Until, s.Grace = suite(p).Now()+10*time.Second, time.Second/2
 	o := w.Run(s)
 	p.Silence()
 	w.Gone(o.PID)

@@ -133,5 +133,24 @@ func (d *Driver) uncontain(k key) {
 	}
 }
 
+// uncontainAll removes what the containers of an allocation have left, of which nothing runs.
+// It was removed when they ended, unless their engine was away.
+func (d *Driver) uncontainAll(alloc mesh.AllocID) {
+	tasks, err := fs.ReadDir(d.root.FS(), filepath.Dir(runner.TaskDir(alloc, "any")))
+	if err != nil {
+		return // it has none
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.busy(alloc) {
+		return
+	}
+	for _, t := range tasks {
+		if k := (key{alloc, t.Name()}); k.valid() && d.contained(k) {
+			d.work.Go(func() { d.uncontain(k) })
+		}
+	}
+}
+
 // Has says whether a task is in hand.
 func (d *Driver) Has(alloc mesh.AllocID, task string) bool { return d.task(key{alloc, task}) != nil }

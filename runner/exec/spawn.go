@@ -113,9 +113,6 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 	}
 	c.Close()
 	t.reap()
-	if err != nil {
-		t.d.uncontain(t.key)
-	}
 	if hello.Err != "" && !hello.Expired { // else its record says more
 		t.d.ungroup(t.key, spec.Attempt)
 		return nil, o, errors.New(hello.Err)
@@ -124,6 +121,7 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 		return r, o, err
 	}
 	t.d.ungroup(t.key, spec.Attempt)
+	t.d.uncontain(t.key)
 	if words := t.d.lastWords(t.key); words != "" {
 		return nil, o, errors.New(words)
 	}
