@@ -39,12 +39,34 @@ func (e *Engine) Plan(s runner.Spec, binds []runner.Bind) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := Plan{Socket: socket, Engine: e.seen().Name, Node: e.cfg.Node, Spec: s, Binds: binds}
+	seen := e.seen()
+	if err := gives(seen, s.Devices); err != nil {
+		return nil, err
+	}
+	p := Plan{Socket: socket, Engine: seen.Name, Node: e.cfg.Node, Spec: s, Binds: binds}
 	p.Spec.Payload, p.Spec.Saving = nil, nil // done, and of no more use
 	if len(binds) > 0 {
 		p.Workdir = binds[0].Target
 	}
 	return json.Marshal(&p)
+}
+
+// cdiSince is the first Podman that does not silently leave out devices that are asked for by
+// its API.
+const cdiSince = 5
+
+// gives says whether an engine gives a task its devices.
+func gives(e mesh.Engine, devices []mesh.GivenDevice) error {
+	cuda := func(d mesh.GivenDevice) bool { return d.Driver == "cuda" }
+	if e.Name != podman || !slices.ContainsFunc(devices, cuda) {
+		return nil
+	}
+	major, _, _ := strings.Cut(e.Version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < cdiSince {
+		return fmt.Errorf("%s gives no container NVIDIA's devices by its API: have Podman %d or Docker on the node",
+			e.String(), cdiSince)
+	}
+	return nil
 }
 
 // Limits of a container that nobody chooses.

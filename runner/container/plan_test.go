@@ -88,6 +88,21 @@ func TestPlanHasPortsAndDevices(t *testing.T) {
 	}
 }
 
+func TestOldPodmanIsNotAskedForWhatItLeavesOut(t *testing.T) {
+	gpu := []mesh.GivenDevice{{ID: "GPU-1", Driver: "cuda"}}
+	for version, refused := range map[string]bool{"4.9.3": true, "5.0.0": false, "": true} {
+		if err := gives(mesh.Engine{Name: podman, Version: version}, gpu); (err != nil) != refused {
+			t.Errorf("Podman %q: %v", version, err)
+		}
+	}
+	if err := gives(mesh.Engine{Name: podman, Version: "4.9.3"}, nil); err != nil {
+		t.Errorf("without devices: %v", err)
+	}
+	if err := gives(mesh.Engine{Name: "Docker", Version: "27.1"}, gpu); err != nil {
+		t.Errorf("of Docker: %v", err)
+	}
+}
+
 // frame is what an engine sends.
 func frame(stream byte, text string) []byte {
 	head := [frameHead]byte{0: stream}
