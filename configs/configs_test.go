@@ -133,6 +133,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.Tasks[0].Artifacts[1].Destination": true, "Job.Tasks[0].Artifacts[1].Unpack": true,
 		"Job.Tasks[0].Artifacts[1].Executable": true, "Job.Tasks[0].Artifacts[1].MaxSize": true,
 		"Job.Tasks[0].Artifacts[1].Timeout": true,
+		"Job.Tasks[0].Container":            true, // of a process
 		// One of the two.
 		"Job.Tasks[0].Devices[0].Memory": true,
 		"Job.Constraints[0].Value":       true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,
@@ -146,6 +147,23 @@ func TestEverySettingIsRead(t *testing.T) {
 		}
 		if v.IsZero() != unset[path] {
 			t.Errorf("%s: got unset %v, want %v", path, v.IsZero(), unset[path])
+		}
+	})
+}
+
+// Every setting of a container reaches the job.
+func TestEverySettingOfAContainerIsRead(t *testing.T) {
+	data, err := fs.ReadFile(Examples, "examples/container.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := ParseJob("container.toml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachField("Container", reflect.ValueOf(*job.Tasks[0].Container), func(path string, v reflect.Value) {
+		if v.IsZero() {
+			t.Errorf("%s is unset", path)
 		}
 	})
 }

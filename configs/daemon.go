@@ -48,7 +48,13 @@ type Daemon struct {
 	Capacity  mesh.Resources    `toml:"capacity"` // instead of what was found, where not 0
 	Reserve   mesh.Resources    `toml:"reserve"`  // of the capacity, kept from tasks
 	Discovery Discovery         `toml:"discovery"`
+	Container Container         `toml:"container"`
 	Devices   []Device          `toml:"device"` // that agents do not find by themselves
+}
+
+// Container is what the agent is told of the engine of containers.
+type Container struct {
+	Socket string `toml:"socket"` // absolute; found by itself if empty
 }
 
 // Lease is the rhythm of agreement. It is the same on all nodes of a mesh.
@@ -120,6 +126,9 @@ func (c *Daemon) faults() []setting {
 	}
 	out = append(out, folders("volumes", c.Volumes)...)
 	out = append(out, folders("artifacts", c.Artifacts)...)
+	if s := c.Container.Socket; s != "" && (!path.IsAbs(s) || path.Clean(s) != s) {
+		add("container.socket", "%q is not an absolute path without . and ..", clip(s))
+	}
 	switch c.Profile {
 	case "", ProfileLab, ProfileFast, ProfileWAN:
 	default:

@@ -40,6 +40,9 @@ memory = "2GiB"
 off = true
 port = 7801
 
+[container]
+socket = "/run/podman/podman.sock"
+
 [[device]]
 kind = "serial"
 id = "ftdi-A50285BI"
@@ -73,6 +76,7 @@ id = "console"
 		Capacity:  mesh.Resources{CPU: 16 * mesh.Core, Memory: 64 * mesh.GiB, Disk: 1e12},
 		Reserve:   mesh.Resources{CPU: mesh.Core / 2, Memory: 2 * mesh.GiB},
 		Discovery: Discovery{Off: true, Port: 7801},
+		Container: Container{Socket: "/run/podman/podman.sock"},
 		Devices: []Device{
 			{
 				Kind: "serial", ID: "ftdi-A50285BI", Path: "/dev/serial/by-id/usb-FTDI_A50285BI", Vendor: "ftdi",

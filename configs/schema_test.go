@@ -141,11 +141,15 @@ func bad(l mesh.Limit, s *schema) []any {
 		}
 		return []any{l.Least - 1, l.Most + 1, "1"}
 	case "object":
+		good, wrong := any("x"), any(1)
+		if of, ok := s.Additional.(*schema); ok && of.Type == "integer" {
+			good, wrong = wrong, good
+		}
 		many := map[string]any{}
 		for i := range l.Most + 1 {
-			many[fmt.Sprintf("k%d", i)] = "x"
+			many[fmt.Sprintf("k%d", i)] = good
 		}
-		return []any{map[string]any{"a b": "x"}, map[string]any{"a": 1}, many}
+		return []any{map[string]any{"a b": good}, map[string]any{"a": wrong}, many}
 	}
 	many := make([]any, l.Most+1)
 	for i := range many {

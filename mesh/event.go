@@ -84,7 +84,8 @@ const (
 	// Something is fetched for a task before it starts, and has come.
 	TaskFetching EventKind = "task_fetching"
 	TaskFetched  EventKind = "task_fetched"
-	TaskKept     EventKind = "task_kept" // its outputs, or why not
+	ImagePulled  EventKind = "image_pulled" // or is under way: of a task that is yet to start
+	TaskKept     EventKind = "task_kept"    // its outputs, or why not
 	// A node on which nothing can be started takes no work for a while.
 	NodeQuarantined EventKind = "node_quarantined"
 	NodeReleased    EventKind = "node_released"
@@ -106,6 +107,6 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, TaskJoined, TaskFetching, TaskFetched, TaskKept, NodeQuarantined, NodeReleased,
-	DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, TaskJoined, TaskFetching, TaskFetched, ImagePulled, TaskKept, NodeQuarantined,
+	NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

@@ -99,8 +99,8 @@ type Task struct {
 
 	Driver    string            `json:"driver,omitempty" toml:"driver"`
 	Isolation Isolation         `json:"isolation,omitempty" toml:"isolation"`
-	Command   []string          `json:"command" toml:"command"`
-	Dir       string            `json:"dir,omitempty" toml:"dir"` // absolute; the task's own folder if unset
+	Command   []string          `json:"command,omitempty" toml:"command"` // of a container, the image's if unset
+	Dir       string            `json:"dir,omitempty" toml:"dir"`         // absolute; the task's own folder if unset
 	User      string            `json:"user,omitempty" toml:"user"`
 	Env       map[string]string `json:"env,omitempty" toml:"env"`
 	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
@@ -112,7 +112,8 @@ type Task struct {
 	Constraints []Constraint   `json:"constraint,omitempty" toml:"constraint"`
 	Affinities  []Affinity     `json:"affinity,omitempty" toml:"affinity"`
 	Volumes     []Volume       `json:"volume,omitempty" toml:"volume"`
-	Restart     *RestartPolicy `json:"restart,omitempty" toml:"restart"` // instead of the job's
+	Container   *Container     `json:"container,omitempty" toml:"container"` // of ContainerDriver alone
+	Restart     *RestartPolicy `json:"restart,omitempty" toml:"restart"`     // instead of the job's
 	// SuccessExitCodes are those that count as completion; 0 alone if unset.
 	SuccessExitCodes []int             `json:"success_exit_codes,omitempty" toml:"success_exit_codes"`
 	Safety           *Safety           `json:"safety,omitempty" toml:"safety"`

@@ -14,10 +14,13 @@ var (
 	lifecycles     = []Lifecycle{Prestart, Sidecar, Poststop}
 	afterRules     = []AfterRule{AllSuccess, AllDone, OneSuccess, OneDone, OneFailed, NoneFailed, QuorumSuccess}
 	sideEffects    = []SideEffects{EffectsNone, EffectsExternal, EffectsWrite, EffectsUnsafe}
-	drivers        = []string{DefaultDriver}
+	drivers        = []string{DefaultDriver, ContainerDriver}
 	volumeTypes    = []VolumeType{VolumeHost}
 	volumeModes    = []VolumeMode{ReadOnly, ReadWrite}
 	unpacks        = []Unpack{UnpackAuto, UnpackNone}
+	pullPolicies   = []PullPolicy{PullMissing, PullAlways, PullNever}
+	networks       = []Network{NetworkBridge, NetworkHost, NetworkNone}
+	stopSignals    = []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"}
 	isolations     = []Isolation{IsolateNone, IsolateCgroup, IsolateSandbox}
 )
 
@@ -73,46 +76,53 @@ func Limits() map[string]Limit {
 // taskLimits are those of the keys of a task, and of the tables that jobs have, too.
 func taskLimits() map[string]Limit {
 	all := map[string]Limit{
-		"task.name":                 {Pattern: namePattern},
-		"task.group":                {Pattern: namePattern},
-		"task.count":                {Least: 1, Most: CopiesMax},
-		"task.lifecycle":            {OneOf: texts(lifecycles)},
-		"task.after":                {Most: TasksMax},
-		"task.after_rule":           {OneOf: texts(afterRules)},
-		"task.after_quorum":         {Least: 1, Most: TasksMax},
-		"task.driver":               {OneOf: drivers},
-		"task.port":                 {Most: portsMax},
-		"task.port.label":           {Pattern: namePattern},
-		"task.port.port":            {Least: 1, Most: portMax},
-		"task.port.protocol":        {OneOf: texts(protocols)},
-		"task.device":               {Most: deviceRequestsMax},
-		"task.device.kind":          {Pattern: namePattern},
-		"task.device.count":         {Least: 1, Most: devicesMax},
-		"task.device.capabilities":  {Most: devicesMax},
-		"task.device.ids":           {Most: devicesMax},
-		"task.isolation":            {OneOf: texts(isolations)},
-		"task.volume":               {Most: volumesMax},
-		"task.volume.name":          {Pattern: namePattern},
-		"task.volume.type":          {OneOf: texts(volumeTypes)},
-		"task.volume.source":        {Pattern: dirPattern},
-		"task.volume.target":        {Pattern: dirPattern},
-		"task.volume.mode":          {OneOf: texts(volumeModes)},
-		"task.command":              {Least: 1, Most: argsMax},
-		"task.dir":                  {Pattern: dirPattern},
-		"task.user":                 {Pattern: userPattern},
-		"task.env":                  {Keys: envPattern, Most: envMax},
-		"task.success_exit_codes":   {Most: codesMax},
-		"task.success_exit_codes[]": {Most: codeMax},
-		"task.checkpoint.copies":    {Least: 1, Most: checkpointCopiesMax},
-		"task.outputs":              {Most: outputsMax},
-		"task.safety.side_effects":  {OneOf: texts(sideEffects)},
-		"task.artifact":             {Most: artifactsMax},
-		"task.artifact.source":      {Pattern: `^(git::)?(https?|file)://`},
-		"task.artifact.checksum":    {Pattern: sumPattern},
-		"task.artifact.commit":      {Pattern: gitPattern},
-		"task.artifact.unpack":      {OneOf: texts(unpacks)},
-		"task.python.version":       {Pattern: pythonVersionPattern},
-		"task.python.packages":      {Most: pythonPackagesMax},
+		"task.name":                  {Pattern: namePattern},
+		"task.group":                 {Pattern: namePattern},
+		"task.count":                 {Least: 1, Most: CopiesMax},
+		"task.lifecycle":             {OneOf: texts(lifecycles)},
+		"task.after":                 {Most: TasksMax},
+		"task.after_rule":            {OneOf: texts(afterRules)},
+		"task.after_quorum":          {Least: 1, Most: TasksMax},
+		"task.driver":                {OneOf: drivers},
+		"task.port":                  {Most: portsMax},
+		"task.port.label":            {Pattern: namePattern},
+		"task.port.port":             {Least: 1, Most: portMax},
+		"task.port.protocol":         {OneOf: texts(protocols)},
+		"task.device":                {Most: deviceRequestsMax},
+		"task.device.kind":           {Pattern: namePattern},
+		"task.device.count":          {Least: 1, Most: devicesMax},
+		"task.device.capabilities":   {Most: devicesMax},
+		"task.device.ids":            {Most: devicesMax},
+		"task.isolation":             {OneOf: texts(isolations)},
+		"task.container.image":       {Pattern: imagePattern},
+		"task.container.pull":        {OneOf: texts(pullPolicies)},
+		"task.container.network":     {OneOf: texts(networks)},
+		"task.container.stop_signal": {OneOf: stopSignals},
+		"task.container.entrypoint":  {Most: argsMax},
+		"task.container.ports":       {Keys: namePattern, Most: portsMax},
+		"task.container.ports[]":     {Least: 1, Most: portMax},
+		"task.volume":                {Most: volumesMax},
+		"task.volume.name":           {Pattern: namePattern},
+		"task.volume.type":           {OneOf: texts(volumeTypes)},
+		"task.volume.source":         {Pattern: dirPattern},
+		"task.volume.target":         {Pattern: dirPattern},
+		"task.volume.mode":           {OneOf: texts(volumeModes)},
+		"task.command":               {Least: 1, Most: argsMax},
+		"task.dir":                   {Pattern: dirPattern},
+		"task.user":                  {Pattern: userPattern},
+		"task.env":                   {Keys: envPattern, Most: envMax},
+		"task.success_exit_codes":    {Most: codesMax},
+		"task.success_exit_codes[]":  {Most: codeMax},
+		"task.checkpoint.copies":     {Least: 1, Most: checkpointCopiesMax},
+		"task.safety.side_effects":   {OneOf: texts(sideEffects)},
+		"task.outputs":               {Most: outputsMax},
+		"task.artifact":              {Most: artifactsMax},
+		"task.artifact.source":       {Pattern: `^(git::)?(https?|file)://`},
+		"task.artifact.checksum":     {Pattern: sumPattern},
+		"task.artifact.commit":       {Pattern: gitPattern},
+		"task.artifact.unpack":       {OneOf: texts(unpacks)},
+		"task.python.version":        {Pattern: pythonVersionPattern},
+		"task.python.packages":       {Most: pythonPackagesMax},
 	}
 	for _, of := range []string{"memory", "api_version"} {
 		all["task.device."+of+"_operator"] = Limit{OneOf: texts(deviceOperators)}

@@ -26,6 +26,7 @@ type Node struct {
 	Drivers []string          `json:"drivers"`
 	// Isolation has each that it was tried for, and why it cannot be had there; "" if it can.
 	Isolation map[Isolation]string `json:"isolation,omitempty"`
+	Engine    *Engine              `json:"engine,omitempty"`  // of containers; nil before it was looked for
 	Volumes   []string             `json:"volumes,omitempty"` // folders of which tasks may have what is in them
 	Devices   []Device             `json:"devices,omitempty"` // by id
 	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted

@@ -46,7 +46,10 @@ func (v *validator) oneTask(t *Task) {
 	if t.Isolation == IsolateSandbox && (t.User == "root" || t.User == "0") {
 		v.fault("no sandbox is root's: leave it out, or name another").at("user")
 	}
-	v.command(t.Command)
+	v.container(t)
+	if len(t.Command) > 0 || t.Driver != ContainerDriver {
+		v.command(t.Command)
+	}
 	v.absolute(t.Dir, "dir")
 	v.user(t.User)
 	v.env(t.Env)

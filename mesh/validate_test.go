@@ -202,7 +202,57 @@ func TestValidateFindsEachFault(t *testing.T) {
 				`gang: places all copies together, and those of group "g" wait for others: leave out its after, and the limit of its array`,
 		},
 		{"rank outside of a gang", func(j *Job) { j.Tasks[0].Dir = "/x/${MN_RANK}" }, `task "web": dir: unknown variable ${MN_RANK}; did you mean ${MN_TASK}?`},
-		{"driver", func(j *Job) { j.Tasks[0].Driver = "docker" }, `task "web": driver: has unsupported value "docker"; supported: "exec"`},
+		{"driver", func(j *Job) { j.Tasks[0].Driver = "docker" }, `task "web": driver: has unsupported value "docker"; supported: "exec", "container"`},
+		{
+			"container", func(j *Job) {
+				j.Tasks[0].Driver, j.Tasks[0].Command = ContainerDriver, nil
+				j.Tasks[0].Container = &Container{Image: "docker.io/library/nginx:1.29@sha256:0a1b", Ports: map[string]int{"http": 80}}
+				j.Tasks[0].Ports = []PortRequest{{Label: "http"}}
+				j.Tasks[0].Volumes = []Volume{{Name: "a", Source: "/a", Target: "/b"}}
+			},
+			"",
+		},
+		{
+			"container without an image", func(j *Job) { j.Tasks[0].Driver = ContainerDriver },
+			`task "web": container: is missing: want a [task.container] with an image, such as image = "docker.io/library/nginx:1.29"`,
+		},
+		{
+			"container of a process", func(j *Job) { j.Tasks[0].Container = &Container{Image: "nginx"} },
+			`task "web": container: is for tasks with driver = "container", which this is not: set it, or leave it out`,
+		},
+		{
+			"all that can be wrong with a container", func(j *Job) {
+				j.Tasks[0].Driver, j.Tasks[0].Isolation = ContainerDriver, IsolateSandbox
+				j.Tasks[0].Ports = []PortRequest{{Label: "http"}}
+				j.Tasks[0].Container = &Container{
+					Image: "-v /:/host nginx", Pull: "often", Network: NetworkNone, StopSignal: "SIGKILL",
+					Entrypoint: []string{""}, Ports: map[string]int{"http": 70000, "db": 1}, ShmSize: 1,
+				}
+			},
+			`task "web": isolation: is for plain processes, and a container is kept apart by its engine: leave it out
+task "web": container.image: "-v /:/host nginx" is no name of an image: want such as "docker.io/library/nginx:1.29"
+task "web": container.pull: has unsupported value "often"; supported: "missing", "always", "never"
+task "web": container.stop_signal: has unsupported value "SIGKILL"; supported: "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"
+task "web": container.entrypoint: begins with an empty program name
+task "web": container.ports: only a container with network = "bridge" has ports of its own: leave it out
+task "web": port: a container without a network listens on no port: leave it out, or change container.network
+task "web": container.ports.db: the task has no port with the label "db"
+task "web": container.ports.http: must be from 1 to 65535, not 70000
+task "web": container.shm_size: 1 B is not between 64 KiB and what a machine has`,
+		},
+		{
+			"container with an image that is empty", func(j *Job) {
+				j.Tasks[0].Driver, j.Tasks[0].Container = ContainerDriver, &Container{}
+			},
+			`task "web": container.image: is missing: want the name of an image, such as "docker.io/library/nginx:1.29"`,
+		},
+		{
+			"variable of the node in a container", func(j *Job) {
+				j.Tasks[0].Driver = ContainerDriver
+				j.Tasks[0].Container = &Container{Image: "nginx", Entrypoint: []string{"${MN_TASK}", "${PATH}"}}
+			},
+			`task "web": container.entrypoint.1: unknown variable ${PATH}; it is not in env, and known are MN_JOB, MN_TASK, MN_ALLOC_ID, MN_ALLOC_INDEX, MN_NODE, MN_FENCE, MN_TASK_DIR, MN_ALLOC_DIR, MN_ALLOCATION_JSON; $${ stands for ${`,
+		},
 		{"no command", func(j *Job) { j.Tasks[0].Command = nil }, `task "web": command: is missing: want the program and its arguments, such as ["./worker", "--port", "80"]`},
 		{"empty command", func(j *Job) { j.Tasks[0].Command = []string{""} }, `task "web": command: begins with an empty program name`},
 		{"NUL", func(j *Job) { j.Tasks[0].Command = []string{"a\x00b"} }, `task "web": command: has a NUL byte in it`},

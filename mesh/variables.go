@@ -98,7 +98,11 @@ func (v *validator) variables(t *Task, j *Job) {
 	if len(t.Command) > argsMax || len(t.Env) > envMax {
 		return // told already, and not gone through
 	}
-	known := slices.Concat(OwnVariables, BaseVariables, slices.Sorted(maps.Keys(t.Env)))
+	base := BaseVariables
+	if t.Driver == ContainerDriver {
+		base = nil // what its image says is known there alone
+	}
+	known := slices.Concat(OwnVariables, base, slices.Sorted(maps.Keys(t.Env)))
 	if t.Array != "" {
 		known = append(known, ArrayVariables...)
 	}
@@ -124,6 +128,11 @@ func (v *validator) variables(t *Task, j *Job) {
 	for i, arg := range t.Command {
 		v.references(arg, known, "command", strconv.Itoa(i))
 	}
+	if c := t.Container; c != nil && len(c.Entrypoint) <= argsMax {
+		for i, arg := range c.Entrypoint {
+			v.references(arg, known, "container", "entrypoint", strconv.Itoa(i))
+		}
+	}
 	v.references(t.Dir, known, "dir")
 	for _, k := range slices.Sorted(maps.Keys(t.Env)) {
 		v.references(t.Env[k], known, "env", k)
@@ -140,8 +149,11 @@ func (v *validator) references(s string, known []string, keys ...string) {
 		if near := Nearest(name, known); near != "" {
 			v.fault("unknown variable ${%s}; did you mean ${%s}?", clip(name), near).at(keys...)
 		} else {
+			usual := slices.DeleteFunc(slices.Concat(OwnVariables, BaseVariables), func(name string) bool {
+				return !slices.Contains(known, name)
+			})
 			v.fault("unknown variable ${%s}; it is not in env, and known are %s; $${ stands for ${",
-				clip(name), strings.Join(slices.Concat(OwnVariables, BaseVariables), ", ")).at(keys...)
+				clip(name), strings.Join(usual, ", ")).at(keys...)
 		}
 		return "", nil
 	})

@@ -11,7 +11,7 @@ type Volume struct {
 	Name   string     `json:"name" toml:"name"`
 	Type   VolumeType `json:"type,omitempty" toml:"type"`     // VolumeHost if unset
 	Source string     `json:"source" toml:"source"`           // absolute, on whichever node
-	Target string     `json:"target,omitempty" toml:"target"` // absolute: where a sandbox shows it; Source if unset
+	Target string     `json:"target,omitempty" toml:"target"` // absolute: where one contained has it; Source if unset
 	Mode   VolumeMode `json:"mode,omitempty" toml:"mode"`     // ReadOnly if unset
 }
 
@@ -30,9 +30,9 @@ const (
 	ReadWrite VolumeMode = "rw"
 )
 
-// At is where a task of that isolation finds the volume.
-func (v *Volume) At(i Isolation) string {
-	if i == IsolateSandbox && v.Target != "" {
+// At is where a task finds the volume. One that is contained has it where it wants it.
+func (v *Volume) At(contained bool) string {
+	if contained && v.Target != "" {
 		return v.Target
 	}
 	return v.Source
@@ -93,11 +93,11 @@ func (v *validator) volumes(t *Task) {
 			v.fault("is as good as that of volume %q: both would be told as %s",
 				clip(other), clip(vol.Variable())).at(at("name")...)
 		}
-		if other, taken := places[vol.At(t.Isolation)]; taken && t.Isolation == IsolateSandbox {
+		if other, taken := places[vol.At(t.Contained())]; taken && t.Contained() {
 			v.fault("volume %q is there too", clip(other)).at(at("target")...)
 		}
-		names[vol.Variable()], places[vol.At(t.Isolation)] = vol.Name, vol.Name
-		if t.Isolation == IsolateSandbox {
+		names[vol.Variable()], places[vol.At(t.Contained())] = vol.Name, vol.Name
+		if t.Contained() {
 			continue
 		}
 		if vol.Target != "" && vol.Target != vol.Source {

@@ -117,6 +117,9 @@ func noDriver(n *mesh.NodeView, q *asked) string {
 			driver = mesh.DefaultDriver
 		}
 		if !slices.Contains(n.Drivers, driver) {
+			if driver == mesh.ContainerDriver && n.Engine != nil && n.Engine.Lacks != "" {
+				return fmt.Sprintf("driver %q is not available: %s", driver, n.Engine.Lacks)
+			}
 			return fmt.Sprintf("driver %q is not available", driver)
 		}
 	}

@@ -38,6 +38,31 @@ func place(v *mesh.View, job *mesh.Job, avoid map[mesh.NodeID]string) Choice {
 	return Place(v, job, job.Groups()[0], "web/0", avoid)
 }
 
+func TestNodeWithoutEngineTakesNoContainer(t *testing.T) {
+	job := jobOf(mesh.Binpack, mesh.Resources{})
+	job.Tasks[0].Driver, job.Tasks[0].Container = mesh.ContainerDriver, &mesh.Container{Image: "nginx"}
+	for name, tt := range map[string]struct {
+		change func(*mesh.NodeView)
+		want   string
+	}{
+		"not looked for": {nil, `driver "container" is not available`},
+		"silent": {
+			func(n *mesh.NodeView) { n.Engine = &mesh.Engine{Lacks: "it does not answer"} },
+			`driver "container" is not available: it does not answer`,
+		},
+		"there": {func(n *mesh.NodeView) { n.Drivers = []string{"container", "exec"} }, ""},
+	} {
+		c := place(&mesh.View{Nodes: []mesh.NodeView{node("n1", tt.change)}}, job, nil)
+		got := ""
+		if len(c.Refused) > 0 {
+			got = c.Refused[0].Error()
+		}
+		if got != tt.want || len(c.Candidates)+len(c.Refused) != 1 {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestEachFilterRefusesWithItsReason(t *testing.T) {
 	job := jobOf(mesh.Binpack, mesh.Resources{CPU: mesh.Core, Memory: 2 * mesh.GiB, Disk: mesh.GiB})
 	tests := []struct {

@@ -55,6 +55,8 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Artifacts: t.def.Artifacts,
 		Python:    t.def.Python,
 		Outputs:   t.def.Outputs,
+		Container: t.def.Container,
+		Ports:     c.ports(t),
 	}
 	if c.leased {
 		s.Until = c.until
@@ -76,6 +78,18 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		}
 		s.Command = append(s.Command, arg)
 	}
+	if box := t.def.Container; box != nil {
+		own := *box
+		own.Entrypoint = nil
+		for i, arg := range box.Entrypoint {
+			arg, err := e.expand(arg, nil)
+			if err != nil {
+				return s, fmt.Errorf("container.entrypoint[%d]: %w", i, err)
+			}
+			own.Entrypoint = append(own.Entrypoint, arg)
+		}
+		s.Container = &own
+	}
 	var err error
 	if s.Dir, err = e.expand(t.def.Dir, nil); err != nil {
 		return s, fmt.Errorf("dir: %w", err)
@@ -87,7 +101,11 @@ func (c *Copy) spec(t *task) (Spec, error) {
 // task's own, over it what we say about the task.
 func (c *Copy) environment(t *task) environment {
 	e := environment{vars: map[string]string{}, plain: map[string]bool{}, done: map[string]string{}}
-	for _, v := range c.facts.Base {
+	base := c.facts.Base
+	if t.def.Container != nil {
+		base = nil // it is the node's, and the image has its own
+	}
+	for _, v := range base {
 		name, value, _ := strings.Cut(v, "=")
 		if name == "HOME" && (t.def.User != "" || t.def.Isolation == mesh.IsolateSandbox) {
 			continue // it is the agent's user's, not this one's, or not to be seen
@@ -115,7 +133,7 @@ func (c *Copy) environment(t *task) environment {
 	}
 	for i := range t.def.Volumes {
 		v := &t.def.Volumes[i]
-		own[v.Variable()] = v.At(t.def.Isolation)
+		own[v.Variable()] = v.At(t.def.Contained())
 	}
 	if g := c.alloc.Gang; g != nil {
 		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)
@@ -136,6 +154,20 @@ func (c *Copy) devices(t *task) []mesh.GivenDevice {
 			if d.Task == t.def.Name {
 				all = append(all, d.Given...)
 			}
+		}
+	}
+	return all
+}
+
+// ports are those of a task.
+func (c *Copy) ports(t *task) []mesh.PortGrant {
+	if t.def.Container == nil || c.alloc.Grants == nil {
+		return nil // who listens on the node's own needs to be told no more than its environment
+	}
+	var all []mesh.PortGrant
+	for _, p := range c.alloc.Grants.Ports {
+		if p.Task == t.def.Name {
+			all = append(all, p)
 		}
 	}
 	return all

@@ -60,6 +60,9 @@ type Spec struct {
 	Resources mesh.Resources `json:"resources"`
 	Isolation mesh.Isolation `json:"isolation,omitempty"`
 	Volumes   []mesh.Volume  `json:"volumes,omitempty"`
+	// Container is nil for a plain process; Ports are those of the task, for its container.
+	Container *mesh.Container  `json:"container,omitempty"`
+	Ports     []mesh.PortGrant `json:"ports,omitempty"`
 	// Until is the instant since boot at which the task stops by itself unless
 	// it is renewed: the dead-man's switch of a majority job. Zero for none.
 	Until time.Duration `json:"until,omitempty"`
@@ -76,6 +79,16 @@ type Spec struct {
 	// Outputs are patterns of the files in the task's own folder that are kept when an
 	// attempt has ended.
 	Outputs []string `json:"outputs,omitempty"`
+}
+
+// Contained says whether the task sees a file system of its own.
+func (s *Spec) Contained() bool { return s.Container != nil || s.Isolation == mesh.IsolateSandbox }
+
+// Bind is a folder of the node that a container shows.
+type Bind struct {
+	Source string `json:"source"` // without links
+	Target string `json:"target"`
+	Write  bool   `json:"write,omitempty"`
 }
 
 // fetches says whether there is something that must be had before the attempt can start.

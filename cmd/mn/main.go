@@ -9,10 +9,17 @@ import (
 	"os/signal"
 	"syscall"
 
+	"mn/runner/container"
 	_ "mn/runner/supervise/early" // a supervisor gets no further
 )
 
+// containerWord is the argument of the supervisor of a container, which agents start.
+const containerWord = "container"
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == containerWord {
+		os.Exit(container.Main(os.Args[2:]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// What does not heed the first signal, such as the opening of a pipe that
 	// nobody writes to, is ended by the second.

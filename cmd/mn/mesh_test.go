@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mn/runner/container/podmantest"
 	"mn/sim/lab"
 )
 
@@ -33,9 +35,12 @@ type meshKey struct{}
 //	mesh N               start one of nodes node-1, node-2, ..., and ask node-1 from now on
 //	add NAME             let one more node in
 //	powercut NAME        end an agent and all that it runs, at once
+//	kill-agent NAME      kill an agent alone
 //	boot NAME            start the agent again
 //	serve FOLDER         serve the files of a folder at $SERVER, until unserve
 //	readenv NAME FILE    have a variable be what is in a file
+//	podman               start a Podman of its own, and write agent.toml for its socket
+//	podman-ps FILE       write to a file which containers there are, by their ids and names
 //	await REGEX MN-ARGS  run mn until its output matches, or with ! does not
 func TestMeshes(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -45,6 +50,7 @@ func TestMeshes(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Values[meshKey{}] = new(*lab.Lab)
 			env.Values[serverKey{}] = new(*httptest.Server)
+			env.Values[podmanKey{}] = new(*podmantest.Podman)
 			drivers, err := filepath.Abs(filepath.Join("..", "..", "health", "inventory", "testdata"))
 			if err != nil {
 				return err
@@ -55,13 +61,47 @@ func TestMeshes(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mesh": startMesh, "add": addNode, "powercut": cutNode, "boot": bootNode, "await": await,
 			"serve": serve, "unserve": unserve, "readenv": readEnv,
-			"exits": exits,
+			"exits":      exits,
+			"kill-agent": killAgent, "podman": startPodman, "podman-ps": listContainers,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "containers" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return podmantest.Lacking() == "", nil
 		},
 	})
 }
 
 // meshOf is the script's mesh.
 func meshOf(ts *testscript.TestScript) **lab.Lab { return ts.Value(meshKey{}).(**lab.Lab) }
+
+// scriptTest is a script as a test.
+type scriptTest struct{ *testscript.TestScript }
+
+func (scriptTest) Helper() {}
+
+func (s scriptTest) Cleanup(f func()) { s.Defer(f) }
+
+func (s scriptTest) Errorf(format string, args ...any) { s.Logf(format, args...) }
+
+// podmanKey is where a script keeps its Podman.
+type podmanKey struct{}
+
+func startPodman(ts *testscript.TestScript, _ bool, _ []string) {
+	p := podmantest.Start(scriptTest{ts})
+	*ts.Value(podmanKey{}).(**podmantest.Podman) = p
+	ts.Setenv("PODMAN", p.Socket)
+	config := fmt.Sprintf("volumes = [%q]\n[container]\nsocket = %q\n", ts.MkAbs("."), p.Socket)
+	ts.Check(os.WriteFile(ts.MkAbs("agent.toml"), []byte(config), 0o600))
+}
+
+// listContainers writes the ids and names of all containers to a file.
+func listContainers(ts *testscript.TestScript, _ bool, args []string) {
+	p := *ts.Value(podmanKey{}).(**podmantest.Podman)
+	text := p.Run("ps", "--all", "--format", "{{.ID}} {{.Names}}")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o600))
+}
 
 func startMesh(ts *testscript.TestScript, _ bool, args []string) {
 	nodes, err := strconv.Atoi(args[0])
@@ -94,6 +134,10 @@ func addNode(ts *testscript.TestScript, _ bool, args []string) {
 func cutNode(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := (*meshOf(ts)).Node(args[0]).Kill()
 	ts.Check(err)
+}
+
+func killAgent(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check((*meshOf(ts)).Node(args[0]).KillAgent())
 }
 
 func bootNode(ts *testscript.TestScript, _ bool, args []string) {

@@ -206,6 +206,13 @@ func (c *command) showNode(n api.NodeDetail) {
 	if n.Quarantined != "" {
 		c.field("quarantined", "%s", n.Quarantined)
 	}
+	if e := n.Engine; e != nil {
+		if e.Lacks != "" {
+			c.field("no containers", "%s", e.Lacks)
+		} else {
+			c.field("containers", "%s", e)
+		}
+	}
 	if len(n.Volumes) > 0 {
 		c.field("volumes", "%s", strings.Join(n.Volumes, ", "))
 	}

@@ -46,6 +46,8 @@ var rooms = []room{
 	{"runner/exec", 5, false, []string{
 		"mesh", "crdt", "runner", "runner/archive", "runner/cgroup", "runner/frames", "runner/logs", "runner/supervise",
 	}},
+	{"runner/container", 5, false, []string{"mesh", "crdt", "runner", "runner/supervise", "health/clock"}},
+	{"runner/container/podmantest", 5, false, nil},
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
 	{"mesh/core", 5, true, []string{
@@ -67,7 +69,7 @@ var rooms = []room{
 
 	{"cmd/mn", 7, false, []string{
 		"mesh", "crdt", "mesh/api", "mesh/content", "mesh/daemon", "configs", "configs/manifest",
-		"runner/files", "runner/frames", "runner/supervise/early", "sim",
+		"runner/container", "runner/files", "runner/frames", "runner/supervise/early", "sim",
 		"sim/lab",
 	}},
 	{"cmd/mndemo", 7, false, []string{"mesh", "mesh/api", "configs", "sim/lab"}},
@@ -93,13 +95,16 @@ type library struct {
 // use are not here: tests may import any.
 var libraries = []library{
 	{"github.com/cespare/xxhash", []string{"placement"}},
+	{"github.com/containerd/errdefs", []string{"runner/container"}},
 	{"github.com/dgraph-io/badger", []string{"crdt/store"}},
 	{"github.com/dgraph-io/ristretto", []string{"crdt/store"}}, // badger's own memory
+	{"github.com/distribution/reference", []string{"runner/container"}},
 	{"github.com/fxamacker/cbor", []string{"crdt"}},
 	{"github.com/hashicorp/go-version", []string{"mesh", "placement"}},
 	{"github.com/hashicorp/memberlist", []string{"mesh/membership", "mesh/transport"}},
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
 	{"github.com/klauspost/compress", []string{"runner/archive"}}, // zstd, which badger packs with
+	{"github.com/moby/moby", []string{"runner/container"}},
 	{"github.com/moby/patternmatcher", []string{"cmd/mn"}},
 	{"github.com/pelletier/go-toml", []string{"configs"}},
 	{"github.com/quic-go/quic-go", []string{"mesh/transport"}},

@@ -32,6 +32,7 @@ type Node struct {
 	Drivers            []string          `json:"drivers"`
 	// Isolation has each that was tried, and why it cannot be had; "" if it can.
 	Isolation map[mesh.Isolation]string `json:"isolation,omitempty"`
+	Engine    *mesh.Engine              `json:"engine,omitempty"`  // what runs containers, or why there is none
 	Volumes   []string                  `json:"volumes,omitempty"` // folders that it shares
 	// Quarantined is why it takes no work for a while, by its own judgement.
 	Quarantined string     `json:"quarantined,omitempty"`
@@ -77,6 +78,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Labels:             n.Labels,
 		Drivers:            listed(n.Drivers),
 		Isolation:          n.Isolation,
+		Engine:             n.Engine,
 		Volumes:            n.Volumes,
 		Quarantined:        n.Quarantined,
 		StartedAt:          known(n.StartedAt),

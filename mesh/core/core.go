@@ -424,6 +424,9 @@ func (c *Core) found(i Inventory) {
 		c.event(e)
 	}
 	c.cfg.Self.Devices, c.cfg.Self.Foreign = i.Devices, i.Foreign
+	if i.Drivers != nil {
+		c.cfg.Self.Drivers, c.cfg.Self.Engine = i.Drivers, i.Engine
+	}
 	c.ledger.Found(i.Devices, i.Foreign)
 	c.describe()
 }

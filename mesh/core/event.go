@@ -46,7 +46,10 @@ type Asked struct {
 // Inventory is what was found on this machine, whenever that changes.
 type Inventory struct {
 	Devices []mesh.Device // by id
-	Foreign []mesh.Port   // on which programs listen that are not of the mesh, sorted
+	// Drivers are those for tasks, and Engine what runs containers; nil: as they were.
+	Drivers []string
+	Engine  *mesh.Engine
+	Foreign []mesh.Port // on which programs listen that are not of the mesh, sorted
 }
 
 func (Tick) event()      {}

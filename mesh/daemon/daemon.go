@@ -35,6 +35,7 @@ import (
 	"mn/mesh/transport"
 	"mn/placement/lease"
 	"mn/runner"
+	"mn/runner/container"
 	"mn/runner/exec"
 )
 
@@ -80,6 +81,7 @@ type daemon struct {
 	self    mesh.Node
 	store   *store.Store
 	driver  *exec.Driver
+	engine  *container.Engine
 	net     *transport.Endpoint
 	gossip  atomic.Pointer[membership.Membership] // the transport asks it for addresses at any time
 	loop    *loop
@@ -160,8 +162,11 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	if d.content, err = newContents(d, kept); err != nil {
 		return nil, err
 	}
+	d.engine = container.New(container.Config{
+		Socket: d.cfg.Container.Socket, Node: d.id.ID(), Log: d.log, Say: d.pulls,
+	})
 	d.driver, err = exec.Open(exec.Config{
-		Root: d.allocs(), Content: d.content, Keeper: d.content, Log: d.log,
+		Root: d.allocs(), Content: d.content, Keeper: d.content, Log: d.log, Containers: d.engine,
 		Groups: string(d.id.ID()), Hidden: []string{filepath.Dir(d.allocs())}, Volumes: d.cfg.Volumes,
 	})
 	if err != nil {
@@ -272,7 +277,7 @@ func (d *daemon) describe() (mesh.Node, error) {
 	return mesh.Node{
 		ID: d.id.ID(), Name: name, Address: d.net.Addr().String(), Boot: host.Boot,
 		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Pool: d.cfg.Pool, Labels: d.cfg.Labels, Drivers: []string{"exec"},
+		Pool: d.cfg.Pool, Labels: d.cfg.Labels, Drivers: []string{mesh.DefaultDriver},
 		Isolation: d.driver.Isolation(), Volumes: d.cfg.Volumes,
 		Capacity:  capacity(host.Capacity, d.cfg),
 		StartedAt: clock.Wall().UTC(),

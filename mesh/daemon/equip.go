@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"mn/health/inventory"
@@ -38,6 +39,17 @@ func (d *daemon) equip(ctx context.Context) {
 		},
 	})
 	defer watch.Close()
+	engines := make(chan mesh.Engine)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		d.engine.Watch(ctx, d.driver.Has, func(e mesh.Engine) {
+			select {
+			case engines <- e:
+			case <-ctx.Done():
+			}
+		})
+	})
 	look := time.NewTicker(portsEvery)
 	defer look.Stop()
 	var now core.Inventory
@@ -52,6 +64,11 @@ func (d *daemon) equip(ctx context.Context) {
 				d.log.Warn("not all of the devices are known", "why", fault)
 			}
 			now.Devices, known = s.Devices, true
+		case e := <-engines:
+			now.Engine, now.Drivers = &e, []string{mesh.DefaultDriver}
+			if e.Lacks == "" {
+				now.Drivers = []string{mesh.ContainerDriver, mesh.DefaultDriver} // sorted
+			}
 		case <-look.C:
 			ports := d.foreign(ctx)
 			both := slices.DeleteFunc(slices.Clone(ports), func(p mesh.Port) bool { return !slices.Contains(seen, p) })
@@ -66,6 +83,21 @@ func (d *daemon) equip(ctx context.Context) {
 		}
 	}
 }
+
+// pulls tells people how it goes with the image of a task.
+func (d *daemon) pulls(alloc mesh.AllocID, _, text string) {
+	ctx, done := context.WithTimeout(context.Background(), pullsTimeout)
+	defer done()
+	_ = d.loop.look(ctx, func(c *core.Core) {
+		a, _ := c.Alloc(alloc)
+		d.loop.perform.tell([]mesh.Event{{
+			Kind: mesh.ImagePulled, At: time.Now(), Node: d.self.ID, Job: a.Job, Alloc: alloc, Text: text,
+		}})
+	})
+}
+
+// pullsTimeout bounds how long the loop is waited for, to tell people something.
+const pullsTimeout = 5 * time.Second
 
 // overGrace is how long a task has to end that has more of a device than it was given.
 const overGrace = 10 * time.Second

@@ -135,6 +135,7 @@ func (d *Driver) bury(k key, file *os.File, start supervise.Start) *supervise.Ex
 	if start.Boot == d.boot {
 		exit.Err = "its supervisor died"
 		d.killLeft(k, start)
+		d.uncontain(k)
 		d.ungroup(k, start.Attempt)
 	}
 	if err := supervise.WriteState(file, supervise.State{Start: start, Exit: exit}); err != nil {

@@ -38,7 +38,8 @@ const (
 	restoresMax     = 4    // folders filled with what was saved at the same time: that may take long
 	observationsMax = 1024 // observed and not yet taken
 	startTimeout    = 30 * time.Second
-	writeTimeout    = time.Second // of a command to a supervisor
+	containTimeout  = 2 * time.Minute // of the start of a container: engines may be slow
+	writeTimeout    = time.Second     // of a command to a supervisor
 )
 
 // Config is what a driver is opened with.
@@ -51,6 +52,11 @@ type Config struct {
 	// are in one of that name. Without it there are none.
 	Groups string
 	Hidden []string // folders, besides Root, of which sandboxes show nothing
+	// Containers runs the tasks that are for containers, and Container is the command that
+	// supervises one: this executable with "container" if empty. Without Containers such tasks
+	// are refused.
+	Containers Containers
+	Container  []string
 	// Volumes are folders of which tasks may have what is in them.
 	Volumes []string
 	Log     *slog.Logger
@@ -107,6 +113,9 @@ func Open(c Config) (*Driver, error) {
 		// Not the path: the file may have been replaced by a newer release.
 		c.Program = []string{"/proc/self/exe", "supervise"}
 	}
+	if len(c.Container) == 0 {
+		c.Container = []string{"/proc/self/exe", "container"}
+	}
 	if !filepath.IsAbs(c.Root) {
 		return nil, fmt.Errorf("open folder of allocations %q: not an absolute path", c.Root)
 	}
@@ -157,7 +166,7 @@ func (d *Driver) Start(s runner.Spec) {
 		}
 		return // told again: what comes of it is observed anyway
 	}
-	t := &task{d: d, key: k, attempt: s.Attempt, over: make(chan struct{})}
+	t := &task{d: d, key: k, attempt: s.Attempt, over: make(chan struct{}), contained: s.Container != nil}
 	d.tasks[k] = t
 	d.work.Go(func() { t.start(s) })
 }

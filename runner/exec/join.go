@@ -25,8 +25,12 @@ var _ runner.Joiner = (*Driver)(nil)
 func (d *Driver) Join(alloc mesh.AllocID, name string, c runner.Command) (io.ReadWriteCloser, error) {
 	k := key{alloc, name}
 	t := d.task(k)
-	if t == nil || !k.valid() {
+	switch {
+	case t == nil || !k.valid():
 		return nil, runner.ErrNotRunning
+	case t.contained:
+		return nil, mesh.Faultf(mesh.Unavailable, "the task is in a container, which only its engine lets in").
+			Hint("on its node, podman ps or docker ps has its name, and podman exec or docker exec gets in")
 	}
 	text, err := json.Marshal(supervise.Guest(c))
 	if err != nil {

@@ -36,6 +36,7 @@ func (d *Driver) Retire(alloc mesh.AllocID) {
 		return
 	}
 	d.sweepSoon()
+	d.uncontainAll(alloc)
 }
 
 // Remove implements [runner.Driver].

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"mn/mesh"
 	"mn/runner"
 	"mn/runner/supervise"
 )
@@ -63,6 +64,9 @@ func (d *Driver) fetches(k key, s runner.Spec) bool {
 	if s.Saving != nil && len(s.Saving.From) > 0 {
 		return true
 	}
+	if s.Container != nil && s.Container.Pull != mesh.PullNever {
+		return true // its image
+	}
 	if s.Payload == nil {
 		return false
 	}
@@ -92,7 +96,11 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 		return nil, o, err
 	}
 	r = bufio.NewReaderSize(c, lineMax)
-	c.SetReadDeadline(time.Now().Add(startTimeout))
+	timeout := startTimeout
+	if t.contained {
+		timeout = containTimeout
+	}
+	c.SetReadDeadline(time.Now().Add(timeout))
 	hello, err := readHello(r)
 	switch {
 	case err == nil && hello.Err == "":
@@ -116,6 +124,7 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 		return r, o, err
 	}
 	t.d.ungroup(t.key, spec.Attempt)
+	t.d.uncontain(t.key)
 	if words := t.d.lastWords(t.key); words != "" {
 		return nil, o, errors.New(words)
 	}
@@ -176,10 +185,19 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 		spec.Env = append(slices.Clone(spec.Env), mark)
 	}
 	var err error
-	if spec.User, spec.Sandbox, err = d.isolated(k, s); err != nil {
+	open := false
+	if s.Container != nil {
+		spec.User, open, err = d.containedUser(ctx, s)
+	} else {
+		spec.User, spec.Sandbox, err = d.isolated(k, s)
+	}
+	if err != nil {
 		return spec, err
 	}
-	if err := d.makeFolders(k, spec.User); err != nil {
+	if err = d.makeFolders(k, spec.User); err == nil && open {
+		err = d.openTo(k)
+	}
+	if err != nil {
 		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
 	}
 	if err := d.preparePayload(ctx, k, s, spec.User); err != nil {
@@ -188,7 +206,7 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if err := d.prepareArtifacts(ctx, k, s, spec.User); err != nil {
 		return spec, err
 	}
-	volumes, err := d.volumes(k, s)
+	volumes, binds, err := d.volumes(k, s)
 	if err != nil {
 		return spec, err
 	}
@@ -207,6 +225,9 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 		d.observe(*seen)
 	}
 	if err := d.prepareKeeping(k, &s); err != nil {
+		return spec, err
+	}
+	if err := d.contain(k, s, binds); err != nil || s.Container != nil {
 		return spec, err
 	}
 	spec.Groups, err = d.limit(k, s)
@@ -309,6 +330,10 @@ const agentFD = 3
 // spawn starts a supervisor in a session of its own and returns our end of the
 // connection to it.
 func (t *task) spawn() (conn, error) {
+	program, environ := t.d.cfg.Program, supervise.Environ()
+	if t.contained {
+		program, environ = t.d.cfg.Container, containerEnviron()
+	}
 	const kind = syscall.SOCK_STREAM | syscall.SOCK_CLOEXEC | syscall.SOCK_NONBLOCK
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, kind, 0)
 	if err != nil {
@@ -329,17 +354,17 @@ func (t *task) spawn() (conn, error) {
 		return nil, fmt.Errorf("spawn supervisor: %w", err)
 	}
 	defer words.Close()
-	argv := append([]string{"mn"}, t.d.cfg.Program[1:]...)
+	argv := append([]string{"mn"}, program[1:]...)
 	argv = append(argv, filepath.Join(t.d.cfg.Root, t.key.folder()), strconv.Itoa(agentFD))
-	t.child, err = syscall.ForkExec(t.d.cfg.Program[0], argv, &syscall.ProcAttr{
+	t.child, err = syscall.ForkExec(program[0], argv, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   supervise.Environ(),
+		Env:   environ,
 		Files: []uintptr{null.Fd(), null.Fd(), words.Fd(), uintptr(pair[1])},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		ours.Close()
-		return nil, fmt.Errorf("spawn supervisor %q: %w", strings.Join(t.d.cfg.Program, " "), err)
+		return nil, fmt.Errorf("spawn supervisor %q: %w", strings.Join(program, " "), err)
 	}
 	return ours, nil
 }

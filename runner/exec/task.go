@@ -38,8 +38,10 @@ type task struct {
 	d       *Driver
 	key     key
 	attempt int
-	child   int           // pid of the supervisor if it is our child: to be reaped
-	over    chan struct{} // closed when it is out of hand
+	// contained says that it is in a container: its supervisor is another program.
+	contained bool
+	child     int           // pid of the supervisor if it is our child: to be reaped
+	over      chan struct{} // closed when it is out of hand
 
 	mu       sync.Mutex
 	conn     conn // nil before there is one

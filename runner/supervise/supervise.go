@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"mn/health/clock"
+	"mn/runner/logs"
 )
 
 // Bounds of the end of a task.
@@ -74,6 +75,12 @@ func Main(args []string) int {
 			return mainProbe(args[1:])
 		}
 	}
+	return MainOf(nil, args)
+}
+
+// MainOf is the supervisor process of a task that a keeper has in hand, or of one that is
+// our child if there is none.
+func MainOf(kept Keeper, args []string) int {
 	if len(args) < 1 || len(args) > 2 {
 		os.Stderr.WriteString("usage: mn supervise FOLDER [FD]\n")
 		return 2
@@ -88,7 +95,7 @@ func Main(args []string) int {
 		syscall.CloseOnExec(int(fd))
 		agent = os.NewFile(uintptr(fd), "agent")
 	}
-	if err := run(args[0], agent); err != nil {
+	if err := run(args[0], agent, kept); err != nil {
 		say(err.Error())
 		if agent != nil {
 			agent.Write(append(Exit{Err: err.Error()}.encode(), '\n'))
@@ -100,7 +107,7 @@ func Main(args []string) int {
 
 // run supervises the attempt that the spec in a folder describes. An error says
 // that nothing was started.
-func run(folder string, agent *os.File) error {
+func run(folder string, agent *os.File, kept Keeper) error {
 	if err := os.Chdir(folder); err != nil {
 		return because(err, "enter task folder")
 	}
@@ -124,6 +131,7 @@ func run(folder string, agent *os.File) error {
 	if err != nil {
 		return err
 	}
+	s.kept = kept
 	s.run(agent)
 	return nil
 }
@@ -136,6 +144,8 @@ type supervisor struct {
 	exit    Exit
 	output  *output
 	family  *family
+	kept    Keeper         // in whose hand the task is; nil if it is our child
+	written []*logs.Writer // by the keeper
 	control *control
 	lease   *lease
 	grace   *time.Timer // from a stop to the kill; nil before
@@ -173,7 +183,11 @@ func (s *supervisor) run(agent *os.File) {
 		s.finish()
 		return
 	}
-	if err := s.launch(); err != nil {
+	launch := s.launch
+	if s.kept != nil {
+		launch = s.launchKept
+	}
+	if err := launch(); err != nil {
 		s.exit.Err, s.exit.Code = err.Error(), -1
 		s.finish()
 		return
@@ -185,9 +199,13 @@ func (s *supervisor) run(agent *os.File) {
 		say(err.Error())
 	}
 	s.lease = newLease(s.spec.Until)
-	s.loop(term, child)
-	s.wantOfMemory(oom)
-	s.exit.Dropped = s.output.wait(pumpTimeout)
+	if s.kept != nil {
+		s.loopKept(term, oom)
+	} else {
+		s.loop(term, child)
+		s.wantOfMemory(oom)
+		s.exit.Dropped = s.output.wait(pumpTimeout)
+	}
 	s.finish()
 }
 
@@ -204,15 +222,22 @@ func (s *supervisor) launch() error {
 		out.wait(0)
 		return err
 	}
-	s.start.PID, s.start.At = pid, time.Now()
-	s.start.PIDStart, _ = StartTicks(pid) // it is there until we reap it
-	s.exit.Started, s.exit.PID, s.exit.StartedAt = true, pid, s.start.At
 	s.family = family
+	s.begun(pid)
+	return nil
+}
+
+// begun takes note of a task that runs.
+func (s *supervisor) begun(pid int) {
+	s.start.PID, s.start.At = pid, time.Now()
+	if pid > 0 {
+		s.start.PIDStart, _ = StartTicks(pid) // a child is there until we reap it
+	}
+	s.exit.Started, s.exit.PID, s.exit.StartedAt = true, pid, s.start.At
 	if err := WriteState(s.file, State{Start: s.start}); err != nil {
 		// It runs, and the attempt is on record: that must do.
 		say(err.Error())
 	}
-	return nil
 }
 
 // loop returns when the task and everything it has started is gone.
@@ -272,6 +297,10 @@ func (s *supervisor) stop(grace time.Duration) {
 	}
 	s.exit.Stopped = true
 	s.grace, s.stopBy = time.NewTimer(grace), time.Now().Add(grace)
+	if s.kept != nil {
+		s.kept.Terminate()
+		return
+	}
 	s.family.terminate()
 }
 
