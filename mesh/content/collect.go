@@ -54,10 +54,17 @@ func (s *Store) Collect(wanted []Hash, limit int64) (c Collected, err error) {
 		if c.Bytes <= limit {
 			break
 		}
-		if err := s.root.Remove(place(o.Hash)); err != nil {
+		held, err := s.drop(o.Hash)
+		if err != nil {
 			return c, fmt.Errorf("collect content: %w", err)
 		}
+		if held {
+			continue
+		}
 		c.Bytes, c.Removed = c.Bytes-o.Size(), c.Removed+o.Size()
+	}
+	if c.Removed == 0 {
+		return c, nil
 	}
 	if err := s.unname(); err != nil {
 		return c, fmt.Errorf("forget names of content: %w", err)

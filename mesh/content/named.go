@@ -36,11 +36,13 @@ type Kept struct {
 }
 
 // Keep brings a file in, as it comes, as the only one of a tree. Nobody knows the tree until it
-// is returned, so whoever asked may first look at the sum. The error is [ErrTooLong] as soon as
-// more than limit bytes have come. Progress is called for each piece.
+// is returned, so whoever asked may first look at the sum; and nobody collects what has come of it,
+// however long the rest takes. The error is [ErrTooLong] as soon as more than limit bytes have
+// come. Progress is called for each piece.
 func (s *Store) Keep(ctx context.Context, r io.Reader, limit int64, progress func(have int64)) (Kept, error) {
 	sum, piece := sha256.New(), make([]byte, PieceBytes)
 	e := Entry{Path: KeptFile, Mode: 0o644}
+	defer func() { s.hold(&e, -1) }()
 	for more := true; more; {
 		n, err := io.ReadFull(r, piece)
 		more = err == nil
@@ -57,15 +59,38 @@ func (s *Store) Keep(ctx context.Context, r io.Reader, limit int64, progress fun
 			break
 		}
 		sum.Write(piece[:n])
-		h, err := s.Put(piece[:n])
-		if err != nil {
+		h := HashOf(piece[:n])
+		s.hold(&Entry{Pieces: h[:]}, 1)
+		e.Pieces = append(e.Pieces, h[:]...)
+		if _, err := s.Put(piece[:n]); err != nil {
 			return Kept{}, err
 		}
-		e.Pieces = append(e.Pieces, h[:]...)
 		progress(e.Size)
 	}
 	tree, err := s.whole(&Tree{Entries: []Entry{e}})
 	return Kept{Tree: tree, Sum: Hash(sum.Sum(nil)), Bytes: e.Size}, err
+}
+
+// hold counts who needs the pieces of a file that is still coming.
+func (s *Store) hold(e *Entry, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range e.pieces {
+		if s.coming[h] += n; s.coming[h] == 0 {
+			delete(s.coming, h)
+		}
+	}
+}
+
+// drop removes a piece, unless it is held for a file that is still coming: whoever begins to hold
+// it while it is removed finds that it is not here.
+func (s *Store) drop(h Hash) (held bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.coming[h] > 0 {
+		return true, nil
+	}
+	return false, s.root.Remove(place(h))
 }
 
 // whole keeps a tree whose pieces have come, if all of them are still here.
@@ -90,24 +115,41 @@ func (s *Store) whole(t *Tree) (Hash, error) {
 	return h, s.Sync()
 }
 
-// Sum is the SHA-256 of the file that a tree from elsewhere has, which must have no other.
-func (s *Store) Sum(ctx context.Context, tree Hash) (Hash, error) {
+// Adopt keeps the file of a tree from elsewhere, which must have no other, in a tree of our own:
+// of what the other says of it, its name, size, mode and pieces, nothing is believed.
+func (s *Store) Adopt(ctx context.Context, tree Hash, limit int64) (Kept, error) {
 	t, err := s.Tree(tree)
 	if err != nil {
-		return Hash{}, err
+		return Kept{}, err
 	}
 	if len(t.Entries) != 1 || t.Entries[0].Path != KeptFile || !t.Entries[0].Mode.IsRegular() {
-		return Hash{}, fmt.Errorf("sum of %v: it is not one file", tree)
+		return Kept{}, fmt.Errorf("adopt %v: it is not one file", tree)
 	}
-	sum := sha256.New()
-	for h := range t.Entries[0].pieces {
-		piece, err := s.Get(h)
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return Hash{}, fmt.Errorf("sum of %v: %w", tree, err)
+	return s.Keep(ctx, &joined{s: s, pieces: t.Entries[0].Pieces}, limit, func(int64) {})
+}
+
+// joined reads the pieces of a file, one after the other.
+type joined struct {
+	s      *Store
+	pieces []byte
+	now    []byte // of the one that is being read
+}
+
+// Read implements [io.Reader].
+func (j *joined) Read(p []byte) (int, error) {
+	for len(j.now) == 0 {
+		if len(j.pieces) < len(Hash{}) {
+			return 0, io.EOF
 		}
-		sum.Write(piece)
+		piece, err := j.s.Get(Hash(j.pieces[:len(Hash{})]))
+		if err != nil {
+			return 0, err
+		}
+		j.now, j.pieces = piece, j.pieces[len(Hash{}):]
 	}
-	return Hash(sum.Sum(nil)), nil
+	n := copy(p, j.now)
+	j.now = j.now[n:]
+	return n, nil
 }
 
 // Name remembers a tree by another name, from now on and after a power cut.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -59,8 +60,8 @@ func TestFilesAreHadByTheirSums(t *testing.T) {
 	if err := wants.Pull(t.Context(), tree, []Source{peer}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := wants.Sum(t.Context(), tree); err != nil || got != sum {
-		t.Errorf("got %v, %v, want %v", got, err, sum)
+	if got, err := wants.Adopt(t.Context(), tree, kept.Bytes); err != nil || got != kept {
+		t.Errorf("got %v, %v, want %v", got, err, kept)
 	}
 	into := folder(t, nil)
 	if err := wants.Unpack(t.Context(), tree, into); err != nil {
@@ -118,15 +119,96 @@ func TestNamesGoWithWhatTheyName(t *testing.T) {
 	}
 }
 
-func TestSumIsOfOneFile(t *testing.T) {
+func TestOneFileIsAdopted(t *testing.T) {
 	s := open(t)
-	if _, err := s.Sum(t.Context(), pack(t, s, folder(t, map[string]string{"a": "1", "file": "2"}))); err == nil {
-		t.Error("two files have a sum")
+	two := pack(t, s, folder(t, map[string]string{"a": "1", "file": "2"}))
+	if _, err := s.Adopt(t.Context(), two, 100); err == nil {
+		t.Error("two files are one")
 	}
-	if _, err := s.Sum(t.Context(), pack(t, s, folder(t, map[string]string{"file": "->x", "x": ""}))); err == nil {
-		t.Error("a link has a sum")
+	link := pack(t, s, folder(t, map[string]string{"file": "->x", "x": ""}))
+	if _, err := s.Adopt(t.Context(), link, 100); err == nil {
+		t.Error("a link is a file")
 	}
 }
+
+// A peer has the right bytes, and says of them what is not so.
+func TestWhatPeersSayOfAFileIsNotKept(t *testing.T) {
+	text := long(2, 7)
+	for name, lie := range map[string]func(*Entry){
+		"size": func(e *Entry) { e.Size-- },
+		"mode": func(e *Entry) { e.Mode = 0 },
+		"open": func(e *Entry) { e.Mode = 0o777 },
+	} {
+		liar, s := open(t), open(t)
+		truth, err := liar.Tree(keep(t, liar, text).Tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lie(&truth.Entries[0])
+		lied, err := liar.whole(truth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Pull(t.Context(), lied, []Source{asked(t, liar)}, nil); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got, err := s.Adopt(t.Context(), lied, int64(len(text)))
+		if want := keep(t, open(t), text); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
+		}
+		into := folder(t, nil)
+		if err := s.Unpack(t.Context(), got.Tree, into); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := s.Adopt(t.Context(), lied, int64(len(text))-1); !errors.Is(err, ErrTooLong) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A piece may not be more than the list of files says that it can be.
+func TestPiecesAreNoLongerThanPieces(t *testing.T) {
+	liar := open(t)
+	h, err := liar.Put(make([]byte, PieceBytes+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := liar.whole(&Tree{Entries: []Entry{{Path: KeptFile, Mode: 0o644, Size: 1, Pieces: h[:]}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t).Pull(t.Context(), tree, []Source{asked(t, liar)}, nil); err == nil {
+		t.Error("it is taken")
+	}
+}
+
+// However long a file takes to come, its beginning is there when its end is.
+func TestWhatIsComingIsNotCollected(t *testing.T) {
+	s := open(t)
+	late := readerFunc(func() error {
+		old := time.Now().Add(-2 * young)
+		err := s.each(func(h Hash, _ fs.FileInfo) error { return s.root.Chtimes(place(h), old, old) })
+		if err != nil {
+			return err
+		}
+		if c, err := s.Collect(nil, 0); err != nil || c.Bytes != 2*PieceBytes {
+			t.Errorf("left are %+v, %v", c, err)
+		}
+		return io.EOF
+	})
+	text := long(2, 0)
+	got, err := s.Keep(t.Context(), io.MultiReader(strings.NewReader(text), late), 1<<30, func(int64) {})
+	if err != nil || got.Bytes != int64(len(text)) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if len(s.coming) != 0 {
+		t.Errorf("held for ever: %v", s.coming)
+	}
+}
+
+type readerFunc func() error
+
+func (f readerFunc) Read([]byte) (int, error) { return 0, f() }
 
 // FuzzNamed: a peer may answer anything.
 func FuzzNamed(f *testing.F) {

@@ -76,13 +76,15 @@ type puller struct {
 	failed   []atomic.Bool // did not answer, or not to the end
 	progress func(have, all int64)
 
+	most int // bytes that an object may have
+
 	mu        sync.Mutex
 	have, all int64
 }
 
 func newPuller(s *Store, sources []Source, progress func(have, all int64)) *puller {
 	return &puller{
-		store: s, sources: sources, progress: progress,
+		store: s, sources: sources, progress: progress, most: TreeBytes,
 		bad: make([]atomic.Bool, len(sources)), failed: make([]atomic.Bool, len(sources)),
 	}
 }
@@ -98,6 +100,7 @@ func (p *puller) pull(ctx context.Context, tree Hash) error {
 	if err != nil {
 		return err
 	}
+	p.most = PieceBytes
 	seen, missing := map[Hash]bool{}, []piece(nil)
 	for i := range t.Entries {
 		left := t.Entries[i].Size
@@ -189,6 +192,9 @@ func (p *puller) fetch(ctx context.Context, want []Hash) error {
 			if !open[h] {
 				p.bad[i].Store(true)
 				return errors.New("it gave what it was not asked for")
+			}
+			if len(object) > p.most {
+				return fmt.Errorf("a piece has %d bytes, more than %d", len(object), p.most)
 			}
 			delete(open, h)
 			if _, err := p.store.Put(object); err != nil {

@@ -21,8 +21,9 @@ type Store struct {
 	reserve int64        // bytes of the disk that are not for content
 	use     sync.RWMutex // held for writing while objects are removed
 
-	mu    sync.Mutex
-	dirty map[string]bool // folders with new names that are not on the disk yet
+	mu     sync.Mutex
+	dirty  map[string]bool // folders with new names that are not on the disk yet
+	coming map[Hash]int    // pieces of files that are still coming, and of how many
 }
 
 // incoming is the folder of objects that are being written.
@@ -41,7 +42,7 @@ func Open(dir string) (*Store, error) {
 	if err := errors.Join(root.RemoveAll(incoming), root.Mkdir(incoming, 0o700)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open content store %q: %w", dir, err), root.Close())
 	}
-	return &Store{root: root, reserve: reserveBytes, dirty: map[string]bool{}}, nil
+	return &Store{root: root, reserve: reserveBytes, dirty: map[string]bool{}, coming: map[Hash]int{}}, nil
 }
 
 // Close frees the folder.

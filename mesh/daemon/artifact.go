@@ -141,14 +141,14 @@ func (c *contents) fromPeers(
 			continue
 		}
 		err := c.store.Pull(ctx, tree, append([]content.Source{peer}, sources...), progress)
-		var sum content.Hash
+		var got content.Kept
 		if err == nil {
-			sum, err = c.store.Sum(ctx, tree)
+			got, err = c.store.Adopt(ctx, tree, a.Most())
 		}
-		if err == nil && sum == name {
-			return tree, true
+		if err == nil && got.Sum == name {
+			return got.Tree, true
 		}
-		c.d.log.Warn("fetch artifact from peer", "sum", sum.String(), "want", name.String(), "err", err)
+		c.d.log.Warn("fetch artifact from peer", "sum", got.Sum.String(), "want", name.String(), "err", err)
 	}
 	return content.Hash{}, false
 }
