@@ -122,11 +122,12 @@ func (a *Artifact) Place() string {
 func (a *Artifact) Pinned() bool { return a.Checksum != ChecksumNone }
 
 // Name is what the nodes call the content: the SHA-256 of the file if that is known, else one
-// that follows from the commit, which is known.
+// that follows from the commit and the whole source, user and password too: who knows the commit
+// alone is not to get what is in a repository.
 func (a *Artifact) Name() [sha256.Size]byte {
 	var sum [sha256.Size]byte
 	if a.IsGit() {
-		return sha256.Sum256([]byte("git commit " + a.Commit))
+		return sha256.Sum256([]byte("git commit " + a.Commit + " of " + a.Source))
 	}
 	_, _ = hex.Decode(sum[:], []byte(strings.TrimPrefix(a.Checksum, checksumPrefix))) // validation has
 	return sum

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -152,8 +153,16 @@ func (j *joined) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// ownMark follows the tree of a name that others are not told.
+const ownMark = " own"
+
 // Name remembers a tree by another name, from now on and after a power cut.
-func (s *Store) Name(name, tree Hash) error {
+func (s *Store) Name(name, tree Hash) error { return s.name(name, tree.String()) }
+
+// NameOwn is a Name that no other node is told.
+func (s *Store) NameOwn(name, tree Hash) error { return s.name(name, tree.String()+ownMark) }
+
+func (s *Store) name(name Hash, text string) error {
 	if err := s.root.Mkdir(named, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("name content: %w", err)
 	}
@@ -162,7 +171,7 @@ func (s *Store) Name(name, tree Hash) error {
 	if err != nil {
 		return fmt.Errorf("name content: %w", err)
 	}
-	_, err = f.WriteString(tree.String())
+	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = s.root.Rename(next, filepath.Join(named, name.String()))
 	}
@@ -175,16 +184,29 @@ func (s *Store) Name(name, tree Hash) error {
 // Named is the tree that is remembered by a name, if its list of files is here. Not all of its
 // pieces need be.
 func (s *Store) Named(name Hash) (tree Hash, ok bool) {
+	tree, _, ok = s.named(name)
+	return tree, ok
+}
+
+// named is the tree of a name, and whether that is for this node alone.
+func (s *Store) named(name Hash) (tree Hash, own, ok bool) {
 	f, err := s.root.Open(filepath.Join(named, name.String()))
 	if err != nil {
-		return tree, false
+		return tree, false, false
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, int64(2*len(tree)+1)))
-	if err != nil || tree.UnmarshalText(text) != nil {
-		return tree, false
+	text, err := io.ReadAll(io.LimitReader(f, int64(2*len(tree)+len(ownMark)+1)))
+	if err != nil {
+		return tree, false, false
 	}
-	return tree, s.Touch(tree)
+	tree, own, err = readName(text)
+	return tree, own, err == nil && s.Touch(tree)
+}
+
+// readName reads what is in the file of a name.
+func readName(text []byte) (tree Hash, own bool, err error) {
+	text, own = bytes.CutSuffix(text, []byte(ownMark))
+	return tree, own, tree.UnmarshalText(text)
 }
 
 // unname forgets the names of trees that are gone.
@@ -203,10 +225,10 @@ func (s *Store) unname() error {
 	}
 	for _, text := range names {
 		at := filepath.Join(named, text)
-		tree, err := s.root.ReadFile(at)
-		var h Hash
-		if err == nil && h.UnmarshalText(tree) == nil && s.Has(h) {
-			continue
+		if content, err := s.root.ReadFile(at); err == nil {
+			if tree, _, err := readName(content); err == nil && s.Has(tree) {
+				continue
+			}
 		}
 		if err := s.root.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -249,7 +271,7 @@ func (s *Store) answerName(stream io.ReadWriter) error {
 		return fmt.Errorf("read request for a name: %w", err)
 	}
 	var object []byte
-	if tree, ok := s.Named(name); ok && s.complete(tree) {
+	if tree, own, ok := s.named(name); ok && !own && s.complete(tree) {
 		object = tree[:]
 	}
 	if err := WriteObject(stream, object); err != nil {

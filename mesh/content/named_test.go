@@ -119,6 +119,27 @@ func TestNamesGoWithWhatTheyName(t *testing.T) {
 	}
 }
 
+// What somebody had to show a password for is not given to whoever knows its name.
+func TestOwnNamesAreNotTold(t *testing.T) {
+	s := open(t)
+	kept := keep(t, s, "text")
+	if err := s.NameOwn(kept.Sum, kept.Tree); err != nil {
+		t.Fatal(err)
+	}
+	if tree, ok := s.Named(kept.Sum); !ok || tree != kept.Tree {
+		t.Errorf("got %v, %v", tree, ok)
+	}
+	if tree, ok, err := asked(t, s).Named(t.Context(), kept.Sum); ok || err != nil {
+		t.Errorf("others are told %v, %v", tree, err)
+	}
+	if err := s.unname(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Named(kept.Sum); !ok {
+		t.Error("it is forgotten")
+	}
+}
+
 func TestOneFileIsAdopted(t *testing.T) {
 	s := open(t)
 	two := pack(t, s, folder(t, map[string]string{"a": "1", "file": "2"}))

@@ -33,11 +33,12 @@ import (
 
 // Bounds of a transfer.
 const (
-	redirectsMax   = 5
-	headerMax      = 64 << 10
-	dialTimeout    = 10 * time.Second
-	answerTimeout  = time.Minute // until the first byte
-	silenceTimeout = time.Minute // between two
+	redirectsMax  = 5
+	headerMax     = 64 << 10
+	dialTimeout   = 10 * time.Second
+	answerTimeout = time.Minute // until the first byte
+	paceTimeout   = time.Minute // in which paceBytes have to come
+	paceBytes     = 64 << 10
 )
 
 // Fetcher gets artifacts.
@@ -47,12 +48,13 @@ type Fetcher struct {
 	Dir     string   // where repositories are fetched to: the agent's own, and nobody else sees it
 	Release string   // of the agent, which servers are told
 	Client  *http.Client
+	clones  chan struct{} // holds one for each repository that is fetched
 }
 
 // New is a fetcher with a client of its own.
 func New(folders, hidden []string, dir, release string) *Fetcher {
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	return &Fetcher{Folders: folders, Hidden: hidden, Dir: dir, Release: release, Client: &http.Client{
+	return &Fetcher{Folders: folders, Hidden: hidden, Dir: dir, Release: release, clones: make(chan struct{}, clonesMax), Client: &http.Client{
 		CheckRedirect: redirect,
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout,
@@ -143,24 +145,29 @@ func bare(err error) error {
 	return err
 }
 
-// listener ends a transfer that says nothing for too long.
+// listener ends a transfer in which too little comes: whoever waits for the same waits for it.
 type listener struct {
 	io.ReadCloser
-	silence *time.Timer
-	cancel  context.CancelCauseFunc
+	slow   *time.Timer
+	cancel context.CancelCauseFunc
+	fresh  int // bytes that have come since the time began anew
 }
 
-var errSilent = fmt.Errorf("the server has sent nothing for %v", silenceTimeout)
+var errSlow = fmt.Errorf("the server has sent less than %d KiB within %v", paceBytes>>10, paceTimeout)
 
 func listen(r io.ReadCloser, cancel context.CancelCauseFunc) *listener {
 	l := &listener{ReadCloser: r, cancel: cancel}
-	l.silence = time.AfterFunc(silenceTimeout, func() { cancel(errSilent) })
+	l.slow = time.AfterFunc(paceTimeout, func() { cancel(errSlow) })
 	return l
 }
 
+// Read implements [io.Reader].
 func (l *listener) Read(p []byte) (int, error) {
-	l.silence.Reset(silenceTimeout)
 	n, err := l.ReadCloser.Read(p)
+	if l.fresh += n; l.fresh >= paceBytes {
+		l.fresh = 0
+		l.slow.Reset(paceTimeout)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = bare(err)
 	}
@@ -168,7 +175,7 @@ func (l *listener) Read(p []byte) (int, error) {
 }
 
 func (l *listener) Close() error {
-	l.silence.Stop()
+	l.slow.Stop()
 	err := l.ReadCloser.Close()
 	l.cancel(nil)
 	return err

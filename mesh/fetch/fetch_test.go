@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"mn/mesh"
 )
@@ -146,3 +149,33 @@ func TestFilesOfTheMachineAreThoseThatItGives(t *testing.T) {
 		}
 	}
 }
+
+// Others wait for the same file: a server that says a byte now and then must not keep them.
+func TestATrickleIsGivenUp(t *testing.T) {
+	for every, slow := range map[int]bool{paceBytes / 4: true, paceBytes: false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			come := 0
+			l := listen(io.NopCloser(readerFunc(func(p []byte) (int, error) {
+				wait := time.NewTimer(paceTimeout / 2)
+				select {
+				case <-wait.C:
+				case <-ctx.Done():
+					return 0, context.Cause(ctx)
+				}
+				if come++; come > 100 {
+					return 0, io.EOF
+				}
+				return every, nil
+			})), cancel)
+			defer l.Close()
+			if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, l, make([]byte, paceBytes)); errors.Is(err, errSlow) != slow {
+				t.Errorf("%d bytes at a time: got %v", every, err)
+			}
+		})
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -34,7 +34,10 @@ import (
 const (
 	gitWords   = 4 << 10 // bytes of what it says that are kept
 	gitList    = 64 << 20
-	gitMemory  = 8 << 20 // KiB of addresses, for each of its processes
+	gitMemory  = 2 << 20 // KiB of addresses, for each of its processes
+	gitTime    = 3600    // seconds of a processor, for each
+	gitListing = 120     // and for a list of files, which may be one of more than there are atoms
+	clonesMax  = 2       // at once
 	gitWait    = 5 * time.Second
 	gitObjects = 200_000
 )
@@ -49,12 +52,23 @@ func (f *Fetcher) Clone(ctx context.Context, a *mesh.Artifact, into *os.Root) er
 	if err != nil {
 		return Final(err)
 	}
+	select {
+	case f.clones <- struct{}{}:
+		defer func() { <-f.clones }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	dir, err := os.MkdirTemp(f.Dir, "git-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the repository: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	g := &git{program: program, dir: dir, most: a.Most(), address: u, commit: a.Commit}
+	if err := g.own(); err != nil {
+		return err
+	}
+	ctx, stop := g.watched(ctx)
+	defer stop()
 	if err := g.fetch(ctx); err != nil {
 		return err
 	}
@@ -70,14 +84,23 @@ type git struct {
 	commit  string
 }
 
-// fetch brings the commit here: alone, or where the server does not give that, with all branches
-// and tags.
-func (g *git) fetch(ctx context.Context) error {
+// initialize makes an empty repository, in place of the one before.
+func (g *git) initialize(ctx context.Context) error {
+	if err := os.RemoveAll(filepath.Join(g.dir, repository)); err != nil {
+		return fmt.Errorf("empty the repository: %w", err)
+	}
 	format := "--object-format=sha1"
 	if len(g.commit) > 40 {
 		format = "--object-format=sha256"
 	}
-	if _, err := g.run(ctx, "init", "--quiet", "--bare", "--template=", format, g.repository()); err != nil {
+	_, err := g.run(ctx, "init", "--quiet", "--bare", "--template=", format, g.repository())
+	return err
+}
+
+// fetch brings the commit here: alone, or where the server does not give that, with all branches
+// and tags.
+func (g *git) fetch(ctx context.Context) error {
+	if err := g.initialize(ctx); err != nil {
 		return err
 	}
 	fetch := []string{
@@ -85,8 +108,11 @@ func (g *git) fetch(ctx context.Context) error {
 	}
 	_, err := g.run(ctx, append(slices.Clone(fetch), "--depth=1", "source", g.commit)...)
 	if err != nil && ctx.Err() == nil {
+		if err := g.initialize(ctx); err != nil {
+			return err
+		}
 		all := []string{"source", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
-		if _, more := g.run(ctx, append(fetch, all...)...); more != nil {
+		if _, more := g.run(ctx, append(fetch, all...)...); more != nil && ctx.Err() == nil {
 			return err // why the first went wrong says more
 		}
 	}
@@ -100,7 +126,11 @@ func (g *git) fetch(ctx context.Context) error {
 	return nil
 }
 
-func (g *git) repository() string { return filepath.Join(g.dir, "repository") }
+// repository is the name of the repository in git's folder.
+const repository = "repository"
+
+// repository is where git sees it.
+func (g *git) repository() string { return filepath.Join(g.home(), repository) }
 
 // settings are those of git, which come by the environment: what a password is in is not for
 // those who list processes.
@@ -113,13 +143,16 @@ func (g *git) settings() []string {
 		{"core.fsmonitor", "false"},
 		{"credential.helper", ""},
 		{"http.followRedirects", "false"},
-		{"http.lowSpeedLimit", "1"},
-		{"http.lowSpeedTime", strconv.Itoa(int(silenceTimeout / time.Second))},
+		{"http.lowSpeedLimit", strconv.Itoa(paceBytes / int(paceTimeout/time.Second))},
+		{"http.lowSpeedTime", strconv.Itoa(int(paceTimeout / time.Second))},
 		{"fetch.unpackLimit", "1"}, // one file, so that its size is bounded
 		{"transfer.bundleURI", "false"},
 		{"gc.auto", "0"},
 		{"maintenance.auto", "false"},
 		{"pack.threads", "1"},
+		{"core.packedGitWindowSize", "64m"}, // of the addresses that it has
+		{"core.packedGitLimit", "512m"},
+		{"core.bigFileThreshold", "64m"},
 	}
 	if user := g.address.User; user != nil {
 		password, _ := user.Password()
@@ -142,12 +175,18 @@ var passed = []string{
 
 // command is git with some arguments. All that it starts is killed with it.
 func (g *git) command(ctx context.Context, args ...string) (*exec.Cmd, *tail) {
-	limits := fmt.Sprintf(`ulimit -f %d && ulimit -v %d && exec "$@"`, g.most/512+1, gitMemory)
+	time := gitTime
+	if args[0] == "ls-tree" {
+		time = gitListing
+	}
+	limits := fmt.Sprintf(`ulimit -f %d && ulimit -v %d && ulimit -t %d && ulimit -c 0 && exec "$@"`,
+		g.most/512+1, gitMemory, time)
 	argv := append([]string{"-c", limits, "sh", g.program, "--no-pager", "--git-dir=" + g.repository()}, args...)
 	cmd := exec.CommandContext(ctx, "/bin/sh", argv...)
-	cmd.Dir = g.dir
+	home := g.home()
+	cmd.Dir = home
 	cmd.Env = append([]string{
-		"HOME=" + g.dir, "XDG_CONFIG_HOME=" + g.dir, "TMPDIR=" + g.dir, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1",
+		"HOME=" + home, "XDG_CONFIG_HOME=" + home, "TMPDIR=" + home, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_CONFIG_SYSTEM=" + os.DevNull, "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1",
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GIT_ALLOW_PROTOCOL=https:http",
 		"GIT_PROTOCOL_FROM_USER=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_LFS_SKIP_SMUDGE=1",
@@ -157,7 +196,6 @@ func (g *git) command(ctx context.Context, args ...string) (*exec.Cmd, *tail) {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = gitWait
 	words := &tail{}
@@ -170,14 +208,18 @@ func (g *git) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd, words := g.command(ctx, args...)
 	out := &tail{most: gitList}
 	cmd.Stdout = out
-	err := cmd.Run()
+	wait, err := g.start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	err = wait()
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case out.full:
+		return nil, Final(fmt.Errorf("git %s: it lists more than %d bytes", args[0], out.most))
 	case err != nil:
 		return nil, g.failed(args[0], err, words)
-	case out.lost > 0:
-		return nil, Final(fmt.Errorf("git %s: it lists more than %d bytes", args[0], gitList))
 	}
 	return out.kept, nil
 }
@@ -199,17 +241,17 @@ func (g *git) failed(what string, err error, words *tail) error {
 type tail struct {
 	kept []byte
 	most int
-	lost int
+	full bool // more has come than may: git is told so, and ends
 }
 
+// Write implements [io.Writer].
 func (t *tail) Write(p []byte) (int, error) {
-	if t.most > 0 {
-		n := min(len(p), t.most-len(t.kept))
-		t.kept, t.lost = append(t.kept, p[:n]...), t.lost+len(p)-n
-		return len(p), nil
+	if t.most > 0 && len(p) > t.most-len(t.kept) {
+		t.full = true
+		return 0, io.ErrShortWrite
 	}
 	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - gitWords; over > 0 {
+	if over := len(t.kept) - gitWords; t.most == 0 && over > 0 {
 		t.kept = slices.Delete(t.kept, 0, over)
 	}
 	return len(p), nil
@@ -259,8 +301,9 @@ func (g *git) write(ctx context.Context, into *os.Root) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start git: %w", err)
+	wait, err := g.start(cmd)
+	if err != nil {
+		return err
 	}
 	w := archive.NewWriter(ctx, into, archive.Bounds{Entries: 2 * gitObjects, Bytes: g.most, Ratio: 1}, g.most)
 	r := bufio.NewReader(out)
@@ -276,7 +319,7 @@ func (g *git) write(ctx context.Context, into *os.Root) (err error) {
 	if err != nil {
 		_ = cmd.Cancel()
 	}
-	ended := cmd.Wait()
+	ended := wait()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

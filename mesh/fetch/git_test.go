@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +67,10 @@ func forge(t *testing.T) (address string, commits []string) {
 			http.Redirect(w, r, strings.Replace(r.URL.String(), "/moved", "", 1), http.StatusFound)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/old") { // it speaks what servers spoke before they gave commits by hash
+			r.Header.Del("Git-Protocol")
+			r.URL.Path = strings.TrimPrefix(r.URL.Path, "/old")
+		}
 		backend.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
@@ -83,10 +89,13 @@ func TestCommitsAreFetched(t *testing.T) {
 		t.Cleanup(func() { into.Close() })
 		return into, f.Clone(t.Context(), &mesh.Artifact{Source: source, Commit: commit, MaxSize: most}, into)
 	}
-	// It is not the last of its branch, so most servers do not give it by its hash.
 	into, err := clone(home+"/code.git", commits[0], 0)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// It is not the last of its branch, so many servers do not give it by its hash.
+	if _, err := clone(home+"/old/code.git", commits[0], 0); err != nil {
+		t.Errorf("of an old server: %v", err)
 	}
 	if text, err := into.ReadFile("link"); err != nil || string(text) != "one\n" {
 		t.Errorf("got %q, %v", text, err)
@@ -114,5 +123,59 @@ func TestCommitsAreFetched(t *testing.T) {
 	}
 	if left, err := os.ReadDir(f.Dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// pretended is a git that does something else.
+func pretended(t *testing.T, most int64, script string) *git {
+	t.Helper()
+	g := &git{dir: t.TempDir(), most: most, address: &url.URL{}, commit: strings.Repeat("0", 40)}
+	if err := os.WriteFile(filepath.Join(g.dir, "git"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g.program = filepath.Join(g.home(), "git")
+	if err := g.own(); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// A file may have so many bytes; many files may not have many times as many.
+func TestARepositoryIsAsLargeAsItMayBe(t *testing.T) {
+	g := pretended(t, 4<<20, `for i in $(seq 64); do head -c 4000000 /dev/zero >"$HOME/$i"; done; exec tail -f /dev/null`)
+	ctx, stop := g.watched(t.Context())
+	defer stop()
+	if _, err := g.run(ctx, "fetch"); err == nil || !IsFinal(err) || !strings.Contains(err.Error(), "larger than 4 MiB") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAListOfFilesIsAsLongAsItMayBe(t *testing.T) {
+	g := pretended(t, 1, "exec cat /dev/zero")
+	if _, err := g.run(t.Context(), "ls-tree"); err == nil || !IsFinal(err) || !strings.Contains(err.Error(), "lists more than") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What a stranger's server sends is read by somebody who may do nothing.
+func TestGitIsNobody(t *testing.T) {
+	g := pretended(t, 1<<20, `id -u; id -G; touch "$HOME/mine"`)
+	said, err := g.run(t.Context(), "fetch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _, _ := strings.Cut(string(said), "\n")
+	want := strconv.Itoa(os.Geteuid())
+	if want == "0" {
+		want = strconv.Itoa(gitUser)
+		if !strings.HasPrefix(string(said), want+"\n"+want+"\n") {
+			t.Errorf("its groups are %q", said)
+		}
+	}
+	if id != want {
+		t.Errorf("it is %s, want %s", id, want)
+	}
+	if _, err := os.Stat(filepath.Join(g.dir, "mine")); err != nil {
+		t.Error(err)
 	}
 }
