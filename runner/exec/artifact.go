@@ -31,7 +31,8 @@ const (
 	wholeName    = "whole"     // in that of an artifact, what the task is to have
 	noteSuffix   = ".done"
 
-	downloadsMax  = 16 // tasks for which something is fetched at the same time
+	downloadsMax  = 16 // artifacts that are fetched at the same time
+	jobLoadsMax   = 4  // of one job: its server may be slow
 	artifactTries = 4
 	progressEvery = 5 * time.Second
 )
@@ -57,6 +58,7 @@ type artifact struct {
 	d       *Driver
 	k       key
 	attempt int
+	job     mesh.JobID
 	dir     string // its own folder
 	note    string // that it is whole
 	text    []byte // of the note: what it was fetched for
@@ -68,25 +70,47 @@ func (d *Driver) artifact(k key, s *runner.Spec, i int) (*artifact, error) {
 		return nil, fmt.Errorf("encode artifact: %w", err)
 	}
 	dir := filepath.Join(k.file(artifactsDir), strconv.Itoa(i))
-	return &artifact{&s.Artifacts[i], d, k, s.Attempt, dir, dir + noteSuffix, text}, nil
+	return &artifact{&s.Artifacts[i], d, k, s.Attempt, s.Job, dir, dir + noteSuffix, text}, nil
 }
 
-// prepareArtifacts has the artifacts of a task in its own folder, before the first attempt.
-// Later ones find them as the one before has left them.
-func (d *Driver) prepareArtifacts(ctx context.Context, k key, s runner.Spec, u *supervise.User) error {
-	if len(s.Artifacts) == 0 {
-		return nil
-	}
+// fetchArtifacts makes the artifacts whole that a task still lacks. It waits for others, and so holds
+// none of the places that those need who do not, but while it does what they do.
+func (d *Driver) fetchArtifacts(ctx context.Context, k key, s runner.Spec) error {
 	if d.cfg.Content == nil {
 		return errors.New("fetch artifacts: this agent keeps none")
+	}
+	var spec supervise.Spec
+	err := d.within(ctx, d.restores, func() error {
+		if err := d.house(ctx, k, s, &spec); err != nil {
+			return err
+		}
+		return d.preparePayload(ctx, k, s, spec.User)
+	})
+	if err != nil {
+		return err
 	}
 	if err := d.root.Mkdir(k.file(artifactsDir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("fetch artifacts: %w", err)
 	}
+	return d.eachArtifact(k, &s, func(a *artifact) error { return a.make(ctx, spec.User) })
+}
+
+// prepareArtifacts has the artifacts of a task, which are whole, in its own folder before the first
+// attempt. Later ones find them as the one before has left them.
+func (d *Driver) prepareArtifacts(k key, s *runner.Spec, u *supervise.User) error {
+	return d.eachArtifact(k, s, func(a *artifact) error {
+		if !a.noted() {
+			return errors.New("it was removed as soon as it had come")
+		}
+		return a.put(u)
+	})
+}
+
+func (d *Driver) eachArtifact(k key, s *runner.Spec, do func(a *artifact) error) error {
 	for i := range s.Artifacts {
-		a, err := d.artifact(k, &s, i)
+		a, err := d.artifact(k, s, i)
 		if err == nil {
-			err = a.prepare(ctx, u)
+			err = do(a)
 		}
 		if err != nil {
 			return fmt.Errorf("artifact %s: %w", s.Artifacts[i].Shown(), err)
@@ -95,8 +119,37 @@ func (d *Driver) prepareArtifacts(ctx context.Context, k key, s runner.Spec, u *
 	return nil
 }
 
+// jobLoads are the places of a job for what is fetched for it.
+type jobLoads struct {
+	places chan struct{}
+	users  int // who have a place, or wait for one
+}
+
+// load does something when its job has a place for it, and there is one at all.
+func (d *Driver) load(ctx context.Context, job mesh.JobID, do func() error) error {
+	d.mu.Lock()
+	l := d.loads[job]
+	if l == nil {
+		l = &jobLoads{places: make(chan struct{}, jobLoadsMax)}
+		d.loads[job] = l
+	}
+	l.users++
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(d.loads, job)
+		}
+	}()
+	return d.within(ctx, l.places, func() error { return d.within(ctx, d.downloads, do) })
+}
+
 // lacksArtifacts says whether some are still to be fetched.
 func (d *Driver) lacksArtifacts(k key, s *runner.Spec) bool {
+	if _, err := d.root.Lstat(k.file(strippedFile)); err == nil {
+		return len(s.Artifacts) > 0
+	}
 	for i := range s.Artifacts {
 		if a, err := d.artifact(k, s, i); err != nil || !a.noted() {
 			return true
@@ -111,18 +164,17 @@ func (a *artifact) noted() bool {
 	return err == nil && string(text) == string(a.text)
 }
 
-func (a *artifact) prepare(ctx context.Context, u *supervise.User) error {
-	if !a.noted() {
-		a.say(runner.Fetching, "")
-		if err := a.fetch(ctx); err != nil {
-			return err
-		}
-		if err := a.finish(u); err != nil {
-			return err
-		}
-		a.say(runner.Fetched, "")
+// make makes it whole, unless it is.
+func (a *artifact) make(ctx context.Context, u *supervise.User) error {
+	if a.noted() {
+		return nil
 	}
-	return a.put(u)
+	a.say(runner.Fetching, "")
+	if err := a.fetch(ctx, u); err != nil {
+		return err
+	}
+	a.say(runner.Fetched, "")
+	return nil
 }
 
 // say tells how far it is.
@@ -149,9 +201,9 @@ func (a *artifact) progress() func(have, all int64) {
 }
 
 // fetch tries some times to make it whole.
-func (a *artifact) fetch(ctx context.Context) error {
+func (a *artifact) fetch(ctx context.Context, u *supervise.User) error {
 	for try := 1; ; try++ {
-		err := a.attemptFetch(ctx)
+		err := a.attemptFetch(ctx, u)
 		why := Unfetched{}
 		again := errors.Is(err, ErrMissing) || errors.As(err, &why) && !why.Final
 		switch {
@@ -171,14 +223,28 @@ func (a *artifact) fetch(ctx context.Context) error {
 	}
 }
 
-// attemptFetch makes it whole, in its own folder.
-func (a *artifact) attemptFetch(ctx context.Context) error {
-	in, root := filepath.Join(a.dir, "in"), a.d.root
-	err := errors.Join(a.d.removeAll(a.dir), a.d.removeAll(a.note), root.Mkdir(a.dir, 0o700), root.Mkdir(in, 0o755))
+// attemptFetch makes it whole, in its own folder, and notes that it is.
+func (a *artifact) attemptFetch(ctx context.Context, u *supervise.User) error {
+	var tree string
+	err := a.d.load(ctx, a.job, func() (err error) {
+		tree, err = a.d.cfg.Content.Artifact(ctx, a.Artifact, a.progress())
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	tree, err := a.d.cfg.Content.Artifact(ctx, a.Artifact, a.progress())
+	return a.d.within(ctx, a.d.restores, func() error {
+		if err := a.restore(ctx, tree); err != nil {
+			return err
+		}
+		return a.finish(u)
+	})
+}
+
+// restore makes what has come whole, in its own folder.
+func (a *artifact) restore(ctx context.Context, tree string) error {
+	in, root := filepath.Join(a.dir, "in"), a.d.root
+	err := errors.Join(a.d.removeAll(a.note), a.d.removeAll(a.dir), root.Mkdir(a.dir, 0o700), root.Mkdir(in, 0o755))
 	if err != nil {
 		return err
 	}
@@ -240,14 +306,18 @@ func (a *artifact) finish(u *supervise.User) error {
 // put renames what is whole to its place in the task's folder, unless that was done. The
 // folder may be a hostile one: it has the job's files, and its user has other tasks.
 func (a *artifact) put(u *supervise.User) error {
-	if _, err := a.d.root.Lstat(filepath.Join(a.dir, wholeName)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	work, err := a.d.root.OpenRoot(runner.WorkDir(a.k.alloc, a.k.task))
 	if err != nil {
 		return err
 	}
 	defer work.Close()
+	_, err = a.d.root.Lstat(filepath.Join(a.dir, wholeName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return a.there(work)
+	}
+	if err != nil {
+		return err
+	}
 	parent, base := path.Split(a.Place())
 	parent = path.Clean(parent)
 	var to *os.File
@@ -271,6 +341,20 @@ func (a *artifact) put(u *supervise.User) error {
 		return fmt.Errorf("put it at %q: %w", a.Place(), err)
 	}
 	return a.d.removeAll(a.dir)
+}
+
+// there says whether it is where it was put. Of attempts before, the task may have removed it; before
+// the first nobody has, and it has to be fetched once more.
+func (a *artifact) there(work *os.Root) error {
+	_, err := work.Lstat(a.Place())
+	if a.attempt > 1 || err == nil {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(fmt.Errorf("it is not at %q, where it was put: it is fetched once more", a.Place()),
+			a.d.removeAll(a.note))
+	}
+	return err
 }
 
 // makeParents makes the folders that lead to a place, the task's user's own.

@@ -187,6 +187,9 @@ func TestFetchingIsTriedAgain(t *testing.T) {
 		if !final && !strings.Contains(strings.Join(said, ", "), "fetched_some https://host/x: nobody answers; trying again") {
 			t.Errorf("said %q", said)
 		}
+		if !final {
+			next(t, d, runner.Exited)
+		}
 	}
 }
 
@@ -207,5 +210,116 @@ func TestArchivesAreUnpackedWhereTheyBelong(t *testing.T) {
 	next(t, d, runner.Exited)
 	if got := strings.Join(lines(t, root, "web"), " "); got != "text" {
 		t.Errorf("it has found %q", got)
+	}
+}
+
+// An agent may be killed between any two removals of what a task has worked with. If the task is wanted
+// once more, all of it is there again.
+func TestWhatWasHalfRemovedIsThereAgain(t *testing.T) {
+	for stop := range len(worked(key{})) + 2 {
+		s, asked := fetched("whole")
+		open, root := keeping(t, s)
+		d := open()
+		spec := drivertest.Spec("web", `cat a n`)
+		spec.Payload = &mesh.Payload{Tree: "files"}
+		if stop%2 == 0 {
+			spec.Payload, spec.Command = nil, []string{"sh", "-c", "cat a"}
+		}
+		spec.Artifacts = []mesh.Artifact{artifactOf("https://host/a", "")}
+		d.Start(spec)
+		skip(t, d, runner.Started)
+		next(t, d, runner.Exited)
+		first := strings.Join(lines(t, root, "web"), " ")
+		k := key{spec.Alloc, spec.Task}
+		if err := d.note(k, k.file(strippedFile), ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range worked(k)[:min(stop, len(worked(k)))] {
+			if err := d.removeAll(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if stop > len(worked(k)) {
+			if err := d.strip(k.alloc); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d = open()
+		spec.Attempt = 2
+		d.Start(spec)
+		skip(t, d, runner.Started)
+		next(t, d, runner.Exited)
+		if got := strings.Join(lines(t, root, "web"), " "); got != first+first && got != first+" "+first || *asked != 2 {
+			t.Errorf("stopped at %d: it has found %q, fetched %d times", stop, got, *asked)
+		}
+	}
+}
+
+// A task does not start without an artifact that was put where it is no more.
+func TestArtifactsAreNotSilentlyMissing(t *testing.T) {
+	s, asked := fetched("whole")
+	open, root := keeping(t, s)
+	d := open()
+	spec := drivertest.Spec("web", `cat a`)
+	spec.Artifacts = []mesh.Artifact{artifactOf("https://host/a", "")}
+	k := key{spec.Alloc, spec.Task}
+	if err := d.makeFolders(k, nil); err != nil {
+		t.Fatal(err)
+	}
+	a, err := d.artifact(k, &spec, 0)
+	if err == nil {
+		err = errors.Join(d.root.Mkdir(k.file(artifactsDir), 0o700), d.note(k, a.note, string(a.text)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Start(spec)
+	if o, _ := skip(t, d, runner.StartFailed); !strings.Contains(o.Err, `it is not at "a"`) {
+		t.Errorf("observed %q", o.Err)
+	}
+	spec.Attempt = 2
+	d.Start(spec)
+	skip(t, d, runner.Started)
+	next(t, d, runner.Exited)
+	if got := strings.Join(lines(t, root, "web"), " "); got != "whole" || *asked != 1 {
+		t.Errorf("it has found %q, fetched %d times", got, *asked)
+	}
+}
+
+// The slow server of one job keeps no other job from fetching.
+func TestAJobHasSoManyPlaces(t *testing.T) {
+	open, _ := keeping(t, &shelf{})
+	d := open()
+	slow, begun := make(chan struct{}), make(chan struct{})
+	ended := make(chan error)
+	load := func(job mesh.JobID) {
+		ended <- d.load(t.Context(), job, func() error {
+			begun <- struct{}{}
+			<-slow
+			return nil
+		})
+	}
+	for range downloadsMax {
+		go load("slow")
+	}
+	for range jobLoadsMax {
+		<-begun
+	}
+	go load("other")
+	<-begun
+	if len(d.downloads) != jobLoadsMax+1 {
+		t.Errorf("%d are fetched", len(d.downloads))
+	}
+	close(slow)
+	for range downloadsMax - jobLoadsMax {
+		<-begun
+	}
+	for range downloadsMax + 1 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if len(d.loads) != 0 {
+		t.Errorf("kept for ever: %v", d.loads)
 	}
 }

@@ -72,7 +72,7 @@ type Driver struct {
 	observations chan runner.Observation
 	starts       chan struct{} // holds one for each start in progress
 	restores     chan struct{} // and for each that is to be restored first
-	downloads    chan struct{} // and for each that is to have artifacts first
+	downloads    chan struct{} // and for each artifact that is fetched
 	offer        func() offer  // what is there to keep tasks apart with; tried when it is asked for
 	home         atomic.Pointer[cgroup.Home]
 	closing      chan struct{}
@@ -83,8 +83,9 @@ type Driver struct {
 	mu       sync.Mutex
 	closed   bool
 	tasks    map[key]*task
-	sweeping bool // a sweep runs
-	unswept  bool // something was retired since it began
+	loads    map[mesh.JobID]*jobLoads // of jobs of which artifacts are fetched
+	sweeping bool                     // a sweep runs
+	unswept  bool                     // something was retired since it began
 }
 
 var _ runner.Driver = (*Driver)(nil)
@@ -142,6 +143,7 @@ func Open(c Config) (*Driver, error) {
 		downloads:    make(chan struct{}, downloadsMax),
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
+		loads:        map[mesh.JobID]*jobLoads{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.offer = sync.OnceValue(d.try)

@@ -35,6 +35,9 @@ func (d *Driver) preparePayload(ctx context.Context, k key, s runner.Spec, u *su
 		return nil
 	}
 	work := runner.WorkDir(k.alloc, k.task)
+	if err == nil { // artifacts that were put there go with what is there
+		err = d.removeAll(k.file(artifactsDir))
+	}
 	if err == nil {
 		err = d.cfg.Content.Restore(ctx, &mesh.Checkpoint{Tree: s.Payload.Tree}, filepath.Join(d.cfg.Root, work))
 	}

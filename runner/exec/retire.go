@@ -158,23 +158,55 @@ func (d *Driver) sweep() error {
 
 // strip removes what an allocation's tasks have worked with.
 func (d *Driver) strip(alloc mesh.AllocID) error {
-	gone := []string{runner.SharedDir(alloc)}
 	tasks, err := fs.ReadDir(d.root.FS(), filepath.Dir(runner.TaskDir(alloc, "any")))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("list tasks of allocation %s: %w", alloc, err)
 	}
+	failed := d.removeAll(runner.SharedDir(alloc))
 	for _, t := range tasks {
-		k := key{alloc, t.Name()}
-		// What says that the job's files and artifacts are there goes first: they may be wanted once more.
-		gone = append(gone, k.file(payloadFile), k.file(artifactsDir),
-			runner.WorkDir(alloc, k.task), runner.CheckpointDir(alloc, k.task))
+		failed = errors.Join(failed, d.stripTask(key{alloc, t.Name()}))
 	}
-	for _, name := range gone {
-		if err := d.removeAll(name); err != nil {
-			return fmt.Errorf("remove files of allocation %s: %w", alloc, err)
-		}
+	if failed != nil {
+		return fmt.Errorf("remove files of allocation %s: %w", alloc, failed)
 	}
 	return nil
+}
+
+// strippedFile, in a task's folder, says that what the task has worked with is being removed. It may
+// be wanted once more, and then half of it must not be taken for all.
+const strippedFile = "stripping"
+
+// worked is what a task has worked with, and what says that it is there.
+func worked(k key) []string {
+	return []string{
+		k.file(payloadFile), k.file(artifactsDir),
+		runner.WorkDir(k.alloc, k.task), runner.CheckpointDir(k.alloc, k.task),
+	}
+}
+
+// stripTask removes what a task has worked with. Whoever is killed while doing so has left a mark.
+func (d *Driver) stripTask(k key) error {
+	if err := d.note(k, k.file(strippedFile), ""); err != nil {
+		return err
+	}
+	for _, name := range worked(k) {
+		if err := d.removeAll(name); err != nil {
+			return err
+		}
+	}
+	return d.root.Remove(k.file(strippedFile))
+}
+
+// finishStrip goes on where an agent was killed that has begun to strip a task.
+func (d *Driver) finishStrip(k key) error {
+	_, err := d.root.Lstat(k.file(strippedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return d.stripTask(k)
 }
 
 // size is how much an allocation's files hold.

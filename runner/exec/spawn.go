@@ -26,15 +26,20 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	if !t.key.valid() {
 		return nil, o, fmt.Errorf("start task %q: not a name", t.key.String())
 	}
-	place := t.d.starts
-	switch {
-	case t.d.lacksArtifacts(t.key, &s): // which take as long as others let them
-		place = t.d.downloads
-	case t.d.fetches(t.key, s):
-		place = t.d.restores
-	}
 	ctx, done := t.unlessStopped()
 	defer done()
+	if t.d.lacksArtifacts(t.key, &s) { // which take as long as others let them
+		if r, o, err, found := t.before(s.Attempt); found {
+			return r, o, err
+		}
+		if err := t.d.fetchArtifacts(ctx, t.key, s); err != nil {
+			return nil, o, err
+		}
+	}
+	place := t.d.starts
+	if t.d.fetches(t.key, s) {
+		place = t.d.restores
+	}
 	var spec supervise.Spec
 	found := false
 	err = t.d.within(ctx, place, func() (err error) {
@@ -184,26 +189,13 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if mark := mark(work); !slices.Contains(spec.Env, mark) {
 		spec.Env = append(slices.Clone(spec.Env), mark)
 	}
-	var err error
-	open := false
-	if s.Container != nil {
-		spec.User, open, err = d.containedUser(ctx, s)
-	} else {
-		spec.User, spec.Sandbox, err = d.isolated(k, s)
-	}
-	if err != nil {
+	if err := d.house(ctx, k, s, &spec); err != nil {
 		return spec, err
-	}
-	if err = d.makeFolders(k, spec.User); err == nil && open {
-		err = d.openTo(k)
-	}
-	if err != nil {
-		return spec, fmt.Errorf("make folders of task %s: %w", k, err)
 	}
 	if err := d.preparePayload(ctx, k, s, spec.User); err != nil {
 		return spec, err
 	}
-	if err := d.prepareArtifacts(ctx, k, s, spec.User); err != nil {
+	if err := d.prepareArtifacts(k, &s, spec.User); err != nil {
 		return spec, err
 	}
 	volumes, binds, err := d.volumes(k, s)
@@ -259,6 +251,26 @@ func (d *Driver) readSpec(k key) (spec supervise.Spec, err error) {
 	return spec, err
 }
 
+// house finds out as whom a task runs, and makes its folders.
+func (d *Driver) house(ctx context.Context, k key, s runner.Spec, spec *supervise.Spec) (err error) {
+	open := false
+	if s.Container != nil {
+		spec.User, open, err = d.containedUser(ctx, s)
+	} else {
+		spec.User, spec.Sandbox, err = d.isolated(k, s)
+	}
+	if err != nil {
+		return err
+	}
+	if err = d.makeFolders(k, spec.User); err == nil && open {
+		err = d.openTo(k)
+	}
+	if err != nil {
+		return fmt.Errorf("make folders of task %s: %w", k, err)
+	}
+	return nil
+}
+
 // mark is what every process of a task has in its environment, unless it has
 // taken pains to get rid of it: its own folder.
 func mark(work string) string { return "MN_TASK_DIR=" + work }
@@ -267,7 +279,7 @@ func mark(work string) string { return "MN_TASK_DIR=" + work }
 // task's own, for it may run as another user; they cannot list them.
 func (d *Driver) makeFolders(k key, u *supervise.User) error {
 	work, shared := runner.WorkDir(k.alloc, k.task), runner.SharedDir(k.alloc)
-	if err := d.root.MkdirAll(k.folder(), 0o711); err != nil {
+	if err := errors.Join(d.root.MkdirAll(k.folder(), 0o711), d.finishStrip(k)); err != nil {
 		return err
 	}
 	for _, dir := range []string{work, shared} {
