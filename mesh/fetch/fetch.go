@@ -9,7 +9,9 @@
 //  2. A redirect leads to the same scheme, and five are enough.
 //  3. Git runs without the settings, keys and hooks of the agent's user, and is not asked to
 //     check anything out: see git.go.
-//  4. No error repeats what may be a secret of an address: user, password, query.
+//  4. No error repeats what may be a secret of an address: user, password, query; nor what a server
+//     has said that is no web server.
+//  5. Addresses of the link alone, where clouds tell machines their keys, are not asked.
 //
 // What comes is bounded by whoever reads it, and believed by nobody: its checksum is looked at.
 package fetch
@@ -17,14 +19,18 @@ package fetch
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -53,7 +59,7 @@ type Fetcher struct {
 
 // New is a fetcher with a client of its own.
 func New(folders, hidden []string, dir, release string) *Fetcher {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: reachable}
 	return &Fetcher{Folders: folders, Hidden: hidden, Dir: dir, Release: release, clones: make(chan struct{}, clonesMax), Client: &http.Client{
 		CheckRedirect: redirect,
 		Transport: &http.Transport{
@@ -137,18 +143,75 @@ func refused(status int) error {
 	return Final(err)
 }
 
-// bare is an error of a transfer without the address, which may hold secrets.
-func bare(err error) error {
-	if where := (*url.Error)(nil); errors.As(err, &where) {
-		err = where.Err
+// errLink says that an address is not to be asked.
+var errLink = errors.New("its address is one of the link alone, of which nothing is fetched")
+
+// reachable refuses addresses that mean another machine wherever they are asked.
+func reachable(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("read address: %w", err)
 	}
-	return err
+	if linked(at.Addr()) {
+		return Final(errLink)
+	}
+	return nil
+}
+
+func linked(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast()
+}
+
+// bare is what went wrong in a transfer, in our words: those of the transport may have the address,
+// which may hold secrets, and what somebody has said who is no web server, and is none of the
+// job's business.
+func bare(err error) error {
+	var (
+		dns      *net.DNSError
+		timeout  net.Error
+		ours     finalError
+		unknown  x509.UnknownAuthorityError
+		name     x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		verified *tls.CertificateVerificationError
+		record   tls.RecordHeaderError
+		alert    tls.AlertError
+	)
+	switch {
+	case errors.As(err, &ours):
+		return ours
+	case errors.Is(err, errSlow):
+		return errSlow
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return errors.New("no such host")
+	case errors.As(err, &dns):
+		return errors.New("its host's name cannot be looked up now")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("connection refused")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errors.New("the server has ended the connection")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("the server has ended before the end of the file")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return errors.New("there is no way to the server")
+	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid), errors.As(err, &verified):
+		return errors.New("its TLS certificate is not one to be trusted")
+	case errors.As(err, &record), errors.As(err, &alert):
+		return errors.New("it does not speak TLS as we do")
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("the server does not answer in time")
+	}
+	return errors.New("it does not answer as a web server does")
 }
 
 // listener ends a transfer in which too little comes: whoever waits for the same waits for it.
 type listener struct {
 	io.ReadCloser
 	slow   *time.Timer
+	late   atomic.Bool // it has been given up
 	cancel context.CancelCauseFunc
 	fresh  int // bytes that have come since the time began anew
 }
@@ -157,7 +220,10 @@ var errSlow = fmt.Errorf("the server has sent less than %d KiB within %v", paceB
 
 func listen(r io.ReadCloser, cancel context.CancelCauseFunc) *listener {
 	l := &listener{ReadCloser: r, cancel: cancel}
-	l.slow = time.AfterFunc(paceTimeout, func() { cancel(errSlow) })
+	l.slow = time.AfterFunc(paceTimeout, func() {
+		l.late.Store(true)
+		cancel(errSlow)
+	})
 	return l
 }
 
@@ -170,6 +236,9 @@ func (l *listener) Read(p []byte) (int, error) {
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = bare(err)
+		if l.late.Load() {
+			err = errSlow
+		}
 	}
 	return n, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -179,3 +180,44 @@ func TestATrickleIsGivenUp(t *testing.T) {
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// What a job's author may not ask himself the agent does not tell him.
+func TestErrorsSayNothingOfOtherServers(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	t.Cleanup(func() { other.Close(); <-served })
+	go func() {
+		defer close(served)
+		for {
+			c, err := other.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "SSH-2.0-hunter2\r\n")
+			c.Close()
+		}
+	}()
+	moved := site(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://[hunter2")
+		w.WriteHeader(http.StatusFound)
+	})
+	f := New(nil, nil, t.TempDir(), "")
+	const no = "it does not answer as a web server does"
+	for source, want := range map[string]string{
+		"http://" + other.Addr().String() + "/x":  no,
+		"https://" + other.Addr().String() + "/x": "TLS",
+		moved + "/x":                        no,
+		"http://169.254.169.254/latest":     errLink.Error(),
+		"http://[fe80::1%25lo]/x":           errLink.Error(),
+		"http://[::ffff:169.254.169.254]/x": errLink.Error(),
+		"http://127.0.0.1:1/x":              "connection refused",
+	} {
+		_, err := read(t, f, source)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: got %v, want %q", source, err, want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -51,6 +52,11 @@ func (f *Fetcher) Clone(ctx context.Context, a *mesh.Artifact, into *os.Root) er
 	u, err := a.URL()
 	if err != nil {
 		return Final(err)
+	}
+	// What git asks for itself is not ours to look at when it does. That no such host is found it says.
+	all, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if slices.ContainsFunc(all, linked) {
+		return Final(errLink)
 	}
 	select {
 	case f.clones <- struct{}{}:

@@ -109,6 +109,7 @@ func TestCommitsAreFetched(t *testing.T) {
 	for want, source := range map[string][2]string{
 		"which is not beneath the folder":       {home + "/code.git", commits[1]},
 		"has no commit 00000":                   {home + "/code.git", strings.Repeat("0", 39) + "1"},
+		"of the link alone":                     {mesh.GitPrefix + "http://169.254.169.254/x", commits[0]},
 		"not found":                             {home + "/nothing.git", commits[0]},
 		"The requested URL returned error: 302": {home + "/moved/code.git", commits[0]},
 		"terminal prompts disabled":             {strings.Replace(home, "me:hunter2@", "", 1) + "/code.git", commits[0]},
