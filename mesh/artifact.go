@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,6 +55,7 @@ const (
 	artifactTimeout    = 30 * time.Minute // if timeout is unset
 	artifactTimeoutMax = 24 * time.Hour
 	destinationMax     = 512
+	destinationPartMax = 255 // bytes of a name, of which file systems have no longer ones
 )
 
 // archiveSuffixes are those of names of archives.
@@ -223,11 +225,15 @@ func (v *validator) artifactPin(a *Artifact, at func(string) []string) {
 		v.fault("is for a source that begins with %s: leave it out", GitPrefix).at(at("commit")...)
 	}
 	sum, sha := strings.CutPrefix(a.Checksum, checksumPrefix)
+	u, err := a.URL()
+	if err != nil {
+		return // it has been told
+	}
 	switch {
 	case a.Checksum == "":
 		v.fault("is missing: want %q and what sha256sum FILE shows, or %q for whatever comes",
 			checksumPrefix, ChecksumNone).at(at("checksum")...)
-	case a.Checksum == ChecksumNone && strings.HasPrefix(a.Source, "http:"):
+	case a.Checksum == ChecksumNone && u.Scheme == "http": // however it is written
 		v.fault("%q takes whatever comes, which over http:// anybody on the way may change: "+
 			"want a checksum, or https://", ChecksumNone).at(at("checksum")...)
 	case a.Checksum != ChecksumNone && (!sha || len(sum) != 64 || !lowerHex(sum)):
@@ -250,11 +256,15 @@ func (v *validator) destination(a *Artifact, places []string, at func(string) []
 		v.fault("%q is not a path beneath the task's folder: want a relative one, without . and ..", clip(to)).
 			at(where...)
 		return
-	case WithinPath(to, "volumes") || to == "checkpoint-ready":
+	case WithinPath(to, "volumes") || to == "checkpoint-ready" || WithinPath(to, ".mn-python"):
 		v.fault("%q is a name of ours in the task's folder: want another", clip(to)).at(where...)
 		return
 	case len(to) > destinationMax || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' || r == '\\' }):
 		v.fault("%q is not a path of at most %d bytes, without \\ and control characters", clip(to), destinationMax).
+			at(where...)
+		return
+	case slices.ContainsFunc(strings.Split(to, "/"), func(s string) bool { return len(s) > destinationPartMax }):
+		v.fault("%q has a name of more than %d bytes in it: want a shorter one", clip(to), destinationPartMax).
 			at(where...)
 		return
 	}

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,9 @@ func TestValidateFindsWhatCannotBeFetched(t *testing.T) {
 		{"no checksum", artifacts(Artifact{Source: "https://host/x"}), web + `checksum: is missing: want "sha256:" and what sha256sum FILE shows, or "none" for whatever comes`},
 		{"another checksum", artifacts(Artifact{Source: "https://host/x", Checksum: "md5:00"}), web + `checksum: "md5:00" is not a checksum: want "sha256:" and 64 of 0-9 and a-f, or "none"`},
 		{"whatever comes by http", artifacts(Artifact{Source: "http://host/x", Checksum: ChecksumNone}), web + `checksum: "none" takes whatever comes, which over http:// anybody on the way may change: want a checksum, or https://`},
+		{"whatever comes by HTTP", artifacts(Artifact{Source: "HTTP://host/x", Checksum: ChecksumNone}), web + `checksum: "none" takes whatever comes, which over http:// anybody on the way may change: want a checksum, or https://`},
+		{"names of ours", artifacts(Artifact{Source: "https://host/.mn-python", Checksum: sum}), web + `destination: ".mn-python" is a name of ours in the task's folder: want another`},
+		{"a long name", artifacts(Artifact{Source: "https://host/x", Checksum: sum, Destination: "a/" + strings.Repeat("x", 256)}), web + `destination: "` + clip("a/"+strings.Repeat("x", 256)) + `" has a name of more than 255 bytes in it: want a shorter one`},
 		{"a branch", artifacts(Artifact{Source: git, Commit: "main"}), web + `commit: "main" is not the whole hash of a commit: want 40 or 64 of 0-9 and a-f`},
 		{"no commit", artifacts(Artifact{Source: git}), web + "commit: is missing: want the whole hash of a commit, as git rev-parse HEAD shows it"},
 		{"a checksum of git", artifacts(Artifact{Source: git, Commit: commit, Checksum: sum}), web + "checksum: is for a file, and a repository has commit: leave it out"},
@@ -66,6 +70,9 @@ func TestValidateFindsWhatCannotBeFetched(t *testing.T) {
 			`task "web": python.packages.1: "-r" is an option: options go into the file of requirements` + "\n" +
 			`task "web": python.packages.2: "" is not a package: want one such as "numpy==2.1.0"` + "\n" +
 			`task "web": python.setup_timeout: must not be negative, as -1ns is`},
+		{"long packages", func(j *Job) {
+			j.Tasks[0].Python = &Python{Packages: slices.Repeat([]string{strings.Repeat("x", 1024)}, 65)}
+		}, `task "web": python.packages: has 66560 bytes, more than 65536: want a file of requirements`},
 		{"too many packages", func(j *Job) { j.Tasks[0].Python = &Python{Packages: make([]string, 257)} }, `task "web": python.packages: has 257 entries, more than 256: want a file of requirements`},
 	})
 }

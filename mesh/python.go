@@ -22,7 +22,8 @@ type Python struct {
 
 const (
 	pythonPackagesMax = 256
-	pythonPackageMax  = 1024 // bytes
+	pythonPackageMax  = 1024     // bytes
+	pythonBytesMax    = 64 << 10 // of all packages: they are told by one variable
 	setupTimeout      = 15 * time.Minute
 	setupTimeoutMax   = 24 * time.Hour
 )
@@ -57,6 +58,11 @@ func (v *validator) python(p *Python) {
 	}
 	if len(p.Packages) > pythonPackagesMax {
 		v.fault("has %d entries, more than %d: want a file of requirements", len(p.Packages), pythonPackagesMax).
+			at("python", "packages")
+		return
+	}
+	if bytes := len(strings.Join(p.Packages, "")); bytes > pythonBytesMax {
+		v.fault("has %d bytes, more than %d: want a file of requirements", bytes, pythonBytesMax).
 			at("python", "packages")
 		return
 	}

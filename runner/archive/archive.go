@@ -43,9 +43,10 @@ type Bounds struct {
 var Defaults = Bounds{Entries: 200_000, Bytes: 128 << 30, Ratio: 200}
 
 const (
-	ratioFree  = 1 << 20 // bytes that may be had of however small an archive
-	pathMax    = 1024    // bytes
-	depthMax   = 64      // folders in each other
+	ratioFree  = 1 << 20  // bytes that may be had of however small an archive
+	pathMax    = 1024     // bytes
+	depthMax   = 64       // folders in each other
+	namesMax   = 32 << 20 // bytes of all names, and of where links point to: they are kept in memory
 	windowMax  = 128 << 20
 	listMax    = 64 << 20  // bytes of a zip's list of files, which is kept in memory
 	reserve    = 256 << 20 // bytes of the disk that stay free

@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -311,4 +312,21 @@ func FuzzUnpack(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// Names are kept in memory, and pack well.
+func TestNamesAreBounded(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	w := NewWriter(t.Context(), root, Defaults, 1<<30)
+	to := strings.Repeat("x/", pathMax/2-1) + "x"
+	for i := 0; i <= namesMax/len(to) && err == nil; i++ {
+		err = w.Link(fmt.Sprint(i), to)
+	}
+	if err == nil || !strings.Contains(err.Error(), "names have more than 32 MiB") {
+		t.Errorf("got %v", err)
+	}
 }

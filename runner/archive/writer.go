@@ -22,6 +22,7 @@ type Writer struct {
 	wrote   int64 // to files: a hole in one takes no bytes of an archive
 	looked  int64 // how much was written when there was room on the disk
 	entries int
+	names   int               // bytes of all names, and of where links point to
 	modes   []moded           // of folders, in the order in which they were made
 	kinds   map[string]kind   // of all that was made
 	links   map[string]string // where to; made at the end
@@ -95,6 +96,14 @@ func (w *Writer) count() error {
 	return w.ctx.Err()
 }
 
+// remember counts a text that is kept in memory to the end.
+func (w *Writer) remember(text string) error {
+	if w.names += len(text); w.names > namesMax {
+		return fmt.Errorf("its names have more than %d MiB", namesMax>>20)
+	}
+	return nil
+}
+
 // place is the clean path of a name; folders that lead to it are made where they are not listed.
 func (w *Writer) place(name string) (string, error) {
 	if err := w.count(); err != nil {
@@ -107,6 +116,9 @@ func (w *Writer) place(name string) (string, error) {
 		return "", fmt.Errorf("%q is not a path beneath the folder", clip(name))
 	case strings.Count(at, "/") >= depthMax:
 		return "", fmt.Errorf("%q is in more than %d folders", clip(name), depthMax)
+	}
+	if err := w.remember(at); err != nil {
+		return "", err
 	}
 	return at, w.parents(path.Dir(at))
 }
@@ -131,7 +143,7 @@ func (w *Writer) parents(dir string) error {
 	if err := w.parents(path.Dir(dir)); err != nil {
 		return err
 	}
-	if err := w.count(); err != nil {
+	if err := errors.Join(w.count(), w.remember(dir)); err != nil {
 		return err
 	}
 	return w.mkdir(dir, 0o755)
@@ -203,6 +215,9 @@ func (w *Writer) Link(name, to string) error {
 	target := path.Join(path.Dir(at), to)
 	if to == "" || len(to) > pathMax || path.IsAbs(to) || strings.ContainsAny(to, "\\\x00") || !fs.ValidPath(target) {
 		return fmt.Errorf("the link %q points to %q, which is not beneath the folder", clip(name), clip(to))
+	}
+	if err := w.remember(to); err != nil {
+		return err
 	}
 	w.links[at], w.order = to, append(w.order, at)
 	return nil

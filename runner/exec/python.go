@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed" // of what makes environments
 	"encoding/hex"
@@ -44,6 +45,8 @@ const (
 	pythonNote = ".mn-python"
 	pythonExit = 70 // of the bootstrap, if there is no environment; the note says why
 
+	askedMax = 120 << 10 // bytes, of the 128 KiB that the kernel has for a variable
+
 	pythonCachesMax = 64
 	pythonIdleMax   = 14 * 24 * time.Hour // of a folder of environments that nobody has used
 	pythonWordsMax  = 512
@@ -80,9 +83,15 @@ func (d *Driver) preparePython(k key, s runner.Spec, spec *supervise.Spec) error
 		Timeout: int(max(p.Setup(), time.Second) / time.Second), TimeoutText: mesh.Duration(p.Setup()).String(),
 		Failed: filepath.Join(work, pythonNote), Exit: pythonExit,
 	}
-	text, err := json.Marshal(e)
-	if err != nil {
+	var text bytes.Buffer
+	encode := json.NewEncoder(&text)
+	encode.SetEscapeHTML(false) // of "numpy>=2" each would be six
+	if err := encode.Encode(e); err != nil {
 		return fmt.Errorf("encode python environment: %w", err)
+	}
+	if text.Len() > askedMax {
+		return fmt.Errorf("make python environment: what is asked for has %d bytes, more than %d: "+
+			"put packages into a file of requirements", text.Len(), askedMax)
 	}
 	note := filepath.Join(runner.WorkDir(k.alloc, k.task), pythonNote)
 	if err := d.removeAll(note); err != nil {
@@ -91,7 +100,7 @@ func (d *Driver) preparePython(k key, s runner.Spec, spec *supervise.Spec) error
 	if spec.Sandbox != nil {
 		spec.Sandbox.Writable = append(spec.Sandbox.Writable, e.Cache)
 	}
-	spec.Env = append(slices.Clip(spec.Env), setupVariable+bootstrap, askedVariable+string(text))
+	spec.Env = append(slices.Clip(spec.Env), setupVariable+bootstrap, askedVariable+text.String())
 	spec.Command = append([]string{"python3", "-I", "-c", setupStarter}, spec.Command...)
 	return nil
 }
