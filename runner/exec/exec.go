@@ -79,6 +79,8 @@ type Driver struct {
 	ctx          context.Context // until closing
 	stop         context.CancelFunc
 	work         sync.WaitGroup
+	pythonSized  time.Time // when it was looked at how much environments hold; of the one that sweeps
+	pythonBytes  int64     // that they may hold
 
 	mu       sync.Mutex
 	closed   bool
@@ -143,6 +145,7 @@ func Open(c Config) (*Driver, error) {
 		downloads:    make(chan struct{}, downloadsMax),
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
+		pythonBytes:  pythonBytesMax,
 		loads:        map[mesh.JobID]*jobLoads{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())

@@ -48,6 +48,8 @@ const (
 	askedMax = 120 << 10 // bytes, of the 128 KiB that the kernel has for a variable
 
 	pythonCachesMax = 64
+	pythonBytesMax  = 64 << 30 // of all folders of environments, but those in use
+	pythonSizeEvery = 10 * time.Minute
 	pythonIdleMax   = 14 * 24 * time.Hour // of a folder of environments that nobody has used
 	pythonWordsMax  = 512
 )
@@ -187,7 +189,8 @@ func shown(r rune) rune {
 }
 
 // sweepPython removes folders of environments that were not used for long, and the oldest where
-// there are too many; none that a task has which runs.
+// there are too many, or they hold too much; none that a task has which runs. To find out how much they
+// hold takes a while, so that is done now and then.
 func (d *Driver) sweepPython() error {
 	entries, err := fs.ReadDir(d.root.FS(), pythonDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -208,9 +211,18 @@ func (d *Driver) sweepPython() error {
 		}
 	}
 	slices.SortFunc(all, func(a, b cache) int { return b.last.Compare(a.last) })
+	sized := time.Since(d.pythonSized) > pythonSizeEvery
+	if sized {
+		d.pythonSized = time.Now()
+	}
 	var failed error
+	var bytes int64
 	for i, c := range all {
-		if used[filepath.Join(d.cfg.Root, c.dir)] || i < pythonCachesMax && time.Since(c.last) < pythonIdleMax {
+		if sized && bytes <= d.pythonBytes {
+			bytes += d.size(c.dir)
+		}
+		if used[filepath.Join(d.cfg.Root, c.dir)] ||
+			i < pythonCachesMax && time.Since(c.last) < pythonIdleMax && bytes <= d.pythonBytes {
 			continue
 		}
 		failed = errors.Join(failed, d.removeAll(c.dir))

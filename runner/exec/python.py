@@ -3,8 +3,9 @@
 #
 # An environment is built under the name that it keeps, for its scripts say where they are, and
 # is not there before a link is renamed to lead to it. One lock is for building, and one for
-# using: the latter is held by the task for as long as it runs.
-import fcntl, hashlib, json, os, re, secrets, shutil, signal, subprocess, sys
+# using: the latter is held by the task for as long as it runs. What was built half is removed, by
+# who has failed or, where that one was killed, by the next who builds anything.
+import fcntl, hashlib, json, os, re, secrets, shutil, signal, subprocess, sys, time
 
 ASKED, COMMAND = json.loads(os.environ.pop("MN_PYTHON_ASKED")), sys.argv[1:]
 BASE, WORK = ASKED["cache"], ASKED["work"]
@@ -12,6 +13,10 @@ KEPT_MAX, BYTES_MAX = 8, 20 << 30  # environments that are kept here, besides th
 ABOUT = "import os,platform,sys,sysconfig as s; print(os.path.realpath(sys.executable), sys.version.split()[0], s.get_platform(), platform.python_implementation())"
 PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([<>=!~;(].*|@\s*(git\+)?https?://.*)?$")
 SETTING = re.compile(r"^(--index-url|--extra-index-url|-i|--hash|--pre|--no-binary|--only-binary|--prefer-binary|--require-hashes|--trusted-host)\b")
+ARCHIVE = re.compile(r"\.(whl|zip|tgz|tbz|txz|tlz|tar(\.[a-z0-9]+)?)(?=[\s;\[#]|$)", re.I)
+LEFT = 3600  # seconds after which a link that leads nowhere yet never will
+BUILT = re.compile("[0-9a-f]{32}-[0-9a-f]{8}")
+building, child = None, None
 
 
 def say(text):
@@ -25,6 +30,10 @@ def fail(why):
         os.write(fd, why.encode(errors="replace")[:512])
     except OSError as err:
         say(str(err))
+    if child:
+        child.kill()
+    if building:
+        shutil.rmtree(building, ignore_errors=True)
     os._exit(ASKED["exit"])
 
 
@@ -33,10 +42,13 @@ def late(*_):
 
 
 def run(args, what):
+    global child
     try:
-        code = subprocess.run(args, cwd=WORK, stdin=subprocess.DEVNULL, stdout=2).returncode
+        child = subprocess.Popen(args, cwd=WORK, stdin=subprocess.DEVNULL, stdout=2)
+        code = child.wait()
     except OSError as err:
         fail("%s: %s" % (what, err))
+    child = None
     if code != 0:
         fail("%s has failed with code %d: its log says why" % (what, code))
 
@@ -77,7 +89,14 @@ def local(text):
     """Whether more than what is written decides about what is installed: files of the task."""
     lines = text.decode(errors="replace").replace("\\\n", " ").splitlines() + ASKED["packages"]
     lines = [re.sub(r"(^|\s)#.*$", "", line).strip() for line in lines]
-    return any(line and not PLAIN.match(line) and not SETTING.match(line) for line in lines)
+    if any(line and (not PLAIN.match(line) or ARCHIVE.search(line)) and not SETTING.match(line) for line in lines):
+        return True
+    return any(os.path.exists(os.path.join(WORK, part)) for _, value in settings() for part in value.split())
+
+
+def settings():
+    """The variables that installers read: others who have other ones get something else."""
+    return sorted((k, v) for k, v in os.environ.items() if k.startswith(("PIP_", "UV_")))
 
 
 def use(link):
@@ -97,11 +116,29 @@ def use(link):
     return env
 
 
+def take(key, wait):
+    """The lock for building of a key; None if somebody else has it. Its file may be removed by who has it."""
+    path = os.path.join(BASE, key + ".lock")
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), os.stat(path)):
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        except FileNotFoundError:
+            pass  # removed while we waited
+        os.close(lock)
+
+
 def build(key, link, program, uv):
+    global building
     for left in os.listdir(BASE):  # by tasks that were killed: the lock says that nobody builds
         if left.startswith(key + "-"):
             drop(left)
-    env = os.path.join(BASE, key + "-" + secrets.token_hex(4))
+    env = building = os.path.join(BASE, key + "-" + secrets.token_hex(4))
     say("making the python environment")
     wanted = (["-r", ASKED["requirements"]] if ASKED["requirements"] else []) + ASKED["packages"]
     if uv:
@@ -120,10 +157,11 @@ def build(key, link, program, uv):
     fresh = os.path.join(BASE, "link-" + secrets.token_hex(4))
     os.symlink(os.path.basename(env), fresh)
     os.rename(fresh, link)
+    building = None
 
 
 def drop(name):
-    """Removes an environment, if no task runs in it."""
+    """Removes an environment, and says so, unless a task runs in it."""
     env = os.path.join(BASE, name)
     held = None
     try:
@@ -131,27 +169,64 @@ def drop(name):
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(held)
-        return
+        return False
     except OSError:
         pass  # it was never whole
     shutil.rmtree(env, ignore_errors=True)
     if held is not None:
         os.close(held)
+    return True
+
+
+def forget(name):
+    """Removes an environment with its link and lock, unless somebody uses or builds it."""
+    key = name[:32]
+    lock = take(key, False)
+    if lock is None:
+        return
+    link = os.path.join(BASE, key)
+    if drop(name) and not os.path.exists(link):
+        for gone in (link, link + ".lock"):
+            try:
+                os.unlink(gone)
+            except FileNotFoundError:
+                pass
+    os.close(lock)
+
+
+def changed(path):
+    """When it was, or nothing if it is no more."""
+    try:
+        return os.lstat(path).st_mtime
+    except OSError:
+        return 0
 
 
 def prune(mine):
-    """Gives back the room of what was not used for the longest time."""
+    """Gives back the room of what was not used for the longest time, and of what was never whole."""
+    one = take("prune", False)
+    if one is None:
+        return  # somebody else does so
     kept, size = 0, 0
-    found = [n for n in os.listdir(BASE) if re.fullmatch("[0-9a-f]{32}-[0-9a-f]{8}", n)]
-    for name in sorted(found, key=lambda n: os.lstat(os.path.join(BASE, n)).st_mtime, reverse=True):
+    names = os.listdir(BASE)
+    found = sorted((n for n in names if BUILT.fullmatch(n)), key=lambda n: changed(os.path.join(BASE, n)), reverse=True)
+    for name in found:
         try:
             with open(os.path.join(BASE, name, "mn-in-use")) as f:
                 size += int(f.read(20) or 0)
+            kept, whole = kept + 1, True
         except (OSError, ValueError):
-            continue  # it is being built, or removed
-        kept += 1
-        if name != mine and (kept > KEPT_MAX or size > BYTES_MAX):
-            drop(name)
+            whole = False
+        if name != mine and (not whole or kept > KEPT_MAX or size > BYTES_MAX):
+            forget(name)
+    for name in names:
+        path = os.path.join(BASE, name)
+        if name.startswith("link-") and os.path.islink(path) and time.time() - changed(path) > LEFT:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+    os.close(one)
 
 
 def main():
@@ -159,10 +234,9 @@ def main():
     signal.alarm(ASKED["timeout"])
     program, about, uv = interpreter()
     text = requirements()
-    about = [about, bool(uv), text.decode("latin-1"), ASKED["packages"], ASKED["local"] if local(text) else ""]
+    about = [about, bool(uv), text.decode("latin-1"), ASKED["packages"], ASKED["local"] if local(text) else "", settings()]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
-    link, lock = os.path.join(BASE, key), os.open(os.path.join(BASE, key + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    link, lock = os.path.join(BASE, key), take(key, True)
     env = use(link)
     if not env:
         build(key, link, program, uv)

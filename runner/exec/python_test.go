@@ -3,6 +3,7 @@ package exec
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -184,5 +185,118 @@ func TestATaskRunsInItsEnvironment(t *testing.T) {
 	if len(said) != 4 || !strings.HasPrefix(said[0], filepath.Join(root, pythonDir)) || said[0] != said[2] ||
 		said[1] != said[0]+"/bin/python" {
 		t.Errorf("it has said %q", said)
+	}
+}
+
+// The agent removes the oldest where all together hold too much.
+func TestEnvironmentsHoldNoMoreThanTheyMay(t *testing.T) {
+	d, _, _, root := asking(t)
+	d.pythonBytes = 2500
+	for i, name := range []string{"1-none", "2-none", "3-none"} {
+		dir := filepath.Join(root, pythonDir, name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "x"), make([]byte, 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-time.Duration(i) * time.Hour)
+		if err := os.Chtimes(dir, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.sweepPython(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(root, pythonDir)); err != nil || len(left) != 2 || left[1].Name() != "2-none" {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// environments are the names in the folder of a task's environments.
+func environments(t *testing.T, root string) (names []string) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(root, pythonDir, "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range found {
+		names = append(names, filepath.Base(name))
+	}
+	return names
+}
+
+// quick has a task find a uv that makes environments at once, and installs nothing.
+func quick(t *testing.T, s *runner.Spec) {
+	t.Helper()
+	dir := t.TempDir()
+	const uv = `#!/bin/sh
+for env; do :; done
+[ "$1" = venv ] && mkdir -p "$env/bin" && ln -s "$(command -v python3)" "$env/bin/python"
+`
+	if err := os.WriteFile(filepath.Join(dir, "uv"), []byte(uv), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.Env = append(slices.Clip(s.Env), "PATH="+dir+":"+os.Getenv("PATH"))
+}
+
+// What has failed leaves nothing, and what was killed is removed by the next who builds anything.
+func TestHalfBuiltEnvironmentsGo(t *testing.T) {
+	d, s, k, root := asking(t)
+	quick(t, &s)
+	s.Python.Packages = []string{"./nothing-here"}
+	d.Start(s)
+	next(t, d, runner.Started)
+	if o := next(t, d, runner.Exited); o.ExitCode != pythonExit {
+		t.Fatalf("observed %+v", o)
+	}
+	for _, name := range environments(t, root) {
+		if !strings.HasSuffix(name, ".lock") {
+			t.Errorf("left is %s", name)
+		}
+	}
+	dir, err := d.pythonCache(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := strings.Repeat("0", 32)
+	if err := os.MkdirAll(filepath.Join(root, dir, dead+"-00000000", "lib"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dead+"-11111111", filepath.Join(root, dir, dead)); err != nil {
+		t.Fatal(err)
+	}
+	s.Attempt, s.Python.Packages = 2, nil
+	d.Start(s)
+	next(t, d, runner.Started)
+	if o := next(t, d, runner.Exited); o.ExitCode != 0 {
+		t.Fatalf("observed %+v, and it has said %q", o, lines(t, root, k.task))
+	}
+	for _, name := range environments(t, root) {
+		if strings.HasPrefix(name, dead) {
+			t.Errorf("left is %s", name)
+		}
+	}
+}
+
+// Installers read variables, and so what they install is for those who have the same.
+func TestEnvironmentsAreOfWhatInstallersAreTold(t *testing.T) {
+	d, s, _, root := asking(t)
+	quick(t, &s)
+	base := s.Env
+	for i, v := range []string{"PIP_NO_INDEX=0", "PIP_NO_INDEX=1", "UV_X=1", "PIP_NO_INDEX=0"} {
+		s.Attempt, s.Env = i+1, append(slices.Clip(base), v)
+		d.Start(s)
+		next(t, d, runner.Started)
+		next(t, d, runner.Exited)
+	}
+	built := 0
+	for _, name := range environments(t, root) {
+		if strings.Contains(name, "-") {
+			built++
+		}
+	}
+	if built != 3 {
+		t.Errorf("%d environments: %q", built, environments(t, root))
 	}
 }

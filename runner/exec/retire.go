@@ -137,7 +137,7 @@ func (d *Driver) sweep() error {
 	var bytes int64
 	var failed error // one that stays must not keep the others
 	for i, r := range all {
-		bytes += d.size(r.alloc)
+		bytes += d.size(string(r.alloc))
 		if i < retiredMax && bytes <= retiredBytesMax {
 			continue
 		}
@@ -209,9 +209,9 @@ func (d *Driver) finishStrip(k key) error {
 	return d.stripTask(k)
 }
 
-// size is how much an allocation's files hold.
-func (d *Driver) size(alloc mesh.AllocID) (bytes int64) {
-	fs.WalkDir(d.root.FS(), string(alloc), func(_ string, e fs.DirEntry, err error) error {
+// size is how much the files of a folder hold.
+func (d *Driver) size(dir string) (bytes int64) {
+	fs.WalkDir(d.root.FS(), dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // gone meanwhile, or not for us to see: counted as nothing
 		}
