@@ -60,14 +60,18 @@ type Fetcher struct {
 // New is a fetcher with a client of its own.
 func New(folders, hidden []string, dir, release string) *Fetcher {
 	dialer := &net.Dialer{Timeout: dialTimeout, Control: reachable}
-	return &Fetcher{Folders: folders, Hidden: hidden, Dir: dir, Release: release, clones: make(chan struct{}, clonesMax), Client: &http.Client{
+	client := &http.Client{
 		CheckRedirect: redirect,
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout,
 			ResponseHeaderTimeout: answerTimeout, MaxResponseHeaderBytes: headerMax, MaxIdleConnsPerHost: 1,
 			IdleConnTimeout: dialTimeout, DisableCompression: true, ForceAttemptHTTP2: true,
 		},
-	}}
+	}
+	return &Fetcher{
+		Folders: folders, Hidden: hidden, Dir: dir, Release: release, Client: client,
+		clones: make(chan struct{}, clonesMax),
+	}
 }
 
 // finalError says that to try again would change nothing.

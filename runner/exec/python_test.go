@@ -2,6 +2,7 @@ package exec
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -298,5 +299,23 @@ func TestEnvironmentsAreOfWhatInstallersAreTold(t *testing.T) {
 	}
 	if built != 3 {
 		t.Errorf("%d environments: %q", built, environments(t, root))
+	}
+}
+
+// An environment that is made of a task's own files is for those who have the same.
+func TestWhichRequirementsAreFilesOfTheTask(t *testing.T) {
+	functions, _, ok := strings.Cut(bootstrap, "\ntry:\n    main()")
+	if !ok {
+		t.Fatal("the bootstrap ends in another way")
+	}
+	for line, want := range map[string]string{
+		"numpy>=2": "False", "mine.whl": "True", "mine-1.0.tar.gz": "True", "mine.zip[extra]": "True", "x.tgz ; python_version>'3'": "True",
+		"a.b.c==1.zipped": "False", "./mine": "True", "-r more.txt": "True", "--index-url https://host/x": "False",
+	} {
+		cmd := exec.Command("python3", "-I", "-c", functions+"\nprint(local(sys.argv[1].encode()))", line)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), `MN_PYTHON_ASKED={"cache": "/", "work": "/", "packages": []}`}
+		if got, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(got)) != want {
+			t.Errorf("%s: got %s, %v, want %s", line, got, err, want)
+		}
 	}
 }
