@@ -22,7 +22,8 @@ const (
 	peersAsked = 8       // for a file, before its source is
 	askTime    = 10 * time.Second
 
-	peersPart = 2 // of the time for a file, its source has at least the rest
+	peersPart = 2                // of the time for a file: its source has at least the rest;
+	peersTime = 30 * time.Minute // at most, for while content comes nothing of it is collected
 	paceTime  = 20 * time.Second
 	paceBytes = content.PieceBytes // have to come in each paceTime
 )
@@ -146,7 +147,7 @@ func (c *contents) name(a *mesh.Artifact, tree content.Hash) error {
 func (c *contents) fromMesh(
 	ctx context.Context, a *mesh.Artifact, progress func(have, all int64),
 ) (content.Hash, bool) {
-	ctx, cancel := context.WithTimeout(ctx, a.Limit()/peersPart)
+	ctx, cancel := context.WithTimeout(ctx, min(a.Limit()/peersPart, peersTime))
 	defer cancel()
 	if tree, ok := c.known(ctx, a, progress); ok || a.IsGit() {
 		return tree, ok

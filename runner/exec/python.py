@@ -179,13 +179,13 @@ def drop(name):
 
 
 def forget(name):
-    """Removes an environment with its link and lock, unless somebody uses or builds it."""
+    """Removes an environment, if there is one, with its link and lock, unless somebody uses or builds it."""
     key = name[:32]
     lock = take(key, False)
     if lock is None:
         return
     link = os.path.join(BASE, key)
-    if drop(name) and not os.path.exists(link):
+    if (not BUILT.fullmatch(name) or drop(name)) and not os.path.exists(link):
         for gone in (link, link + ".lock"):
             try:
                 os.unlink(gone)
@@ -219,8 +219,11 @@ def prune(mine):
             whole = False
         if name != mine and (not whole or kept > KEPT_MAX or size > BYTES_MAX):
             forget(name)
+    keys = {name[:32] for name in found}
     for name in names:
         path = os.path.join(BASE, name)
+        if re.fullmatch(r"[0-9a-f]{32}(\.lock)?", name) and name[:32] not in keys:
+            forget(name)  # what is left of builds that have failed
         if name.startswith("link-") and os.path.islink(path) and time.time() - changed(path) > LEFT:
             try:
                 os.unlink(path)
