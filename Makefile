@@ -14,6 +14,8 @@ GO      := $(shell find . \( -name '*.go' -o -name '*.toml' \) -not -path './bin
 # Where goroutines are; the rest is pure, and has nothing to race.
 RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membership ./mesh/transport ./runner/... \
            ./health/... ./sim/lab/... ./cmd/mn ./cmd/mnlab
+TEST    := $(TOOLS)/gotestsum --format pkgname
+HASCC    = command -v $$(go env CC) >/dev/null
 BEGAN   := $(shell date +%s)
 
 .PHONY: help build demo test check lint race lab fuzz fuzz-sim explore mutants bench golangci clean
@@ -28,8 +30,10 @@ demo: bin/mn ## watch a mesh of three agents survive the loss of one (under a mi
 	@go run ./cmd/mndemo -mn bin/mn
 
 test: lint race $(TOOLS) bin/mn bin/mnlab ## every test; as root, none skipped, and the lab (what CI runs)
-	@$(TOOLS)/gotestsum --format pkgname --jsonfile bin/test.json -- -count=1 -timeout 5m ./...
-	@test $$(id -u) -ne 0 || ! grep -E '"Action":"skip".*"Test":' bin/test.json >&2
+	@$(TEST) --jsonfile bin/test.json -- -count=1 -timeout 5m \
+		$$(if $(HASCC); then go list ./... | grep -vxF "$$(go list $(RACE))"; else go list ./...; fi)
+	@if $(HASCC); then $(TEST) --jsonfile bin/meshes.json -- -count=1 -timeout 5m -run '^TestMeshes$$' ./cmd/mn; fi
+	@test $$(id -u) -ne 0 || ! grep -hE '"Action":"skip".*"Test":' bin/*.json >&2
 	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise
 	.ci/traces bin/mn
 	bin/mn sim fuzz --for $(SIM)
@@ -47,9 +51,11 @@ lint: $(TOOLS) ## format, vet, staticcheck, and the house rules of cmd/mntidy
 	$(TOOLS)/staticcheck ./...
 	go run ./cmd/mntidy
 
-race: ## tests under the race detector, which needs a C compiler; without the meshes of whole agents, which take minutes
-	@if command -v $$(go env CC) >/dev/null; \
-		then set -x; GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 go test -race -count=1 -timeout 10m -skip '^TestMeshes$$' $(RACE); \
+race: $(TOOLS) ## tests under the race detector, which needs a C compiler; without the meshes of whole agents, which take minutes
+	@rm -f bin/*.json
+	@if $(HASCC); \
+		then GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(TEST) --jsonfile bin/race.json -- \
+			-race -count=1 -timeout 10m -skip '^TestMeshes$$' $(RACE); \
 		else echo "no C compiler here: tests run without the race detector" >&2; fi
 
 lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root (a quarter of an hour)

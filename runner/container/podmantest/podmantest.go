@@ -74,7 +74,9 @@ func (p *Podman) command(args ...string) *exec.Cmd {
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file",
 		"--runtime", "/usr/sbin/runc",
 	}, args...)
-	return exec.Command("podman", all...)
+	cmd := exec.Command("podman", all...)
+	cmd.Dir = p.dir // who watches a container writes there when it is out of memory
+	return cmd
 }
 
 // Run runs a command of Podman's, and returns what it says.
