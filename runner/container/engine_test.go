@@ -74,6 +74,8 @@ func TestWithEngine(t *testing.T) {
 		{"UserOfTheTaskOwnsItsFolder", owner},
 		{"StopSignalIsTheTasks", stopSignal},
 		{"ImageThatIsNowhereIsToldOf", nowhere},
+		{"EarlierAttemptsContainersAreRemovedFirst", earlier},
+		{"NobodyTakesDevicesByAVariable", variable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t, p)
@@ -133,6 +135,40 @@ func left(t *testing.T, p *podmantest.Podman) {
 	w.Driver.Stop(alloc, "web", 0)
 	w.Expect(runner.Exited)
 	p.Run("rm", "--force", "--all", "--time", "0")
+}
+
+// earlier: of attempts of which an engine has made containers when nobody waited any more.
+func earlier(t *testing.T, p *podmantest.Podman) {
+	w := suite(p).NewWorld(t)
+	for _, attempt := range []string{"1", "2"} {
+		p.Run("run", "--detach", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--name", "left"+attempt,
+			"--label", labelNode+"="+string(node), "--label", labelAlloc+"="+string(alloc), "--label", labelTask+"=web",
+			"--label", labelAttempt+"="+attempt, podmantest.Image, "sleep", "1000")
+	}
+	s := drivertest.Spec("web", `touch ready; exec sleep 1000`)
+	s.Attempt = 3
+	w.Run(s)
+	if left := p.Containers(); len(left) != 1 || !strings.HasSuffix(left[0], "-web-3") {
+		t.Errorf("containers %v are there", left)
+	}
+	w.Driver.Stop(alloc, "web", 0)
+	w.Expect(runner.Exited)
+}
+
+func variable(t *testing.T, p *podmantest.Podman) {
+	w := suite(p).NewWorld(t)
+	const image = "localhost/greedy:latest"
+	p.Run("create", "--name", "greedy", podmantest.Image, "true")
+	p.Run("commit", "--change", "ENV "+visible+"=all", "greedy", image)
+	p.Run("rm", "greedy")
+	s := drivertest.Spec("web", `echo "<$`+visible+`>"`)
+	s.Container = &mesh.Container{Image: image, Network: mesh.NetworkNone}
+	w.Start(s)
+	w.Expect(runner.Started)
+	w.Expect(runner.Exited)
+	if got := lines(t, w.Root, "web"); !slices.Equal(got, []string{"<void>"}) {
+		t.Errorf("it says %q", got)
+	}
 }
 
 func silentEngine(t *testing.T, p *podmantest.Podman) {

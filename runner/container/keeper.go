@@ -31,7 +31,11 @@ const (
 // Main is the supervisor of a container: its arguments are what follows "container" on the
 // command line, which are as those of [supervise.Main].
 func Main(args []string) int {
-	return supervise.MainOf(&keeper{ended: make(chan supervise.Ending, 1), gone: make(chan struct{})}, args)
+	return supervise.MainOf(newKeeper(), args)
+}
+
+func newKeeper() *keeper {
+	return &keeper{ended: make(chan supervise.Ending, 1), gone: make(chan struct{}), patience: silentMax}
 }
 
 // keeper has one container in hand. Its goroutines end when the container has, and the process
@@ -46,6 +50,8 @@ type keeper struct {
 	output *output
 	ended  chan supervise.Ending
 	gone   chan struct{} // closes when nothing of it runs
+	// patience is how long an engine is asked how something has ended that is gone.
+	patience time.Duration
 
 	asked, killed sync.Once
 }
@@ -109,7 +115,7 @@ func (k *keeper) wait() supervise.Ending {
 			silent = time.Time{} // it runs, or may
 		case silent.IsZero():
 			silent = time.Now()
-		case time.Since(silent) > silentMax:
+		case time.Since(silent) > k.patience:
 			return supervise.Ending{
 				Code: -1, At: time.Now(),
 				Err: fmt.Sprintf("it is gone, and its engine does not say how it ended: %s", brief(err.Error())),
@@ -133,8 +139,11 @@ func (k *keeper) waitOnce() {
 	}
 }
 
-// errAlive: an engine is not believed that says otherwise.
-var errAlive = errors.New("it runs, and its engine says that it does not: it is killed")
+// Engines are not believed that say otherwise.
+var (
+	errAlive = errors.New("it runs, and its engine says that it does not: it is killed")
+	errGone  = errors.New("it says that it runs") // for a moment that is so at each end
+)
 
 // look asks how the container is. Over says that it has ended, or is no more; never while its
 // first process lives, whatever has become of the engine's own processes and files.
@@ -158,7 +167,9 @@ func (k *keeper) look() (e supervise.Ending, over bool, err error) {
 		return e, false, nil
 	}
 	if s.Running || s.Status != container.StateExited && s.Status != container.StateDead {
-		k.first.accept(k.id, s.Pid)
+		if k.first.accept(k.id, s.Pid) && !k.first.alive() {
+			return e, false, errGone // what has watched it was killed
+		}
 		return e, false, nil
 	}
 	if k.first.kill() {

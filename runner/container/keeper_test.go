@@ -109,7 +109,7 @@ func keep(t *testing.T, f *fake) (*keeper, supervise.Spec) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &keeper{ended: make(chan supervise.Ending, 1), gone: make(chan struct{})}, supervise.Spec{Attempt: 3}
+	return newKeeper(), supervise.Spec{Attempt: 3}
 }
 
 // ourContainer is what an engine says of the container of a plan.
@@ -234,6 +234,44 @@ func TestEngineIsNotBelievedThatWhatRunsHasEnded(t *testing.T) {
 				return
 			}
 		})
+	}
+}
+
+// What an engine watches a container with was killed: then it says for ever that it runs.
+func TestEngineIsNotBelievedThatWhatHasEndedRuns(t *testing.T) {
+	own := 0
+	f := newFake(t, func(call string, w http.ResponseWriter) bool {
+		if call == "GET json" {
+			return say(w, http.StatusOK, ourContainer("running", own))
+		}
+		return missing(w)
+	})
+	k, _ := keep(t, f)
+	if err := k.read(3); err != nil {
+		t.Fatal(err)
+	}
+	k.id, k.first, k.patience = "0123456789abcdef", newFirst(&k.plan.Spec), time.Second
+	var err error
+	if k.c, err = dial(f.socket); err != nil {
+		t.Fatal(err)
+	}
+	process := process(t, k.plan.Spec.Env[0])
+	own = process.Process.Pid
+	over := make(chan supervise.Ending, 1)
+	go func() { over <- k.wait() }()
+	select {
+	case e := <-over:
+		t.Fatalf("it has ended as %+v, and runs", e)
+	case <-time.After(2 * k.patience):
+	}
+	process.Process.Kill()
+	select {
+	case e := <-over:
+		if e.Code != -1 || !strings.Contains(e.Err, "it says that it runs") {
+			t.Errorf("it has ended as %+v", e)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("its end is never told")
 	}
 }
 
