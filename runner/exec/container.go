@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,9 @@ type Containers interface {
 	Plan(s runner.Spec, binds []runner.Bind) ([]byte, error)
 	// Remove ends and removes the containers of a task: of an attempt, and of those before.
 	Remove(ctx context.Context, alloc mesh.AllocID, task string, attempt int) error
+	// Join runs a command in the container of an attempt until it ends, or the other end of
+	// the connection goes, on which the conversation is that of package frames.
+	Join(ctx context.Context, alloc mesh.AllocID, task string, attempt int, c runner.Command, conn net.Conn)
 	// Barred are files that no container may be shown: who has them has the node.
 	Barred() []string
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,8 @@ func (s *silent) Pulls(context.Context, runner.Spec) bool { return s.pulls }
 func (s *silent) Image(ctx context.Context, _ runner.Spec) (string, error) { return "", s.wait(ctx) }
 
 func (s *silent) Plan(runner.Spec, []runner.Bind) ([]byte, error) { return []byte("{}"), nil }
+
+func (s *silent) Join(context.Context, mesh.AllocID, string, int, runner.Command, net.Conn) {}
 
 func (s *silent) Barred() []string { return nil }
 
