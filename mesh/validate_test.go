@@ -281,6 +281,23 @@ task "web": volume.0.target: "/proc/x" is nothing that can be a volume
 task "web": volume.1.source: is missing: want the absolute path of a folder`,
 		},
 		{
+			"volumes whose paths say more to an engine", func(j *Job) {
+				j.Tasks[0].Driver, j.Tasks[0].Container = ContainerDriver, &Container{Image: "nginx"}
+				j.Tasks[0].Volumes = []Volume{
+					{Name: "a", Source: "/a,source=/etc"},
+					{Name: "b", Source: "/b", Target: "/c\nd"},
+					{Name: "c", Source: "/c\"d", Target: "/e\rf"},
+				}
+			},
+			`task "web": volume.0.source: "/a,source=/etc" has a comma, a quote or a new line, which engines of containers take for something else: rename the folder
+task "web": volume.1.target: "/c\nd" has a comma, a quote or a new line, which engines of containers take for something else: rename the folder
+task "web": volume.2.source: "/c\"d" has a comma, a quote or a new line, which engines of containers take for something else: rename the folder
+task "web": volume.2.target: "/e\rf" has a comma, a quote or a new line, which engines of containers take for something else: rename the folder`,
+		},
+		{"volume of a process with a comma", func(j *Job) {
+			j.Tasks[0].Volumes = []Volume{{Name: "a", Source: "/a,b", Mode: ReadWrite}}
+		}, ""},
+		{
 			"volumes that are as good as one", func(j *Job) {
 				j.Tasks[0].Isolation = IsolateSandbox
 				j.Tasks[0].Volumes = []Volume{{Name: "a-b", Source: "/a"}, {Name: "A_b", Source: "/b", Target: "/a"}}

@@ -96,6 +96,10 @@ func (v *validator) volumes(t *Task) {
 		if other, taken := places[vol.At(t.Contained())]; taken && t.Contained() {
 			v.fault("volume %q is there too", clip(other)).at(at("target")...)
 		}
+		if t.Driver == ContainerDriver {
+			v.mounted(vol.Source, at("source")...)
+			v.mounted(vol.Target, at("target")...)
+		}
 		names[vol.Variable()], places[vol.At(t.Contained())] = vol.Name, vol.Name
 		if t.Contained() {
 			continue
@@ -121,6 +125,18 @@ func (v *validator) place(name string, keys ...string) {
 		v.fault("%q is nothing that can be a volume", clip(name)).at(keys...)
 	case len(name) > pathMax:
 		v.fault("is longer than %d bytes", pathMax).at(keys...)
+	}
+}
+
+// NoMount are characters that no path may have which an engine of containers is told to mount:
+// it would be taken for more than a path.
+const NoMount = ",\"\n\r"
+
+// mounted checks a path that an engine of containers is told to mount.
+func (v *validator) mounted(name string, keys ...string) {
+	if strings.ContainsAny(name, NoMount) {
+		v.fault("%q has a comma, a quote or a new line, which engines of containers take for something else: "+
+			"rename the folder", clip(name)).at(keys...)
 	}
 }
 

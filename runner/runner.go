@@ -89,6 +89,10 @@ type Bind struct {
 	Source string `json:"source"` // without links
 	Target string `json:"target"`
 	Write  bool   `json:"write,omitempty"`
+	// Device and Inode are of the folder that was found at Source; 0 if nobody else can put
+	// another there.
+	Device uint64 `json:"device,omitempty"`
+	Inode  uint64 `json:"inode,omitempty"`
 }
 
 // fetches says whether there is something that must be had before the attempt can start.

@@ -46,7 +46,9 @@ var rooms = []room{
 	{"runner/exec", 5, false, []string{
 		"mesh", "crdt", "runner", "runner/archive", "runner/cgroup", "runner/frames", "runner/logs", "runner/supervise",
 	}},
-	{"runner/container", 5, false, []string{"mesh", "crdt", "runner", "runner/supervise", "health/clock"}},
+	{"runner/container", 5, false, []string{
+		"mesh", "crdt", "runner", "runner/frames", "runner/supervise", "health/clock",
+	}},
 	{"runner/container/podmantest", 5, false, nil},
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 

@@ -21,10 +21,12 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +41,7 @@ const (
 	callTimeout  = 10 * time.Second
 	startTimeout = time.Minute // of what makes or starts a container: it may have to copy files
 	lookEvery    = 10 * time.Second
+	sweepEvery   = 10 * time.Minute
 	leftMax      = 10000 // containers of ours that are looked through
 )
 
@@ -75,8 +78,9 @@ func (e *Engine) socket() (path string, err error) {
 	if host := os.Getenv("DOCKER_HOST"); host != "" {
 		path, local := strings.CutPrefix(host, "unix://")
 		if !local || !filepath.IsAbs(path) {
-			return "", fmt.Errorf("DOCKER_HOST is %q, and only an engine of this machine can show its folders: "+
-				"want unix:///PATH, or unset it", host)
+			// What it is is not told: it may have a password.
+			return "", errors.New("DOCKER_HOST is no unix:///PATH, and only an engine of this machine can show its " +
+				"folders: set it to that, or unset it")
 		}
 		return path, nil
 	}
@@ -89,19 +93,48 @@ func (e *Engine) socket() (path string, err error) {
 		"or say where it is in [container] of agent.toml", strings.Join(sockets, " or "))
 }
 
-// Barred are the sockets of engines, wherever they are: who can talk to an engine has the node.
+// engines are the sockets besides ours by which one has the whole node, if something listens
+// there, or will.
+var engines = []string{
+	"/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock",
+	"/run/k3s/containerd/containerd.sock", "/run/crio/crio.sock", "/run/docker.sock", "/var/run/docker.sock",
+	"/run/podman/podman.sock", "/var/run/podman/podman.sock",
+}
+
+// Barred are the sockets of engines, by each path that they have: who can talk to an engine
+// has the node.
 func (e *Engine) Barred() []string {
-	all := sockets
+	all := slices.Concat(sockets, engines)
 	if path, err := e.socket(); err == nil {
-		all = append([]string{path}, all...)
+		all = append(all, path)
 	}
-	var real []string
+	if host, local := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); local && filepath.IsAbs(host) {
+		all = append(all, host)
+	}
+	var each []string
 	for _, path := range all {
-		if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-			real = append(real, filepath.Join(dir, filepath.Base(path)))
-		}
+		path = filepath.Clean(path)
+		each = append(each, path, real(path))
+		// Its folder may be reached by another way than what is in it.
+		each = append(each, filepath.Join(real(filepath.Dir(path)), filepath.Base(path)))
 	}
-	return real
+	slices.Sort(each)
+	return slices.Compact(each)
+}
+
+// real is a path without links, as far as there is something.
+func real(path string) string {
+	rest := ""
+	for {
+		if found, err := filepath.EvalSymlinks(path); err == nil {
+			return filepath.Join(found, rest)
+		}
+		dir := filepath.Dir(path)
+		if dir == path {
+			return filepath.Join(path, rest)
+		}
+		path, rest = dir, filepath.Join(filepath.Base(path), rest)
+	}
 }
 
 // connect is a connection to the engine, which is made when it is used.
@@ -125,7 +158,7 @@ func dial(socket string) (*client.Client, error) {
 func (e *Engine) Look(ctx context.Context) mesh.Engine {
 	state, err := e.look(ctx)
 	if err != nil {
-		state = mesh.Engine{Lacks: err.Error()}
+		state = mesh.Engine{Lacks: brief(err.Error())}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -168,13 +201,17 @@ func (e *Engine) seen() mesh.Engine {
 	return e.state
 }
 
+// Has says whether somebody has an attempt of a task in hand, or may have.
+type Has func(alloc mesh.AllocID, task string, attempt int) bool
+
 // Watch looks at the engine now and then until the context ends, and tells whenever it is
-// another. When it has come, what nobody has in hand is removed that our tasks have left.
-func (e *Engine) Watch(ctx context.Context, has func(mesh.AllocID, string) bool, tell func(mesh.Engine)) {
+// another. When it has come, and now and then, what nobody has in hand is removed that our
+// tasks have left.
+func (e *Engine) Watch(ctx context.Context, has Has, tell func(mesh.Engine)) {
 	ticks := time.NewTicker(lookEvery)
 	defer ticks.Stop()
 	var last mesh.Engine
-	swept := false
+	var swept time.Time // zero if it is to be soon
 	for first := true; ; first = false {
 		now := e.Look(ctx)
 		if ctx.Err() != nil {
@@ -184,11 +221,12 @@ func (e *Engine) Watch(ctx context.Context, has func(mesh.AllocID, string) bool,
 			tell(now)
 		}
 		if now.Lacks != "" {
-			swept = false
-		} else if !swept {
-			err := e.sweep(ctx, has)
-			if swept = err == nil; err != nil {
+			swept = time.Time{}
+		} else if time.Since(swept) > sweepEvery {
+			if err := e.sweep(ctx, has); err != nil {
 				e.cfg.Log.Warn("sweep containers", "error", err)
+			} else {
+				swept = time.Now()
 			}
 		}
 		last = now

@@ -2,7 +2,9 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"mn/runner/container/podmantest"
 	"mn/runner/drivertest"
 	"mn/runner/exec"
+	"mn/runner/frames"
 	"mn/runner/logs"
 )
 
@@ -74,6 +77,9 @@ func TestWithEngine(t *testing.T) {
 		{"UserOfTheTaskOwnsItsFolder", owner},
 		{"StopSignalIsTheTasks", stopSignal},
 		{"ImageThatIsNowhereIsToldOf", nowhere},
+		{"EarlierAttemptsContainersAreRemovedFirst", earlier},
+		{"NobodyTakesDevicesByAVariable", variable},
+		{"CommandsJoinTheContainer", commands},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t, p)
@@ -133,6 +139,40 @@ func left(t *testing.T, p *podmantest.Podman) {
 	w.Driver.Stop(alloc, "web", 0)
 	w.Expect(runner.Exited)
 	p.Run("rm", "--force", "--all", "--time", "0")
+}
+
+// earlier: of attempts of which an engine has made containers when nobody waited any more.
+func earlier(t *testing.T, p *podmantest.Podman) {
+	w := suite(p).NewWorld(t)
+	for _, attempt := range []string{"1", "2"} {
+		p.Run("run", "--detach", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--name", "left"+attempt,
+			"--label", labelNode+"="+string(node), "--label", labelAlloc+"="+string(alloc), "--label", labelTask+"=web",
+			"--label", labelAttempt+"="+attempt, podmantest.Image, "sleep", "1000")
+	}
+	s := drivertest.Spec("web", `touch ready; exec sleep 1000`)
+	s.Attempt = 3
+	w.Run(s)
+	if left := p.Containers(); len(left) != 1 || !strings.HasSuffix(left[0], "-web-3") {
+		t.Errorf("containers %v are there", left)
+	}
+	w.Driver.Stop(alloc, "web", 0)
+	w.Expect(runner.Exited)
+}
+
+func variable(t *testing.T, p *podmantest.Podman) {
+	w := suite(p).NewWorld(t)
+	const image = "localhost/greedy:latest"
+	p.Run("create", "--name", "greedy", podmantest.Image, "true")
+	p.Run("commit", "--change", "ENV "+visible+"=all", "greedy", image)
+	p.Run("rm", "greedy")
+	s := drivertest.Spec("web", `echo "<$`+visible+`>"`)
+	s.Container = &mesh.Container{Image: image, Network: mesh.NetworkNone}
+	w.Start(s)
+	w.Expect(runner.Started)
+	w.Expect(runner.Exited)
+	if got := lines(t, w.Root, "web"); !slices.Equal(got, []string{"<void>"}) {
+		t.Errorf("it says %q", got)
+	}
 }
 
 func silentEngine(t *testing.T, p *podmantest.Podman) {
@@ -314,4 +354,58 @@ func nowhere(t *testing.T, p *podmantest.Podman) {
 			t.Errorf("observed %+v, want %q", o, want)
 		}
 	}
+}
+
+func commands(t *testing.T, p *podmantest.Podman) {
+	w := suite(p).NewWorld(t)
+	w.Run(drivertest.Spec("web", `touch ready; exec sleep 1000`))
+	d := w.Driver.(*exec.Driver)
+	join := func(terminal bool, script string) io.ReadWriteCloser {
+		t.Helper()
+		c := runner.Command{Command: []string{"sh", "-c", script}, Terminal: terminal, Term: "xterm", Rows: 33, Columns: 77}
+		conn, err := d.Join(alloc, "web", c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	// heard is all that is said to the end.
+	heard := func(conn io.ReadWriteCloser) string {
+		defer conn.Close()
+		var said strings.Builder
+		for from := frames.NewReader(conn); ; {
+			kind, payload, err := from.Next()
+			if err != nil {
+				return said.String()
+			}
+			fmt.Fprintf(&said, "%c%s", kind, payload)
+		}
+	}
+	conn := join(false, `cat; echo "$TERM" >&2; exit 5`)
+	if err := errors.Join(
+		frames.Write(conn, frames.Input, []byte("pear\n")), frames.Write(conn, frames.Closed, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if got := heard(conn); !strings.Contains(got, "opear\n") || !strings.Contains(got, "exterm\n") ||
+		!strings.HasSuffix(got, "x5") {
+		t.Errorf("it says %q", got)
+	}
+	got := heard(join(true, `sleep 1; stty size; exit 3`))
+	if !strings.Contains(got, "33 77") || !strings.HasSuffix(got, "x3") {
+		t.Errorf("with a terminal it says %q", got)
+	}
+	conn = join(false, `echo $$ >guest; exec sleep 4321`)
+	w.Wait("web", "guest")
+	runs := func() bool { return strings.Contains(p.Run("top", p.Containers()[0], "args"), "4321") }
+	if !runs() {
+		t.Fatal("it does not run")
+	}
+	conn.Close()
+	w.Until("it is killed", func() bool { return !runs() })
+	conn = join(false, `sleep 1000`)
+	w.Driver.Stop(alloc, "web", 0)
+	if got := heard(conn); !strings.HasPrefix(got, "f") && !strings.HasSuffix(got, "x137") {
+		t.Errorf("as its task ends it says %q", got)
+	}
+	w.Expect(runner.Exited)
 }

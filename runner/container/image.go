@@ -28,10 +28,28 @@ const (
 	pullTries   = 3
 	pullTimeout = time.Hour // of each
 	pullStall   = 2 * time.Minute
+	pullMax     = 128 * mesh.GiB  // of what comes from a registry
 	pullAgain   = 2 * time.Second // before the second try; twice that before the third
 	sayEvery    = 30 * time.Second
 	authMax     = 1 << 20 // bytes of a file with passwords
 )
+
+// Pulls says whether the image of a task is to be fetched.
+func (e *Engine) Pulls(ctx context.Context, s runner.Spec) bool {
+	switch s.Container.Pull {
+	case mesh.PullNever:
+		return false
+	case mesh.PullAlways:
+		return true
+	}
+	c, err := e.connect()
+	if err != nil {
+		return false // which comes out when it is looked for
+	}
+	defer c.Close()
+	_, err = inspect(ctx, c, s.Container.Image)
+	return errdefs.IsNotFound(err)
+}
 
 // Image sees to it that the image of a task is here, and says as whom the task runs.
 func (e *Engine) Image(ctx context.Context, s runner.Spec) (user string, err error) {
@@ -115,6 +133,9 @@ func (e *Engine) pull(ctx context.Context, c *client.Client, s *runner.Spec) err
 
 // final says whether another try would come to the same.
 func final(err error) bool {
+	if large := (oversizeError{}); errors.As(err, &large) {
+		return true
+	}
 	return errdefs.IsNotFound(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) ||
 		errdefs.IsInvalidArgument(err) || denied(err)
 }
@@ -153,6 +174,15 @@ func (p progress) String() string {
 	return fmt.Sprintf("%d %% of %v", 100*p.done/p.of, mesh.Bytes(p.of))
 }
 
+// oversizeError is of an image that is not fetched any further.
+type oversizeError struct{ bytes int64 }
+
+// Error implements error.
+func (e oversizeError) Error() string {
+	return fmt.Sprintf("it has %v, and no more than %v are fetched: have it loaded on the node",
+		mesh.Bytes(e.bytes), pullMax)
+}
+
 // layersMax bounds the parts of an image whose progress is added up.
 const layersMax = 1024
 
@@ -179,15 +209,21 @@ func pullOnce(ctx context.Context, c *client.Client, image, auth string, say fun
 		if m.Error != nil {
 			return errors.New(m.Error.Message)
 		}
-		if m.Progress != nil && m.ID != "" && (len(layers) < layersMax || layers[m.ID].of > 0) {
+		if m.Progress != nil && m.ID != "" {
+			if _, known := layers[m.ID]; !known && len(layers) >= layersMax {
+				return fmt.Errorf("it has more than %d layers", layersMax)
+			}
 			layers[m.ID] = progress{m.Progress.Current, max(m.Progress.Total, layers[m.ID].of)}
-		}
-		if time.Since(said) < sayEvery {
-			continue
 		}
 		var all progress
 		for _, l := range layers {
-			all.done, all.of = all.done+l.done, all.of+l.of
+			all.done, all.of = all.done+l.done, all.of+max(l.done, l.of)
+		}
+		if all.of > int64(pullMax) {
+			return oversizeError{all.of}
+		}
+		if time.Since(said) < sayEvery {
+			continue
 		}
 		said = time.Now()
 		say(all)

@@ -1,13 +1,9 @@
 package container
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -16,7 +12,6 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
-	"mn/health/clock"
 	"mn/runner/supervise"
 )
 
@@ -36,7 +31,11 @@ const (
 // Main is the supervisor of a container: its arguments are what follows "container" on the
 // command line, which are as those of [supervise.Main].
 func Main(args []string) int {
-	return supervise.MainOf(&keeper{ended: make(chan supervise.Ending, 1), gone: make(chan struct{})}, args)
+	return supervise.MainOf(newKeeper(), args)
+}
+
+func newKeeper() *keeper {
+	return &keeper{ended: make(chan supervise.Ending, 1), gone: make(chan struct{}), patience: silentMax}
 }
 
 // keeper has one container in hand. Its goroutines end when the container has, and the process
@@ -45,12 +44,14 @@ type keeper struct {
 	plan   Plan
 	c      *client.Client
 	id     string
-	pid    int    // of its first process, 0 if nobody knows
-	ticks  uint64 // see [supervise.StartTicks]
+	sent   bool   // an engine was asked to make it
+	first  *first // process of it
 	stop   string // the signal that asks it to end
 	output *output
 	ended  chan supervise.Ending
 	gone   chan struct{} // closes when nothing of it runs
+	// patience is how long an engine is asked how something has ended that is gone.
+	patience time.Duration
 
 	asked, killed sync.Once
 }
@@ -59,112 +60,6 @@ var _ supervise.Keeper = (*keeper)(nil)
 
 // Ended implements [supervise.Keeper].
 func (k *keeper) Ended() <-chan supervise.Ending { return k.ended }
-
-// Start implements [supervise.Keeper].
-func (k *keeper) Start(spec supervise.Spec, stdout, stderr io.Writer) (pid int, err error) {
-	if err := k.read(spec.Attempt); err != nil {
-		return 0, err
-	}
-	if k.c, err = dial(k.plan.Socket); err != nil {
-		return 0, err
-	}
-	timeout := startTimeout
-	if spec.Until > 0 {
-		timeout = min(timeout, spec.Until-clock.Boot())
-	}
-	ctx, done := context.WithTimeout(context.Background(), timeout)
-	defer done()
-	err = k.begin(ctx)
-	if err == nil {
-		k.output = newOutput(stdout, stderr)
-		go k.stay()
-		return k.pid, nil
-	}
-	if k.id != "" {
-		if left := remove(context.Background(), k.c, k.id); left != nil {
-			return 0, fmt.Errorf("%s; and what was made of it is still there: %w", explain(err), left)
-		}
-	}
-	return 0, errors.New(explain(err))
-}
-
-// read reads the plan.
-func (k *keeper) read(attempt int) error {
-	f, err := os.Open(planFile)
-	if err != nil {
-		return fmt.Errorf("read plan of container: %w", err)
-	}
-	defer f.Close()
-	if err := json.NewDecoder(io.LimitReader(f, planMax)).Decode(&k.plan); err != nil {
-		return fmt.Errorf("read plan of container: %w", err)
-	}
-	if k.plan.Spec.Attempt != attempt || k.plan.Spec.Container == nil {
-		return fmt.Errorf("read plan of container: it is of attempt %d, not %d", k.plan.Spec.Attempt, attempt)
-	}
-	return nil
-}
-
-// begin makes the container and starts it.
-func (k *keeper) begin(ctx context.Context) error {
-	image, err := k.c.ImageInspect(ctx, k.plan.Spec.Container.Image)
-	if err != nil {
-		return fmt.Errorf("look for image: %w", err)
-	}
-	workdir := ""
-	k.stop = "SIGTERM"
-	if image.Config != nil {
-		workdir, k.stop = image.Config.WorkingDir, cmp.Or(image.Config.StopSignal, k.stop)
-	}
-	if s := k.plan.Spec.Container.StopSignal; s != "" {
-		k.stop = s
-	}
-	options := k.plan.options(workdir)
-	made, err := k.c.ContainerCreate(ctx, options)
-	if errdefs.IsConflict(err) {
-		if err = k.clear(ctx, options.Name); err == nil {
-			made, err = k.c.ContainerCreate(ctx, options)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("make container: %w", err)
-	}
-	k.id = made.ID
-	if _, err := k.c.ContainerStart(ctx, k.id, client.ContainerStartOptions{}); err != nil {
-		return fmt.Errorf("start container: %w", err)
-	}
-	is, err := k.c.ContainerInspect(ctx, k.id, client.ContainerInspectOptions{})
-	if err != nil {
-		return fmt.Errorf("look at container: %w", err)
-	}
-	if s := is.Container.State; s != nil && s.Running && s.Pid > 0 {
-		if k.ticks, err = supervise.StartTicks(s.Pid); err == nil {
-			k.pid = s.Pid
-		}
-	}
-	return nil
-}
-
-// clear removes a container that has our name, if it is ours: of this attempt in a life of the
-// node that it has forgotten.
-func (k *keeper) clear(ctx context.Context, name string) error {
-	is, err := k.c.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
-	if err != nil {
-		return err
-	}
-	if cfg := is.Container.Config; cfg == nil || cfg.Labels[labelNode] != string(k.plan.Node) {
-		return fmt.Errorf("another container has the name %q, and is not ours to remove", name)
-	}
-	return remove(ctx, k.c, is.Container.ID)
-}
-
-// alive says whether the container's first process is there, whatever its engine says.
-func (k *keeper) alive() bool {
-	if k.pid == 0 {
-		return false
-	}
-	ticks, err := supervise.StartTicks(k.pid)
-	return err == nil && ticks == k.ticks
-}
 
 // stay stays with the container to its end.
 func (k *keeper) stay() {
@@ -216,14 +111,14 @@ func (k *keeper) wait() supervise.Ending {
 			return e
 		case err == nil:
 			silent, pause = time.Time{}, againFirst
-		case k.alive():
-			silent = time.Time{}
+		case k.first.alive() || k.first.known() == 0 && !errdefs.IsNotFound(err):
+			silent = time.Time{} // it runs, or may
 		case silent.IsZero():
 			silent = time.Now()
-		case time.Since(silent) > silentMax:
+		case time.Since(silent) > k.patience:
 			return supervise.Ending{
 				Code: -1, At: time.Now(),
-				Err: fmt.Sprintf("it is gone, and its engine does not say how it ended: %v", err),
+				Err: fmt.Sprintf("it is gone, and its engine does not say how it ended: %s", brief(err.Error())),
 			}
 		}
 		time.Sleep(pause)
@@ -244,20 +139,41 @@ func (k *keeper) waitOnce() {
 	}
 }
 
-// look asks how the container is. Over says that it has ended, or is no more.
+// Engines are not believed that say otherwise.
+var (
+	errAlive = errors.New("it runs, and its engine says that it does not: it is killed")
+	errGone  = errors.New("it says that it runs") // for a moment that is so at each end
+)
+
+// look asks how the container is. Over says that it has ended, or is no more; never while its
+// first process lives, whatever has become of the engine's own processes and files.
 func (k *keeper) look() (e supervise.Ending, over bool, err error) {
 	ctx, done := context.WithTimeout(context.Background(), callTimeout)
 	defer done()
 	is, err := k.c.ContainerInspect(ctx, k.id, client.ContainerInspectOptions{})
-	switch {
-	case errdefs.IsNotFound(err) && !k.alive():
-		return supervise.Ending{Code: -1, At: time.Now(), Err: "somebody has removed its container"}, true, nil
-	case err != nil:
+	if errdefs.IsNotFound(err) {
+		switch known := k.first.known() > 0; {
+		case k.first.kill():
+			return e, false, errAlive
+		case known:
+			return supervise.Ending{Code: -1, At: time.Now(), Err: "somebody has removed its container"}, true, nil
+		}
+	}
+	if err != nil {
 		return e, false, err
 	}
 	s := is.Container.State
-	if s == nil || s.Running || s.Status != container.StateExited && s.Status != container.StateDead {
+	if s == nil {
 		return e, false, nil
+	}
+	if s.Running || s.Status != container.StateExited && s.Status != container.StateDead {
+		if k.first.accept(k.id, s.Pid) && !k.first.alive() {
+			return e, false, errGone // what has watched it was killed
+		}
+		return e, false, nil
+	}
+	if k.first.kill() {
+		return e, false, errAlive
 	}
 	return k.ending(s), true, nil
 }
@@ -266,7 +182,8 @@ func (k *keeper) look() (e supervise.Ending, over bool, err error) {
 // the exit code.
 func (k *keeper) ending(s *container.State) supervise.Ending {
 	e := supervise.Ending{
-		Code: s.ExitCode, OOM: s.OOMKilled, Limit: int64(k.plan.Spec.Resources.Memory), At: time.Now(), Err: s.Error,
+		Code: s.ExitCode, OOM: s.OOMKilled && s.ExitCode != 0, // else it went on without what was killed
+		Limit: int64(k.plan.Spec.Resources.Memory), At: time.Now(), Err: brief(s.Error),
 	}
 	if at, err := time.Parse(time.RFC3339Nano, s.FinishedAt); err == nil && at.Before(e.At) && !at.IsZero() {
 		e.At = at
@@ -289,7 +206,7 @@ var codes = map[int]string{
 
 // Terminate implements [supervise.Keeper].
 func (k *keeper) Terminate() {
-	k.asked.Do(func() { go k.insist(k.stop, syscall.SIGTERM) })
+	k.asked.Do(func() { go k.insist(k.stop, signalOf(k.stop)) })
 }
 
 // Kill implements [supervise.Keeper].
@@ -298,17 +215,17 @@ func (k *keeper) Kill() {
 }
 
 // insist has a signal sent, by the engine, or to the first process itself if the engine does
-// not answer. What must be killed is killed until it is gone.
+// not do so. What must be killed is killed until it is gone.
 func (k *keeper) insist(name string, signal syscall.Signal) {
 	for pause := againFirst; ; pause = min(2*pause, againLast) {
-		if signal == syscall.SIGKILL && k.alive() {
-			_ = syscall.Kill(k.pid, signal) // an engine that hangs must not keep it alive
+		if signal == syscall.SIGKILL {
+			k.first.kill() // an engine that hangs must not keep it alive
 		}
 		ctx, done := context.WithTimeout(context.Background(), callTimeout)
 		_, err := k.c.ContainerKill(ctx, k.id, client.ContainerKillOptions{Signal: name})
 		done()
-		if err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) && k.alive() {
-			err = syscall.Kill(k.pid, signal)
+		if err != nil {
+			err = k.first.signal(signal)
 		}
 		if err == nil && signal != syscall.SIGKILL {
 			return

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"mn/mesh"
@@ -29,41 +31,56 @@ func labels(node mesh.NodeID, s *runner.Spec) map[string]string {
 	}
 }
 
-// Remove ends and removes the containers of a task.
-func (e *Engine) Remove(ctx context.Context, alloc mesh.AllocID, task string) error {
-	return e.removeIf(ctx, func(a mesh.AllocID, t string) bool { return a == alloc && t == task })
+// Remove ends and removes the containers of a task: of that attempt, and of those before.
+func (e *Engine) Remove(ctx context.Context, alloc mesh.AllocID, task string, attempt int) error {
+	return e.removeIf(ctx, func(a mesh.AllocID, t string, n int) bool {
+		return a == alloc && t == task && n <= attempt
+	}, labelAlloc+"="+string(alloc), labelTask+"="+task)
 }
 
-// sweep removes the containers of tasks that nobody has in hand.
-func (e *Engine) sweep(ctx context.Context, has func(mesh.AllocID, string) bool) error {
-	return e.removeIf(ctx, func(a mesh.AllocID, t string) bool { return !has(a, t) })
+// sweep removes the containers of attempts that nobody has in hand.
+func (e *Engine) sweep(ctx context.Context, has Has) error {
+	return e.removeIf(ctx, func(a mesh.AllocID, t string, n int) bool { return !has(a, t, n) })
+}
+
+// list lists the containers of a node that have some labels.
+func list(ctx context.Context, c *client.Client, node mesh.NodeID, more ...string) ([]container.Summary, error) {
+	ctx, done := context.WithTimeout(ctx, callTimeout)
+	defer done()
+	all, err := c.ContainerList(ctx, client.ContainerListOptions{
+		All: true, Limit: leftMax,
+		Filters: client.Filters{}.Add("label", append(more, labelNode+"="+string(node))...),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	return slices.DeleteFunc(all.Items, func(s container.Summary) bool {
+		return s.Labels[labelNode] != string(node) || s.Labels[labelAlloc] == ""
+	}), nil
 }
 
 // removeIf removes containers of this node. They are listed first: one that is made later is
-// of a task that somebody had in hand by then.
-func (e *Engine) removeIf(ctx context.Context, is func(mesh.AllocID, string) bool) error {
+// of an attempt that somebody had in hand by then. Of each it is asked just before.
+func (e *Engine) removeIf(ctx context.Context, is func(mesh.AllocID, string, int) bool, more ...string) error {
 	c, err := e.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	listing, done := context.WithTimeout(ctx, callTimeout)
-	defer done()
-	all, err := c.ContainerList(listing, client.ContainerListOptions{
-		All: true, Limit: leftMax,
-		Filters: client.Filters{}.Add("label", labelNode+"="+string(e.cfg.Node)),
-	})
+	all, err := list(ctx, c, e.cfg.Node, more...)
 	if err != nil {
-		return fmt.Errorf("list containers: %w", err)
+		return err
 	}
 	var failed error
-	for i := range all.Items {
-		l := all.Items[i].Labels
-		if l[labelNode] != string(e.cfg.Node) || l[labelAlloc] == "" || !is(mesh.AllocID(l[labelAlloc]), l[labelTask]) {
+	for i := range all {
+		l := all[i].Labels
+		attempt, _ := strconv.Atoi(l[labelAttempt]) // without one it is of none that anybody has in hand
+		if !is(mesh.AllocID(l[labelAlloc]), l[labelTask], attempt) {
 			continue
 		}
-		e.cfg.Log.Info("remove container that was left", "alloc", l[labelAlloc], "task", l[labelTask])
-		failed = errors.Join(failed, remove(ctx, c, all.Items[i].ID))
+		e.cfg.Log.Info("remove container that was left",
+			"alloc", l[labelAlloc], "task", l[labelTask], "attempt", attempt)
+		failed = errors.Join(failed, remove(ctx, c, all[i].ID))
 	}
 	return failed
 }

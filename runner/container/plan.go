@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -95,7 +96,7 @@ func (p *Plan) name() string {
 func (p *Plan) options(workdir string) client.ContainerCreateOptions {
 	s, box := &p.Spec, p.Spec.Container
 	cfg := &container.Config{
-		Image: box.Image, Cmd: s.Command, Entrypoint: box.Entrypoint, Env: s.Env, User: s.User,
+		Image: box.Image, Cmd: s.Command, Entrypoint: box.Entrypoint, Env: environ(s), User: s.User,
 		Labels: labels(p.Node, s), StopSignal: box.StopSignal, WorkingDir: s.Dir,
 		AttachStdout: true, AttachStderr: true,
 	}
@@ -132,6 +133,31 @@ func (p *Plan) options(workdir string) client.ContainerCreateOptions {
 	return client.ContainerCreateOptions{Config: cfg, HostConfig: host, Name: p.name()}
 }
 
+// visible is what NVIDIA's hooks go by when they give devices to containers, whatever those
+// were given by us; and images set it, to all of them.
+const visible = "NVIDIA_VISIBLE_DEVICES"
+
+// environ is the environment of the container: that of the task, which has no say in what
+// devices it is given.
+func environ(s *runner.Spec) []string {
+	env := slices.DeleteFunc(slices.Clone(s.Env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return name == visible
+	})
+	ids := cmp.Or(strings.Join(cudaIDs(s.Devices), ","), "void")
+	return append(env, visible+"="+ids)
+}
+
+// cudaIDs are the ids of NVIDIA's devices among some.
+func cudaIDs(devices []mesh.GivenDevice) (ids []string) {
+	for _, d := range devices {
+		if d.Driver == "cuda" {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
+}
+
 // resources are the limits of what the task reserves, and its devices.
 func (p *Plan) resources() container.Resources {
 	s := &p.Spec
@@ -146,10 +172,8 @@ func (p *Plan) resources() container.Resources {
 	if p.Engine == podman {
 		r.Ulimits = ulimits()
 	}
-	var cuda []string
 	for _, d := range s.Devices {
 		if d.Driver == "cuda" {
-			cuda = append(cuda, d.ID)
 			continue
 		}
 		for _, path := range append([]string{d.Path}, driverNodes[d.Driver]...) {
@@ -162,7 +186,7 @@ func (p *Plan) resources() container.Resources {
 			}
 		}
 	}
-	if len(cuda) > 0 {
+	if cuda := cudaIDs(s.Devices); len(cuda) > 0 {
 		r.DeviceRequests = []container.DeviceRequest{p.cuda(cuda)}
 	}
 	return r
@@ -236,9 +260,20 @@ func (p *Plan) publish(cfg *container.Config, host *container.HostConfig) {
 	}
 }
 
+// wordsMax bounds what is told of an error: records of supervisors are short.
+const wordsMax = 2048
+
+// brief is the begin of what an engine has to say.
+func brief(text string) string {
+	if len(text) <= wordsMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:wordsMax], "") + "…"
+}
+
 // explain says what people can do about an error of the engine.
 func explain(err error) string {
-	text := err.Error()
+	text := brief(err.Error())
 	for _, known := range []struct{ sign, remedy string }{
 		{"executable file not found", "the image has no such program"},
 		{"no command or entrypoint", "the image says of no program what to run: set command"},
@@ -248,7 +283,7 @@ func explain(err error) string {
 		{"address already in use", "another program has one of its ports"},
 		{"port is already allocated", "another container has one of its ports"},
 	} {
-		if strings.Contains(text, known.sign) {
+		if strings.Contains(err.Error(), known.sign) {
 			return text + " (" + known.remedy + ")"
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,61 @@ func TestPlanHasPortsAndDevices(t *testing.T) {
 	host := plan(podman, func(s *runner.Spec) { change(s); s.Container.Network = mesh.NetworkHost }).options("").HostConfig
 	if host.NetworkMode != "host" || len(host.PortBindings) > 0 {
 		t.Errorf("in the node's network it has %+v", host.PortBindings)
+	}
+}
+
+// What NVIDIA's hooks go by is neither the job's nor the image's to say.
+func TestNobodyTakesDevicesByAVariable(t *testing.T) {
+	for want, devices := range map[string][]mesh.GivenDevice{
+		"void":        {{ID: "card", Driver: "rocm"}},
+		"GPU-1,GPU-2": {{ID: "GPU-1", Driver: "cuda"}, {ID: "GPU-2", Driver: "cuda"}},
+	} {
+		for _, engine := range []string{"Docker", podman} {
+			env := plan(engine, func(s *runner.Spec) {
+				s.Devices, s.Env = devices, []string{visible + "=all", "A=b", visible}
+			}).options("").Config.Env
+			if want := []string{"A=b", visible + "=" + want}; !reflect.DeepEqual(env, want) {
+				t.Errorf("%s: the environment is %q, want %q", engine, env, want)
+			}
+		}
+	}
+}
+
+func TestSocketsAreBarredByAllTheirPaths(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "real"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"link": "real", "real/here.sock": "there.sock"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "real", "there.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DOCKER_HOST", "unix://"+dir+"/link/later/x.sock") // whose folder is yet to come
+	got := New(Config{Socket: filepath.Join(dir, "link", "here.sock")}).Barred()
+	for _, want := range []string{
+		"link/here.sock", "real/here.sock", "real/there.sock", "link/later/x.sock", "real/later/x.sock",
+	} {
+		if !slices.Contains(got, filepath.Join(dir, want)) {
+			t.Errorf("%s is not barred: %q", want, got)
+		}
+	}
+	for _, want := range []string{"/run/containerd/containerd.sock", "/run/crio/crio.sock", "/var/run/docker.sock"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is not barred", want)
+		}
+	}
+}
+
+func TestSomethingElseWasShortOfMemory(t *testing.T) {
+	k := &keeper{plan: *plan(podman, func(*runner.Spec) {})}
+	for code, want := range map[int]bool{0: false, 137: true, 1: true} {
+		if e := k.ending(&container.State{ExitCode: code, OOMKilled: true}); e.OOM != want {
+			t.Errorf("exit code %d: %+v", code, e)
+		}
 	}
 }
 
@@ -224,9 +280,17 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 func TestEngineIsNowhere(t *testing.T) {
-	t.Setenv("DOCKER_HOST", "tcp://10.0.0.1:2375")
-	if e := New(Config{Node: node}).Look(t.Context()); !strings.Contains(e.Lacks, "only an engine of this machine") {
-		t.Errorf("the engine is %+v", e)
+	for _, host := range []string{"tcp://ann:secret@10.0.0.1:2375", "secret@10.0.0.1", "unix:secret"} {
+		t.Setenv("DOCKER_HOST", host)
+		e := New(Config{Node: node}).Look(t.Context())
+		if !strings.Contains(e.Lacks, "only an engine of this machine") || strings.Contains(e.Lacks, "secret@") ||
+			strings.Contains(e.Lacks, "ann:") {
+			t.Errorf("the engine is %+v", e)
+		}
+	}
+	if text := explain(errors.New(strings.Repeat("x", 1<<20) + "address already in use")); len(text) > 2*wordsMax ||
+		!strings.HasSuffix(text, "(another program has one of its ports)") {
+		t.Errorf("%d bytes are told", len(text))
 	}
 	t.Setenv("DOCKER_HOST", "")
 	socket := filepath.Join(t.TempDir(), "none.sock")

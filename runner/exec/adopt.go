@@ -55,7 +55,7 @@ func (d *Driver) adopt() error {
 
 // takeInHand adopts a task that runs.
 func (d *Driver) takeInHand(k key, start supervise.Start) {
-	t := &task{d: d, key: k, over: make(chan struct{})}
+	t := &task{d: d, key: k, over: make(chan struct{}), contained: d.contained(k)}
 	r := t.connect(&start)
 	t.attempt = start.Attempt
 	d.found = append(d.found, running(k, runner.Adopted, start))
@@ -135,7 +135,11 @@ func (d *Driver) bury(k key, file *os.File, start supervise.Start) *supervise.Ex
 	if start.Boot == d.boot {
 		exit.Err = "its supervisor died"
 		d.killLeft(k, start)
-		d.uncontain(k)
+		remove := d.uncontain
+		if d.adopting.Load() {
+			remove = d.uncontainSoon // the next attempt waits for that anyway
+		}
+		remove(k, start.Attempt)
 		d.ungroup(k, start.Attempt)
 	}
 	if err := supervise.WriteState(file, supervise.State{Start: start, Exit: exit}); err != nil {

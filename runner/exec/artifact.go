@@ -81,7 +81,7 @@ func (d *Driver) fetchArtifacts(ctx context.Context, k key, s runner.Spec) error
 	}
 	var spec supervise.Spec
 	err := d.within(ctx, d.restores, func() error {
-		if err := d.house(ctx, k, s, &spec); err != nil {
+		if err := d.house(k, s, &spec); err != nil {
 			return err
 		}
 		return d.preparePayload(ctx, k, s, spec.User)

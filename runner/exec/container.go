@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,13 +22,18 @@ import (
 // has a supervisor as others have, with a program of its own; folders, payload, checkpoints,
 // logs and records are no different.
 type Containers interface {
+	// Pulls says whether the image of a task is to be fetched, as far as the engine says.
+	Pulls(ctx context.Context, s runner.Spec) bool
 	// Image sees to it that the image of a task is here. It returns as whom the task runs:
 	// a user of the image, by name or number, "" for root.
 	Image(ctx context.Context, s runner.Spec) (user string, err error)
 	// Plan is what the task's supervisor must know of its container.
 	Plan(s runner.Spec, binds []runner.Bind) ([]byte, error)
-	// Remove ends and removes the containers of a task.
-	Remove(ctx context.Context, alloc mesh.AllocID, task string) error
+	// Remove ends and removes the containers of a task: of an attempt, and of those before.
+	Remove(ctx context.Context, alloc mesh.AllocID, task string, attempt int) error
+	// Join runs a command in the container of an attempt until it ends, or the other end of
+	// the connection goes, on which the conversation is that of package frames.
+	Join(ctx context.Context, alloc mesh.AllocID, task string, attempt int, c runner.Command, conn net.Conn)
 	// Barred are files that no container may be shown: who has them has the node.
 	Barred() []string
 }
@@ -35,34 +42,71 @@ type Containers interface {
 // folders of tasks in containers have one.
 const PlanFile = "container.json"
 
-// removeTimeout bounds the removal of what a dead supervisor's container has left. What is not
-// removed by then is when the engine is seen again.
-const removeTimeout = 10 * time.Second
+// Bounds of what an engine is asked for.
+const (
+	// removeTimeout is of the removal of what a dead supervisor's container has left. What is
+	// not removed by then is before the next attempt starts, or when the engine is seen again.
+	removeTimeout = 10 * time.Second
+	containsMax   = 8 // tasks for which an engine is asked at the same time, but for their images
+)
+
+// engineFault is what an engine, or what is asked of it, has against a task. Whatever it is
+// made of, it says nothing of whether the node is broken: tasks that are processes start there.
+type engineFault struct{ text string }
+
+// Error implements error.
+func (f engineFault) Error() string { return f.text }
+
+// blunt is an error of an engine, or nil.
+func blunt(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return engineFault{what + err.Error()}
+}
+
+// image sees to it that the image of a task is here, and returns as whom it runs. To fetch it
+// takes as long as registries let it.
+func (t *task) image(ctx context.Context, s runner.Spec) (user string, err error) {
+	engine := t.d.cfg.Containers
+	if engine == nil {
+		return "", errors.New("run in a container: this agent runs none")
+	}
+	get := func() error {
+		var err error
+		user, err = engine.Image(ctx, s)
+		return blunt("", err)
+	}
+	pulls := false
+	err = t.d.within(ctx, t.d.contains, func() error {
+		if pulls = engine.Pulls(ctx, s); pulls {
+			return nil
+		}
+		return get()
+	})
+	if err == nil && pulls {
+		err = t.d.within(ctx, t.d.downloads, get)
+	}
+	return user, err
+}
 
 // containedUser is as whom the task of a container runs, as far as the node can know: nil if
 // that is root, or a name that only the image knows. Whoever that is may write then to the
 // folders of the task.
-func (d *Driver) containedUser(ctx context.Context, s runner.Spec) (u *supervise.User, open bool, err error) {
-	if d.cfg.Containers == nil {
-		return nil, false, errors.New("run in a container: this agent runs none")
-	}
-	name, err := d.cfg.Containers.Image(ctx, s)
-	if err != nil {
-		return nil, false, err
-	}
+func containedUser(name string) (u *supervise.User, open bool) {
 	user, group, _ := strings.Cut(name, ":")
 	if user == "" || user == "root" || user == "0" {
-		return nil, false, nil
+		return nil, false
 	}
 	uid, err := strconv.ParseUint(user, 10, 32)
 	if err != nil || os.Geteuid() != 0 {
-		return nil, true, nil
+		return nil, true
 	}
 	gid, err := strconv.ParseUint(group, 10, 32)
 	if err != nil {
 		gid = 0 // as the engine has it where nothing else is said
 	}
-	return &supervise.User{UID: uint32(uid), GID: uint32(gid)}, false, nil
+	return &supervise.User{UID: uint32(uid), GID: uint32(gid)}, false
 }
 
 // openTo lets everybody write to a task's folders, and remove there what is theirs.
@@ -93,9 +137,19 @@ func (d *Driver) contain(k key, s runner.Spec, volumes []runner.Bind) error {
 		dir = filepath.Join(d.cfg.Root, dir)
 		binds = append(binds, runner.Bind{Source: dir, Target: dir, Write: true})
 	}
-	text, err := d.cfg.Containers.Plan(s, append(binds, volumes...))
+	binds = append(binds, volumes...)
+	for _, b := range binds {
+		if strings.ContainsAny(b.Source+b.Target, mesh.NoMount) {
+			return fmt.Errorf("show %q at %q: engines take no folder with a comma, a quote or a new line in its path",
+				b.Source, b.Target)
+		}
+	}
+	if mark := mark(filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task))); !slices.Contains(s.Env, mark) {
+		s.Env = append(slices.Clone(s.Env), mark)
+	}
+	text, err := d.cfg.Containers.Plan(s, binds)
 	if err != nil {
-		return fmt.Errorf("plan container: %w", err)
+		return blunt("plan container: ", err)
 	}
 	if err := d.root.WriteFile(k.file(PlanFile), text, 0o600); err != nil {
 		return fmt.Errorf("write plan of container: %w", err)
@@ -121,16 +175,27 @@ func (d *Driver) contained(k key) bool {
 	return err == nil
 }
 
-// uncontain removes what a task's containers have left. Their processes are dead by then.
-func (d *Driver) uncontain(k key) {
+// uncontain removes what a task's containers have left, up to an attempt. Their processes are
+// dead by then, as far as they were found.
+func (d *Driver) uncontain(k key, attempt int) {
 	if d.cfg.Containers == nil || !d.contained(k) {
 		return
 	}
 	ctx, done := context.WithTimeout(d.ctx, removeTimeout)
 	defer done()
-	if err := d.cfg.Containers.Remove(ctx, k.alloc, k.task); err != nil {
+	if err := d.cfg.Containers.Remove(ctx, k.alloc, k.task, attempt); err != nil {
 		d.cfg.Log.Warn("remove container", "task", k.String(), "error", err)
 	}
+}
+
+// uncontainSoon does so in the background, a few at a time.
+func (d *Driver) uncontainSoon(k key, attempt int) {
+	d.work.Go(func() {
+		_ = d.within(d.ctx, d.contains, func() error { // else the driver closes
+			d.uncontain(k, attempt)
+			return nil
+		})
+	})
 }
 
 // uncontainAll removes what the containers of an allocation have left, of which nothing runs.
@@ -146,11 +211,21 @@ func (d *Driver) uncontainAll(alloc mesh.AllocID) {
 		return
 	}
 	for _, t := range tasks {
-		if k := (key{alloc, t.Name()}); k.valid() && d.contained(k) {
-			d.work.Go(func() { d.uncontain(k) })
+		k := key{alloc, t.Name()}
+		if !k.valid() || !d.contained(k) {
+			continue
+		}
+		if spec, err := d.readSpec(k); err == nil { // else a sweep finds them
+			d.uncontainSoon(k, spec.Attempt)
 		}
 	}
 }
 
-// Has says whether a task is in hand.
-func (d *Driver) Has(alloc mesh.AllocID, task string) bool { return d.task(key{alloc, task}) != nil }
+// Has says whether an attempt of a task is in hand, or may be: not everything could be read.
+func (d *Driver) Has(alloc mesh.AllocID, task string, attempt int) bool {
+	k := key{alloc, task}
+	if t := d.task(k); t != nil && t.attempt == attempt {
+		return true
+	}
+	return slices.ContainsFunc(d.unread, func(begin string) bool { return strings.HasPrefix(k.group(), begin) })
+}

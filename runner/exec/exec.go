@@ -73,6 +73,8 @@ type Driver struct {
 	starts       chan struct{} // holds one for each start in progress
 	restores     chan struct{} // and for each that is to be restored first
 	downloads    chan struct{} // and for each artifact that is fetched
+	contains     chan struct{} // and for each whose engine of containers is asked for something
+	adopting     atomic.Bool   // nothing may hold up the agent's start
 	offer        func() offer  // what is there to keep tasks apart with; tried when it is asked for
 	home         atomic.Pointer[cgroup.Home]
 	closing      chan struct{}
@@ -143,6 +145,7 @@ func Open(c Config) (*Driver, error) {
 		starts:       make(chan struct{}, startsMax),
 		restores:     make(chan struct{}, restoresMax),
 		downloads:    make(chan struct{}, downloadsMax),
+		contains:     make(chan struct{}, containsMax),
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
 		pythonBytes:  pythonBytesMax,
@@ -150,7 +153,10 @@ func Open(c Config) (*Driver, error) {
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.offer = sync.OnceValue(d.try)
-	if err := d.adopt(); err != nil {
+	d.adopting.Store(true)
+	err = d.adopt()
+	d.adopting.Store(false)
+	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil

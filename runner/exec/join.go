@@ -28,9 +28,10 @@ func (d *Driver) Join(alloc mesh.AllocID, name string, c runner.Command) (io.Rea
 	switch {
 	case t == nil || !k.valid():
 		return nil, runner.ErrNotRunning
+	case t.contained && d.cfg.Containers != nil:
+		return d.joinContainer(t, c)
 	case t.contained:
-		return nil, mesh.Faultf(mesh.Unavailable, "the task is in a container, which only its engine lets in").
-			Hint("on its node, podman ps or docker ps has its name, and podman exec or docker exec gets in")
+		return nil, mesh.Faultf(mesh.Unavailable, "the task is in a container, and this agent runs none any more")
 	}
 	text, err := json.Marshal(supervise.Guest(c))
 	if err != nil {
@@ -52,6 +53,18 @@ func (d *Driver) Join(alloc mesh.AllocID, name string, c runner.Command) (io.Rea
 		return nil, err
 	}
 	return &joined{conn: conn, from: frames.NewReader(r), task: t, closed: make(chan struct{})}, nil
+}
+
+// joinContainer has the engine run a command where a task in a container is.
+func (d *Driver) joinContainer(t *task, c runner.Command) (io.ReadWriteCloser, error) {
+	ours, theirs := net.Pipe()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, runner.ErrNotRunning
+	}
+	d.work.Go(func() { d.cfg.Containers.Join(d.ctx, t.key.alloc, t.key.task, t.attempt, c, theirs) })
+	return &joined{conn: ours, from: frames.NewReader(ours), task: t, closed: make(chan struct{})}, nil
 }
 
 // introduce has a supervisor let a guest in, and tells that what to run.

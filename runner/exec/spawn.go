@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"mn/mesh"
 	"mn/runner"
 	"mn/runner/supervise"
 )
@@ -28,6 +27,21 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	}
 	ctx, done := t.unlessStopped()
 	defer done()
+	found := false
+	place, launches := t.d.starts, t.d.starts
+	if s.Container != nil {
+		place, launches = t.d.contains, t.d.contains
+		err = t.d.within(ctx, place, func() (err error) {
+			r, o, err, found = t.before(s.Attempt)
+			return err
+		})
+		if err == nil && !found {
+			s.User, err = t.image(ctx, s)
+		}
+		if found || err != nil {
+			return r, o, err
+		}
+	}
 	if t.d.lacksArtifacts(t.key, &s) { // which take as long as others let them
 		if r, o, err, found := t.before(s.Attempt); found {
 			return r, o, err
@@ -36,12 +50,10 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 			return nil, o, err
 		}
 	}
-	place := t.d.starts
 	if t.d.fetches(t.key, s) {
 		place = t.d.restores
 	}
 	var spec supervise.Spec
-	found := false
 	err = t.d.within(ctx, place, func() (err error) {
 		if r, o, err, found = t.before(s.Attempt); !found {
 			spec, err = t.d.prepare(ctx, t.key, s)
@@ -56,10 +68,13 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 		spec.Groups.Remove()
 		return nil, o, err
 	}
-	err = t.d.within(t.d.ctx, t.d.starts, func() (err error) {
+	err = t.d.within(t.d.ctx, launches, func() (err error) {
 		r, o, err = t.launch(spec)
 		return err
 	})
+	if late := (lateError{}); errors.As(err, &late) {
+		return t.hear(late.conn, late.r, spec, 0)
+	}
 	return r, o, err
 }
 
@@ -68,9 +83,6 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 func (d *Driver) fetches(k key, s runner.Spec) bool {
 	if s.Saving != nil && len(s.Saving.From) > 0 {
 		return true
-	}
-	if s.Container != nil && s.Container.Pull != mesh.PullNever {
-		return true // its image
 	}
 	if s.Payload == nil {
 		return false
@@ -100,12 +112,36 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 		t.d.ungroup(t.key, spec.Attempt)
 		return nil, o, err
 	}
-	r = bufio.NewReaderSize(c, lineMax)
 	timeout := startTimeout
 	if t.contained {
 		timeout = containTimeout
 	}
-	c.SetReadDeadline(time.Now().Add(timeout))
+	return t.hear(c, bufio.NewReaderSize(c, lineMax), spec, timeout)
+}
+
+// lateError is of a supervisor that has said nothing yet, and is not to be killed for that.
+type lateError struct {
+	conn conn
+	r    *bufio.Reader
+}
+
+// Error implements error.
+func (lateError) Error() string { return "its supervisor is late" }
+
+// hear waits for the first word of a supervisor; without end if timeout is 0.
+func (t *task) hear(c conn, r *bufio.Reader, spec supervise.Spec, timeout time.Duration) (
+	_ *bufio.Reader, o runner.Observation, err error,
+) {
+	var by time.Time
+	if timeout > 0 {
+		by = time.Now().Add(timeout)
+	}
+	c.SetReadDeadline(by)
+	if t.contained {
+		// It may wait for an engine as long as that takes. The next agent finds it.
+		stop := context.AfterFunc(t.d.ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+		defer stop()
+	}
 	hello, err := readHello(r)
 	switch {
 	case err == nil && hello.Err == "":
@@ -114,6 +150,13 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 			return nil, o, os.ErrClosed
 		}
 		return r, running(t.key, runner.Started, hello.Start), nil
+	case errors.Is(err, os.ErrDeadlineExceeded) && t.contained && t.d.isClosing():
+		c.Close()
+		return nil, o, os.ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded) && t.contained:
+		// What it has asked an engine for may be done yet: who else would see to that?
+		t.d.cfg.Log.Warn("container takes long to start, or to remove", "task", t.key.String())
+		return nil, o, lateError{c, r}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		// It may hang in a disk that does not answer. It must not start the
 		// task after we have said that it did not.
@@ -129,7 +172,7 @@ func (t *task) launch(spec supervise.Spec) (r *bufio.Reader, o runner.Observatio
 		return r, o, err
 	}
 	t.d.ungroup(t.key, spec.Attempt)
-	t.d.uncontain(t.key)
+	t.d.uncontain(t.key, spec.Attempt)
 	if words := t.d.lastWords(t.key); words != "" {
 		return nil, o, errors.New(words)
 	}
@@ -189,7 +232,7 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if mark := mark(work); !slices.Contains(spec.Env, mark) {
 		spec.Env = append(slices.Clone(spec.Env), mark)
 	}
-	if err := d.house(ctx, k, s, &spec); err != nil {
+	if err := d.house(k, s, &spec); err != nil {
 		return spec, err
 	}
 	if err := d.preparePayload(ctx, k, s, spec.User); err != nil {
@@ -252,10 +295,10 @@ func (d *Driver) readSpec(k key) (spec supervise.Spec, err error) {
 }
 
 // house finds out as whom a task runs, and makes its folders.
-func (d *Driver) house(ctx context.Context, k key, s runner.Spec, spec *supervise.Spec) (err error) {
+func (d *Driver) house(k key, s runner.Spec, spec *supervise.Spec) (err error) {
 	open := false
 	if s.Container != nil {
-		spec.User, open, err = d.containedUser(ctx, s)
+		spec.User, open = containedUser(s.User)
 	} else {
 		spec.User, spec.Sandbox, err = d.isolated(k, s)
 	}

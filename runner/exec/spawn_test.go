@@ -14,6 +14,8 @@ func TestWhatIsTheNodesFault(t *testing.T) {
 		fmt.Errorf("spawn supervisor: %w", errors.Join(errors.New("x"), syscall.EAGAIN)):          true,
 		fmt.Errorf("start: %w", &fs.PathError{Op: "fork/exec", Path: "x", Err: syscall.ENOENT}):   false,
 		fmt.Errorf("start: %w", &fs.PathError{Op: "fork/exec", Path: "x", Err: syscall.EACCES}):   false,
+		blunt("", fmt.Errorf("image: %w", syscall.EAGAIN)):                                        false,
+		blunt("plan container: ", fmt.Errorf("%w", syscall.ENOSPC)):                               false,
 		errors.New("user \"nobody-here\" is not known"):                                           false,
 	} {
 		if got := nodeBroken(err); got != want {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"mn/mesh"
 	"mn/runner"
 	"mn/runner/supervise"
@@ -31,7 +33,7 @@ func (d *Driver) volumes(k key, s runner.Spec) ([]supervise.Volume, []runner.Bin
 	var binds []runner.Bind
 	for i := range s.Volumes {
 		v := &s.Volumes[i]
-		found, real, err := d.volume(v, s.Contained())
+		found, bind, err := d.volume(v, s.Contained())
 		if err == nil {
 			err = d.root.Symlink(v.At(s.Contained()), filepath.Join(dir, v.Name))
 		}
@@ -39,14 +41,14 @@ func (d *Driver) volumes(k key, s runner.Spec) ([]supervise.Volume, []runner.Bin
 			return nil, nil, fmt.Errorf("volume %q: %w", v.Name, err)
 		}
 		all = append(all, found)
-		binds = append(binds, runner.Bind{Source: real, Target: found.Target, Write: found.Write})
+		binds = append(binds, bind)
 	}
 	return all, binds, nil
 }
 
 // volume finds a volume. It must be a folder, wherever links lead within what is
-// shared, and have nothing of the agent's. Real is where it is, without links.
-func (d *Driver) volume(v *mesh.Volume, contained bool) (found supervise.Volume, real string, err error) {
+// shared, and have nothing of the agent's. The bind is where it is, without links.
+func (d *Driver) volume(v *mesh.Volume, contained bool) (found supervise.Volume, b runner.Bind, err error) {
 	shared := mesh.Lender(d.cfg.Volumes, v.Source)
 	found = supervise.Volume{
 		Shared: shared, Path: strings.TrimPrefix(strings.TrimPrefix(v.Source, shared), "/"),
@@ -54,42 +56,47 @@ func (d *Driver) volume(v *mesh.Volume, contained bool) (found supervise.Volume,
 	}
 	switch {
 	case shared == "":
-		return found, "", fmt.Errorf("%q is in no folder that this node shares", v.Source)
+		return found, b, fmt.Errorf("%q is in no folder that this node shares", v.Source)
 	case !found.Write && !contained:
-		return found, "", errors.New("nothing keeps a plain process from writing to it")
+		return found, b, errors.New("nothing keeps a plain process from writing to it")
 	case found.Path == "":
 		found.Path = "."
 	}
 	// A task that writes there may have put a pipe in the place of a folder: do not wait at it.
 	root, err := os.OpenRoot(shared + "/.")
 	if err != nil {
-		return found, "", fmt.Errorf("open what is shared: %w", err)
+		return found, b, fmt.Errorf("open what is shared: %w", err)
 	}
 	defer root.Close()
 	f, err := root.OpenFile(found.Path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if errors.Is(err, syscall.ENOTDIR) {
-		return found, "", fmt.Errorf("%q is no folder", v.Source)
+		return found, b, fmt.Errorf("%q is no folder", v.Source)
 	}
 	if err != nil {
-		return found, "", fmt.Errorf("%q in %q: %w", found.Path, shared, errors.Unwrap(err))
+		return found, b, fmt.Errorf("%q in %q: %w", found.Path, shared, errors.Unwrap(err))
 	}
 	defer f.Close()
-	real, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-	if err != nil {
-		return found, "", fmt.Errorf("find where %q is: %w", v.Source, err)
+	var is unix.Stat_t
+	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err == nil {
+		err = unix.Fstat(int(f.Fd()), &is)
 	}
+	if err != nil {
+		return found, b, fmt.Errorf("find where %q is: %w", v.Source, err)
+	}
+	b = runner.Bind{Source: real, Target: found.Target, Write: found.Write, Device: is.Dev, Inode: is.Ino}
 	for _, hidden := range d.hidden() {
 		if mesh.Within(real, hidden) || mesh.Within(hidden, real) {
-			return found, "", fmt.Errorf("%q has the agent's own data in it", v.Source)
+			return found, b, fmt.Errorf("%q has the agent's own data in it", v.Source)
 		}
 	}
 	if d.cfg.Containers == nil {
-		return found, real, nil
+		return found, b, nil
 	}
 	for _, barred := range d.cfg.Containers.Barred() {
 		if mesh.Within(barred, real) {
-			return found, "", fmt.Errorf("%q has %q in it, by which one has the whole node", v.Source, barred)
+			return found, b, fmt.Errorf("%q has %q in it, by which one has the whole node", v.Source, barred)
 		}
 	}
-	return found, real, nil
+	return found, b, nil
 }
