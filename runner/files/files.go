@@ -69,7 +69,7 @@ func step(in *os.Root, name string) (*os.Root, error) {
 	if !before.IsDir() {
 		return nil, syscall.ENOTDIR
 	}
-	next, err := in.OpenRoot(name)
+	next, err := openFolder(in, name)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +80,11 @@ func step(in *os.Root, name string) (*os.Root, error) {
 	}
 	return next, nil
 }
+
+// openFolder opens a folder. What has taken its place since it was looked at is refused:
+// the last part of a path is opened whatever it is, even a pipe that nobody ever writes
+// to, so that is "." and what comes before it must be a folder.
+func openFolder(in *os.Root, name string) (*os.Root, error) { return in.OpenRoot(name + "/.") }
 
 // Close lets go of the folder.
 func (f *Folder) Close() error { return f.root.Close() }
@@ -134,7 +139,7 @@ func (f *Folder) List(name string) (list []mesh.File, more bool, err error) {
 		file.Name = path.Base(rel)
 		return []mesh.File{file}, false, nil
 	}
-	dir, err := f.root.OpenRoot(rel)
+	dir, err := openFolder(f.root, rel)
 	if err != nil {
 		return nil, false, because(name, err)
 	}
@@ -261,7 +266,7 @@ func (f *Folder) Send(ctx context.Context, name string, w io.Writer) error {
 	case !info.IsDir():
 		return mesh.Faultf(mesh.Denied, "%q is a %s: only files and folders are read", name, kindOf(info.Mode()))
 	}
-	dir, err := f.root.OpenRoot(rel)
+	dir, err := openFolder(f.root, rel)
 	if err != nil {
 		return because(name, err)
 	}

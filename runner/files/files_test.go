@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mn/mesh"
 	"mn/runner/frames"
@@ -173,6 +175,71 @@ func TestFileThatIsSwappedLeadsNowhereElse(t *testing.T) {
 	if err := <-swaps; err != nil || read == 0 {
 		t.Errorf("read %d times, %v, want some", read, err)
 	}
+}
+
+// A task that swaps a folder for a pipe blocks nobody who opens it.
+func TestFolderThatIsSwappedForAPipeBlocksNobody(t *testing.T) {
+	_, dir := copyOf(t)
+	allocs := filepath.Dir(filepath.Dir(dir))
+	name, pipe, aside := filepath.Join(dir, "sub"), filepath.Join(dir, "pipe"), filepath.Join(dir, "aside")
+	fifo(t, pipe)
+	done, swaps := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			if err := errors.Join(os.Rename(name, aside), os.Rename(pipe, name), os.Rename(name, pipe), os.Rename(aside, name)); err != nil {
+				swaps <- err
+				return
+			}
+			select {
+			case <-done:
+				swaps <- nil
+				return
+			default:
+			}
+		}
+	}()
+	for what, call := range map[string]func(f *Folder) error{
+		"open":        func(*Folder) error { f, err := Open(allocs, "abcd/work/sub"); return cmp.Or(err, closed(f)) },
+		"list":        func(f *Folder) error { _, _, err := f.List("sub"); return err },
+		"send":        func(f *Folder) error { return f.Send(context.Background(), "sub", io.Discard) },
+		"send around": func(f *Folder) error { return f.Send(context.Background(), ".", io.Discard) },
+	} {
+		f, err := Open(allocs, "abcd/work")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan int, 1)
+		go func() {
+			good := 0
+			for range 3000 {
+				if call(f) == nil {
+					good++
+				}
+			}
+			ended <- good
+		}()
+		select {
+		case good := <-ended:
+			if good == 0 {
+				t.Errorf("%s: never went well, so nothing was tried", what)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: blocks", what)
+		}
+		f.Close()
+	}
+	close(done)
+	if err := <-swaps; err != nil {
+		t.Error(err)
+	}
+}
+
+// closed closes a folder if there is one.
+func closed(f *Folder) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
 }
 
 // changing is a writer that changes a file as soon as its frame has come.
