@@ -351,3 +351,11 @@ func (p *placed) Close() error {
 	p.giveBack()
 	return p.ReadWriteCloser.Close()
 }
+
+// Over implements [api.Ender]. A conversation that another node has is over when it ends.
+func (p *placed) Over() <-chan struct{} {
+	if e, ok := p.ReadWriteCloser.(api.Ender); ok {
+		return e.Over()
+	}
+	return nil
+}

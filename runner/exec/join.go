@@ -128,6 +128,9 @@ func (j *joined) lost() string {
 	}
 }
 
+// Over says when the task has ended.
+func (j *joined) Over() <-chan struct{} { return j.task.over }
+
 // Write implements [io.Writer].
 func (j *joined) Write(p []byte) (int, error) { return j.conn.Write(p) }
 
