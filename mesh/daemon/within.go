@@ -227,7 +227,7 @@ func (b *backend) Files(ctx context.Context, r api.FilesRequest) (api.Listing, e
 		return api.Listing{}, err
 	}
 	defer folder.Close() //nolint:errcheck // it was only read
-	list, more, err := folder.List(r.Path)
+	list, more, err := folder.List(ctx, r.Path)
 	return api.Listing{
 		Alloc: f.alloc.ID, Task: f.task, Index: f.alloc.Index, Node: b.self.Name, NodeID: b.self.ID,
 		Path: r.Path, Files: list, More: more,
