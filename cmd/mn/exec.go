@@ -16,6 +16,7 @@ import (
 
 	"mn/mesh"
 	"mn/mesh/api"
+	"mn/runner/files"
 	"mn/runner/frames"
 )
 
@@ -222,7 +223,7 @@ func (c *command) listen(conn io.Reader, s *speaker) error {
 			}
 			return exitCode(code)
 		case frames.Failed:
-			return mesh.Faultf(mesh.Unavailable, "%s", payload)
+			return mesh.Faultf(mesh.Unavailable, "%s", files.Said(string(payload)))
 		default:
 			return errNonsense
 		}

@@ -31,6 +31,7 @@ import (
 // Bounds of what is shown.
 const (
 	ListMax    = 10_000   // entries of a folder that are listed
+	listedMax  = 4 << 20  // bytes of their names, and of where links lead
 	copyMax    = 200_000  // files and folders that are sent at once
 	bytesMax   = 1 << 40  // of all files that are sent at once, as long as they say they are
 	depthMax   = 64       // of folders in folders
@@ -128,7 +129,8 @@ func because(name string, err error) error {
 	return mesh.Faultf(mesh.Denied, "read %q: %v", name, err)
 }
 
-// List is what is in a folder, by name, or the file itself; and whether there is more.
+// List is what is in a folder, by name, or the file itself; and whether there is more than
+// is listed.
 func (f *Folder) List(ctx context.Context, name string) (list []mesh.File, more bool, err error) {
 	rel, err := clean(name)
 	if err != nil {
@@ -152,8 +154,13 @@ func (f *Folder) List(ctx context.Context, name string) (list []mesh.File, more 
 	if err != nil {
 		return nil, false, because(name, err)
 	}
+	text := 0
 	for _, info := range infos {
-		list = append(list, describe(dir, info.Name(), info))
+		file := describe(dir, info.Name(), info)
+		if text += len(file.Name) + len(file.Link); text > listedMax {
+			return list, true, nil
+		}
+		list = append(list, file)
 	}
 	return list, more, nil
 }

@@ -308,3 +308,15 @@ func TestNamesAreShownWithoutWhatATerminalObeys(t *testing.T) {
 		}
 	}
 }
+
+func TestListOfLongLinksIsCutOff(t *testing.T) {
+	f, dir := copyOf(t)
+	long := strings.Repeat("x/", linkMax/2-1)
+	for i := range listedMax/len(long) + 2 {
+		link(t, long, filepath.Join(dir, "sub", fmt.Sprintf("l%05d", i)))
+	}
+	list, more, err := f.List(t.Context(), "sub")
+	if err != nil || !more || len(list) < 100 || len(list) > listedMax/len(long) {
+		t.Errorf("got %d, %v, %v, want at most %d and more", len(list), more, err, listedMax/len(long))
+	}
+}
