@@ -16,6 +16,7 @@ import (
 
 	"mn/mesh"
 	"mn/mesh/api"
+	"mn/runner/files"
 	"mn/runner/frames"
 )
 
@@ -33,7 +34,7 @@ than it has.
 
 The command has a terminal if this one is one; -t gives it one anyway, and -t=false
 never does: then its stdout and stderr stay apart. It ends with the task, and when
-mn does; nothing that it has started stays. The exit code is that of the command:
+mn does, and all that it has started with it. The exit code is that of the command:
 128 and the number of the signal if one has ended it.
 
 Without --index or --alloc it is in the first copy that runs.`,
@@ -222,7 +223,7 @@ func (c *command) listen(conn io.Reader, s *speaker) error {
 			}
 			return exitCode(code)
 		case frames.Failed:
-			return mesh.Faultf(mesh.Unavailable, "%s", payload)
+			return mesh.Faultf(mesh.Unavailable, "%s", files.Said(string(payload)))
 		default:
 			return errNonsense
 		}

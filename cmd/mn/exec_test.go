@@ -3,17 +3,21 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"mn/mesh"
 	"mn/mesh/api"
+	"mn/runner/frames"
 )
 
 // screen is a terminal with mn at it.
@@ -108,5 +112,21 @@ func TestTerminalIsTheCommandsAsLongAsItRuns(t *testing.T) {
 	}
 	if !s.echoes() {
 		t.Error("the terminal is not as it was before")
+	}
+}
+
+// What a peer says reaches the terminal without what that would obey.
+func TestWhatPeersSayIsFitToBeShown(t *testing.T) {
+	const clear = "\x1b[2J"
+	var said bytes.Buffer
+	if err := frames.Write(&said, frames.Failed, []byte(clear)); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&command{}).listen(&said, nil); err == nil || strings.Contains(err.Error(), clear) {
+		t.Errorf("of a command: got %q", err)
+	}
+	b := fileTable([]mesh.File{{Name: clear, Kind: clear, Mode: clear}, {Name: "l", Kind: mesh.FileLink, Link: clear}})
+	if text := fmt.Sprint(b.rows); strings.Contains(text, clear) || strings.Count(text, "x1b") != 4 {
+		t.Errorf("of files: got %q", text)
 	}
 }

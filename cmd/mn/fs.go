@@ -86,7 +86,7 @@ func fileTable(list []mesh.File) *table {
 		case mesh.FileLink:
 			name += " -> " + files.Shown(f.Link)
 		}
-		b.add(f.Kind, f.Mode, size, ago(&f.Time), name)
+		b.add(files.Shown(string(f.Kind)), files.Shown(f.Mode), size, ago(&f.Time), name)
 	}
 	return b
 }

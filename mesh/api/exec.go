@@ -21,6 +21,10 @@ const pathExec = "/v1/jobs/{job}/exec"
 // execProtocol is what the connection speaks then: the frames of package runner/frames.
 const execProtocol = "mn-frames"
 
+// talkWait is how long a client may take nothing of what a command says: somebody may read
+// what they see, and think about it.
+const talkWait = time.Hour
+
 // ExecRequest is a command to run within a task that runs. Who leaves out the copy means
 // the first that runs; who leaves out the task means the only one that does.
 type ExecRequest struct {
@@ -68,7 +72,6 @@ func (s *Server) converse(w http.ResponseWriter, command io.ReadWriteCloser) {
 		return
 	}
 	defer s.talks.Done()
-	defer context.AfterFunc(s.ctx, func() { command.Close() })()
 	client, ahead, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		fail(w, fmt.Errorf("take over the connection: %w", err))
@@ -76,11 +79,54 @@ func (s *Server) converse(w http.ResponseWriter, command io.ReadWriteCloser) {
 	}
 	defer client.Close()
 	_ = client.SetDeadline(time.Time{}) // the first write says what is wrong with it
-	if _, err := fmt.Fprintf(client, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
+	h := &hearer{Conn: client, wait: talkWait}
+	defer context.AfterFunc(s.ctx, func() { h.hurry(); command.Close() })()
+	if e, ok := command.(Ender); ok {
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			select {
+			case <-e.Over():
+				h.hurry()
+			case <-done:
+			}
+		}()
+	}
+	if _, err := fmt.Fprintf(h, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
 		execProtocol); err != nil {
 		return
 	}
-	relay(client, ahead, command)
+	relay(h, ahead, command)
+}
+
+// Ender is a conversation with a command that says when the command's task has ended: what
+// is left to hear is little then, and nobody waits long for a client to hear it.
+type Ender interface{ Over() <-chan struct{} }
+
+// hearer is a client that hears what a command says, if it takes it in time.
+type hearer struct {
+	net.Conn
+	mu   sync.Mutex
+	wait time.Duration // for what is written next
+}
+
+// Write implements [io.Writer].
+func (h *hearer) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	err := h.SetWriteDeadline(time.Now().Add(h.wait))
+	h.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return h.Conn.Write(p)
+}
+
+// hurry makes the wait a short one, also of a write that is waiting.
+func (h *hearer) hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wait = closeWait
+	_ = h.SetWriteDeadline(time.Now().Add(closeWait)) // the next write says what is wrong with it
 }
 
 // converses notes a conversation, for which Close waits, if the server is open.
@@ -96,7 +142,7 @@ func (s *Server) converses() bool {
 
 // relay passes on what a client, of which something has been read ahead, and a command say
 // to each other. It ends when either has gone; the client has a moment to hear the last.
-func relay(client net.Conn, ahead io.Reader, command io.ReadWriteCloser) {
+func relay(client *hearer, ahead io.Reader, command io.ReadWriteCloser) {
 	left := make(chan struct{})
 	var both sync.WaitGroup
 	both.Go(func() {
@@ -105,7 +151,7 @@ func relay(client net.Conn, ahead io.Reader, command io.ReadWriteCloser) {
 		command.Close()
 	})
 	_, _ = io.Copy(client, command)
-	if half, ok := client.(interface{ CloseWrite() error }); ok {
+	if half, ok := client.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // the client hears that there is no more, whatever was the last
 	}
 	late := time.NewTimer(closeWait)

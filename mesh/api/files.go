@@ -41,7 +41,7 @@ type Listing struct {
 	NodeID mesh.NodeID  `json:"node_id"`
 	Path   string       `json:"path"`
 	Files  []mesh.File  `json:"files"`
-	More   bool         `json:"more"` // there are more than 10000, which are not listed
+	More   bool         `json:"more"` // there are more, which are not listed: above 10000, or 4 MiB of names
 }
 
 func (s *Server) routeFiles(b Backend) {

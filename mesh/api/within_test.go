@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mn/mesh"
@@ -77,6 +78,62 @@ func TestConversationEndsWithItsContextAndWithTheServer(t *testing.T) {
 	}
 }
 
+// A client that takes nothing keeps neither the server from closing nor a place.
+func TestConversationDoesNotWaitForAClientThatTakesNothing(t *testing.T) {
+	talk := func(t *testing.T, b Backend) (*Server, func() error) {
+		s, c := serving(t, b, Socket)
+		conn, err := c.Exec(t.Context(), ExecRequest{Job: "web", Command: []string{"sh"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan error, 1)
+		go func() { _, err := conn.Write(make([]byte, 1<<20)); said <- err }() // which comes back, and is not read
+		synctest.Wait()
+		return s, func() error { defer conn.Close(); return <-said }
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, said := talk(t, newFake())
+		began := time.Now()
+		if err := s.Close(); err != nil || time.Since(began) > 2*closeWait || said() == nil {
+			t.Errorf("with the server: %v, after %v", err, time.Since(began))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, said := talk(t, newFake())
+		if err := said(); err == nil || time.Since(began) > talkWait+closeWait {
+			t.Errorf("without end: %v, after %v", err, time.Since(began))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := &ending{newFake(), make(chan struct{})}
+		_, said := talk(t, f)
+		began := time.Now()
+		close(f.over)
+		if err := said(); err == nil || time.Since(began) > 2*closeWait {
+			t.Errorf("with the task: %v, after %v", err, time.Since(began))
+		}
+	})
+}
+
+// ending is a backend with a task that ends.
+type ending struct {
+	*fake
+	over chan struct{}
+}
+
+type endingTalk struct {
+	io.ReadWriteCloser
+	over chan struct{}
+}
+
+func (e *endingTalk) Over() <-chan struct{} { return e.over }
+
+func (e *ending) Exec(ctx context.Context, r ExecRequest) (io.ReadWriteCloser, error) {
+	conn, err := e.fake.Exec(ctx, r)
+	return &endingTalk{conn, e.over}, err
+}
+
 func TestFaultsOfConversationsAndFilesReachTheCaller(t *testing.T) {
 	f := newFake()
 	f.fault = mesh.Faultf(mesh.Conflict, "it does not run").Hint("mn job status web")
@@ -126,11 +183,17 @@ func TestFilesThatBreakOffAreNotTakenForAll(t *testing.T) {
 	if got, err := io.ReadAll(from); err != nil || !bytes.HasPrefix(got, []byte("z")) || f.lastAsked() != any(want) {
 		t.Errorf("got %q, %v, want what was sent for %+v", got, err, want)
 	}
+	// What was sent is in a buffer still when it breaks off: that there is an answer at all
+	// is not heard.
+	var fault *mesh.Fault
 	if from, err = c.ReadFiles(t.Context(), FilesRequest{Job: "web", Path: "broken"}); err != nil {
-		return // it may be noticed before
+		if !errors.As(err, &fault) || fault.Kind != mesh.Unavailable || !strings.Contains(fault.Text, "EOF") {
+			t.Errorf("got %v, want that the connection broke", err)
+		}
+		return
 	}
 	defer from.Close()
-	if got, err := io.ReadAll(from); err == nil {
-		t.Errorf("got %q and no error, want one", got)
+	if got, err := io.ReadAll(from); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %q and %v, want that it broke off", got, err)
 	}
 }

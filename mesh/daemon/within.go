@@ -24,16 +24,21 @@ import (
 const (
 	execsMax = 64 // conversations with commands
 	sendsMax = 32 // files and folders that are sent
+	listsMax = 32 // folders that are listed
 )
 
 // within are the places of what people do within copies.
 type within struct {
 	execs chan struct{}
 	sends chan struct{}
+	lists chan struct{}
 }
 
 func newWithin() within {
-	return within{execs: make(chan struct{}, execsMax), sends: make(chan struct{}, sendsMax)}
+	return within{
+		execs: make(chan struct{}, execsMax), sends: make(chan struct{}, sendsMax),
+		lists: make(chan struct{}, listsMax),
+	}
 }
 
 // takePlace takes a place; the caller gives it back.
@@ -212,6 +217,11 @@ func notRunning(a *mesh.AllocView, task string) error {
 
 // Files lists a folder of a copy.
 func (b *backend) Files(ctx context.Context, r api.FilesRequest) (api.Listing, error) {
+	giveBack, err := takePlace(b.within.lists, "folders")
+	if err != nil {
+		return api.Listing{}, err
+	}
+	defer giveBack()
 	f, err := b.find(ctx, wish{job: r.Job, task: r.Task, alloc: r.Alloc, index: r.Index}, r.Local)
 	if err != nil {
 		return api.Listing{}, err
@@ -227,7 +237,7 @@ func (b *backend) Files(ctx context.Context, r api.FilesRequest) (api.Listing, e
 		return api.Listing{}, err
 	}
 	defer folder.Close() //nolint:errcheck // it was only read
-	list, more, err := folder.List(r.Path)
+	list, more, err := folder.List(ctx, r.Path)
 	return api.Listing{
 		Alloc: f.alloc.ID, Task: f.task, Index: f.alloc.Index, Node: b.self.Name, NodeID: b.self.ID,
 		Path: r.Path, Files: list, More: more,
@@ -311,7 +321,11 @@ func (b *backend) exec(ctx context.Context, r api.ExecRequest) (io.ReadWriteClos
 		client := b.peerClient(f.node)
 		r.Alloc, r.Task, r.Index, r.Local = f.alloc.ID, f.task, "", true
 		// Not with ctx, which is that of the request: what it begins goes on.
-		return client.Exec(context.WithoutCancel(ctx), r)
+		conn, err := client.Exec(context.WithoutCancel(ctx), r)
+		if err != nil {
+			client.Close() //nolint:errcheck // only idle connections
+		}
+		return conn, err
 	}
 	conn, err := runner.Joiner(b.driver).Join(f.alloc.ID, f.task, runner.Command{
 		Command: r.Command, Terminal: r.Terminal, Term: r.Term, Rows: r.Rows, Columns: r.Columns,
@@ -350,4 +364,12 @@ type placed struct {
 func (p *placed) Close() error {
 	p.giveBack()
 	return p.ReadWriteCloser.Close()
+}
+
+// Over implements [api.Ender]. A conversation that another node has is over when it ends.
+func (p *placed) Over() <-chan struct{} {
+	if e, ok := p.ReadWriteCloser.(api.Ender); ok {
+		return e.Over()
+	}
+	return nil
 }

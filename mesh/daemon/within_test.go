@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"mn/mesh"
+	"mn/mesh/api"
 )
 
 // copies are a picture with copies of the job web, whose tasks are a and b, and of one that
@@ -102,5 +104,24 @@ func TestPlacesAreBounded(t *testing.T) {
 	giveBack() // once is enough
 	if len(places) != 1 {
 		t.Errorf("%d places are taken, want 1", len(places))
+	}
+}
+
+// Each kind of what people do within copies is refused when its places are taken, before
+// anything is looked for.
+func TestWithoutAPlaceNothingIsDoneWithinCopies(t *testing.T) {
+	b := &backend{daemon: &daemon{within: newWithin()}}
+	for _, places := range []chan struct{}{b.within.execs, b.within.sends, b.within.lists} {
+		for range cap(places) {
+			places <- struct{}{}
+		}
+	}
+	_, exec := b.Exec(t.Context(), api.ExecRequest{Job: "web", Command: []string{"sh"}})
+	_, list := b.Files(t.Context(), api.FilesRequest{Job: "web"})
+	send := b.SendFiles(t.Context(), api.FilesRequest{Job: "web"}, io.Discard)
+	for what, err := range map[string]error{"exec": exec, "list": list, "send": send} {
+		if err == nil || !strings.Contains(err.Error(), "as many as this node takes") {
+			t.Errorf("%s: got %v, want no place", what, err)
+		}
 	}
 }

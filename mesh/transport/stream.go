@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -199,6 +200,7 @@ func (l *streamListener) Addr() net.Addr { return l.e.conn.LocalAddr() }
 // streamConn is a stream as a connection.
 type streamConn struct {
 	*quic.Stream
+	writing       atomic.Int32 // calls of Write that have not returned
 	local, remote net.Addr
 	peer          mesh.NodeID
 }
@@ -225,10 +227,24 @@ func (c *streamConn) RemoteAddr() net.Addr { return c.remote }
 // CloseWrite says that nothing more is written.
 func (c *streamConn) CloseWrite() error { return c.Stream.Close() }
 
-// Close ends both directions: what was written still arrives.
+// Write implements [net.Conn].
+func (c *streamConn) Write(p []byte) (int, error) {
+	c.writing.Add(1)
+	defer c.writing.Add(-1)
+	return c.Stream.Write(p)
+}
+
+// Close ends both directions: what was written still arrives. A Write that still waits for
+// the other end to take something ends as well, of which the stream's own Close takes no
+// notice; and as only a part of it arrives, the other end is told that this was not all.
 func (c *streamConn) Close() error {
 	c.CancelRead(streamDone)
-	return c.Stream.Close()
+	_ = c.SetWriteDeadline(time.Unix(1, 0)) // no Write begins to wait from here on
+	if c.writing.Load() > 0 {
+		c.CancelWrite(streamDone)
+	}
+	_ = c.Stream.Close() // its only error is that the writing was cancelled
+	return nil
 }
 
 // refuse ends both directions at once.

@@ -308,6 +308,43 @@ func TestStreamsReachTheListenerOfTheirKind(t *testing.T) {
 	})
 }
 
+func TestCloseEndsAWriteThatNobodyTakes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLab(t, true)
+		a, b := l.listen(l.founder, 1, nil), l.listen(l.member(), 2, nil)
+		defer closeAll(t, a, b)
+		api := b.Listener(KindAPI)
+		c, err := a.Open(t.Context(), b.Self(), KindAPI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := api.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		written := make(chan error, 1)
+		go func() { _, err := c.Write(make([]byte, 64<<20)); written <- err }()
+		time.Sleep(time.Second)
+		began := time.Now()
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-written; err == nil || time.Since(began) > time.Second {
+			t.Errorf("the write: got %v after %v, want it ended at once", err, time.Since(began))
+		}
+		if _, err := io.Copy(io.Discard, s); err == nil {
+			t.Error("the other end takes a part for all")
+		}
+		if _, err := c.Write([]byte("more")); err == nil {
+			t.Error("wrote to what is closed")
+		}
+		if err := c.Close(); err != nil { // twice does no harm
+			t.Error(err)
+		}
+	})
+}
+
 func TestOpenGivesUpWithItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := newLab(t, true)

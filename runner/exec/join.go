@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -18,6 +19,10 @@ import (
 
 // endTimeout is how long after the end of a conversation it is waited for that of its task.
 const endTimeout = 2 * time.Second
+
+// joinTimeout is for a supervisor to let somebody into its task: it starts a process for
+// them, which takes its time on a busy node.
+const joinTimeout = 15 * time.Second
 
 var _ runner.Joiner = (*Driver)(nil)
 
@@ -69,7 +74,7 @@ func (d *Driver) joinContainer(t *task, c runner.Command) (io.ReadWriteCloser, e
 
 // introduce has a supervisor let a guest in, and tells that what to run.
 func introduce(c conn, r *bufio.Reader, command []byte) error {
-	if err := c.(net.Conn).SetDeadline(time.Now().Add(greetTimeout)); err != nil {
+	if err := c.(net.Conn).SetDeadline(time.Now().Add(joinTimeout)); err != nil {
 		return fmt.Errorf("join the task: %w", err)
 	}
 	var greeting supervise.Start
@@ -81,6 +86,9 @@ func introduce(c conn, r *bufio.Reader, command []byte) error {
 		return fmt.Errorf("join the task: %w", err)
 	}
 	switch kind, payload, err := frames.NewReader(r).Next(); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return mesh.Faultf(mesh.Unavailable, "join the task: its supervisor lets nobody in within %v", joinTimeout).
+			Hint("the node may be busy, or the task paused: try again")
 	case err != nil:
 		return fmt.Errorf("join the task: %w", err)
 	case kind == frames.Failed:
@@ -140,6 +148,9 @@ func (j *joined) lost() string {
 		return "the command was lost: what has run it was killed"
 	}
 }
+
+// Over says when the task has ended.
+func (j *joined) Over() <-chan struct{} { return j.task.over }
 
 // Write implements [io.Writer].
 func (j *joined) Write(p []byte) (int, error) { return j.conn.Write(p) }

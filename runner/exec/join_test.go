@@ -1,12 +1,16 @@
 package exec
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"mn/mesh"
 	"mn/runner"
@@ -232,6 +236,46 @@ func TestCommandEndsWithItsTaskAndSaysSo(t *testing.T) {
 	}
 }
 
+// A client that takes nothing of what a command says does not prolong the task.
+func TestTaskEndsWithoutAClientThatTakesNothing(t *testing.T) {
+	for _, i := range isolations(t) {
+		for name, script := range map[string]string{
+			"in a command that runs": "while :; do cat /dev/zero; done", "in one that has ended": "head -c 300000 /dev/zero",
+		} {
+			t.Run(fmt.Sprintf("isolation %q %s", i, name), func(t *testing.T) {
+				w := suite().NewWorld(t)
+				spec := drivertest.Spec("web", `trap "exit 0" TERM; touch ready; while :; do sleep 0.01; done`)
+				spec.Isolation = i
+				w.Run(spec)
+				join(t, w, "web", shell("echo yes >talks; "+script))
+				w.Wait("web", "talks")
+				began := time.Now()
+				w.Driver.Stop("abcdefgh", "web", time.Minute)
+				w.Expect(runner.Exited)
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("the task took %v to end", took)
+				}
+			})
+		}
+	}
+}
+
+// A terminal that no process has open for a moment is still one.
+func TestTerminalOutlivesAMomentWithoutProcesses(t *testing.T) {
+	for _, i := range isolations(t) {
+		t.Run(fmt.Sprintf("isolation %q", i), func(t *testing.T) {
+			w := suite().NewWorld(t)
+			w.Run(idle(i, ""))
+			c := shell("exec <&- >&- 2>&-; sleep 0.3; echo late >/dev/tty")
+			c.Terminal = true
+			k := join(t, w, "web", c)
+			if got := k.end(); got != "x0" || !strings.Contains(k.out.String(), "late") {
+				t.Errorf("ended with %q, and said %q, want late", got, k.out.String())
+			}
+		})
+	}
+}
+
 func TestMemoryOfACommandIsOfItsTask(t *testing.T) {
 	for _, i := range limited(t) {
 		t.Run(fmt.Sprintf("isolation %q", i), func(t *testing.T) {
@@ -329,4 +373,20 @@ func (k *talk) flood() {
 			return
 		}
 	}
+}
+
+func TestSupervisorThatLetsNobodyInIsNotWaitedForForever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go func() {
+			_, _ = io.WriteString(theirs, "{}\n")
+			_, _ = io.Copy(io.Discard, theirs) // and says nothing more
+		}()
+		err := introduce(ours, bufio.NewReader(ours), []byte("{}"))
+		if f := mesh.FaultOf(err); f.Kind != mesh.Unavailable || len(f.Hints) == 0 {
+			t.Errorf("got %v, want a hint", err)
+		}
+		ours.Close()
+	})
 }

@@ -13,7 +13,6 @@ package files
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,17 +26,21 @@ import (
 	"unicode/utf8"
 
 	"mn/mesh"
-	"mn/runner/frames"
 )
 
 // Bounds of what is shown.
 const (
-	ListMax    = 10_000  // entries of a folder that are listed
-	copyMax    = 200_000 // files and folders that are sent at once
-	depthMax   = 64      // of folders in folders
-	readAtOnce = 512     // entries
-	namedMax   = 16      // of those that were left out
-	shownMax   = 256     // bytes of a name in a sentence
+	ListMax    = 10_000   // entries of a folder that are listed
+	listedMax  = 4 << 20  // bytes of their names, and of where links lead
+	copyMax    = 200_000  // files and folders that are sent at once
+	bytesMax   = 1 << 40  // of all files that are sent at once, as long as they say they are
+	depthMax   = 64       // of folders in folders
+	linkMax    = 4096     // bytes of where a link leads, which is as long as a path may be
+	textMax    = 64 << 20 // bytes of names, and of where links lead, that a receiver holds
+	readAtOnce = 512      // entries
+	namedMax   = 16       // of those that were left out
+	shownMax   = 256      // bytes of a name in a sentence
+	saidMax    = 2048     // bytes of a sentence of somebody else's
 )
 
 // Folder is a folder whose files are shown.
@@ -69,7 +72,7 @@ func step(in *os.Root, name string) (*os.Root, error) {
 	if !before.IsDir() {
 		return nil, syscall.ENOTDIR
 	}
-	next, err := in.OpenRoot(name)
+	next, err := openFolder(in, name)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +83,11 @@ func step(in *os.Root, name string) (*os.Root, error) {
 	}
 	return next, nil
 }
+
+// openFolder opens a folder. What has taken its place since it was looked at is refused:
+// the last part of a path is opened whatever it is, even a pipe that nobody ever writes
+// to, so that is "." and what comes before it must be a folder.
+func openFolder(in *os.Root, name string) (*os.Root, error) { return in.OpenRoot(name + "/.") }
 
 // Close lets go of the folder.
 func (f *Folder) Close() error { return f.root.Close() }
@@ -106,6 +114,8 @@ func because(name string, err error) error {
 		return mesh.Faultf(mesh.NotFound, "no file %q: what it should be in is no folder", name)
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return mesh.Faultf(mesh.Invalid, "path %.64q... is too long", name)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
 	case errors.Is(err, fs.ErrPermission):
 		return mesh.Faultf(mesh.Denied, "the agent may not read %q", name)
 	}
@@ -119,8 +129,9 @@ func because(name string, err error) error {
 	return mesh.Faultf(mesh.Denied, "read %q: %v", name, err)
 }
 
-// List is what is in a folder, by name, or the file itself; and whether there is more.
-func (f *Folder) List(name string) (list []mesh.File, more bool, err error) {
+// List is what is in a folder, by name, or the file itself; and whether there is more than
+// is listed.
+func (f *Folder) List(ctx context.Context, name string) (list []mesh.File, more bool, err error) {
 	rel, err := clean(name)
 	if err != nil {
 		return nil, false, err
@@ -134,17 +145,22 @@ func (f *Folder) List(name string) (list []mesh.File, more bool, err error) {
 		file.Name = path.Base(rel)
 		return []mesh.File{file}, false, nil
 	}
-	dir, err := f.root.OpenRoot(rel)
+	dir, err := openFolder(f.root, rel)
 	if err != nil {
 		return nil, false, because(name, err)
 	}
 	defer dir.Close()
-	infos, more, err := entries(dir, ListMax)
+	infos, more, err := entries(ctx, dir, ListMax)
 	if err != nil {
 		return nil, false, because(name, err)
 	}
+	text := 0
 	for _, info := range infos {
-		list = append(list, describe(dir, info.Name(), info))
+		file := describe(dir, info.Name(), info)
+		if text += len(file.Name) + len(file.Link); text > listedMax {
+			return list, true, nil
+		}
+		list = append(list, file)
 	}
 	return list, more, nil
 }
@@ -159,7 +175,7 @@ func (f *Folder) listLink(rel, name string, why error) ([]mesh.File, bool, error
 }
 
 // entries are the first entries of a folder, sorted, and whether there are more.
-func entries(dir *os.Root, most int) (list []fs.FileInfo, more bool, err error) {
+func entries(ctx context.Context, dir *os.Root, most int) (list []fs.FileInfo, more bool, err error) {
 	d, err := dir.Open(".")
 	if err != nil {
 		return nil, false, err
@@ -179,6 +195,7 @@ func entries(dir *os.Root, most int) (list []fs.FileInfo, more bool, err error) 
 		if err == io.EOF || more {
 			break
 		}
+		err = cmp.Or(err, ctx.Err()) // a task may make files faster than we read
 		if err != nil {
 			return nil, false, err
 		}
@@ -238,199 +255,22 @@ func openFile(dir *os.Root, name string) (*os.File, fs.FileInfo, error) {
 
 var errNotRegular = errors.New("it is neither a file nor a folder")
 
-// Send writes a file, or a folder with all that is in it, as frames. An error means that
-// nothing was written; one that comes later is the last frame.
-func (f *Folder) Send(ctx context.Context, name string, w io.Writer) error {
-	rel, err := clean(name)
-	if err != nil {
-		return err
-	}
-	info, err := f.root.Stat(rel)
-	if err != nil {
-		return because(name, err)
-	}
-	s := &sender{ctx: ctx, w: w, buf: make([]byte, frames.PayloadMax)}
-	switch {
-	case info.Mode().IsRegular():
-		file, now, err := openFile(f.root, rel)
-		if err != nil {
-			return because(name, err)
-		}
-		err = s.file(file, now, path.Base(rel))
-		return s.end(err)
-	case !info.IsDir():
-		return mesh.Faultf(mesh.Denied, "%q is a %s: only files and folders are read", name, kindOf(info.Mode()))
-	}
-	dir, err := f.root.OpenRoot(rel)
-	if err != nil {
-		return because(name, err)
-	}
-	defer dir.Close()
-	base := describe(dir, ".", info)
-	base.Name = "."
-	err = s.entry(base)
-	if err == nil {
-		err = s.folder(dir, "", 1)
-	}
-	return s.end(err)
-}
-
-// sender sends files.
-type sender struct {
-	ctx   context.Context
-	w     io.Writer
-	buf   []byte
-	count int
-	left  mesh.LeftOut
-}
-
-// end says that this was all, or why not. An error is that of the writer.
-func (s *sender) end(err error) error {
-	kind, last := frames.End, any(s.left)
-	if err != nil {
-		kind, last = frames.Fault, mesh.FaultOf(err)
-	}
-	text, err := json.Marshal(last)
-	if err != nil {
-		return err
-	}
-	if len(text) > frames.PayloadMax { // its name is that long
-		kind, text = frames.Fault, []byte(`{"kind":"internal","error":"read files: what is to be said is too long"}`)
-	}
-	return frames.Write(s.w, kind, text)
-}
-
-func (s *sender) entry(f mesh.File) error {
-	if s.count++; s.count > copyMax {
-		return mesh.Faultf(mesh.Invalid, "there are more than %d files", copyMax).Hint("copy a folder of it at a time")
-	}
-	text, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
-	if len(text) > frames.PayloadMax {
-		return mesh.Faultf(mesh.Invalid, "the path of a file is too long: %.64q...", f.Name).
-			Hint("copy a folder of it at a time")
-	}
-	return frames.Write(s.w, frames.Entry, text)
-}
-
-// file sends what a file had when it was opened, or less if it has become shorter.
-func (s *sender) file(f *os.File, info fs.FileInfo, name string) error {
-	defer f.Close()
-	sent := mesh.File{
-		Name: name, Kind: mesh.RegularFile, Size: info.Size(),
-		Mode: fmt.Sprintf("%04o", info.Mode().Perm()), Time: info.ModTime().UTC(),
-	}
-	if err := s.entry(sent); err != nil {
-		return err
-	}
-	from := io.LimitReader(f, info.Size())
-	for {
-		n, err := from.Read(s.buf)
-		if n > 0 {
-			if err := cmp.Or(s.ctx.Err(), frames.Write(s.w, frames.Bytes, s.buf[:n])); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return because(name, err)
-		}
-	}
-}
-
-// folder sends what is in a folder.
-func (s *sender) folder(dir *os.Root, prefix string, depth int) error {
-	list, more, err := entries(dir, copyMax)
-	if err != nil {
-		return because(cmp.Or(prefix, "."), err)
-	}
-	if more {
-		return mesh.Faultf(mesh.Invalid, "%q has more than %d entries", cmp.Or(prefix, "."), copyMax)
-	}
-	for _, info := range list {
-		if err := s.one(dir, info, prefix, depth); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// one sends an entry of a folder. What cannot be read is left out.
-func (s *sender) one(dir *os.Root, info fs.FileInfo, prefix string, depth int) error {
-	name := path.Join(prefix, info.Name())
-	switch kind := kindOf(info.Mode()); {
-	case !utf8.ValidString(info.Name()):
-		s.leave(name, "its name is not UTF-8")
-	case kind == mesh.RegularFile:
-		f, now, err := openFile(dir, info.Name())
-		if err != nil {
-			s.leave(name, reason(err))
-			return nil
-		}
-		return s.file(f, now, name)
-	case kind == mesh.FileFolder && depth == depthMax:
-		s.leave(name, fmt.Sprintf("it is more than %d folders deep", depthMax))
-	case kind == mesh.FileFolder:
-		below, err := step(dir, info.Name())
-		if err != nil {
-			s.leave(name, reason(err))
-			return nil
-		}
-		defer below.Close()
-		f := describe(dir, info.Name(), info)
-		f.Name = name
-		if err := s.entry(f); err != nil {
-			return err
-		}
-		return s.folder(below, name, depth+1)
-	case kind == mesh.FileLink:
-		f := describe(dir, info.Name(), info)
-		if f.Name = name; f.Link == "" || !utf8.ValidString(f.Link) {
-			s.leave(name, "where it leads is not known")
-			return nil
-		}
-		return s.entry(f)
-	default:
-		s.leave(name, "it is a "+string(kind))
-	}
-	return nil
-}
-
-func reason(err error) string {
-	var bad *fs.PathError
-	if errors.As(err, &bad) {
-		err = bad.Err
-	}
-	return err.Error()
-}
-
 // Shown is a name as people should see it: as it is, or quoted if it has what a terminal
 // would obey, and not longer than 256 bytes.
-func Shown(name string) string {
-	for _, c := range name {
+func Shown(name string) string { return shown(name, shownMax) }
+
+// Said is a sentence that came from elsewhere, in the same way, and not longer than 2 KiB.
+func Said(text string) string { return shown(text, saidMax) }
+
+func shown(text string, most int) string {
+	for _, c := range text {
 		if !strconv.IsPrint(c) || c == utf8.RuneError {
-			name = strconv.Quote(name)
+			text = strconv.Quote(text)
 			break
 		}
 	}
-	if len(name) > shownMax {
-		name = strings.ToValidUTF8(name[:shownMax], "") + "..."
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
-	return name
-}
-
-// leave takes note of what is left out.
-func (s *sender) leave(name, why string) { leave(&s.left, name, why) }
-
-func leave(l *mesh.LeftOut, name, why string) {
-	if l.Count++; len(l.Names) < namedMax {
-		l.Names = append(l.Names, Shown(name)+": "+why)
-	}
+	return text
 }

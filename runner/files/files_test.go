@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mn/mesh"
-	"mn/runner/frames"
 )
 
 // copyOf makes the folder of a copy, with a file beside it that is none of its task's.
@@ -72,7 +73,7 @@ func TestFolderIsListedByName(t *testing.T) {
 	}
 	defer l.Close()
 	var got []string
-	list, more, err := f.List("/")
+	list, more, err := f.List(t.Context(), "/")
 	for _, e := range list {
 		got = append(got, fmt.Sprintf("%s %s %d %s", e.Name, e.Kind, e.Size, e.Link))
 	}
@@ -86,7 +87,7 @@ func TestFolderIsListedByName(t *testing.T) {
 	for name, want := range map[string]mesh.FileKind{
 		"in": mesh.RegularFile, "out": mesh.FileLink, "pipe": mesh.FilePipe, "sub/deep/b": mesh.RegularFile,
 	} {
-		if list, _, err := f.List(name); err != nil || len(list) != 1 || list[0].Kind != want {
+		if list, _, err := f.List(t.Context(), name); err != nil || len(list) != 1 || list[0].Kind != want {
 			t.Errorf("%s: got %+v, %v, want one %s", name, list, err, want)
 		}
 	}
@@ -106,7 +107,7 @@ func TestNothingOutsideOfTheFolderIsServed(t *testing.T) {
 		if text, err := printed(f, name); err == nil {
 			t.Errorf("%q was read: %q", name, text)
 		}
-		list, _, err := f.List(name)
+		list, _, err := f.List(t.Context(), name)
 		if err == nil && (len(list) != 1 || list[0].Kind != mesh.FileLink) {
 			t.Errorf("%q was listed: %+v", name, list)
 		}
@@ -175,6 +176,71 @@ func TestFileThatIsSwappedLeadsNowhereElse(t *testing.T) {
 	}
 }
 
+// A task that swaps a folder for a pipe blocks nobody who opens it.
+func TestFolderThatIsSwappedForAPipeBlocksNobody(t *testing.T) {
+	_, dir := copyOf(t)
+	allocs := filepath.Dir(filepath.Dir(dir))
+	name, pipe, aside := filepath.Join(dir, "sub"), filepath.Join(dir, "pipe"), filepath.Join(dir, "aside")
+	fifo(t, pipe)
+	done, swaps := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			if err := errors.Join(os.Rename(name, aside), os.Rename(pipe, name), os.Rename(name, pipe), os.Rename(aside, name)); err != nil {
+				swaps <- err
+				return
+			}
+			select {
+			case <-done:
+				swaps <- nil
+				return
+			default:
+			}
+		}
+	}()
+	for what, call := range map[string]func(f *Folder) error{
+		"open":        func(*Folder) error { f, err := Open(allocs, "abcd/work/sub"); return cmp.Or(err, closed(f)) },
+		"list":        func(f *Folder) error { _, _, err := f.List(t.Context(), "sub"); return err },
+		"send":        func(f *Folder) error { return f.Send(context.Background(), "sub", io.Discard) },
+		"send around": func(f *Folder) error { return f.Send(context.Background(), ".", io.Discard) },
+	} {
+		f, err := Open(allocs, "abcd/work")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan int, 1)
+		go func() {
+			good := 0
+			for range 3000 {
+				if call(f) == nil {
+					good++
+				}
+			}
+			ended <- good
+		}()
+		select {
+		case good := <-ended:
+			if good == 0 {
+				t.Errorf("%s: never went well, so nothing was tried", what)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: blocks", what)
+		}
+		f.Close()
+	}
+	close(done)
+	if err := <-swaps; err != nil {
+		t.Error(err)
+	}
+}
+
+// closed closes a folder if there is one.
+func closed(f *Folder) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}
+
 // changing is a writer that changes a file as soon as its frame has come.
 type changing struct {
 	bytes.Buffer
@@ -221,145 +287,15 @@ func TestListOfAHugeFolderIsCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if list, more, err := f.List("huge"); err != nil || !more || len(list) != ListMax {
+	if list, more, err := f.List(t.Context(), "huge"); err != nil || !more || len(list) != ListMax {
 		t.Errorf("got %d, %v, %v, want %d and more", len(list), more, err, ListMax)
 	}
 	if err := os.Remove(filepath.Join(huge, "0")); err != nil {
 		t.Fatal(err)
 	}
-	if list, more, err := f.List("huge"); err != nil || more || len(list) != ListMax {
+	if list, more, err := f.List(t.Context(), "huge"); err != nil || more || len(list) != ListMax {
 		t.Errorf("got %d, %v, %v, want all %d", len(list), more, err, ListMax)
 	}
-}
-
-// received sends a path and takes it home.
-func received(t *testing.T, f *Folder, name string) (dir string, left mesh.LeftOut, err error) {
-	t.Helper()
-	var sent bytes.Buffer
-	if err := f.Send(context.Background(), name, &sent); err != nil {
-		return "", left, err
-	}
-	return takeHome(t, &sent)
-}
-
-func takeHome(t *testing.T, sent io.Reader) (dir string, left mesh.LeftOut, err error) {
-	t.Helper()
-	dir = t.TempDir()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	left, err = Receive(sent, root, "x", nil)
-	return filepath.Join(dir, "x"), left, err
-}
-
-func TestFolderComesHomeAsItIs(t *testing.T) {
-	f, dir := copyOf(t)
-	link(t, "../a.txt", filepath.Join(dir, "sub", "in"))
-	link(t, "nowhere", filepath.Join(dir, "dangling"))
-	link(t, "/etc", filepath.Join(dir, "etc"))
-	link(t, "../secret", filepath.Join(dir, "up"))
-	link(t, "..", filepath.Join(dir, "sub", "deep", "s")) // to sub
-	link(t, "sub/deep/s/../../..", filepath.Join(dir, "round"))
-	fifo(t, filepath.Join(dir, "pipe"))
-	if err := os.WriteFile(filepath.Join(dir, "bad\xff"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	home, left, err := received(t, f, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{"a.txt": "hello", "sub/deep/b": "deep", "sub/in": "hello", "sub/deep/s/in": "hello"} {
-		if got, err := os.ReadFile(filepath.Join(home, name)); string(got) != want || err != nil {
-			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
-		}
-	}
-	if info, err := os.Stat(filepath.Join(home, "a.txt")); err != nil || info.Mode().Perm() != 0o640 {
-		t.Errorf("its permissions: got %v, %v, want 0640", info.Mode(), err)
-	}
-	if to, err := os.Readlink(filepath.Join(home, "dangling")); err != nil || to != "nowhere" {
-		t.Errorf("a link: got %q, %v, want it to lead nowhere", to, err)
-	}
-	said := strings.Join(left.Names, "\n")
-	for _, want := range []string{"etc: it is a link that leads out, to /etc", "up:", "round:", "pipe: it is a pipe", `"bad\xff"`} {
-		if !strings.Contains(said, want) {
-			t.Errorf("left out: %q, want %q among it", said, want)
-		}
-	}
-	if left.Count != 5 {
-		t.Errorf("left out are %d, want 5: %s", left.Count, said)
-	}
-	for _, name := range []string{"etc", "up", "round", "pipe"} {
-		if _, err := os.Lstat(filepath.Join(home, name)); !os.IsNotExist(err) {
-			t.Errorf("%s: got %v, want it left out", name, err)
-		}
-	}
-	if home, _, err := received(t, f, "a.txt"); err != nil {
-		t.Error(err)
-	} else if got, _ := os.ReadFile(home); string(got) != "hello" {
-		t.Errorf("a file: got %q, want hello", got)
-	}
-}
-
-func TestDepthIsBounded(t *testing.T) {
-	f, dir := copyOf(t)
-	if err := os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", depthMax+3)), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if _, left, err := received(t, f, "."); err != nil || left.Count != 1 || !strings.Contains(left.Names[0], "deep") {
-		t.Errorf("got %+v, %v, want what is too deep left out", left, err)
-	}
-}
-
-// What a sender may say, and must not make happen here.
-func TestSenderIsNotBelieved(t *testing.T) {
-	folder := `n{"name":".","kind":"folder","mode":"0755"}`
-	file := `n{"name":"f","kind":"file","size":3}`
-	for name, say := range map[string][]string{
-		"out of the folder": {folder, `n{"name":"../f","kind":"file","size":3}`},
-		"of the machine":    {folder, `n{"name":"/tmp/f","kind":"file","size":3}`},
-		"no clean name":     {folder, `n{"name":"a/../f","kind":"file"}`},
-		"no name":           {folder, `n{"name":"","kind":"file"}`},
-		"the folder twice":  {folder, folder},
-		"through a link":    {folder, `n{"name":"l","kind":"link","link":"/tmp"}`, `n{"name":"l/f","kind":"file"}`},
-		"in no folder":      {folder, `n{"name":"no/f","kind":"file"}`},
-		"over another":      {folder, file, file},
-		"more than it said": {file, "d1234"},
-		"more in the end":   {file, "d123", "d4"},
-		"bytes of nothing":  {"d1"},
-		"bytes of a folder": {folder, "d1"},
-		"only the end":      {"z{}"},
-		"only a link":       {`n{"name":"l","kind":"link","link":"a"}`},
-		"a pipe":            {folder, `n{"name":"p","kind":"pipe"}`},
-		"no JSON":           {"n{"},
-		"another frame":     {folder, "o1"},
-		"no end":            {folder, file, "d123"},
-		"nothing":           {},
-		"a fault of none":   {folder, "g{}"},
-		"a fault":           {folder, `g{"kind":"denied","error":"because"}`},
-	} {
-		var sent bytes.Buffer
-		for _, s := range say {
-			if err := frames.Write(&sent, frames.Kind(s[0]), []byte(s[1:])); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, left, err := takeHome(t, &sent); err == nil {
-			t.Errorf("%s: was taken, with %+v left out", name, left)
-		}
-	}
-}
-
-func FuzzReceive(f *testing.F) {
-	f.Add([]byte("n\x00\x00\x00\x1f" + `{"name":"f","kind":"file","size":3}`[:31]))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		dir, _, _ := takeHome(t, bytes.NewReader(text))
-		list, err := os.ReadDir(filepath.Dir(dir))
-		if err != nil || len(list) > 1 || len(list) == 1 && list[0].Name() != "x" {
-			t.Errorf("beside it: got %v, %v, want nothing", list, err)
-		}
-	})
 }
 
 func TestNamesAreShownWithoutWhatATerminalObeys(t *testing.T) {
@@ -370,5 +306,17 @@ func TestNamesAreShownWithoutWhatATerminalObeys(t *testing.T) {
 		if got := Shown(name); got != want {
 			t.Errorf("%q: got %s, want %s", name, got, want)
 		}
+	}
+}
+
+func TestListOfLongLinksIsCutOff(t *testing.T) {
+	f, dir := copyOf(t)
+	long := strings.Repeat("x/", linkMax/2-1)
+	for i := range listedMax/len(long) + 2 {
+		link(t, long, filepath.Join(dir, "sub", fmt.Sprintf("l%05d", i)))
+	}
+	list, more, err := f.List(t.Context(), "sub")
+	if err != nil || !more || len(list) < 100 || len(list) > listedMax/len(long) {
+		t.Errorf("got %d, %v, %v, want at most %d and more", len(list), more, err, listedMax/len(long))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"mn/mesh"
 	"mn/runner/frames"
@@ -31,6 +32,8 @@ type receiver struct {
 
 	files int
 	bytes int64
+	size  int64 // of all files so far, as the sender says
+	text  int   // bytes of the names in links and dirs, and of where links lead
 	left  mesh.LeftOut
 	links []mesh.File
 	dirs  []mesh.File // with their permissions, which they get at the end
@@ -52,7 +55,7 @@ func Print(from io.Reader, to io.Writer) error {
 		return err
 	}
 	if f.Kind != mesh.RegularFile {
-		return mesh.Faultf(mesh.Invalid, "it is a %s, not a file", f.Kind)
+		return mesh.Faultf(mesh.Invalid, "it is a %s, not a file", Shown(string(f.Kind)))
 	}
 	for {
 		kind, payload, err := r.Next()
@@ -83,8 +86,12 @@ func decode(kind, want frames.Kind, payload []byte, into any) error {
 	switch {
 	case kind == frames.Fault:
 		f := &mesh.Fault{}
-		if json.Unmarshal(payload, f) != nil || f.Text == "" {
+		if json.Unmarshal(payload, f) != nil || f.Text == "" || f.ExitCode() == 0 {
 			return errNonsense
+		}
+		f.Text = Said(f.Text)
+		for i, h := range f.Hints {
+			f.Hints[i] = Said(h)
 		}
 		return f
 	case kind != want || into == nil || json.Unmarshal(payload, into) != nil:
@@ -109,7 +116,7 @@ func Receive(from io.Reader, into *os.Root, name string, told Progress) (mesh.Le
 		case frames.End:
 			var left mesh.LeftOut
 			if err = decode(kind, frames.End, payload, &left); err == nil && !first {
-				return r.finish(left)
+				return r.finish(believed(left))
 			}
 			err = errors.Join(err, errNonsense)
 		default:
@@ -124,14 +131,65 @@ func Receive(from io.Reader, into *os.Root, name string, told Progress) (mesh.Le
 	}
 }
 
+// believed is what a sender has left out, as far as it may say.
+func believed(l mesh.LeftOut) mesh.LeftOut {
+	l.Names = l.Names[:min(len(l.Names), namedMax)]
+	for i, n := range l.Names {
+		l.Names[i] = Said(n)
+	}
+	l.Count = max(l.Count, len(l.Names))
+	return l
+}
+
+// nonsense says whether nobody would send an entry.
+func (r *receiver) nonsense(f mesh.File, first bool) bool {
+	switch {
+	case !filepath.IsLocal(f.Name), path.Clean(f.Name) != f.Name, strings.Count(f.Name, "/") >= depthMax,
+		len(f.Link) > linkMax, f.Size < 0:
+		return true
+	case first:
+		return (f.Name == ".") != (f.Kind == mesh.FileFolder)
+	}
+	// Only a folder is followed by anything.
+	return f.Name == "." || len(r.dirs) == 0
+}
+
+// room says that there is none for a file, if so.
+func (r *receiver) room(f mesh.File) error {
+	if r.size += min(f.Size, bytesMax+1); r.size > bytesMax {
+		return tooMuch(f.Name)
+	}
+	dir, err := r.into.Open(".")
+	if err != nil {
+		return fmt.Errorf("make file %q: %w", f.Name, err)
+	}
+	defer dir.Close()
+	var disk syscall.Statfs_t
+	if err := syscall.Fstatfs(int(dir.Fd()), &disk); err != nil {
+		return fmt.Errorf("make file %q: see what is free: %w", f.Name, err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); uint64(f.Size) > free {
+		return mesh.Faultf(mesh.Unavailable, "file %s has %v, and only %v are free",
+			Shown(f.Name), mesh.Bytes(f.Size), mesh.Bytes(free)).
+			Hint("copy it to another disk, or make room")
+	}
+	return nil
+}
+
 // entry begins with what comes next.
 func (r *receiver) entry(f mesh.File, name string, first bool) error {
 	if err := r.close(); err != nil {
 		return err
 	}
-	local := filepath.IsLocal(f.Name) && path.Clean(f.Name) == f.Name
-	if r.files++; r.files > copyMax || !local || (f.Name == ".") != (first && f.Kind == mesh.FileFolder) {
+	if r.files++; r.files > copyMax || r.nonsense(f, first) {
 		return errNonsense
+	}
+	if f.Kind != mesh.RegularFile {
+		r.text += len(f.Name) + len(f.Link)
+	}
+	if r.text > textMax {
+		return mesh.Faultf(mesh.Invalid, "the names of its folders and links are longer than %v", mesh.Bytes(textMax)).
+			Hint("copy a folder of it at a time")
 	}
 	if first {
 		f.Name = name
@@ -143,6 +201,9 @@ func (r *receiver) entry(f mesh.File, name string, first bool) error {
 	}
 	switch f.Kind {
 	case mesh.RegularFile:
+		if err := r.room(f); err != nil {
+			return err
+		}
 		file, err := r.into.OpenFile(f.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("make file %q: %w", f.Name, err)
@@ -198,13 +259,14 @@ func (r *receiver) close() error {
 	return nil
 }
 
-// permissions are those of a file, with what its new owner needs.
+// permissions are those of a file, with what its new owner needs. Who else could write to
+// it there are others here.
 func permissions(f mesh.File, least fs.FileMode) fs.FileMode {
 	n, err := strconv.ParseUint(f.Mode, 8, 16)
 	if err != nil {
 		return least
 	}
-	return fs.FileMode(n)&fs.ModePerm | least
+	return fs.FileMode(n)&fs.ModePerm&^0o022 | least
 }
 
 // finish makes the links, which nothing was written through, and gives folders their
@@ -268,5 +330,8 @@ func (r *receiver) inside(l mesh.File) bool {
 		return false
 	}
 	_, err = base.Stat(rel)
-	return err == nil || errors.Is(err, fs.ErrNotExist)
+	if errors.Is(err, fs.ErrNotExist) { // who makes what is missing must not lead it out
+		return filepath.IsLocal(path.Join(path.Dir(rel), l.Link))
+	}
+	return err == nil
 }

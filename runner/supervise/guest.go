@@ -21,6 +21,7 @@ const guestFD = 3
 // Bounds of a guest.
 const (
 	askTimeout = 5 * time.Second // to be told what to run
+	endTimeout = time.Second     // to say the last when the task ends
 	termMax    = 64              // bytes of the name of a kind of terminal
 	endOfInput = 4               // what a terminal takes for that: control-D
 )
@@ -69,6 +70,7 @@ type host struct {
 	gone   chan struct{} // closed when nobody is at the other end any more
 	once   sync.Once
 	mu     sync.Mutex // of writes to conn
+	broken bool       // a part of a frame was written: what followed would make no sense
 }
 
 // mainGuest is the process of a guest.
@@ -87,8 +89,12 @@ func mainGuest() int {
 func (h *host) say(kind frames.Kind, payload []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.broken {
+		return os.ErrClosed
+	}
 	err := frames.Write(h.conn, kind, payload)
 	if err != nil {
+		h.broken = true
 		h.leave()
 	}
 	return err
@@ -107,6 +113,13 @@ func (h *host) run() (string, error) {
 	signal.Notify(term, syscall.SIGTERM)
 	signal.Notify(child, syscall.SIGCHLD)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
+	ended := make(chan struct{})
+	go func() {
+		<-term
+		// A client that takes nothing does not keep the task from ending.
+		_ = h.conn.SetWriteDeadline(time.Now().Add(endTimeout)) // ask has found that it has deadlines
+		close(ended)
+	}()
 	from := frames.NewReader(h.conn)
 	if err := h.ask(from); err != nil {
 		return "", err
@@ -118,11 +131,10 @@ func (h *host) run() (string, error) {
 	go h.hear(from, inputs)
 	go h.feed(inputs)
 	told := h.stdio.tell(h.say)
-	gone := h.attend(term, child)
+	gone := h.attend(ended, child)
 	h.stdio.last() // whoever could write is gone
 	select {
 	case <-told:
-	case <-term:
 	case <-h.gone:
 	}
 	switch {
@@ -202,7 +214,9 @@ func (h *host) start() error {
 		instead[0] = h.guest.Term
 	}
 	pid, err := forkEntering(h.stdio.ways, h.stdio.theirFDs(), sys, append(instead, h.guest.Command...)...)
-	closeAll(h.stdio.theirs)
+	if h.stdio.tty == nil {
+		closeAll(h.stdio.theirs)
+	} // else it would end whenever no process has it open, even if one comes that does
 	closeAll(h.stdio.ways)
 	if err != nil {
 		return err
@@ -256,7 +270,7 @@ func (h *host) feed(inputs <-chan []byte) {
 
 // attend stays with the command until it and all that it has started are gone, and says
 // whether they are.
-func (h *host) attend(term, child <-chan os.Signal) (gone bool) {
+func (h *host) attend(ended <-chan struct{}, child <-chan os.Signal) (gone bool) {
 	var late *time.Timer
 	end := func() {
 		if late == nil {
@@ -277,8 +291,8 @@ func (h *host) attend(term, child <-chan os.Signal) (gone bool) {
 		case <-left:
 			left, h.why = nil, "nobody waits for it"
 			end()
-		case <-term:
-			h.why = "its task has ended, and the command with it"
+		case <-ended:
+			ended, h.why = nil, "its task has ended, and the command with it"
 			end()
 		case <-after(late):
 			return false

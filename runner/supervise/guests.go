@@ -125,6 +125,9 @@ func visitors(door *os.File) <-chan []*os.File {
 	go func() {
 		for {
 			files, err := take(raw)
+			if errors.Is(err, errNothing) {
+				continue // who was meant hears that the connection is closed
+			}
 			if err != nil {
 				return // the supervisor has gone, and we go with it
 			}
@@ -133,6 +136,10 @@ func visitors(door *os.File) <-chan []*os.File {
 	}()
 	return all
 }
+
+// errNothing is the error of what came without open files: there may have been no room for
+// them. What comes next is as good as ever.
+var errNothing = errors.New("nothing was handed over")
 
 // take takes what is handed over at once.
 func take(raw syscall.RawConn) ([]*os.File, error) {
@@ -158,11 +165,11 @@ func take(raw syscall.RawConn) ([]*os.File, error) {
 	}
 	messages, err := syscall.ParseSocketControlMessage(rights[:n])
 	if err != nil || len(messages) != 1 {
-		return nil, errors.Join(err, errors.New("nothing was handed over"))
+		return nil, errors.Join(err, errNothing)
 	}
 	fds, err := syscall.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) == 0 {
-		return nil, errors.Join(err, errors.New("nothing was handed over"))
+		return nil, errors.Join(err, errNothing)
 	}
 	var files []*os.File
 	for _, fd := range fds {
