@@ -44,6 +44,16 @@ func (k *Kept) On(node NodeID) *Kept {
 	return &more
 }
 
+// Readable is k as it can stand in a record, whatever bytes the fault has; nil of nil.
+func (k *Kept) Readable() *Kept {
+	if k == nil {
+		return nil
+	}
+	plain := *k
+	plain.Fault = Plain(k.Fault, TextMax)
+	return &plain
+}
+
 // Held is the status with a node among those who have something of the task, and whether
 // that is news.
 func (t TaskStatus) Held(tree string, by NodeID) (TaskStatus, bool) {

@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,5 +115,31 @@ func TestOldEndsOfLogsAreNotKept(t *testing.T) {
 	c.leftHere(allocs, want)
 	if want["log0"] || want["log1"] || !want["log2"] || !want["out0"] || len(want) != 2*logsKeptMax+2 {
 		t.Errorf("%d are wanted, the oldest %v, %v, %v", len(want), want["log0"], want["log1"], want["log2"])
+	}
+}
+
+// TestFaultOfAnySizeStandsInARecord, and so does whatever else is observed: what people's
+// files are called comes into it.
+func TestFaultOfAnySizeStandsInARecord(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 1)})
+	l.after(5 * time.Second)
+	fault := strings.Repeat("\xff\x1b", 1<<19)
+	for _, h := range l.nodes {
+		for _, o := range h.tasks {
+			for _, kind := range []runner.Kind{runner.Fetching, runner.Kept, runner.Exited} {
+				o.Kind, o.Err, o.ExitCode = kind, fault, -1
+				o.Outputs, o.Log = &mesh.Kept{Fault: fault}, &mesh.Kept{Fault: fault}
+				l.step(h, Observed{o}) // panics if it is too much
+			}
+		}
+	}
+	a := l.nodes[0].core.records.allocsOf("web")[0]
+	l.after(time.Second)
+	task := l.nodes[0].core.records.statuses[a.ID][a.Node].Tasks[0]
+	if task.Outputs == nil || task.Log == nil || len(task.Outputs.Fault) == 0 || len(task.Outputs.Fault) > mesh.TextMax ||
+		strings.Contains(task.Outputs.Fault+task.Log.Fault, "\x1b") {
+		t.Errorf("on record: %+v, %+v", task.Outputs, task.Log)
 	}
 }

@@ -68,7 +68,7 @@ func (d *Driver) keep(k key, o *runner.Observation) {
 	var before kept
 	if text, err := d.root.ReadFile(k.file(keptFile)); err == nil && json.Unmarshal(text, &before) == nil &&
 		before.Attempt == o.Attempt {
-		o.Outputs, o.Log = before.Outputs, before.Log
+		o.Outputs, o.Log = before.Outputs.Readable(), before.Log.Readable()
 		return
 	}
 	o.Outputs, o.Log = d.keepOutputs(k), d.keepLog(k)
@@ -107,7 +107,7 @@ func (d *Driver) keepOutputs(k key) *mesh.Kept {
 	switch {
 	case err != nil:
 		d.cfg.Log.Warn("keep outputs", "task", k.String(), "error", err)
-		return &mesh.Kept{At: time.Now(), Fault: err.Error()}
+		return &mesh.Kept{At: time.Now(), Fault: mesh.Plain(err.Error(), mesh.TextMax)}
 	case all == nil:
 		return &mesh.Kept{At: time.Now(), Fault: "something that the task has started writes to them still"}
 	}

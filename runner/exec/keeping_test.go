@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"mn/mesh"
 	"mn/runner"
@@ -89,6 +91,11 @@ func TestWhatCannotBeKeptIsSaid(t *testing.T) {
 	spec.Outputs = []string{"x"}
 	if now, _ := ends(t, &chest{fault: errors.New("too much")}, spec); now.Outputs.Fault != "too much" {
 		t.Errorf("got %+v", now.Outputs)
+	}
+	long := errors.New(strings.Repeat("\xff\x1b", 1<<19)) // as names of files may be
+	if now, again := ends(t, &chest{fault: long}, spec); len(now.Outputs.Fault) > mesh.TextMax ||
+		!utf8.ValidString(now.Outputs.Fault) || again.Outputs.Fault != now.Outputs.Fault {
+		t.Errorf("got %d bytes, and then %d", len(now.Outputs.Fault), len(again.Outputs.Fault))
 	}
 	if now, _ := ends(t, &chest{busy: 1}, spec); now.Outputs.Tree != "files" {
 		t.Errorf("after a pause: got %+v", now.Outputs)
