@@ -20,6 +20,7 @@ type Result struct {
 	Index  int          `json:"index"`
 	Node   string       `json:"node"` // where it ran
 	NodeID mesh.NodeID  `json:"node_id"`
+	Each   bool         `json:"each"` // of a job that runs on every node: there is one of each
 	At     *time.Time   `json:"at"`
 	Tree   string       `json:"tree"` // names all of it
 	Bytes  mesh.Bytes   `json:"bytes"`
@@ -67,6 +68,9 @@ func (p picture) results(id mesh.JobID) ([]Result, []*mesh.Kept, error) {
 		}
 		for i := range a.Status.Tasks {
 			t := &a.Status.Tasks[i]
+			if !mesh.ValidName(t.Name) {
+				continue // no task of a job is called so
+			}
 			at := seat{a.Seat(), t.Name}
 			if before, ok := latest[at]; t.Outputs != nil && (!ok || t.Outputs.At.After(before.Outputs.At)) {
 				latest[at] = found{a, t}
@@ -84,7 +88,7 @@ func (p picture) results(id mesh.JobID) ([]Result, []*mesh.Kept, error) {
 	for _, f := range all {
 		k := f.Outputs
 		r := Result{
-			Alloc: f.ID, Job: id, Task: f.Name, Index: f.Index, Node: p.nodeName(f.Node), NodeID: f.Node,
+			Alloc: f.ID, Job: id, Task: f.Name, Index: f.Index, Node: p.nodeName(f.Node), NodeID: f.Node, Each: f.Target != "",
 			At: known(k.At), Tree: k.Tree, Bytes: mesh.Bytes(k.Bytes), Count: k.Files, Fault: k.Fault,
 			Files: []File{},
 		}
