@@ -124,8 +124,9 @@ type logMerge struct {
 
 // remote is the reading of another node's lines.
 type remote struct {
-	done chan struct{} // closed when it has ended
-	told atomic.Bool   // the caller knows that the node's lines stop
+	done  chan struct{} // closed when it has ended
+	told  atomic.Bool   // the caller knows that the node's lines stop
+	asked atomic.Bool   // and hears, or has heard, what is kept of them elsewhere
 }
 
 func (r *remote) ended() bool {
@@ -269,6 +270,9 @@ func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.Nod
 // gone tells the caller, once, what is kept elsewhere of the logs of a node that is out of
 // sight, if the caller did not hear of it itself.
 func (l *logMerge) gone(ctx context.Context, view *mesh.View, r *remote, id mesh.NodeID) {
+	if r.asked.Swap(true) {
+		return
+	}
 	if l.later || r.told.Load() {
 		l.lost(ctx, r, nodeLabel(view, id), id)
 		return
