@@ -73,6 +73,8 @@ type Driver struct {
 	starts       chan struct{} // holds one for each start in progress
 	restores     chan struct{} // and for each that is to be restored first
 	downloads    chan struct{} // and for each that is to have artifacts first
+	keeps        chan struct{} // and for each of which the outputs are being kept
+	keepMost     time.Duration // for that
 	offer        func() offer  // what is there to keep tasks apart with; tried when it is asked for
 	home         atomic.Pointer[cgroup.Home]
 	closing      chan struct{}
@@ -140,6 +142,8 @@ func Open(c Config) (*Driver, error) {
 		starts:       make(chan struct{}, startsMax),
 		restores:     make(chan struct{}, restoresMax),
 		downloads:    make(chan struct{}, downloadsMax),
+		keeps:        make(chan struct{}, keepsMax),
+		keepMost:     keepMost,
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
 	}

@@ -31,6 +31,8 @@ const (
 	keptFile     = "kept"    // and what was kept of the attempt that has ended
 	keepTries    = 3         // while somebody writes
 	keepAgain    = time.Second
+	keepsMax     = 4               // whose outputs are kept at the same time
+	keepMost     = 5 * time.Minute // until they are given up
 	logKeptFirst = 5 * time.Second // then twice as long after each, up to
 	logKeptEvery = 30 * time.Second
 )
@@ -65,10 +67,7 @@ func (d *Driver) keep(k key, o *runner.Observation) {
 	if d.cfg.Keeper == nil || o.Kind != runner.Exited {
 		return
 	}
-	var before kept
-	if text, err := d.root.ReadFile(k.file(keptFile)); err == nil && json.Unmarshal(text, &before) == nil &&
-		before.Attempt == o.Attempt {
-		o.Outputs, o.Log = before.Outputs.Readable(), before.Log.Readable()
+	if d.noted(k, o) {
 		return
 	}
 	o.Outputs, o.Log = d.keepOutputs(k), d.keepLog(k)
@@ -84,6 +83,41 @@ func (d *Driver) keep(k key, o *runner.Observation) {
 	}
 }
 
+// noted says whether it is noted what was kept of an attempt that has ended, and takes that.
+func (d *Driver) noted(k key, o *runner.Observation) bool {
+	var before kept
+	text, err := d.root.ReadFile(k.file(keptFile))
+	if err != nil || json.Unmarshal(text, &before) != nil || before.Attempt != o.Attempt {
+		return false
+	}
+	o.Outputs, o.Log = before.Outputs.Readable(), before.Log.Readable()
+	return true
+}
+
+// keepLater says whether an attempt that has ended while no agent looked has outputs that are
+// yet to be kept: that may take long, so it counts as one that runs until they are.
+func (d *Driver) keepLater(k key, o runner.Observation) bool {
+	if d.cfg.Keeper == nil || o.Kind != runner.Exited || d.noted(k, &o) {
+		return false
+	}
+	if _, err := d.root.Lstat(k.file(outputsFile)); err != nil {
+		return false
+	}
+	t := &task{d: d, key: k, attempt: o.Attempt, over: make(chan struct{})}
+	as := o
+	as.Kind, as.At, as.Err, as.ExitCode, as.Signal = runner.Adopted, o.StartedAt, "", 0, 0
+	d.found = append(d.found, as)
+	d.mu.Lock()
+	d.tasks[k] = t
+	d.mu.Unlock()
+	d.work.Go(func() {
+		if d.keep(k, &o); !d.isClosing() {
+			d.over(t, o)
+		}
+	})
+	return true
+}
+
 // keepOutputs keeps the outputs of a task, or says why not; nil if it has none.
 func (d *Driver) keepOutputs(k key) *mesh.Kept {
 	text, err := d.root.ReadFile(k.file(outputsFile))
@@ -94,17 +128,27 @@ func (d *Driver) keepOutputs(k key) *mesh.Kept {
 	if err == nil {
 		err = json.Unmarshal(text, &patterns)
 	}
+	select {
+	case d.keeps <- struct{}{}:
+		defer func() { <-d.keeps }()
+	case <-d.ctx.Done():
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, d.keepMost)
+	defer cancel()
 	var all *mesh.Kept
 	for try := 0; err == nil && all == nil && try < keepTries; try++ {
 		if try > 0 {
 			select {
 			case <-time.After(keepAgain):
-			case <-d.ctx.Done():
+			case <-ctx.Done():
 			}
 		}
-		all, err = d.cfg.Keeper.KeepFiles(d.ctx, filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task)), patterns)
+		all, err = d.cfg.Keeper.KeepFiles(ctx, filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task)), patterns)
 	}
 	switch {
+	case ctx.Err() != nil && all == nil:
+		return &mesh.Kept{At: time.Now(), Fault: fmt.Sprintf("they were not on the disk within %v", d.keepMost)}
 	case err != nil:
 		d.cfg.Log.Warn("keep outputs", "task", k.String(), "error", err)
 		return &mesh.Kept{At: time.Now(), Fault: mesh.Plain(err.Error(), mesh.TextMax)}
