@@ -34,7 +34,7 @@ const (
 	keepsMax     = 4               // whose outputs are kept at the same time
 	keepMost     = 5 * time.Minute // until they are given up
 	logKeptFirst = 5 * time.Second // then twice as long after each, up to
-	logKeptEvery = 30 * time.Second
+	logKeptEvery = 2 * time.Minute
 )
 
 // kept is what is left of an attempt.
