@@ -236,3 +236,28 @@ func TestNobodyDecidesByWhatIsLeft(t *testing.T) {
 		}
 	}
 }
+
+// TestWitnessesGetNoLogs: they run nothing, and what tasks print is no business of theirs.
+func TestWitnessesGetNoLogs(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := service("sum", 1)
+	job.Type = mesh.Batch
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	i := slices.IndexFunc(l.nodes, func(h *host) bool { return len(h.tasks) > 0 })
+	if i < 0 {
+		t.Fatalf("nothing runs\n%s", l.events())
+	}
+	witness := l.nodes[(i+1)%3].self.ID
+	node := l.nodes[i].core.records.nodes[witness]
+	node.Role = mesh.Witness
+	l.nodes[i].core.records.nodes[witness] = node
+	by := l.leaves("sum", "outputs", "end")
+	l.after(10 * time.Minute)
+	a := by.core.records.allocsOf("sum")[0]
+	task := by.core.records.statuses[a.ID][by.self.ID].Tasks[0]
+	if slices.Contains(task.Log.Nodes, witness) || len(task.Log.Nodes) != 2 || len(task.Outputs.Nodes) != 3 {
+		t.Errorf("the log is on %v, the outputs on %v", task.Log.Nodes, task.Outputs.Nodes)
+	}
+}

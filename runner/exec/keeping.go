@@ -27,9 +27,10 @@ type Keeper interface {
 // log. Of one that runs the end of the log is kept now and then, if there is more of it: so
 // much of it is there when its node is lost.
 const (
-	outputsFile  = "outputs" // in a task's folder: the patterns
-	keptFile     = "kept"    // and what was kept of the attempt that has ended
-	keepTries    = 3         // while somebody writes
+	outputsFile  = "outputs"  // in a task's folder: the patterns
+	logStaysFile = "logstays" // is there if the end of its log is not kept
+	keptFile     = "kept"     // and what was kept of the attempt that has ended
+	keepTries    = 3          // while somebody writes
 	keepAgain    = time.Second
 	keepsMax     = 4               // whose outputs are kept at the same time
 	keepMost     = 5 * time.Minute // until they are given up
@@ -46,9 +47,14 @@ type kept struct {
 
 // prepareKeeping notes for agents to come what the outputs of a task are.
 func (d *Driver) prepareKeeping(k key, s *runner.Spec) error {
-	err := d.root.Remove(k.file(outputsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	var err error
+	for _, name := range []string{outputsFile, logStaysFile} {
+		if gone := d.root.Remove(k.file(name)); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	if err == nil && s.LogStays {
+		err = d.root.WriteFile(k.file(logStaysFile), nil, 0o600)
 	}
 	if err == nil && len(s.Outputs) > 0 {
 		var text []byte
@@ -57,7 +63,7 @@ func (d *Driver) prepareKeeping(k key, s *runner.Spec) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("note its outputs: %w", err)
+		return fmt.Errorf("note what is to be kept of it: %w", err)
 	}
 	return nil
 }
@@ -160,6 +166,9 @@ func (d *Driver) keepOutputs(k key) *mesh.Kept {
 
 // keepLog keeps the end of a task's log; nil if there is nothing, or it cannot be kept.
 func (d *Driver) keepLog(k key) *mesh.Kept {
+	if _, err := d.root.Lstat(k.file(logStaysFile)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	texts, err := logs.Tail(filepath.Join(d.cfg.Root, runner.LogDir(k.alloc, k.task)), int(mesh.LogKeptMax))
 	if err == nil && len(texts[logs.Stdout])+len(texts[logs.Stderr]) == 0 {
 		return nil

@@ -95,6 +95,11 @@ func TestWhatCannotBeKeptIsSaid(t *testing.T) {
 	if now, _ := ends(t, &chest{}, spec); now.Outputs != nil || now.Log != nil {
 		t.Errorf("got %+v, %+v of a task that leaves nothing", now.Outputs, now.Log)
 	}
+	private := drivertest.Spec("web", "echo a secret")
+	private.LogStays = true
+	if now, again := ends(t, &chest{}, private); now.Log != nil || again.Log != nil {
+		t.Errorf("of a log that is to stay where it is %+v, %+v is kept", now.Log, again.Log)
+	}
 	spec.Outputs = []string{"x"}
 	if now, _ := ends(t, &chest{fault: errors.New("too much")}, spec); now.Outputs.Fault != "too much" {
 		t.Errorf("got %+v", now.Outputs)
