@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -98,19 +99,37 @@ func (p picture) results(id mesh.JobID) ([]Result, []*mesh.Kept, error) {
 	return rows, kept, nil
 }
 
+// Bounds of listing outputs: for all copies of a job together.
+const (
+	listTime     = 30 * time.Second
+	listFilesMax = 20_000
+)
+
 // results lists what is kept of a job's outputs. What nobody in sight has is listed without
-// its files.
+// its files, and so is what is too much to be listed at once.
 func results(ctx context.Context, b Backend, r ResultsRequest) ([]Result, error) {
 	snap, err := b.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	rows, kept, err := picture{snap}.results(r.Job)
+	ctx, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	room := listFilesMax
 	for i := range rows {
 		if r.Names || kept[i].Tree == "" {
 			continue
 		}
-		files, err := b.KeptFiles(ctx, kept[i])
+		var files []File
+		var err error
+		if kept[i].Files <= room {
+			files, err = b.KeptFiles(ctx, kept[i])
+		}
+		if max(kept[i].Files, len(files)) > room {
+			rows[i].Fault = fmt.Sprintf("no more than %d files are listed at once", listFilesMax)
+			continue
+		}
+		room -= len(files)
 		if err != nil {
 			rows[i].Fault = mesh.FaultOf(err).Text
 			continue

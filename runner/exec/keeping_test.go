@@ -23,7 +23,7 @@ import (
 type chest struct {
 	files []string // what was asked for
 	texts []map[string][]byte
-	busy  int // how often somebody writes
+	busy  int  // how often somebody writes
 	slow  bool // it takes for ever
 	fault error
 }
