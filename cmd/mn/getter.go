@@ -49,8 +49,10 @@ func (g *getter) open(dir string) error {
 		return err
 	}
 	g.dir = root
-	if g.lock, err = root.Open("."); err == nil && syscall.Flock(int(g.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-		err = mesh.Faultf(mesh.Conflict, "another command writes to folder %q", dir).Hint("wait for it, or take another: -o DIR")
+	g.lock, err = root.Open(".")
+	if err == nil && syscall.Flock(int(g.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		err = mesh.Faultf(mesh.Conflict, "another command writes to folder %q", dir).
+			Hint("wait for it, or take another: -o DIR")
 	}
 	if err != nil {
 		g.close()

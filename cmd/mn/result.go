@@ -103,7 +103,8 @@ that is the same is passed over. Each is checked, and there whole or not at all.
 				case alloc != "" && !strings.HasPrefix(string(r.Alloc), alloc):
 					continue
 				case r.Fault != "":
-					faults = append(faults, fmt.Errorf("%s: %s", copyName(r.Task, r.Index, r.Node), mesh.Plain(r.Fault, mesh.TextMax)))
+					why := mesh.Plain(r.Fault, mesh.TextMax)
+					faults = append(faults, fmt.Errorf("%s: %s", copyName(r.Task, r.Index, r.Node), why))
 					continue
 				}
 				g.all += r.Bytes

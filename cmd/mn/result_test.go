@@ -52,8 +52,9 @@ func TestFoldersOfCopiesAreTheirOwn(t *testing.T) {
 	}
 }
 
-// TestWhatComesTornIsNotLeft: of outputs that do not come whole, those files stay that did.
-func TestWhatComesTornIsNotLeft(t *testing.T) {
+// sent are the objects of two files, as a peer sends them, and what they are called together.
+func sent(t *testing.T) (content.Hash, []byte) {
+	t.Helper()
 	from := t.TempDir()
 	for name, text := range map[string]string{"a": "first", "b": "second"} {
 		if err := os.WriteFile(filepath.Join(from, name), []byte(text), 0o644); err != nil {
@@ -78,10 +79,16 @@ func TestWhatComesTornIsNotLeft(t *testing.T) {
 	if err := store.Send(t.Context(), h, nil, &all); err != nil {
 		t.Fatal(err)
 	}
-	r := &api.Result{Task: "web", Alloc: "a1", Tree: h.String()}
+	return h, all.Bytes()
+}
+
+// TestWhatComesTornIsNotLeft: of outputs that do not come whole, those files stay that did.
+func TestWhatComesTornIsNotLeft(t *testing.T) {
+	tree, all := sent(t)
+	r := &api.Result{Task: "web", Alloc: "a1", Tree: tree.String()}
 	dir := t.TempDir()
 	g := testGetter(t, dir)
-	if err := g.get(r, bytes.NewReader(all.Bytes()[:all.Len()-1])); err == nil {
+	if err := g.get(r, bytes.NewReader(all[:len(all)-1])); err == nil {
 		t.Error("what was cut short is taken")
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "web-0", "a")); string(text) != "first" {
@@ -93,7 +100,7 @@ func TestWhatComesTornIsNotLeft(t *testing.T) {
 	// What is there whole is passed over, and the rest comes.
 	g.close()
 	g = testGetter(t, dir)
-	if err := g.get(r, bytes.NewReader(all.Bytes())); err != nil || len(g.got) != 2 {
+	if err := g.get(r, bytes.NewReader(all)); err != nil || len(g.got) != 2 {
 		t.Errorf("once more: got %v, %v", g.got, err)
 	}
 	if left, err := os.ReadDir(dir); len(left) != 1 {
@@ -105,7 +112,7 @@ func TestWhatComesTornIsNotLeft(t *testing.T) {
 	}
 	g.close()
 	g = testGetter(t, dir)
-	if err := g.get(r, bytes.NewReader(all.Bytes())); !errors.Is(err, fs.ErrExist) {
+	if err := g.get(r, bytes.NewReader(all)); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over another: got %v", err)
 	}
 	// A link that is there leads nowhere else.
@@ -118,7 +125,7 @@ func TestWhatComesTornIsNotLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	g = testGetter(t, dir)
-	if err := g.get(r, bytes.NewReader(all.Bytes())); err == nil {
+	if err := g.get(r, bytes.NewReader(all)); err == nil {
 		t.Error("it is written through a link")
 	}
 	if _, err := os.Stat(out); !os.IsNotExist(err) {

@@ -89,9 +89,9 @@ func (p picture) results(id mesh.JobID) ([]Result, []*mesh.Kept, error) {
 	for _, f := range all {
 		k := f.Outputs
 		r := Result{
-			Alloc: f.ID, Job: id, Task: f.Name, Index: f.Index, Node: p.nodeName(f.Node), NodeID: f.Node, Each: f.Target != "",
-			At: known(k.At), Tree: k.Tree, Bytes: mesh.Bytes(k.Bytes), Count: k.Files, Fault: k.Fault,
-			Files: []File{},
+			Alloc: f.ID, Job: id, Task: f.Name, Index: f.Index, Node: p.nodeName(f.Node), NodeID: f.Node,
+			Each: f.Target != "", At: known(k.At), Tree: k.Tree, Bytes: mesh.Bytes(k.Bytes), Count: k.Files,
+			Fault: k.Fault, Files: []File{},
 		}
 		r.Kept = p.left(k).Nodes
 		rows, kept = append(rows, r), append(kept, k)
