@@ -55,9 +55,11 @@ func (g *getter) open(dir string) error {
 			Hint("wait for it, or take another: -o DIR")
 	}
 	if err != nil {
-		g.close()
+		g.lock.Close()
+		root.Close() // what is in it is the other's
+		return err
 	}
-	return err
+	return nil
 }
 
 func (g *getter) close() {

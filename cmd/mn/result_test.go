@@ -44,8 +44,14 @@ func TestFoldersOfCopiesAreTheirOwn(t *testing.T) {
 			t.Errorf("%+v: got %q, %v, want %q", test.r, got, err, test.want)
 		}
 	}
+	if err := g.dir.WriteFile(partName, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := (&getter{}).open(g.dir.Name()); err == nil {
 		t.Error("two write to one folder at once")
+	}
+	if _, err := g.dir.Lstat(partName); err != nil {
+		t.Errorf("the other has lost what came: %v", err)
 	}
 	if got := quoted("a\x1b[2J"); got != `"a\x1b[2J"` {
 		t.Errorf("a name is shown as %q", got)
