@@ -117,6 +117,8 @@ type TaskStatus struct {
 	// Outputs are the files of the last attempt that are kept, and Log the end of its log.
 	Outputs *Kept `json:"outputs,omitempty"`
 	Log     *Kept `json:"log,omitempty"`
+	// LogBefore is the latest end of its log that others have, until they have Log.
+	LogBefore *Kept `json:"log_before,omitempty"`
 	// Unrestored is since when the task does not start as nothing can be had of what was
 	// saved of it.
 	Unrestored time.Time `json:"unrestored,omitzero"`

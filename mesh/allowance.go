@@ -136,6 +136,9 @@ func (l *Labels) Change(told, set map[string]string, remove []string) (Labels, *
 		if !ValidName(name) || len(set[name]) > LabelMax {
 			return next, Faultf(Invalid, "label %q: want a name, and a value of at most %d bytes", name, LabelMax)
 		}
+		if Plain(set[name], LabelMax) != set[name] {
+			return next, Faultf(Invalid, "label %q: its value %q has characters that cannot be shown", name, set[name])
+		}
 		next.Set[name] = set[name]
 		next.Removed = slices.DeleteFunc(next.Removed, func(r string) bool { return r == name })
 	}

@@ -81,3 +81,15 @@ func TestLabelsGoOverThoseOfTheAgent(t *testing.T) {
 		t.Errorf("%d labels: got %v, want them refused", len(many), f)
 	}
 }
+
+// TestLabelsCanBeShown on any terminal.
+func TestLabelsCanBeShown(t *testing.T) {
+	for _, value := range []string{"a\x1b[2J", "\xff", "two\nlines", "\u202eabc"} {
+		if _, f := (&Labels{}).Change(nil, map[string]string{"rack": value}, nil); f == nil || f.Kind != Invalid {
+			t.Errorf("%q: got %v", value, f)
+		}
+	}
+	if _, f := (&Labels{}).Change(nil, map[string]string{"rack": "Zürich, 2"}, nil); f != nil {
+		t.Error(f)
+	}
+}

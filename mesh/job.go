@@ -122,6 +122,8 @@ type Task struct {
 	Python           *Python           `json:"python,omitempty" toml:"python"`
 	// Outputs are patterns of the files in the task's own folder that are kept when it has ended.
 	Outputs []string `json:"outputs,omitempty" toml:"outputs"`
+	// KeepLogs says whether the end of the task's log is kept on other nodes: nil is true.
+	KeepLogs *bool `json:"keep_logs,omitempty" toml:"keep_logs"`
 }
 
 // Succeeds says whether a run to completion that ends with this exit code has

@@ -30,9 +30,14 @@ const (
 	outputDeepMax = 16  // folders of a pattern
 )
 
-// Left is all that is kept of a task.
-func (t *TaskStatus) Left() []*Kept {
-	return slices.DeleteFunc([]*Kept{t.Outputs, t.Log}, func(k *Kept) bool { return k == nil || k.Tree == "" })
+// Left is all that is to be kept of a task, what is small first.
+func (t *TaskStatus) Left() []*Kept { return there(t.Log, t.Outputs) }
+
+// Ends are the ends of a task's log that may be to be had, the latest first.
+func (t *TaskStatus) Ends() []*Kept { return there(t.Log, t.LogBefore) }
+
+func there(all ...*Kept) []*Kept {
+	return slices.DeleteFunc(all, func(k *Kept) bool { return k == nil || k.Tree == "" })
 }
 
 // On is k with a node among those who have it.
@@ -44,10 +49,23 @@ func (k *Kept) On(node NodeID) *Kept {
 	return &more
 }
 
+// Readable is k as it can stand in a record, whatever bytes the fault has; nil of nil.
+func (k *Kept) Readable() *Kept {
+	if k == nil {
+		return nil
+	}
+	plain := *k
+	plain.Fault = Plain(k.Fault, TextMax)
+	return &plain
+}
+
 // Held is the status with a node among those who have something of the task, and whether
 // that is news.
 func (t TaskStatus) Held(tree string, by NodeID) (TaskStatus, bool) {
 	news := false
+	if t.Log != nil && t.Log.Tree == tree && t.LogBefore != nil {
+		t.LogBefore, news = nil, true
+	}
 	for _, k := range []**Kept{&t.Outputs, &t.Log} {
 		if *k != nil && (*k).Tree == tree && !slices.Contains((*k).Nodes, by) {
 			*k, news = (*k).On(by), true

@@ -57,3 +57,18 @@ func TestHeldChangesNoOther(t *testing.T) {
 		t.Errorf("%d things are left where there is a fault", n)
 	}
 }
+
+// TestEndOfALogStaysUntilOthersHaveTheNext, for the node may be lost in between.
+func TestEndOfALogStaysUntilOthersHaveTheNext(t *testing.T) {
+	task := TaskStatus{Log: &Kept{Tree: "t2", Nodes: []NodeID{"a"}}, LogBefore: &Kept{Tree: "t1", Nodes: []NodeID{"a", "b"}}}
+	if ends := task.Ends(); len(ends) != 2 || ends[0].Tree != "t2" || ends[1].Tree != "t1" {
+		t.Errorf("got %v", ends)
+	}
+	if _, news := task.Held("t1", "c"); news {
+		t.Error("who has what was before is news")
+	}
+	held, news := task.Held("t2", "b")
+	if ends := held.Ends(); !news || len(ends) != 1 || len(ends[0].Nodes) != 2 || len(task.Ends()) != 2 {
+		t.Errorf("got %v, %v", ends, news)
+	}
+}

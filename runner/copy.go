@@ -192,7 +192,7 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
 		a.NextStart.Equal(b.NextStart) && a.Unrestored.Equal(b.Unrestored) &&
 		slices.EqualFunc(a.Saved(), b.Saved(), sameCheckpoint) &&
-		sameKept(a.Outputs, b.Outputs) && sameKept(a.Log, b.Log)
+		sameKept(a.Outputs, b.Outputs) && sameKept(a.Log, b.Log) && sameKept(a.LogBefore, b.LogBefore)
 }
 
 func sameCheckpoint(a, b *mesh.Checkpoint) bool {

@@ -55,6 +55,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		Artifacts: t.def.Artifacts,
 		Python:    t.def.Python,
 		Outputs:   t.def.Outputs,
+		LogStays:  t.def.KeepLogs != nil && !*t.def.KeepLogs,
 		Container: t.def.Container,
 		Ports:     c.ports(t),
 	}

@@ -21,7 +21,10 @@ func (c *Copy) left(t *task, o Observation) {
 		*at = &here
 		return true
 	}
-	keep(&t.status.Log, o.Log)
+	before := t.status.Log
+	if keep(&t.status.Log, o.Log) && before != nil && len(before.Nodes) > 1 {
+		t.status.LogBefore = before
+	}
 	if !keep(&t.status.Outputs, o.Outputs) {
 		return
 	}

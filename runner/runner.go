@@ -79,6 +79,8 @@ type Spec struct {
 	// Outputs are patterns of the files in the task's own folder that are kept when an
 	// attempt has ended.
 	Outputs []string `json:"outputs,omitempty"`
+	// LogStays says that the end of its log is not kept: it stays in its folder.
+	LogStays bool `json:"log_stays,omitempty"`
 }
 
 // Contained says whether the task sees a file system of its own.

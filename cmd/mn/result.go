@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 
 	"mn/mesh"
 	"mn/mesh/api"
-	"mn/mesh/content"
 )
 
 func (c *command) resultCommand() *cobra.Command {
@@ -56,15 +53,24 @@ func (c *command) showResults(job string, all []api.Result) {
 			b.add(who, "-", r.Bytes, "-", strings.Join(r.Kept, ", "))
 		}
 		for _, f := range r.Files {
-			b.add(who, f.Path, f.Size, f.Hash[:min(len(f.Hash), 16)], strings.Join(r.Kept, ", "))
+			b.add(who, quoted(f.Path), f.Size, f.Hash[:min(len(f.Hash), 16)], strings.Join(r.Kept, ", "))
 		}
 	}
 	c.table(b)
 	for i := range all {
 		if r := &all[i]; r.Fault != "" {
-			c.say("%s: %s", copyName(r.Task, r.Index, r.Node), r.Fault)
+			c.say("%s: %s", copyName(r.Task, r.Index, r.Node), mesh.Plain(r.Fault, mesh.TextMax))
 		}
 	}
+}
+
+// quoted is a name that somebody has given to a file: as it is, or in quotes if it has
+// characters that are not for terminals.
+func quoted(name string) string {
+	if mesh.Plain(name, len(name)) == name {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 func (c *command) resultGet() *cobra.Command {
@@ -73,8 +79,9 @@ func (c *command) resultGet() *cobra.Command {
 		Use:   "get JOB [-o DIR]",
 		Short: "Get the outputs of a job, from any peer",
 		Long: `Get the files that the tasks of a job have left, from whichever nodes have them. Those of
-each copy come into a folder of its own, TASK-INDEX, in a folder of the job's name, or in
-DIR. No file that is there is written over; each is checked before it is written.`,
+each copy come into a folder of its own in a folder of the job's name, or in DIR: TASK-INDEX,
+or TASK-NODE of a job that runs on every node. No file that is there is written over; one
+that is the same is passed over. Each is checked, and there whole or not at all.`,
 		Example: `  mn result get train
   mn result get train -o /data/runs/7`,
 		Args:              needs("JOB"),
@@ -88,7 +95,7 @@ DIR. No file that is there is written over; each is checked before it is written
 			if dir == "" {
 				dir = args[0]
 			}
-			g := getter{c: c, dir: dir, told: time.Now()}
+			g := getter{c: c, told: time.Now(), folders: map[string]bool{}}
 			var faults []error
 			for i := range all {
 				r := &all[i]
@@ -96,7 +103,8 @@ DIR. No file that is there is written over; each is checked before it is written
 				case alloc != "" && !strings.HasPrefix(string(r.Alloc), alloc):
 					continue
 				case r.Fault != "":
-					faults = append(faults, fmt.Errorf("%s: %s", copyName(r.Task, r.Index, r.Node), r.Fault))
+					why := mesh.Plain(r.Fault, mesh.TextMax)
+					faults = append(faults, fmt.Errorf("%s: %s", copyName(r.Task, r.Index, r.Node), why))
 					continue
 				}
 				g.all += r.Bytes
@@ -106,6 +114,10 @@ DIR. No file that is there is written over; each is checked before it is written
 				return mesh.Faultf(mesh.NotFound, "job %q has left nothing", job).
 					Hint("outputs = [...] of a task says what is kept when it has ended")
 			}
+			if err := g.open(dir); err != nil {
+				return err
+			}
+			defer g.close()
 			for _, r := range g.wanted {
 				err := client.Result(cmd.Context(), job, r.Tree, func(in io.Reader) error { return g.get(r, in) })
 				if err != nil {
@@ -123,82 +135,4 @@ DIR. No file that is there is written over; each is checked before it is written
 	cmd.Flags().StringVarP(&dir, "out", "o", "", "folder to write them in; of the job's name if not said otherwise")
 	cmd.Flags().StringVar(&alloc, "alloc", "", "only of the copy whose id begins so")
 	return cmd
-}
-
-// getter writes files that come from a peer.
-type getter struct {
-	c          *command
-	dir        string
-	wanted     []*api.Result
-	got        []gotFile
-	bytes, all mesh.Bytes
-	told       time.Time
-}
-
-// gotFile is a file that was written.
-type gotFile struct {
-	Path string     `json:"path"`
-	Size mesh.Bytes `json:"size"`
-	Hash string     `json:"sha256"` // as of `mn result ls`
-}
-
-// get writes the files of one task.
-func (g *getter) get(r *api.Result, in io.Reader) error {
-	var tree content.Hash
-	if err := tree.UnmarshalText([]byte(r.Tree)); err != nil {
-		return err
-	}
-	name := fmt.Sprintf("%s-%d", r.Task, r.Index)
-	to := filepath.Join(g.dir, name)
-	if err := os.MkdirAll(to, 0o777); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(to)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	_, err = content.Receive(in, tree, func(e *content.Entry) (io.WriteCloser, error) {
-		if err := root.MkdirAll(path.Dir(e.Path), 0o777); err != nil {
-			return nil, err
-		}
-		f, err := root.OpenFile(e.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, e.Mode.Perm()|0o600)
-		if err != nil {
-			return nil, err
-		}
-		g.got = append(g.got, gotFile{path.Join(name, e.Path), mesh.Bytes(e.Size), e.Sum().String()})
-		return &toldFile{File: f, g: g, root: root, of: e}, nil
-	})
-	return err
-}
-
-// toldFile is a file of which what is written is told now and then.
-type toldFile struct {
-	*os.File
-	g    *getter
-	root *os.Root
-	of   *content.Entry
-	has  int64
-}
-
-// Close removes what did not come whole.
-func (f *toldFile) Close() error {
-	err := f.File.Close()
-	if f.has < f.of.Size {
-		f.g.got = f.g.got[:len(f.g.got)-1]
-		err = errors.Join(err, f.root.Remove(f.of.Path))
-	}
-	return err
-}
-
-func (f *toldFile) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
-	f.has += int64(n)
-	g := f.g
-	g.bytes += mesh.Bytes(n)
-	if now := time.Now(); now.Sub(g.told) >= sayEvery {
-		g.told = now
-		g.c.say("files: %v of %v are here", g.bytes, g.all)
-	}
-	return n, err
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ type Result struct {
 	Index  int          `json:"index"`
 	Node   string       `json:"node"` // where it ran
 	NodeID mesh.NodeID  `json:"node_id"`
+	Each   bool         `json:"each"` // of a job that runs on every node: there is one of each
 	At     *time.Time   `json:"at"`
 	Tree   string       `json:"tree"` // names all of it
 	Bytes  mesh.Bytes   `json:"bytes"`
@@ -67,6 +69,9 @@ func (p picture) results(id mesh.JobID) ([]Result, []*mesh.Kept, error) {
 		}
 		for i := range a.Status.Tasks {
 			t := &a.Status.Tasks[i]
+			if !mesh.ValidName(t.Name) {
+				continue // no task of a job is called so
+			}
 			at := seat{a.Seat(), t.Name}
 			if before, ok := latest[at]; t.Outputs != nil && (!ok || t.Outputs.At.After(before.Outputs.At)) {
 				latest[at] = found{a, t}
@@ -85,8 +90,8 @@ func (p picture) results(id mesh.JobID) ([]Result, []*mesh.Kept, error) {
 		k := f.Outputs
 		r := Result{
 			Alloc: f.ID, Job: id, Task: f.Name, Index: f.Index, Node: p.nodeName(f.Node), NodeID: f.Node,
-			At: known(k.At), Tree: k.Tree, Bytes: mesh.Bytes(k.Bytes), Count: k.Files, Fault: k.Fault,
-			Files: []File{},
+			Each: f.Target != "", At: known(k.At), Tree: k.Tree, Bytes: mesh.Bytes(k.Bytes), Count: k.Files,
+			Fault: k.Fault, Files: []File{},
 		}
 		r.Kept = p.left(k).Nodes
 		rows, kept = append(rows, r), append(kept, k)
@@ -94,19 +99,37 @@ func (p picture) results(id mesh.JobID) ([]Result, []*mesh.Kept, error) {
 	return rows, kept, nil
 }
 
+// Bounds of listing outputs: for all copies of a job together.
+const (
+	listTime     = 30 * time.Second
+	listFilesMax = 20_000
+)
+
 // results lists what is kept of a job's outputs. What nobody in sight has is listed without
-// its files.
+// its files, and so is what is too much to be listed at once.
 func results(ctx context.Context, b Backend, r ResultsRequest) ([]Result, error) {
 	snap, err := b.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	rows, kept, err := picture{snap}.results(r.Job)
+	ctx, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	room := listFilesMax
 	for i := range rows {
 		if r.Names || kept[i].Tree == "" {
 			continue
 		}
-		files, err := b.KeptFiles(ctx, kept[i])
+		var files []File
+		var err error
+		if kept[i].Files <= room {
+			files, err = b.KeptFiles(ctx, kept[i])
+		}
+		if max(kept[i].Files, len(files)) > room {
+			rows[i].Fault = fmt.Sprintf("no more than %d files are listed at once", listFilesMax)
+			continue
+		}
+		room -= len(files)
 		if err != nil {
 			rows[i].Fault = mesh.FaultOf(err).Text
 			continue

@@ -40,6 +40,12 @@ func TestResultsAreThoseOfTheLatestCopies(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].Fault != "more than 10000 files" || all[0].Files == nil {
 		t.Errorf("got %+v, %v", all, err)
 	}
+	many := f.snap.View.Allocs[1].Status.Tasks[0].Outputs
+	many.Files = listFilesMax + 1
+	all, err = c.Results(t.Context(), ResultsRequest{Job: "web"})
+	if err != nil || len(all) != 2 || len(all[0].Files) > 0 || all[0].Fault == "" || all[0].Count != many.Files {
+		t.Errorf("of too many: got %+v, %v", all, err)
+	}
 	asked := len(f.asked)
 	if all, err := c.Results(t.Context(), ResultsRequest{Job: "web", Names: true}); err != nil || len(f.asked) != asked {
 		t.Errorf("without files: got %+v, %v, and the backend was asked", all, err)

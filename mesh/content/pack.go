@@ -18,7 +18,7 @@ type Packing struct {
 	Skip     func(path string, dir bool) bool // what is left out; nil: nothing is
 	BytesMax int64                            // of all files; 0: any number
 	FilesMax int                              // entries; 0: as many as a tree may have
-	Regular  bool                             // links, and what is no file, are left out
+	Regular  bool                             // links, what is no file, and empty folders are left out
 }
 
 // Sink takes the objects of a folder.
@@ -57,10 +57,16 @@ type packer struct {
 	to     Sink
 	folder *os.Root
 	tree   Tree
-	top    fs.FileInfo   // of the folder itself
-	seen   []fs.FileInfo // of each entry
+	top    fs.FileInfo // of the folder itself
+	seen   []seen      // each entry, and each folder that is none
 	bytes  int64
 	piece  []byte
+}
+
+// seen is what was there when it was packed.
+type seen struct {
+	path string
+	info fs.FileInfo
 }
 
 func (k *packer) pack() (Hash, error) {
@@ -121,6 +127,9 @@ func (k *packer) visit(name string) error {
 	if most := min(cmp.Or(k.FilesMax, FilesMax), FilesMax); len(k.tree.Entries) >= most {
 		return fmt.Errorf("more than %d files", most)
 	}
+	if len(k.seen) >= FilesMax {
+		return fmt.Errorf("more than %d files and folders to look at", FilesMax)
+	}
 	e := Entry{Path: name, Mode: info.Mode() & kept}
 	switch {
 	case info.IsDir():
@@ -134,11 +143,16 @@ func (k *packer) visit(name string) error {
 	if err != nil {
 		return gone(err)
 	}
-	k.tree.Entries, k.seen = append(k.tree.Entries, e), append(k.seen, info)
-	if info.IsDir() {
-		return k.walk(name)
+	k.tree.Entries, k.seen = append(k.tree.Entries, e), append(k.seen, seen{name, info})
+	if !info.IsDir() {
+		return nil
 	}
-	return nil
+	n := len(k.tree.Entries)
+	err = k.walk(name)
+	if k.Regular && len(k.tree.Entries) == n {
+		k.tree.Entries = k.tree.Entries[:n-1]
+	}
+	return err
 }
 
 // gone is an error; one that a file, or a folder, is not there any more says that the folder
@@ -194,8 +208,8 @@ func (k *packer) unchanged() error {
 	if err := k.same(".", k.top); err != nil {
 		return err
 	}
-	for i, was := range k.seen {
-		if err := k.same(k.tree.Entries[i].Path, was); err != nil {
+	for _, was := range k.seen {
+		if err := k.same(was.path, was.info); err != nil {
 			return err
 		}
 	}

@@ -121,6 +121,25 @@ func (e *Entry) Sum() Hash {
 	return HashOf(e.Pieces)
 }
 
+// SumOf is what [Entry.Sum] is of a file with all that a reader has.
+func SumOf(r io.Reader) (Hash, error) {
+	var pieces []byte
+	piece := make([]byte, PieceBytes)
+	for {
+		n, err := io.ReadFull(r, piece)
+		if n > 0 {
+			h := HashOf(piece[:n])
+			pieces = append(pieces, h[:]...)
+		}
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return (&Entry{Pieces: pieces}).Sum(), nil
+		case err != nil:
+			return Hash{}, err
+		}
+	}
+}
+
 // Receive reads what [Store.Send] has written of a tree. Open makes each file, of which the
 // bytes are checked before they are written; folders are not made.
 func Receive(r io.Reader, tree Hash, open func(e *Entry) (io.WriteCloser, error)) (*Tree, error) {

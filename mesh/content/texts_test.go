@@ -31,7 +31,7 @@ func TestSentTreeIsReceivedOrRefused(t *testing.T) {
 		"out/a": "aaa", "out/b": "", "big": string(big), "link": "->out/a", "skip": "no", "empty/": "",
 	})
 	h, err := from.Pack(t.Context(), root, Packing{
-		Regular: true, FilesMax: 5, Skip: func(name string, _ bool) bool { return name == "skip" },
+		Regular: true, FilesMax: 4, Skip: func(name string, _ bool) bool { return name == "skip" },
 	})
 	if err != nil {
 		t.Fatal(err)

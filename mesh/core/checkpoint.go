@@ -33,6 +33,8 @@ type Hold struct {
 	Alloc mesh.AllocID `json:"alloc"`
 	Task  string       `json:"task"`
 	Tree  string       `json:"tree"`
+	Kind  string       `json:"kind,omitempty"`  // of what is left of a task; "": it was saved
+	Bytes int64        `json:"bytes,omitempty"` // of outputs
 }
 
 // Holds answers Hold: it is on the disk.
@@ -63,9 +65,12 @@ type keeper struct {
 	next     time.Duration         // when to look for what others are to keep
 	ended    map[mesh.AllocID]bool // copies of this node that have ended, and of which they are to
 	fetching map[string][]asker
-	have     map[string]bool   // files of jobs that are here
-	failed   map[string]failed // and those that were not to be had
-	shares   []share           // callers who wait until a peer has some
+	have     map[string]bool    // files of jobs that are here
+	failed   map[string]failed  // and those that were not to be had
+	shares   []share            // callers who wait until a peer has some
+	left     map[leftKey]failed // what too few have of what is left of tasks
+	asking   map[leftKey]failed // the same, while it is looked through
+	here     map[string]bool    // and what of all that this node keeps
 }
 
 // failed is how often something could not be fetched, one after the other, and when it is
@@ -91,6 +96,7 @@ func (c *Core) keepDue() {
 	c.keep.next = never
 	c.carry()
 	c.shareDue()
+	c.keep.here, c.keep.asking = nil, map[leftKey]failed{}
 	for _, id := range slices.Sorted(maps.Keys(c.tend.copies)) {
 		status := c.tend.copies[id].Status()
 		c.keepAll(id, &status)
@@ -103,6 +109,7 @@ func (c *Core) keepDue() {
 			delete(c.keep.ended, id)
 		}
 	}
+	c.keep.left = c.keep.asking
 }
 
 // keepEnded has others keep what a copy of this node has saved that has ended.
@@ -182,7 +189,7 @@ func (c *Core) keepOf(a *mesh.AllocView, g *mesh.Group, t *mesh.TaskStatus) (mor
 		}
 		want--
 		if !slices.Contains(t.Checkpoint.Nodes, id) {
-			c.send(id, Message{Hold: &Hold{a.ID, t.Name, t.Checkpoint.Tree}})
+			c.send(id, Message{Hold: &Hold{Alloc: a.ID, Task: t.Name, Tree: t.Checkpoint.Tree}})
 			more = true
 		}
 	}
@@ -194,7 +201,7 @@ func (c *Core) hold(from mesh.NodeID, h *Hold) {
 	if !c.admitted(from) || h.Tree == "" || len(h.Tree) > treeMax {
 		return
 	}
-	if c.keepsOther(from, h) {
+	if c.keepsOther(from, h) || !c.roomFor(h) {
 		return // they ask again, and the next is later
 	}
 	askers, under := c.keep.fetching[h.Tree]
@@ -219,7 +226,8 @@ func (c *Core) hold(from mesh.NodeID, h *Hold) {
 func (c *Core) keepsOther(from mesh.NodeID, h *Hold) bool {
 	for tree, askers := range c.keep.fetching {
 		for _, a := range askers {
-			if h.Task != "" && tree != h.Tree && a.from == from && a.hold.Alloc == h.Alloc && a.hold.Task == h.Task {
+			same := a.from == from && a.hold.Alloc == h.Alloc && a.hold.Task == h.Task && a.hold.Kind == h.Kind
+			if h.Task != "" && tree != h.Tree && same {
 				return true
 			}
 		}

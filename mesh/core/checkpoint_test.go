@@ -163,7 +163,7 @@ func TestASlowPeerComesToItsEnd(t *testing.T) {
 		by = l.nodes[1]
 	}
 	hold := func(alloc mesh.AllocID, tree string) []Fetch {
-		ready := by.core.Step(l.clock(), Received{From: first.self.ID, Msg: Message{Hold: &Hold{alloc, "loop", tree}}})
+		ready := by.core.Step(l.clock(), Received{From: first.self.ID, Msg: Message{Hold: &Hold{Alloc: alloc, Task: "loop", Tree: tree}}})
 		return ready.Fetch
 	}
 	if got := hold("a", "x"); len(got) != 1 {

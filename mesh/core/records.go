@@ -149,8 +149,12 @@ func (r *records) apply(e crdt.Entry) touched {
 		if r.statuses[v.Alloc] == nil {
 			r.statuses[v.Alloc] = map[mesh.NodeID]mesh.Status{}
 		}
+		before := r.statuses[v.Alloc][v.Node]
 		r.statuses[v.Alloc][v.Node] = *v
 		r.stir(v.Alloc)
+		if onlyLeft(&before, v) {
+			return touched{} // nobody decides by that
+		}
 		return touched{job: v.Job, freed: v.State.Final()}
 	case *mesh.Node:
 		return r.described(v)

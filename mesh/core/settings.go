@@ -12,6 +12,13 @@ import (
 
 // What people set of a node is a record beside the node's own, as of what they want of it
 // (admin.go): it holds whether the node is there or not. Views have both in one.
+//
+// All shares of a node are one record, and so are all its labels: the last that was written
+// stands, as a whole. Where two peers that have not heard of each other's are asked at about
+// the same time, what the earlier was asked is undone, though it was acknowledged, and though
+// it may have been of another share or label. Whoever asked sees it in the node's status, and
+// in two events of one kind. A key for each would not have it so, but records of people are
+// never deleted: those of labels of old would be more and more.
 
 // node is what a node says of itself, as far as people have not set it otherwise.
 func (r *records) node(id mesh.NodeID) mesh.Node {

@@ -76,6 +76,7 @@ func (c *Core) seen(ev Seen) {
 	case mesh.Alive:
 		c.meet(ev.Node)
 		c.askComer(ev.Node)
+		c.askAnew()
 		c.calm()
 	case mesh.Left:
 		kind, text = mesh.NodeLeft, "it said goodbye"

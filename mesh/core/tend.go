@@ -248,12 +248,13 @@ func (c *Core) observed(o runner.Observation) {
 }
 
 // readable is an observation that can stand in a record, whatever bytes the
-// system's errors have.
+// system's errors have, and however many.
 func readable(o runner.Observation) runner.Observation {
-	o.Err = strings.ToValidUTF8(o.Err, "\ufffd")
+	o.Err = mesh.Plain(o.Err, mesh.TextMax)
 	if o.Checkpoint != nil {
 		o.Checkpoint.Label = strings.ToValidUTF8(o.Checkpoint.Label, "\ufffd")
 	}
+	o.Outputs, o.Log = o.Outputs.Readable(), o.Log.Readable()
 	return o
 }
 

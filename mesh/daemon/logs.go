@@ -124,8 +124,9 @@ type logMerge struct {
 
 // remote is the reading of another node's lines.
 type remote struct {
-	done chan struct{} // closed when it has ended
-	told atomic.Bool   // the caller knows that the node's lines stop
+	done  chan struct{} // closed when it has ended
+	told  atomic.Bool   // the caller knows that the node's lines stop
+	asked atomic.Bool   // and hears, or has heard, what is kept of them elsewhere
 }
 
 func (r *remote) ended() bool {
@@ -199,10 +200,10 @@ func (l *logMerge) startLocal(ctx context.Context, view *mesh.View, a *mesh.Allo
 		q.Done = l.b.ended(ctx, a.ID)
 	}
 	line := api.LogLine{Alloc: a.ID, Task: task, Index: a.Index, Node: l.b.self.Name, NodeID: l.b.self.ID}
-	end := swept(a, task, dir)
+	ends := swept(a, task, dir)
 	l.wg.Go(func() {
-		if end != nil {
-			l.sendLeft(ctx, view, line, "its folder was given up for newer ones", end)
+		if len(ends) > 0 {
+			l.sendLeft(ctx, view, line, "its folder was given up for newer ones", ends)
 			return
 		}
 		err := logs.Read(ctx, dir, q, func(raw logs.Line) error {
@@ -216,15 +217,15 @@ func (l *logMerge) startLocal(ctx context.Context, view *mesh.View, a *mesh.Allo
 	})
 }
 
-// swept is the end that is kept of the log of a task whose copy is over, and of which nothing
-// else is here any more; nil if there is more, or nothing.
-func swept(a *mesh.AllocView, task, dir string) *mesh.Kept {
+// swept are the ends that are kept of the log of a task whose copy is over, and of which nothing
+// else is here any more; none if there is more, or nothing.
+func swept(a *mesh.AllocView, task, dir string) []*mesh.Kept {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || !a.State().Final() {
 		return nil
 	}
 	for i := range a.Status.Tasks {
 		if t := &a.Status.Tasks[i]; t.Name == task {
-			return t.Log
+			return t.Ends()
 		}
 	}
 	return nil
@@ -269,6 +270,9 @@ func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.Nod
 // gone tells the caller, once, what is kept elsewhere of the logs of a node that is out of
 // sight, if the caller did not hear of it itself.
 func (l *logMerge) gone(ctx context.Context, view *mesh.View, r *remote, id mesh.NodeID) {
+	if r.asked.Swap(true) {
+		return
+	}
 	if l.later || r.told.Load() {
 		l.lost(ctx, r, nodeLabel(view, id), id)
 		return

@@ -111,8 +111,8 @@ func (l *logMerge) left(ctx context.Context, view *mesh.View, id mesh.NodeID) bo
 				continue
 			}
 			line := api.LogLine{Alloc: a.ID, Task: t.Name, Index: a.Index, Node: nodeLabel(view, id), NodeID: id}
-			if t.Log != nil {
-				some = l.sendLeft(ctx, view, line, "its node does not answer", t.Log) || some
+			if ends := t.Ends(); len(ends) > 0 {
+				some = l.sendLeft(ctx, view, line, "its node does not answer", ends) || some
 			}
 			l.sendCause(ctx, line, t)
 		}
@@ -137,11 +137,18 @@ func (l *logMerge) sendCause(ctx context.Context, line api.LogLine, t *mesh.Task
 	}
 }
 
-// sendLeft sends the end of the log of one task, and says whether it could be had.
+// sendLeft sends the latest of the ends of the log of one task that is to be had, and says whether it could be had.
 func (l *logMerge) sendLeft(
-	ctx context.Context, view *mesh.View, line api.LogLine, why string, k *mesh.Kept,
+	ctx context.Context, view *mesh.View, line api.LogLine, why string, ends []*mesh.Kept,
 ) bool {
-	texts, err := l.b.content.texts(ctx, k)
+	var k *mesh.Kept
+	var texts map[string][]byte
+	var err error
+	for _, k = range ends {
+		if texts, err = l.b.content.texts(ctx, k); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		l.b.log.Debug("read what is left of a log", "alloc", line.Alloc, "task", line.Task, "err", err)
 		l.note(ctx, line, "what is kept of its log is on no node in sight")

@@ -45,6 +45,9 @@ func (d *Driver) adopt() error {
 		case found.exit != nil:
 			o := d.ended(k, *found.exit)
 			if _, err := d.root.Lstat(retiredFile(k.alloc)); err != nil { // else its end is on record
+				if d.keepLater(k, o) {
+					continue
+				}
 				d.keep(k, &o)
 			}
 			d.found = append(d.found, o)

@@ -75,6 +75,8 @@ type Driver struct {
 	downloads    chan struct{} // and for each artifact that is fetched
 	contains     chan struct{} // and for each whose engine of containers is asked for something
 	adopting     atomic.Bool   // nothing may hold up the agent's start
+	keeps        chan struct{} // and for each of which the outputs are being kept
+	keepMost     time.Duration // for that
 	offer        func() offer  // what is there to keep tasks apart with; tried when it is asked for
 	home         atomic.Pointer[cgroup.Home]
 	closing      chan struct{}
@@ -146,6 +148,8 @@ func Open(c Config) (*Driver, error) {
 		restores:     make(chan struct{}, restoresMax),
 		downloads:    make(chan struct{}, downloadsMax),
 		contains:     make(chan struct{}, containsMax),
+		keeps:        make(chan struct{}, keepsMax),
+		keepMost:     keepMost,
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
 		pythonBytes:  pythonBytesMax,

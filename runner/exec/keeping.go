@@ -27,12 +27,15 @@ type Keeper interface {
 // log. Of one that runs the end of the log is kept now and then, if there is more of it: so
 // much of it is there when its node is lost.
 const (
-	outputsFile  = "outputs" // in a task's folder: the patterns
-	keptFile     = "kept"    // and what was kept of the attempt that has ended
-	keepTries    = 3         // while somebody writes
+	outputsFile  = "outputs"  // in a task's folder: the patterns
+	logStaysFile = "logstays" // is there if the end of its log is not kept
+	keptFile     = "kept"     // and what was kept of the attempt that has ended
+	keepTries    = 3          // while somebody writes
 	keepAgain    = time.Second
+	keepsMax     = 4               // whose outputs are kept at the same time
+	keepMost     = 5 * time.Minute // until they are given up
 	logKeptFirst = 5 * time.Second // then twice as long after each, up to
-	logKeptEvery = 30 * time.Second
+	logKeptEvery = 2 * time.Minute
 )
 
 // kept is what is left of an attempt.
@@ -44,9 +47,14 @@ type kept struct {
 
 // prepareKeeping notes for agents to come what the outputs of a task are.
 func (d *Driver) prepareKeeping(k key, s *runner.Spec) error {
-	err := d.root.Remove(k.file(outputsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	var err error
+	for _, name := range []string{outputsFile, logStaysFile} {
+		if gone := d.root.Remove(k.file(name)); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	if err == nil && s.LogStays {
+		err = d.root.WriteFile(k.file(logStaysFile), nil, 0o600)
 	}
 	if err == nil && len(s.Outputs) > 0 {
 		var text []byte
@@ -55,7 +63,7 @@ func (d *Driver) prepareKeeping(k key, s *runner.Spec) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("note its outputs: %w", err)
+		return fmt.Errorf("note what is to be kept of it: %w", err)
 	}
 	return nil
 }
@@ -65,10 +73,7 @@ func (d *Driver) keep(k key, o *runner.Observation) {
 	if d.cfg.Keeper == nil || o.Kind != runner.Exited {
 		return
 	}
-	var before kept
-	if text, err := d.root.ReadFile(k.file(keptFile)); err == nil && json.Unmarshal(text, &before) == nil &&
-		before.Attempt == o.Attempt {
-		o.Outputs, o.Log = before.Outputs, before.Log
+	if d.noted(k, o) {
 		return
 	}
 	o.Outputs, o.Log = d.keepOutputs(k), d.keepLog(k)
@@ -84,6 +89,41 @@ func (d *Driver) keep(k key, o *runner.Observation) {
 	}
 }
 
+// noted says whether it is noted what was kept of an attempt that has ended, and takes that.
+func (d *Driver) noted(k key, o *runner.Observation) bool {
+	var before kept
+	text, err := d.root.ReadFile(k.file(keptFile))
+	if err != nil || json.Unmarshal(text, &before) != nil || before.Attempt != o.Attempt {
+		return false
+	}
+	o.Outputs, o.Log = before.Outputs.Readable(), before.Log.Readable()
+	return true
+}
+
+// keepLater says whether an attempt that has ended while no agent looked has outputs that are
+// yet to be kept: that may take long, so it counts as one that runs until they are.
+func (d *Driver) keepLater(k key, o runner.Observation) bool {
+	if d.cfg.Keeper == nil || o.Kind != runner.Exited || d.noted(k, &o) {
+		return false
+	}
+	if _, err := d.root.Lstat(k.file(outputsFile)); err != nil {
+		return false
+	}
+	t := &task{d: d, key: k, attempt: o.Attempt, over: make(chan struct{})}
+	as := o
+	as.Kind, as.At, as.Err, as.ExitCode, as.Signal = runner.Adopted, o.StartedAt, "", 0, 0
+	d.found = append(d.found, as)
+	d.mu.Lock()
+	d.tasks[k] = t
+	d.mu.Unlock()
+	d.work.Go(func() {
+		if d.keep(k, &o); !d.isClosing() {
+			d.over(t, o)
+		}
+	})
+	return true
+}
+
 // keepOutputs keeps the outputs of a task, or says why not; nil if it has none.
 func (d *Driver) keepOutputs(k key) *mesh.Kept {
 	text, err := d.root.ReadFile(k.file(outputsFile))
@@ -94,20 +134,30 @@ func (d *Driver) keepOutputs(k key) *mesh.Kept {
 	if err == nil {
 		err = json.Unmarshal(text, &patterns)
 	}
+	select {
+	case d.keeps <- struct{}{}:
+		defer func() { <-d.keeps }()
+	case <-d.ctx.Done():
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, d.keepMost)
+	defer cancel()
 	var all *mesh.Kept
 	for try := 0; err == nil && all == nil && try < keepTries; try++ {
 		if try > 0 {
 			select {
 			case <-time.After(keepAgain):
-			case <-d.ctx.Done():
+			case <-ctx.Done():
 			}
 		}
-		all, err = d.cfg.Keeper.KeepFiles(d.ctx, filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task)), patterns)
+		all, err = d.cfg.Keeper.KeepFiles(ctx, filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task)), patterns)
 	}
 	switch {
+	case ctx.Err() != nil && all == nil:
+		return &mesh.Kept{At: time.Now(), Fault: fmt.Sprintf("they were not on the disk within %v", d.keepMost)}
 	case err != nil:
 		d.cfg.Log.Warn("keep outputs", "task", k.String(), "error", err)
-		return &mesh.Kept{At: time.Now(), Fault: err.Error()}
+		return &mesh.Kept{At: time.Now(), Fault: mesh.Plain(err.Error(), mesh.TextMax)}
 	case all == nil:
 		return &mesh.Kept{At: time.Now(), Fault: "something that the task has started writes to them still"}
 	}
@@ -116,6 +166,9 @@ func (d *Driver) keepOutputs(k key) *mesh.Kept {
 
 // keepLog keeps the end of a task's log; nil if there is nothing, or it cannot be kept.
 func (d *Driver) keepLog(k key) *mesh.Kept {
+	if _, err := d.root.Lstat(k.file(logStaysFile)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	texts, err := logs.Tail(filepath.Join(d.cfg.Root, runner.LogDir(k.alloc, k.task)), int(mesh.LogKeptMax))
 	if err == nil && len(texts[logs.Stdout])+len(texts[logs.Stderr]) == 0 {
 		return nil

@@ -1,0 +1,31 @@
+package mesh
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// TestPlainTextCanStandAnywhere whatever was in it, and is never longer than it may be.
+func TestPlainTextCanStandAnywhere(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"no room: déjà vu", "no room: déjà vu"},
+		{"two\nlines\tand a tab", "two lines and a tab"},
+		{"\x1b[31mred\x00\u202e", "\ufffd[31mred\ufffd\ufffd"},
+		{"\xff\xfe", "\ufffd"},
+		{strings.Repeat("x", 100), strings.Repeat("x", 40)},
+		{strings.Repeat("é", 20) + "é", strings.Repeat("é", 20)},
+	} {
+		if got := Plain(test.in, 40); got != test.want {
+			t.Errorf("Plain(%q) is %q, want %q", test.in, got, test.want)
+		}
+	}
+	for _, in := range []string{"\x00", "\xff", "a\xff", "é", "\U0001f600"} {
+		for most := range 40 {
+			got := Plain(strings.Repeat(in, 1<<20), most)
+			if len(got) > most || !utf8.ValidString(got) {
+				t.Fatalf("Plain of many %q, %d bytes: got %q", in, most, got)
+			}
+		}
+	}
+}
