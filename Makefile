@@ -36,9 +36,11 @@ test: lint race $(TOOLS) bin/mn bin/mnlab ## every test; as root, none skipped, 
 	@test $$(id -u) -ne 0 || ! grep -hE '"Action":"skip".*"Test":' bin/*.json >&2
 	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise
 	.ci/traces bin/mn
-	bin/mn sim fuzz --for $(SIM)
-	@if test $$(id -u) -eq 0; then bin/mnlab run --ci -mn bin/mn; \
-		else echo "the lab was not run: its machines are network namespaces, which take root" >&2; fi
+	@# The lab mostly waits: what it leaves of the processors goes to new seeds.
+	@nice -n 19 bin/mn sim fuzz --for $(SIM) >bin/fuzz.out 2>&1 & seeds=$$!; \
+		if test $$(id -u) -eq 0; then bin/mnlab run --ci -mn bin/mn; \
+		else echo "the lab was not run: its machines are network namespaces, which take root" >&2; fi; lab=$$?; \
+		wait $$seeds; sim=$$?; cat bin/fuzz.out; exit $$((lab | sim))
 	@echo "all tests took $$(($$(date +%s) - $(BEGAN))) s"
 
 check: lint ## the quick look before a commit: lint and all tests
@@ -55,7 +57,7 @@ race: $(TOOLS) ## tests under the race detector, which needs a C compiler; witho
 	@rm -f bin/*.json
 	@if $(HASCC); \
 		then GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(TEST) --jsonfile bin/race.json -- \
-			-race -count=1 -timeout 10m -skip '^TestMeshes$$' $(RACE); \
+			-race -count=1 -p 4 -timeout 10m -skip '^TestMeshes$$' $(RACE); \
 		else echo "no C compiler here: tests run without the race detector" >&2; fi
 
 lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root (a quarter of an hour)
