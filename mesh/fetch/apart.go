@@ -153,7 +153,7 @@ func (g *git) room() error {
 	if err := syscall.Statfs(g.dir, &disk); err != nil {
 		return fmt.Errorf("look at the disk: %w", err)
 	}
-	if free := int64(disk.Bavail) * disk.Bsize; free < gitReserve {
+	if free := int64(disk.Bavail) * int64(disk.Bsize); free < gitReserve {
 		return fmt.Errorf("the disk is nearly full: %d MiB are free, and %d must stay", free>>20, gitReserve>>20)
 	}
 	held := int64(0)

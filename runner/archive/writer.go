@@ -81,7 +81,7 @@ func (w *Writer) room() error {
 	if err := syscall.Statfs(w.into.Name(), &disk); err != nil {
 		return fmt.Errorf("look at the disk: %w", err)
 	}
-	if free := int64(disk.Bavail) * disk.Bsize; free < reserve {
+	if free := int64(disk.Bavail) * int64(disk.Bsize); free < reserve {
 		return fmt.Errorf("the disk is nearly full: %d MiB are free, and %d must stay", free>>20, reserve>>20)
 	}
 	w.looked = max(w.wrote, 1)
