@@ -37,7 +37,7 @@ type Suite struct {
 	// Contained: the end of a task's first process is the kernel's for all of them, and may come
 	// before anybody has seen that process.
 	Contained bool
-	// Lease is that of a task whose lease ends soon: longer than it takes to start one. 500 ms if 0.
+	// Lease is that of a task whose lease ends soon: longer than it takes to start one. 3 s if 0.
 	Lease time.Duration
 }
 
