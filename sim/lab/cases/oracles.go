@@ -169,9 +169,8 @@ func (s *scene) steady() {
 	s.within(convergeMax, "I4 convergence: digests are equal after new work", s.digests)
 	since := watch.Now()
 	s.pass(steadyFor)
-	if same, text := s.digests(); !same {
-		s.fail("I4 convergence", "digests were equal and are not any more: %s", text)
-	}
+	// The end of a task's log is kept anew now and then: what is on its way just now arrives.
+	s.within(slackMax, "I4 convergence: digests that were equal are so again", s.digests)
 	s.undisturbed(since, nil)
 }
 
