@@ -6,7 +6,7 @@ export CGO_ENABLED ?= 0
 
 T       ?= 30s
 MINUTES ?= 10
-SIM     ?= 2m
+SIM     ?= 90s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FLAGS   := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 TOOLS   := bin/tools
@@ -14,7 +14,7 @@ GO      := $(shell find . \( -name '*.go' -o -name '*.toml' \) -not -path './bin
 # Where goroutines are; the rest is pure, and has nothing to race, or mostly waits for others.
 RACE    := ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membership ./mesh/transport ./runner \
            $(addprefix ./runner/,archive cgroup exec files frames logs sandbox supervise/...) \
-           ./health/... ./sim/lab/... ./cmd/mn ./cmd/mnlab
+           ./health/... ./sim/lab/... ./cmd/mnlab
 TEST    := $(TOOLS)/gotestsum --format pkgname
 HASCC    = command -v $$(go env CC) >/dev/null
 BEGAN   := $(shell date +%s)
@@ -31,12 +31,9 @@ demo: bin/mn ## watch a mesh of three agents survive the loss of one (under a mi
 	@go run ./cmd/mndemo -mn bin/mn
 
 test: lint race $(TOOLS) bin/mn bin/mnlab ## every test; as root, none skipped, and the lab (what CI runs)
-	@# What is raced is not run again, but for the meshes, which mostly wait.
-	@if $(HASCC); then \
-		$(TEST) --jsonfile bin/meshes.json -- -count=1 -timeout 5m -run '^TestMeshes$$' ./cmd/mn & meshes=$$!; \
-		$(TEST) --jsonfile bin/test.json -- -count=1 -p 3 -timeout 5m $$(go list ./... | grep -vxF "$$(go list $(RACE))"); \
-		rest=$$?; wait $$meshes && exit $$rest; \
-	else $(TEST) --jsonfile bin/test.json -- -count=1 -timeout 5m ./...; fi
+	@# What is raced is not run again.
+	@$(TEST) --jsonfile bin/test.json -- -count=1 -timeout 5m \
+		$$(if $(HASCC); then go list ./... | grep -vxF "$$(go list $(RACE))"; else go list ./...; fi)
 	@test $$(id -u) -ne 0 || ! grep -hE '"Action":"skip".*"Test":' bin/*.json >&2
 	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise
 	.ci/traces bin/mn
@@ -55,11 +52,11 @@ lint: $(TOOLS) ## format, vet, staticcheck, and the house rules of cmd/mntidy
 	$(TOOLS)/staticcheck ./...
 	go run ./cmd/mntidy
 
-race: $(TOOLS) ## tests under the race detector, which needs a C compiler; without the meshes of whole agents, which take minutes
+race: $(TOOLS) ## tests under the race detector, which needs a C compiler; without those of whole agents, which take minutes
 	@rm -f bin/*.json
 	@if $(HASCC); \
 		then GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(TEST) --jsonfile bin/race.json -- \
-			-race -count=1 -p 4 -timeout 10m -skip '^TestMeshes$$' $(RACE); \
+			-race -count=1 -p 4 -timeout 10m $(RACE); \
 		else echo "no C compiler here: tests run without the race detector" >&2; fi
 
 lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root (a quarter of an hour)
