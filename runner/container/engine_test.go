@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -394,14 +395,24 @@ func commands(t *testing.T, p *podmantest.Podman) {
 	if !strings.Contains(got, "33 77") || !strings.HasSuffix(got, "x3") {
 		t.Errorf("with a terminal it says %q", got)
 	}
+	runs := func(args string) bool { return strings.Contains(p.Run("top", p.Containers()[0], "args"), args) }
 	conn = join(false, `echo $$ >guest; exec sleep 4321`)
 	w.Wait("web", "guest")
-	runs := func() bool { return strings.Contains(p.Run("top", p.Containers()[0], "args"), "4321") }
-	if !runs() {
+	if !runs("4321") {
 		t.Fatal("it does not run")
 	}
 	conn.Close()
-	w.Until("it is killed", func() bool { return !runs() })
+	w.Until("it is killed", func() bool { return !runs("4321") })
+	conn = join(false, `cat >part; touch whole`)
+	if err := frames.Write(conn, frames.Input, []byte("half of it")); err != nil {
+		t.Fatal(err)
+	}
+	w.Wait("web", "part")
+	conn.Close() // whoever has sent that is lost
+	w.Until("it is killed", func() bool { return !runs("touch whole") })
+	if _, err := os.Stat(filepath.Join(w.Root, runner.WorkDir(alloc, "web"), "whole")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the command took a part for the whole: %v", err)
+	}
 	conn = join(false, `sleep 1000`)
 	w.Driver.Stop(alloc, "web", 0)
 	if got := heard(conn); !strings.HasPrefix(got, "f") && !strings.HasSuffix(got, "x137") {

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -57,10 +56,13 @@ func (e *Engine) join(
 		return 0, fmt.Errorf("join the container: %w", err)
 	}
 	defer g.with.Close()
-	left, said := make(chan struct{}), make(chan struct{})
+	left, said, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	defer close(over)
+	inputs := make(chan []byte, frames.InputsMax)
+	go g.feed(inputs, over)
 	go func() {
 		defer close(left)
-		g.hear(ctx)
+		frames.NewReader(conn).Hear(inputs, func(rows, columns int) { g.resize(ctx, rows, columns) })
 	}()
 	go func() {
 		defer close(said)
@@ -137,46 +139,28 @@ func (g *guest) resize(ctx context.Context, rows, columns int) {
 	_, _ = g.c.ExecResize(ctx, g.id, client.ExecResizeOptions{Height: uint(rows), Width: uint(columns)})
 }
 
-// hear takes what is sent to the command, until nobody is there any more.
-func (g *guest) hear(ctx context.Context) {
-	from, inputs := frames.NewReader(g.conn), make(chan []byte, frames.InputsMax)
-	go g.feed(inputs)
-	closed := false
-	defer func() {
-		if !closed {
-			close(inputs)
-		}
-	}()
+// feed gives what is sent to the command, until there is no more or the conversation is over.
+// What the command does not take is dropped.
+func (g *guest) feed(inputs <-chan []byte, over <-chan struct{}) {
 	for {
-		kind, payload, err := from.Next()
-		switch {
-		case err != nil:
-			return
-		case kind == frames.Input && !closed:
-			select {
-			case inputs <- bytes.Clone(payload):
-			default:
-				return // more on its way than there may be
+		select {
+		case <-over:
+			return // it has not heard all, and must not think so
+		case p, more := <-inputs:
+			if !more {
+				g.endInput()
+				return
 			}
-		case kind == frames.Closed && !closed:
-			closed = true
-			close(inputs)
-		case kind == frames.Size && len(payload) == 4:
-			g.resize(ctx, int(binary.BigEndian.Uint16(payload)), int(binary.BigEndian.Uint16(payload[2:])))
-		default:
-			return
+			_, _ = g.with.Conn.Write(p)
+			if frames.Write(g.conn, frames.Taken, nil) != nil {
+				return
+			}
 		}
 	}
 }
 
-// feed gives what is sent to the command. What it does not take is dropped.
-func (g *guest) feed(inputs <-chan []byte) {
-	for p := range inputs {
-		_, _ = g.with.Conn.Write(p)
-		if frames.Write(g.conn, frames.Taken, nil) != nil {
-			return
-		}
-	}
+// endInput tells the command that it has heard all.
+func (g *guest) endInput() {
 	if g.terminal {
 		_, _ = g.with.Conn.Write([]byte{endOfInput})
 		return

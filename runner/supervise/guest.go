@@ -228,28 +228,7 @@ func (h *host) start() error {
 // hear takes what is sent: what goes in, and the size of the terminal.
 func (h *host) hear(from *frames.Reader, inputs chan<- []byte) {
 	defer h.leave()
-	closed := false
-	for {
-		kind, payload, err := from.Next()
-		if err != nil {
-			return
-		}
-		switch {
-		case kind == frames.Input && !closed:
-			select {
-			case inputs <- bytes.Clone(payload):
-			default:
-				return // more on its way than there may be
-			}
-		case kind == frames.Closed && !closed:
-			closed = true
-			close(inputs)
-		case kind == frames.Size && len(payload) == 4:
-			h.stdio.resize(int(payload[0])<<8|int(payload[1]), int(payload[2])<<8|int(payload[3]))
-		default:
-			return
-		}
-	}
+	from.Hear(inputs, h.stdio.resize)
 }
 
 // feed gives what goes in to the command. What it does not take, as it has closed its
