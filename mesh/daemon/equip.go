@@ -17,7 +17,7 @@ import (
 const (
 	// portsEvery is how often it is looked on which ports programs listen. One counts when
 	// it was seen twice: what comes and goes at once is in nobody's way.
-	portsEvery = 3 * time.Second
+	portsEvery = 10 * time.Second
 	// foreignMax is how many ports of other programs are told; the highest are left out.
 	foreignMax = 256
 )

@@ -74,6 +74,7 @@ func suite(p *podmantest.Podman) drivertest.Suite {
 }
 
 func TestContract(t *testing.T) {
+	t.Parallel() // mostly it waits
 	p := start(t)
 	suite(p).Run(t)
 	if left := p.Containers(); len(left) > 0 {

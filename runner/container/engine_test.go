@@ -61,6 +61,7 @@ func supervisor(t *testing.T, w *drivertest.World, task string) int {
 
 // One Podman serves all of these tests: each has an allocation's folder of its own.
 func TestWithEngine(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	for _, test := range []struct {
 		name string

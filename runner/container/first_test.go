@@ -15,9 +15,20 @@ import (
 // process starts one that lives until it is killed, with a variable in its environment.
 func process(t *testing.T, variable string) *exec.Cmd {
 	t.Helper()
-	c := exec.Command("sleep", "1000")
+	c := exec.Command("sh", "-c", "echo; read line")
 	c.Env = append(os.Environ(), variable)
+	_, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil { // before, it may have no environment yet
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

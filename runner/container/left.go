@@ -91,11 +91,13 @@ const (
 	removeAgain = 200 * time.Millisecond
 )
 
-// remove ends and removes a container; one that is gone is none the worse.
+// remove ends and removes a container; one that is gone is none the worse. It is killed first:
+// Podman's removal by force asks it to end, and waits for ten seconds.
 func remove(ctx context.Context, c *client.Client, id string) error {
 	ctx, done := context.WithTimeout(ctx, startTimeout)
 	defer done()
 	for try := 1; ; try++ {
+		_, _ = c.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "KILL"}) // it may not run
 		_, err := c.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		switch {
 		case err == nil || errdefs.IsNotFound(err):

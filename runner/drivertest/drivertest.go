@@ -49,8 +49,12 @@ func (s *Suite) lease() time.Duration {
 	return 3 * time.Second // a start may take a while on a busy machine
 }
 
-// Run runs the suite.
+// Run runs the suite: all of it at once, but for containers, whose tasks share an engine.
 func (s Suite) Run(t *testing.T) {
+	// Not t.Setenv, which allows of nothing at once. Nobody minds that it stays.
+	if err := os.Setenv(secret, "x"); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, *World)
@@ -78,6 +82,9 @@ func (s Suite) Run(t *testing.T) {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
+			if !s.Contained {
+				t.Parallel()
+			}
 			w := &World{suite: s, t: t, Root: t.TempDir()}
 			w.Open()
 			t.Cleanup(w.end)
@@ -85,6 +92,9 @@ func (s Suite) Run(t *testing.T) {
 		})
 	}
 }
+
+// secret is a variable of the agent's environment, which is nothing to its tasks.
+const secret = "AGENT_SECRET"
 
 // World is a driver with a folder, and what happens there.
 type World struct {

@@ -58,6 +58,7 @@ func groupsOf(root string) string { return fmt.Sprintf("test-%08x", crc32.Checks
 func TestContract(t *testing.T) {
 	for _, i := range isolations(t) {
 		t.Run("isolation "+string(i), func(t *testing.T) {
+			t.Parallel()
 			s := suite()
 			s.Isolation = i
 			s.Run(t)

@@ -243,6 +243,7 @@ func TestTaskEndsWithoutAClientThatTakesNothing(t *testing.T) {
 			"in a command that runs": "while :; do cat /dev/zero; done", "in one that has ended": "head -c 300000 /dev/zero",
 		} {
 			t.Run(fmt.Sprintf("isolation %q %s", i, name), func(t *testing.T) {
+				t.Parallel()
 				w := suite().NewWorld(t)
 				spec := drivertest.Spec("web", `trap "exit 0" TERM; touch ready; while :; do sleep 0.01; done`)
 				spec.Isolation = i

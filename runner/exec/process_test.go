@@ -251,6 +251,7 @@ func TestAfterABootNothingIsKilled(t *testing.T) {
 }
 
 func TestFloodIsRotated(t *testing.T) {
+	t.Parallel() // it takes long
 	w := suite().NewWorld(t)
 	const count = 13_000_000 // 107 MB
 	w.Start(drivertest.Spec("web", fmt.Sprintf("seq %d", count)))

@@ -169,6 +169,7 @@ func TestUnusedEnvironmentsGo(t *testing.T) {
 
 // A task with an environment runs in it, at each attempt in the same.
 func TestATaskRunsInItsEnvironment(t *testing.T) {
+	t.Parallel() // it takes long
 	d, s, _, root := asking(t)
 	for s.Attempt = 1; s.Attempt <= 2; s.Attempt++ {
 		d.Start(s)

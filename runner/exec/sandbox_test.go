@@ -18,7 +18,7 @@ import (
 const sandboxed = `
 	exec 2>&1; set -e
 	test "$(pwd)" = "$WORK"; echo x >own; echo x >"$SHARED/ours"
-	echo x >/tmp/x; echo x >/var/tmp/y; test -e /tmp/y; echo x >/dev/shm/x; echo x >/dev/null; mkfifo fifo
+	echo x >/tmp/mn-test-x; echo x >/var/tmp/y; test -e /tmp/y; echo x >/dev/shm/mn-test-x; echo x >/dev/null; mkfifo fifo
 	head -c 8 /dev/urandom | wc -c | grep -q 8
 	echo out >/dev/stdout; echo err >/dev/stderr; : </dev/stdin
 	test "$(cat /proc/self/comm)" = cat; test $$ -lt 100; ls /usr/bin >/dev/null; test -r /etc/passwd
@@ -66,7 +66,7 @@ func TestSandboxHasWhatATaskNeeds(t *testing.T) {
 			if uid := w.Wait("web", "uid"); uid == "0" || user == "daemon" && uid != "1" {
 				t.Errorf("it was user %s", uid)
 			}
-			for _, name := range []string{"/tmp/x", "/dev/shm/x"} {
+			for _, name := range []string{"/tmp/mn-test-x", "/dev/shm/mn-test-x"} {
 				if _, err := os.Stat(name); err == nil {
 					t.Errorf("%q of the sandbox is the machine's", name)
 				}
