@@ -17,9 +17,9 @@ const usage = `usage: mnlab ls                      list the cases
        mnlab run [flags] CASE...     run some of them; mnlab run -h lists the flags
        mnlab run --ci | --all        run those for every change, or all of them`
 
-// perCore is how many cases run beside each other for each core: they mostly
-// wait.
-const perCore = 3
+// perTwoCores is how many cases run beside each other for each two cores: they mostly wait, and
+// where more do, they take no less time together and fall over their time limits.
+const perTwoCores = 5
 
 // command does what the arguments say.
 func command(ctx context.Context, args []string) error {
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 		asJSON   = flags.Bool("json", false, "the results as JSON")
 		seed     = flags.Uint64("seed", 0, "of all that is left to chance; 0 takes one")
 		keep     = flags.Bool("keep", false, "keep the folders, of cases that passed too")
-		parallel = flags.Int("parallel", perCore*runtime.NumCPU(), "cases at a time")
+		parallel = flags.Int("parallel", max(perTwoCores*runtime.NumCPU()/2, 1), "cases at a time")
 	)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -30,7 +30,7 @@ func files() []Case {
 const (
 	payloadFiles = 8
 	payloadCut   = 3 * time.Second
-	payloadTimes = 1.75 // of their size, for all that the submitter sends meanwhile
+	payloadTimes = 2 // of their size, for all that the submitter sends meanwhile, and again after the cut
 )
 
 // payload submits a job with files at one node, and has a copy of it check them on every node.

@@ -28,6 +28,10 @@ func (s *scene) always() {
 	s.settled()
 	s.takesWork()
 	s.steady()
+	if s.ctx.Err() != nil {
+		s.fail("time", "the case has not ended in time, so nobody can be asked what is there")
+		return
+	}
 	s.durable()
 	s.notResurrected()
 	s.never2()

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ const (
 	placeFor  = time.Minute
 	placeWait = 1500 * time.Millisecond // between two jobs of one person
 	placeMost = 4                       // copies of such a job
+	openMost  = 4                       // jobs of one person that wait or run
 )
 
 // room are the cases of nodes that have little of it.
@@ -60,23 +62,29 @@ func (s *scene) nearlyFull() {
 		s.measure("places that were taken", "%d", refused)
 	}
 	s.until(settleMax, "all short work is done", func() (bool, string) {
-		jobs, err := ask(s, s.lab.Nodes()[0].Client().Jobs)
-		s.must(err)
-		var open []string
-		for _, j := range jobs {
-			if j.Type == mesh.Batch && j.Status != mesh.JobCompleted {
-				open = append(open, fmt.Sprintf("%s is %s", j.Name, j.Status))
-			}
-		}
+		open := s.open(s.lab.Nodes()[0], "")
 		return len(open) == 0, fmt.Sprintf("%d are not: %.3q", len(open), open)
 	})
 	s.overCapacity()
 }
 
-// crowd submits one short batch job after the other at a node, and counts the copies of those
-// that were acknowledged.
+// open are the batch jobs with a prefix that a node does not call completed.
+func (s *scene) open(n *lab.Node, prefix string) (open []string) {
+	jobs, err := ask(s, n.Client().Jobs)
+	s.must(err)
+	for _, j := range jobs {
+		if j.Type == mesh.Batch && j.Status != mesh.JobCompleted && strings.HasPrefix(j.Name, prefix) {
+			open = append(open, fmt.Sprintf("%s is %s", j.Name, j.Status))
+		}
+	}
+	return open
+}
+
+// crowd submits one short batch job after the other at a node, as long as not too many of
+// them wait, and counts the copies of those that were acknowledged.
 func (s *scene) crowd(ctx context.Context, n *lab.Node, rng *rand.Rand) (copies int64) {
-	for i := 0; ; i++ {
+	mine := n.Name + "-short-"
+	for i := 0; ; {
 		pause := time.NewTimer(placeWait/2 + time.Duration(rng.Int64N(int64(placeWait))))
 		select {
 		case <-ctx.Done():
@@ -84,7 +92,11 @@ func (s *scene) crowd(ctx context.Context, n *lab.Node, rng *rand.Rand) (copies 
 			return copies
 		case <-pause.C:
 		}
-		job := s.batch(fmt.Sprintf("%s-short-%d", n.Name, i), 1+rng.IntN(placeMost), 300*time.Millisecond)
+		if len(s.open(n, mine)) >= openMost {
+			continue // or a slow machine has work left for long
+		}
+		i++
+		job := s.batch(fmt.Sprint(mine, i), 1+rng.IntN(placeMost), 300*time.Millisecond)
 		if err := s.submit(n, job); err != nil {
 			s.fail("I3 durability", "%s does not take %q: %v", n.Name, job.Name, err)
 			return copies
