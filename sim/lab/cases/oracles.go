@@ -174,7 +174,7 @@ func (s *scene) steady() {
 	since := watch.Now()
 	s.pass(steadyFor)
 	// The end of a task's log is kept anew now and then: what is on its way just now arrives.
-	s.within(slackMax, "I4 convergence: digests that were equal are so again", s.digests)
+	s.within(convergeMax, "I4 convergence: digests that were equal are so again", s.digests)
 	s.undisturbed(since, nil)
 }
 
