@@ -366,6 +366,12 @@ func (f *fake) Logs(_ context.Context, r api.LogsRequest, send func(api.LogLine)
 		{Node: "box-3", Stream: "mn", Line: "the node is out of sight"},
 		{Task: "hello", Index: 0, Node: "box-1", Stream: "stdout", Line: fmt.Sprintf("follow %v", r.Follow)},
 	}
+	if r.Times {
+		lines[0].At = time.Date(2026, 11, 23, 9, 0, 7, 0, time.UTC) // of the others nobody knows
+	}
+	if !r.Since.IsZero() {
+		lines[0].Line += " since " + r.Since.Format(time.RFC3339)
+	}
 	for _, l := range lines {
 		if err := send(l); err != nil {
 			return err

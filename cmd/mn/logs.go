@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,8 @@ func (c *command) logsCommand() *cobra.Command {
 		follow bool
 		tail   int
 		alloc  string
+		since  string
+		times  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "logs JOB[/TASK]",
@@ -29,19 +32,30 @@ wherever they run. Each line begins with task[index]@node.
 
 Without -f, all that is kept is shown; with it, the last ten lines of each copy and
 then what is written, by copies that start later too. --tail N shows the last N
-lines of each copy in either case.`,
-		Example:           "  mn logs hello -f\n  mn logs shop/web --tail 100\n  mn logs hello --json | jq -r .line",
+lines of each copy in either case, and --since those that were begun since then, to a
+second, by the clocks of the nodes where they were.`,
+		Example: "  mn logs hello -f\n  mn logs shop/web --tail 100\n" +
+			"  mn logs shop --since 10m -t\n  mn logs hello --json | jq -r .line",
 		Args:              needs("JOB"),
 		ValidArgsFunction: c.complete(jobNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			job, task, _ := strings.Cut(args[0], "/")
 			switch {
-			case !cmd.Flags().Changed("tail") && follow:
+			case !cmd.Flags().Changed("tail") && follow && since == "":
 				tail = followTail
 			case !cmd.Flags().Changed("tail"):
 				tail = -1
 			case tail < 0:
 				return misused(cmd, "--tail %d is less than none", tail)
+			}
+			r := api.LogsRequest{
+				Job: mesh.JobID(job), Task: task, Alloc: mesh.AllocID(alloc), Tail: tail, Times: times, Follow: follow,
+			}
+			var err error
+			if since != "" {
+				if r.Since, err = sinceTime(cmd, since); err != nil {
+					return err
+				}
 			}
 			client, err := c.client()
 			if err != nil {
@@ -49,19 +63,19 @@ lines of each copy in either case.`,
 			}
 			defer client.Close()
 			p := printer{terminal: c.terminal, out: bufio.NewWriter(c.out)}
-			return p.close(client.Logs(cmd.Context(), api.LogsRequest{
-				Job: mesh.JobID(job), Task: task, Alloc: mesh.AllocID(alloc), Tail: tail, Follow: follow,
-			}, func(l api.LogLine) error {
+			return p.close(client.Logs(cmd.Context(), r, func(l api.LogLine) error {
 				if c.asJSON {
 					return c.json(l, true)
 				}
-				return p.line(l, follow)
+				return p.line(l, times, follow)
 			}))
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what is written")
 	f.IntVar(&tail, "tail", 0, "only the last lines of each copy")
+	f.StringVar(&since, "since", "", "only lines since then: 10m ago, or a time like 2026-11-23T09:00:00Z")
+	f.BoolVarP(&times, "timestamps", "t", false, "begin each line with when it was written, if that is known")
 	f.StringVar(&alloc, "alloc", "", "only of the copy with this id")
 	_ = cmd.RegisterFlagCompletionFunc("alloc", c.completeFlag(allocIDs))
 	return cmd
@@ -74,7 +88,7 @@ type printer struct {
 	width int // of the longest name so far
 }
 
-func (p *printer) line(l api.LogLine, now bool) error {
+func (p *printer) line(l api.LogLine, times, now bool) error {
 	who := copyName(l.Task, l.Index, l.Node)
 	if l.Task == "" { // of all copies there
 		who = l.Node
@@ -85,7 +99,15 @@ func (p *printer) line(l api.LogLine, now bool) error {
 	}
 	n := utf8.RuneCountInString(who)
 	p.width = max(p.width, n)
-	_, err := p.out.WriteString(p.paint(tintOf(who), who+strings.Repeat(" ", p.width-n)+" |") + " " + l.Line + "\n")
+	at := ""
+	switch {
+	case !l.At.IsZero():
+		at = l.At.UTC().Format(time.RFC3339) + " "
+	case times:
+		at = strings.Repeat(" ", len(time.RFC3339)-len("07:00")+1)
+	}
+	name := who + strings.Repeat(" ", p.width-n) + " |"
+	_, err := p.out.WriteString(at + p.paint(tintOf(who), name) + " " + l.Line + "\n")
 	if now && err == nil {
 		err = p.out.Flush()
 	}

@@ -302,6 +302,8 @@ type LogsRequest struct {
 	Task   string       `json:"task,omitempty"`   // all tasks if empty
 	Alloc  mesh.AllocID `json:"alloc,omitempty"`  // all copies if empty
 	Tail   int          `json:"tail,omitempty"`   // the last lines of each copy; 0 for none, -1 for all kept
+	Since  time.Time    `json:"since,omitzero"`   // only lines that were begun then or later
+	Times  bool         `json:"times,omitempty"`  // tell when each was
 	Follow bool         `json:"follow,omitempty"` // go on with what is written, also by copies to come
 	Local  bool         `json:"local,omitempty"`  // only copies on the node that is asked
 }
@@ -315,6 +317,8 @@ type LogLine struct {
 	NodeID mesh.NodeID  `json:"node_id"`
 	Stream string       `json:"stream"` // "stdout", "stderr"; "mn" for a notice about the log itself
 	Line   string       `json:"line"`   // without its newline
+	// At is when the line was begun, to a second, by its node's clock, if that was asked for and is known.
+	At time.Time `json:"at,omitzero"`
 }
 
 // TokenRequest asks for a join token.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mn/mesh"
 )
@@ -66,7 +67,9 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 		Tail:  -1, Follow: true,
 	}
 	seven := uint64(7)
-	lines := LogsRequest{Job: "a/b c", Task: "t?&", Alloc: "x", Tail: -1, Follow: true, Local: true}
+	lines := LogsRequest{
+		Job: "a/b c", Task: "t?&", Alloc: "x", Tail: -1, Since: time.Unix(7, 0).UTC(), Times: true, Follow: true, Local: true,
+	}
 	for name, test := range map[string]struct {
 		call func(context.Context, *Client) error
 		want any

@@ -195,7 +195,7 @@ func (l *logMerge) startLocal(ctx context.Context, view *mesh.View, a *mesh.Allo
 	}
 	l.tasks[key] = true
 	dir := filepath.Join(l.b.allocs(), runner.LogDir(a.ID, task))
-	q := logs.Query{Tail: l.tail(), Follow: l.r.Follow}
+	q := logs.Query{Tail: l.tail(), Since: l.r.Since, Times: l.r.Times, Follow: l.r.Follow}
 	if q.Follow {
 		q.Done = l.b.ended(ctx, a.ID)
 	}
@@ -207,7 +207,7 @@ func (l *logMerge) startLocal(ctx context.Context, view *mesh.View, a *mesh.Allo
 			return
 		}
 		err := logs.Read(ctx, dir, q, func(raw logs.Line) error {
-			line.Stream, line.Line = raw.Stream, raw.Text
+			line.Stream, line.Line, line.At = raw.Stream, raw.Text, raw.At
 			return l.put(ctx, line)
 		})
 		if err != nil && ctx.Err() == nil {

@@ -166,6 +166,12 @@ func (l *logMerge) sendLeft(
 	}
 	l.note(ctx, line, "%s; this is the end of its log as of %s, kept %s",
 		why, k.At.UTC().Format("2006-01-02 15:04:05 UTC"), by)
+	if !l.r.Since.IsZero() {
+		if k.At.Before(l.r.Since) {
+			return true
+		}
+		l.note(ctx, line, "when these lines were written is not known")
+	}
 	for _, stream := range []string{logs.Stdout, logs.Stderr} {
 		err := logs.Lines(stream, texts[stream], l.tail(), func(raw logs.Line) error {
 			line.Stream, line.Line = raw.Stream, raw.Text

@@ -259,7 +259,7 @@ func TestFloodIsRotated(t *testing.T) {
 	if o := w.Expect(runner.Exited); o.ExitCode != 0 || o.Err != "" {
 		t.Errorf("observed %+v", o)
 	}
-	files, err := filepath.Glob(filepath.Join(w.Root, runner.LogDir(alloc, "web"), "stdout.*"))
+	files, err := filepath.Glob(filepath.Join(w.Root, runner.LogDir(alloc, "web"), "stdout.*[0-9]"))
 	if err != nil || len(files) != logs.DefaultLimits().Files {
 		t.Errorf("kept %d files, %v, want %d", len(files), err, logs.DefaultLimits().Files)
 	}

@@ -272,6 +272,8 @@ func TestWhatCannotBeSavedIsNotWiped(t *testing.T) {
 	if o := next(t, d, runner.Saved); o.Checkpoint.Tree != "more" {
 		t.Errorf("then it saves %+v", o.Checkpoint)
 	}
+	next(t, d, runner.Started)
+	next(t, d, runner.Exited)
 }
 
 // TestANewWordStands: a task that says again that its folder is whole, before it has heard of

@@ -3,7 +3,8 @@
 //
 // The files have the raw bytes, so that people can read them without mn:
 // stdout.000000, stdout.000001 and so on, the highest number the newest. A
-// stream is the concatenation of its files. Nothing is ever renamed, so a
+// stream is the concatenation of its files. Beside each lie its times, such as
+// stdout.000000.times, which say when what was written. Nothing is ever renamed, so a
 // reader that holds a file open is not confused by rotation.
 //
 // Writing never fails and never blocks longer than the disk does: what cannot

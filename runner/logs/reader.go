@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Bounds of reading.
@@ -23,11 +24,14 @@ const (
 type Line struct {
 	Stream string
 	Text   string
+	At     time.Time // when it was begun, to a second, if that was asked for and is known
 }
 
 // Query says which lines to read.
 type Query struct {
 	Tail   int             // the last lines of each stream; -1 for all that is kept
+	Since  time.Time       // only what was written then or later, as far as that is known
+	Times  bool            // tell when each line was written
 	Follow bool            // go on with what is written
 	Done   <-chan struct{} // with Follow: closed when nothing more will be written; may be nil
 }
@@ -45,10 +49,15 @@ func Read(ctx context.Context, dir string, q Query, send func(Line) error) error
 	}
 	var cursors []*cursor
 	for _, stream := range []string{Stdout, Stderr} {
-		c := &cursor{dir: dir, stream: stream, send: send}
+		c := &cursor{dir: dir, stream: stream, send: send, timed: q.Times}
 		defer c.Close()
 		if err := c.seek(q.Tail); err != nil {
 			return err
+		}
+		if !q.Since.IsZero() {
+			if err := c.seekSince(q.Since); err != nil {
+				return err
+			}
 		}
 		cursors = append(cursors, c)
 	}
@@ -106,7 +115,12 @@ type cursor struct {
 	send   func(Line) error
 	file   *os.File // nil before the first file exists
 	number int
+	at     int64  // in the file: the next byte to be read
+	rest   bool   // the cursor is within a line that is not wanted: what is left of it
 	part   []byte // a line as far as it has been read; at most LineMax
+	timed  bool
+	times  *times    // of the file, if they are wanted
+	began  time.Time // when part was begun
 	block  []byte
 }
 
@@ -114,7 +128,8 @@ type cursor struct {
 func (c *cursor) Close() {
 	if c.file != nil {
 		c.file.Close()
-		c.file = nil
+		c.times.close()
+		c.file, c.times = nil, nil
 	}
 }
 
@@ -145,6 +160,7 @@ func (c *cursor) read() (int, error) {
 		return 0, c.step()
 	}
 	n, err := c.file.Read(c.block)
+	c.at += int64(n)
 	if n > 0 {
 		return n, nil
 	}
@@ -156,7 +172,9 @@ func (c *cursor) read() (int, error) {
 	}
 	// The writer left this file before it made the next one, but it may have
 	// written to it since our read: look again before going on.
-	if n, err = c.file.Read(c.block); n > 0 {
+	n, err = c.file.Read(c.block)
+	c.at += int64(n)
+	if n > 0 {
 		return n, nil
 	}
 	if !errors.Is(err, io.EOF) {
@@ -193,7 +211,7 @@ func (c *cursor) step() error {
 		return err
 	}
 	if missed > 0 {
-		return c.send(Line{Notice, strconv.Itoa(missed) + " files of " + c.stream +
+		return c.send(Line{Stream: Notice, Text: strconv.Itoa(missed) + " files of " + c.stream +
 			" were rotated away before they were read"})
 	}
 	return nil
@@ -208,13 +226,26 @@ func (c *cursor) open(number int) error {
 		return &fault{"open log", err}
 	}
 	c.Close()
-	c.file, c.number = f, number
+	c.file, c.number, c.at = f, number, 0
+	if c.timed {
+		c.times = openTimes(c.dir, c.stream, number)
+	}
 	return nil
 }
 
 // lines cuts a block into lines and sends those that are whole.
 func (c *cursor) lines(block []byte) error {
+	if c.rest {
+		end := bytes.IndexByte(block, '\n')
+		if end < 0 {
+			return nil
+		}
+		block, c.rest = block[end+1:], false
+	}
 	for len(block) > 0 {
+		if len(c.part) == 0 && c.times != nil {
+			c.began = c.times.of(c.at - int64(len(block)))
+		}
 		end := bytes.IndexByte(block, '\n')
 		whole := end >= 0
 		if !whole {
@@ -239,7 +270,7 @@ func (c *cursor) lines(block []byte) error {
 }
 
 func (c *cursor) emit(text []byte) error {
-	return c.send(Line{Stream: c.stream, Text: string(text)})
+	return c.send(Line{Stream: c.stream, Text: string(text), At: c.began})
 }
 
 // seek goes to the beginning of the last tail lines.
@@ -263,8 +294,8 @@ func (c *cursor) seek(tail int) error {
 		if err != nil {
 			return &fault{"read log", err}
 		}
-		if _, err := c.file.Seek(offset, io.SeekStart); err != nil {
-			return &fault{"read log", err}
+		if err := c.moveTo(offset); err != nil {
+			return err
 		}
 		if left == 0 {
 			return nil
@@ -272,6 +303,25 @@ func (c *cursor) seek(tail int) error {
 		tail, last = left, last && c.empty()
 	}
 	return nil
+}
+
+// moveTo goes to an offset in the file.
+func (c *cursor) moveTo(offset int64) error {
+	if _, err := c.file.Seek(offset, io.SeekStart); err != nil {
+		return &fault{"read log", err}
+	}
+	c.at = offset
+	return nil
+}
+
+// goTo goes to the first line that begins at an offset or behind it.
+func (c *cursor) goTo(offset int64) error {
+	var before [1]byte
+	if _, err := c.file.ReadAt(before[:], offset-1); err != nil {
+		return &fault{"read log", err}
+	}
+	c.rest = before[0] != '\n'
+	return c.moveTo(offset)
 }
 
 func (c *cursor) empty() bool {

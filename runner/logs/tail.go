@@ -113,12 +113,12 @@ func Lines(stream string, text []byte, tail int, send func(Line) error) error {
 	}
 	for _, l := range lines {
 		for len(l) > LineMax {
-			if err := send(Line{stream, string(l[:LineMax])}); err != nil {
+			if err := send(Line{Stream: stream, Text: string(l[:LineMax])}); err != nil {
 				return err
 			}
 			l = l[LineMax:]
 		}
-		if err := send(Line{stream, string(l)}); err != nil {
+		if err := send(Line{Stream: stream, Text: string(l)}); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ type Writer struct {
 	stream  string
 	limits  Limits
 	file    *os.File // nil until the first write, and after one that failed
+	times   timer
 	number  int
 	size    int64
 	dropped int64
@@ -46,6 +47,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 			w.dropped += int64(len(p))
 			break
 		}
+		w.times.note(w.size)
 		piece := w.cut(p)
 		n, err := w.file.Write(piece)
 		w.size += int64(n)
@@ -75,6 +77,7 @@ func (w *Writer) Close() error {
 	}
 	err := w.file.Close()
 	w.file = nil
+	w.times.close()
 	return err
 }
 
@@ -126,6 +129,7 @@ func (w *Writer) rotate() {
 	for _, n := range found {
 		if n <= w.number-w.limits.Files {
 			os.Remove(path.Join(w.dir, fileName(w.stream, n)))
+			os.Remove(path.Join(w.dir, fileName(w.stream, n)+timesEnd))
 		}
 	}
 }
@@ -148,4 +152,5 @@ func (w *Writer) use(n int) {
 		return
 	}
 	w.file, w.number, w.size = f, n, info.Size()
+	w.times = timer{name: name + timesEnd}
 }
