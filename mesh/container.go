@@ -19,10 +19,9 @@ type Container struct {
 	// same as outside where unset.
 	Ports map[string]int `json:"ports,omitempty" toml:"ports"`
 	// Init: its first process is one that hands signals on and reaps what others leave.
-	Init       bool   `json:"init,omitempty" toml:"init"`
-	ReadOnly   bool   `json:"read_only,omitempty" toml:"read_only"`     // all but the task's folders and volumes
-	StopSignal string `json:"stop_signal,omitempty" toml:"stop_signal"` // the image's if unset
-	ShmSize    Bytes  `json:"shm_size,omitempty" toml:"shm_size"`       // of /dev/shm; the engine's if unset
+	Init     bool  `json:"init,omitempty" toml:"init"`
+	ReadOnly bool  `json:"read_only,omitempty" toml:"read_only"` // all but the task's folders and volumes
+	ShmSize  Bytes `json:"shm_size,omitempty" toml:"shm_size"`   // of /dev/shm; the engine's if unset
 }
 
 // PullPolicy says when an image is fetched from its registry.
@@ -96,7 +95,6 @@ func (v *validator) container(t *Task) {
 	}
 	oneOf(v, c.Pull, pullPolicies, "container", "pull")
 	oneOf(v, c.Network, networks, "container", "network")
-	oneOf(v, c.StopSignal, stopSignals, "container", "stop_signal")
 	v.entrypoint(c.Entrypoint)
 	v.inside(t, c)
 	if c.ShmSize != 0 && c.ShmSize < shmMin || c.ShmSize > bytesMax {

@@ -103,11 +103,16 @@ type Task struct {
 	Dir       string            `json:"dir,omitempty" toml:"dir"`         // absolute; the task's own folder if unset
 	User      string            `json:"user,omitempty" toml:"user"`
 	Env       map[string]string `json:"env,omitempty" toml:"env"`
-	KillGrace Duration          `json:"kill_grace,omitempty" toml:"kill_grace"` // SIGTERM to SIGKILL; 5s if unset
-	Timeout   Duration          `json:"timeout,omitempty" toml:"timeout"`       // 0 for none
-	Resources Resources         `json:"resources" toml:"resources"`
-	Ports     []PortRequest     `json:"port,omitempty" toml:"port"`
-	Devices   []DeviceRequest   `json:"device,omitempty" toml:"device"`
+	// StopSignal asks the task to end; if unset it is SIGTERM, or what the image of a container wants.
+	StopSignal string   `json:"stop_signal,omitempty" toml:"stop_signal"`
+	KillGrace  Duration `json:"kill_grace,omitempty" toml:"kill_grace"` // from that to SIGKILL; 5s if unset
+	// WarnSignal comes WarnBefore ahead of it, where that can be; none if unset.
+	WarnSignal string          `json:"warn_signal,omitempty" toml:"warn_signal"`
+	WarnBefore Duration        `json:"warn_before,omitempty" toml:"warn_before"` // 10s if unset
+	Timeout    Duration        `json:"timeout,omitempty" toml:"timeout"`         // 0 for none
+	Resources  Resources       `json:"resources" toml:"resources"`
+	Ports      []PortRequest   `json:"port,omitempty" toml:"port"`
+	Devices    []DeviceRequest `json:"device,omitempty" toml:"device"`
 	// Constraints and Affinities are the group's, besides the job's.
 	Constraints []Constraint   `json:"constraint,omitempty" toml:"constraint"`
 	Affinities  []Affinity     `json:"affinity,omitempty" toml:"affinity"`

@@ -49,9 +49,10 @@ type Recovery struct {
 // Defaults of Recovery. A node is declared failed by gossip only after its own
 // suspicion time; LostAfter comes on top, for a short blip not to move work.
 const (
-	DefaultLostAfter = time.Second
-	DefaultLease     = 15 * time.Second
-	DefaultKillGrace = 5 * time.Second
+	DefaultLostAfter  = time.Second
+	DefaultLease      = 15 * time.Second
+	DefaultKillGrace  = 5 * time.Second
+	DefaultWarnBefore = 10 * time.Second
 	// DefaultPoststop is how long a poststop task may run: it must not keep the
 	// room of a copy that has ended.
 	DefaultPoststop = time.Minute

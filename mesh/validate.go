@@ -33,7 +33,7 @@ const (
 
 	policyMax    = 30 * 24 * time.Hour // any duration of a policy
 	timeoutMax   = 365 * 24 * time.Hour
-	killGraceMax = time.Hour
+	killGraceMax = time.Hour // of warn_before, too
 	lostAfterMax = 24 * time.Hour
 	taskLeaseMin = time.Second
 	taskLeaseMax = time.Hour
@@ -80,6 +80,9 @@ func (j *Job) Defaults() {
 		}
 		setIfZero(&t.Driver, DefaultDriver)
 		setIfZero(&t.KillGrace, Duration(DefaultKillGrace))
+		if t.WarnSignal != "" {
+			setIfZero(&t.WarnBefore, Duration(DefaultWarnBefore))
+		}
 	}
 }
 

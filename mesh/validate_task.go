@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -54,6 +55,7 @@ func (v *validator) oneTask(t *Task) {
 	v.user(t.User)
 	v.env(t.Env)
 	v.duration(t.KillGrace, 0, killGraceMax, "kill_grace")
+	v.signals(t)
 	v.duration(t.Timeout, 0, timeoutMax, "timeout")
 	v.resources(t.Resources)
 	v.ports(t.Ports)
@@ -232,3 +234,17 @@ const (
 	coresMax = 1e6 * Core
 	bytesMax = 1 << 20 * GiB
 )
+
+// signals checks by what a task is asked to end, and warned of that.
+func (v *validator) signals(t *Task) {
+	oneOf(v, t.StopSignal, stopSignals, "stop_signal")
+	oneOf(v, t.WarnSignal, stopSignals, "warn_signal")
+	v.duration(t.WarnBefore, 0, killGraceMax, "warn_before")
+	switch {
+	case t.WarnSignal == "" && t.WarnBefore != 0:
+		v.fault(`is the time from a warning to its end, and it has none: set warn_signal, such as "SIGUSR1"`).
+			at("warn_before")
+	case t.WarnSignal != "" && t.WarnSignal == cmp.Or(t.StopSignal, "SIGTERM"):
+		v.fault("is what asks it to end, too: nobody could tell a warning from that").at("warn_signal")
+	}
+}

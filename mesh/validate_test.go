@@ -225,14 +225,13 @@ func TestValidateFindsEachFault(t *testing.T) {
 				j.Tasks[0].Driver, j.Tasks[0].Isolation = ContainerDriver, IsolateSandbox
 				j.Tasks[0].Ports = []PortRequest{{Label: "http"}}
 				j.Tasks[0].Container = &Container{
-					Image: "-v /:/host nginx", Pull: "often", Network: NetworkNone, StopSignal: "SIGKILL",
+					Image: "-v /:/host nginx", Pull: "often", Network: NetworkNone,
 					Entrypoint: []string{""}, Ports: map[string]int{"http": 70000, "db": 1}, ShmSize: 1,
 				}
 			},
 			`task "web": isolation: is for plain processes, and a container is kept apart by its engine: leave it out
 task "web": container.image: "-v /:/host nginx" is no name of an image: want such as "docker.io/library/nginx:1.29"
 task "web": container.pull: has unsupported value "often"; supported: "missing", "always", "never"
-task "web": container.stop_signal: has unsupported value "SIGKILL"; supported: "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"
 task "web": container.entrypoint: begins with an empty program name
 task "web": container.ports: only a container with network = "bridge" has ports of its own: leave it out
 task "web": port: a container without a network listens on no port: leave it out, or change container.network

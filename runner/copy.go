@@ -304,7 +304,7 @@ func (c *Copy) stopDue(t *task) {
 		c.stopped(t)
 	case t.status.State != mesh.Stopping || t.tellAgain <= c.now.Boot:
 		t.status.State, t.status.Reason = mesh.Stopping, c.why(t)
-		t.tellAgain = c.now.Boot + t.grace() + tellAgain
+		t.tellAgain = c.now.Boot + t.warnTime() + t.grace() + tellAgain
 		c.order(Order{Verb: DoStop, Task: t.def.Name, Grace: t.grace()})
 	}
 }

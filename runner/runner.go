@@ -57,6 +57,9 @@ type Spec struct {
 	Dir       string         `json:"dir,omitempty"`  // absolute; the task's own folder if empty
 	User      string         `json:"user,omitempty"` // the agent's user if empty
 	Grace     time.Duration  `json:"grace"`          // of a stop by its lease or its supervisor
+	Stop      string         `json:"stop,omitempty"` // the signal that asks it to end; see mesh.Task
+	Warn      string         `json:"warn,omitempty"` // the one before, WarnTime ahead of it; "" for none
+	WarnTime  time.Duration  `json:"warn_time,omitempty"`
 	Resources mesh.Resources `json:"resources"`
 	Isolation mesh.Isolation `json:"isolation,omitempty"`
 	Volumes   []mesh.Volume  `json:"volumes,omitempty"`

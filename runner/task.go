@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -36,7 +37,15 @@ func newTask(job *mesh.Job, def *mesh.Task) *task {
 	return t
 }
 
-// grace is the time between SIGTERM and SIGKILL.
+// warnTime is the time between a warning and the signal that asks the task to end.
+func (t *task) warnTime() time.Duration {
+	if t.def.WarnSignal == "" {
+		return 0
+	}
+	return cmp.Or(t.def.WarnBefore.Std(), mesh.DefaultWarnBefore)
+}
+
+// grace is the time between that signal and SIGKILL.
 func (t *task) grace() time.Duration {
 	if t.def.KillGrace == 0 {
 		return mesh.DefaultKillGrace

@@ -115,9 +115,7 @@ func (k *keeper) begin(ctx context.Context) error {
 	if image.Config != nil {
 		workdir, k.stop = image.Config.WorkingDir, cmp.Or(image.Config.StopSignal, k.stop)
 	}
-	if s := k.plan.Spec.Container.StopSignal; s != "" {
-		k.stop = s
-	}
+	k.stop = cmp.Or(k.plan.Spec.Stop, k.stop)
 	options := k.plan.options(workdir)
 	if err := unchanged(k.plan.Binds); err != nil {
 		return err

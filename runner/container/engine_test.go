@@ -335,7 +335,7 @@ func owner(t *testing.T, p *podmantest.Podman) {
 func stopSignal(t *testing.T, p *podmantest.Podman) {
 	w := suite(p).NewWorld(t)
 	s := drivertest.Spec("web", `trap 'exit 9' INT; trap 'exit 8' TERM; touch ready; while :; do sleep 0.1; done`)
-	s.Container = &mesh.Container{Image: podmantest.Image, StopSignal: "SIGINT"}
+	s.Container, s.Stop = &mesh.Container{Image: podmantest.Image}, "SIGINT"
 	w.Run(s)
 	w.Driver.Stop(alloc, "web", time.Minute)
 	if o := w.Expect(runner.Exited); o.ExitCode != 9 {

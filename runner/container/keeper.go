@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -202,6 +203,11 @@ var codes = map[int]string{
 	125: "exit code 125: its engine could not run it",
 	126: "exit code 126: a command could not be executed",
 	127: "exit code 127: a command was not found in the image",
+}
+
+// Signal implements [supervise.Keeper].
+func (k *keeper) Signal(s syscall.Signal) {
+	go k.insist(strconv.Itoa(int(s)), s)
 }
 
 // Terminate implements [supervise.Keeper].

@@ -97,7 +97,7 @@ func (p *Plan) options(workdir string) client.ContainerCreateOptions {
 	s, box := &p.Spec, p.Spec.Container
 	cfg := &container.Config{
 		Image: box.Image, Cmd: s.Command, Entrypoint: box.Entrypoint, Env: environ(s), User: s.User,
-		Labels: labels(p.Node, s), StopSignal: box.StopSignal, WorkingDir: s.Dir,
+		Labels: labels(p.Node, s), StopSignal: s.Stop, WorkingDir: s.Dir,
 		AttachStdout: true, AttachStderr: true,
 	}
 	if cfg.WorkingDir == "" && (workdir == "" || workdir == "/") {

@@ -136,6 +136,62 @@ func stopHard(t *testing.T, w *World) {
 	w.Gone(o.PID)
 }
 
+func stopSignal(t *testing.T, w *World) {
+	s := Spec("web", `trap 'exit 9' INT; trap 'exit 8' TERM; touch ready; while :; do sleep 0.01; done`)
+	s.Stop = "SIGINT"
+	w.Run(s)
+	w.Driver.Stop(alloc, "web", patience)
+	if o := w.Expect(runner.Exited); o.ExitCode != 9 {
+		t.Errorf("observed %+v, want exit code 9", o)
+	}
+}
+
+// warning is a task that is warned so long before it is asked to end.
+func warning(before time.Duration, onWarning string) runner.Spec {
+	s := Spec("web", fmt.Sprintf(`
+		trap '%s' USR1; trap 'test -e warned && exit 5; exit 6' TERM
+		touch ready; while :; do sleep 0.01; done`, onWarning))
+	s.Warn, s.WarnTime = "SIGUSR1", before
+	return s
+}
+
+func warned(t *testing.T, w *World) {
+	w.Run(warning(200*time.Millisecond, "touch warned"))
+	w.Driver.Stop(alloc, "web", patience)
+	if o := w.Expect(runner.Exited); o.ExitCode != 5 {
+		t.Errorf("observed %+v, want exit code 5: warned, and then asked to end", o)
+	}
+}
+
+func warnedEnds(t *testing.T, w *World) {
+	w.Run(warning(time.Hour, "exit 4"))
+	w.Driver.Stop(alloc, "web", patience)
+	if o := w.Expect(runner.Exited); o.ExitCode != 4 {
+		t.Errorf("observed %+v, want exit code 4", o)
+	}
+}
+
+func warnedKilled(t *testing.T, w *World) {
+	w.Run(warning(time.Hour, "touch warned"))
+	w.Driver.Stop(alloc, "web", patience)
+	w.Wait("web", "warned")
+	w.Driver.Stop(alloc, "web", 0)
+	if o := w.Expect(runner.Exited); o.ExitCode != 5 && o.Signal != 9 {
+		t.Errorf("observed %+v, want it ended", o)
+	}
+}
+
+func warnedLease(t *testing.T, w *World) {
+	s := warning(time.Hour, "touch warned")
+	s.Until = w.suite.Now() + w.suite.lease()
+	w.Run(s)
+	w.Driver.Stop(alloc, "web", patience)
+	w.Wait("web", "warned")
+	if o := w.Expect(runner.Exited); o.ExitCode != 5 || w.suite.Now() < s.Until {
+		t.Errorf("observed %+v, want exit code 5, at the end of its lease", o)
+	}
+}
+
 // A worker that needs longer than its parent to end has the whole grace.
 func stopRest(t *testing.T, w *World) {
 	w.Run(Spec("web", `

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mn/runner"
 	"mn/runner/supervise"
 )
@@ -221,6 +223,10 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 		Dir:     s.Dir,
 		Grace:   s.Grace,
 		Until:   s.Until,
+		Stop:    int(unix.SignalNum(s.Stop)), // 0 if it has none
+		Warn:    int(unix.SignalNum(s.Warn)),
+
+		WarnTime: s.WarnTime,
 	}
 	work := filepath.Join(d.cfg.Root, runner.WorkDir(k.alloc, k.task))
 	if spec.Dir == "" {

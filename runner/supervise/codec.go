@@ -15,6 +15,9 @@ func (s *Spec) decode(o *object) {
 	s.Env = o.texts("env")
 	s.Dir = o.text("dir")
 	s.Grace = time.Duration(o.integer("grace"))
+	s.Stop = int(o.integer("stop"))
+	s.Warn = int(o.integer("warn"))
+	s.WarnTime = time.Duration(o.integer("warn_time"))
 	s.Until = time.Duration(o.integer("until"))
 	if user := o.object("user"); user != nil {
 		s.User = &User{

@@ -101,14 +101,18 @@ func mainFirst() int {
 }
 
 func first(report *os.File) error {
-	term, child := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
+	told, child := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(child, syscall.SIGCHLD)
 	// From the task: they must not end it as they end others.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2)
 	spec, err := readSpec()
 	if err != nil {
 		return err
+	}
+	signal.Notify(told, spec.stop())
+	if spec.Warn != 0 {
+		signal.Notify(told, syscall.Signal(spec.Warn))
 	}
 	ways, err := openWays(spec)
 	if err != nil {
@@ -125,7 +129,7 @@ func first(report *os.File) error {
 	if _, err := report.Write([]byte{begunByte}); err != nil {
 		return err
 	}
-	attend(pid, report, term, child, visitors(os.NewFile(doorFD, "door")))
+	attend(pid, spec.stop(), report, told, child, visitors(os.NewFile(doorFD, "door")))
 	return nil
 }
 
@@ -183,7 +187,9 @@ func mapped() bool {
 
 // attend stays with the task to its end, and if it was asked to end, until all that
 // it has started has ended too. Guests are let in as long as there is a task.
-func attend(task int, report *os.File, term, child <-chan os.Signal, visitors <-chan []*os.File) {
+func attend(
+	task int, stop os.Signal, report *os.File, told, child <-chan os.Signal, visitors <-chan []*os.File,
+) {
 	asked, ended := false, false
 	var in guests
 	for {
@@ -192,9 +198,9 @@ func attend(task int, report *os.File, term, child <-chan os.Signal, visitors <-
 			in.welcome(files[0], files[1:], ended)
 			closeAll(files)
 			continue
-		case <-term:
-			asked = true
-			syscall.Kill(-task, syscall.SIGTERM)
+		case s := <-told:
+			asked = asked || s == stop
+			syscall.Kill(-task, s.(syscall.Signal))
 			continue
 		case <-child:
 		}

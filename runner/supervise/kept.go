@@ -16,6 +16,8 @@ type Keeper interface {
 	// first process, 0 if nobody knows. If it returns an error, nothing runs. What the task
 	// says is written until Ended yields.
 	Start(spec Spec, stdout, stderr io.Writer) (pid int, err error)
+	// Signal sends the task a signal, once.
+	Signal(syscall.Signal)
 	// Terminate asks the task to end.
 	Terminate()
 	// Kill ends it.
@@ -79,6 +81,8 @@ func (s *supervisor) loopKept(term <-chan os.Signal, oom uint64) {
 			s.stop(s.spec.Grace)
 		case <-term:
 			s.stop(s.spec.Grace)
+		case <-after(s.warning):
+			s.stop(s.warned)
 		case <-after(s.grace):
 			s.kept.Kill()
 		}

@@ -64,10 +64,10 @@ func (f *family) reported(status syscall.WaitStatus) syscall.WaitStatus {
 	return status // they were killed together
 }
 
-// terminate asks the task's process group to end.
-func (f *family) terminate() {
+// signal sends the task's process group a signal.
+func (f *family) signal(s syscall.Signal) {
 	if !f.reaped {
-		syscall.Kill(-f.leader, syscall.SIGTERM)
+		syscall.Kill(-f.leader, s)
 	}
 }
 

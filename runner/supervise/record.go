@@ -39,10 +39,23 @@ type Spec struct {
 	Dir     string        `json:"dir"` // absolute
 	User    *User         `json:"user,omitempty"`
 	Grace   time.Duration `json:"grace"`
-	Until   time.Duration `json:"until,omitempty"` // since boot; see runner.Spec
+	Stop    int           `json:"stop,omitempty"` // the signal that asks it to end; 0: SIGTERM
+	// Warn is the signal that warns of a stop which an agent wants, 0 for none, and WarnTime how
+	// long it comes before the other.
+	Warn     int           `json:"warn,omitempty"`
+	WarnTime time.Duration `json:"warn_time,omitempty"`
+	Until    time.Duration `json:"until,omitempty"` // since boot; see runner.Spec
 	// Groups are the folders of the task's control group, which is there.
 	Groups  cgroup.Group `json:"groups,omitempty"`
 	Sandbox *Sandbox     `json:"sandbox,omitempty"`
+}
+
+// stop is the signal that asks the task to end.
+func (s *Spec) stop() syscall.Signal {
+	if s.Stop == 0 {
+		return syscall.SIGTERM
+	}
+	return syscall.Signal(s.Stop)
 }
 
 // Sandbox is what a task in one sees that others do not; it has a User then. See

@@ -148,10 +148,12 @@ type supervisor struct {
 	written []*logs.Writer // by the keeper
 	control *control
 	lease   *lease
-	grace   *time.Timer // from a stop to the kill; nil before
-	stopBy  time.Time   // when grace ends
-	kill    *time.Timer // from the kill to giving up; nil before
-	dead    bool        // the first process has ended
+	warning *time.Timer   // from a warning to the stop; nil without one
+	warned  time.Duration // the grace of that stop
+	grace   *time.Timer   // from a stop to the kill; nil before
+	stopBy  time.Time     // when grace ends
+	kill    *time.Timer   // from the kill to giving up; nil before
+	dead    bool          // the first process has ended
 	killed  bool
 }
 
@@ -261,6 +263,8 @@ func (s *supervisor) loop(term, child <-chan os.Signal) {
 			s.stop(s.spec.Grace)
 		case <-term:
 			s.stop(s.spec.Grace)
+		case <-after(s.warning):
+			s.stop(s.warned)
 		case <-after(s.grace):
 			s.killAll()
 		case <-after(s.kill):
@@ -280,14 +284,42 @@ func after(t *time.Timer) <-chan time.Time {
 func (s *supervisor) obey(c command) {
 	switch c.verb {
 	case verbStop:
-		s.stop(c.value)
+		s.warn(c.value)
 	case verbRenew:
 		s.lease.renew(c.value)
 	}
 }
 
+// warn warns the task, if it wants that, and stops it later. A stop that leaves no time comes
+// without a warning, or ends it.
+func (s *supervisor) warn(grace time.Duration) {
+	switch {
+	case s.spec.Warn == 0 || grace == 0 || s.grace != nil || s.dead:
+		s.stop(grace)
+	case s.warning != nil:
+		s.warned = min(s.warned, grace)
+	default:
+		s.exit.Stopped = true
+		s.warning, s.warned = time.NewTimer(s.spec.WarnTime), grace
+		s.signal(s.spec.Warn)
+	}
+}
+
+// signal sends the task a signal.
+func (s *supervisor) signal(number int) {
+	if s.kept != nil {
+		s.kept.Signal(syscall.Signal(number))
+		return
+	}
+	s.family.signal(syscall.Signal(number))
+}
+
 // stop asks the task to end. Told again, it only shortens the grace.
 func (s *supervisor) stop(grace time.Duration) {
+	if s.warning != nil {
+		s.warning.Stop()
+		s.warning = nil
+	}
 	if s.grace != nil {
 		if by := time.Now().Add(grace); by.Before(s.stopBy) {
 			s.stopBy = by
@@ -301,7 +333,7 @@ func (s *supervisor) stop(grace time.Duration) {
 		s.kept.Terminate()
 		return
 	}
-	s.family.terminate()
+	s.family.signal(s.spec.stop())
 }
 
 // ended takes note of the end of the first process. What it leaves behind has
@@ -313,6 +345,9 @@ func (s *supervisor) ended(status syscall.WaitStatus) {
 	if status.Signaled() {
 		s.exit.Signal = int(status.Signal())
 		s.exit.Code = 128 + s.exit.Signal
+	}
+	if s.warning != nil {
+		s.stop(s.warned)
 	}
 	if s.grace == nil {
 		s.killAll() // ends at once if nothing is left

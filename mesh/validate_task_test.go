@@ -1,0 +1,27 @@
+package mesh
+
+import (
+	"testing"
+	"time"
+)
+
+func TestSignalsOfATask(t *testing.T) {
+	checkFaults(t, []spoiled{
+		{
+			"signals", func(j *Job) {
+				j.Tasks[0].StopSignal, j.Tasks[0].WarnSignal, j.Tasks[0].WarnBefore = "KILL", "SIGSTOP", Duration(2*time.Hour)
+			},
+			`task "web": stop_signal: has unsupported value "KILL"; supported: "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"
+task "web": warn_signal: has unsupported value "SIGSTOP"; supported: "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"
+task "web": warn_before: must be at most 1h, not 2h`,
+		},
+		{
+			"a warning that is the stop", func(j *Job) { j.Tasks[0].WarnSignal = "SIGTERM" },
+			`task "web": warn_signal: is what asks it to end, too: nobody could tell a warning from that`,
+		},
+		{
+			"a time without a warning", func(j *Job) { j.Tasks[0].WarnBefore = 1 },
+			`task "web": warn_before: is the time from a warning to its end, and it has none: set warn_signal, such as "SIGUSR1"`,
+		},
+	})
+}
