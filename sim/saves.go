@@ -93,7 +93,9 @@ func (w *world) checkRestored(
 ) {
 	id := h.copyOf(*s)
 	f, d := w.saves.floors[id], w.deeds.decided[s.Alloc]
-	if f.Tree == "" || d == nil || d.at <= f.at || !slices.Contains(f.by, d.Coordinator) {
+	// Two sides may have placed it under one name: that which placed it here must have known.
+	placed, _ := h.agent.core.Alloc(s.Alloc)
+	if f.Tree == "" || d == nil || d.at <= f.at || !slices.Contains(f.by, placed.Coordinator) {
 		return
 	}
 	if c != nil && c.Seq >= f.Seq {
