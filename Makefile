@@ -19,7 +19,7 @@ TEST    := $(TOOLS)/gotestsum --format pkgname
 HASCC    = command -v $$(go env CC) >/dev/null
 BEGAN   := $(shell date +%s)
 
-.PHONY: help build demo test check lint race lab fuzz fuzz-sim explore mutants bench golangci clean
+.PHONY: help build demo test check lint race lab gpu fuzz fuzz-sim explore mutants bench golangci clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -49,6 +49,7 @@ lint: $(TOOLS) ## format, vet, staticcheck, and the house rules of cmd/mntidy
 	@unformatted=$$($(TOOLS)/gofumpt -l .) && test -z "$$unformatted" || \
 		{ echo "not formatted, run $(TOOLS)/gofumpt -w on: $$unformatted" >&2; exit 1; }
 	go vet ./... && go vet -tags mntestclock ./health/clock ./runner/supervise
+	go vet -tags mntestgpu ./cmd/mn
 	$(TOOLS)/staticcheck ./...
 	go run ./cmd/mntidy
 
@@ -61,6 +62,9 @@ race: $(TOOLS) ## tests under the race detector, which needs a C compiler; witho
 
 lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root (a quarter of an hour)
 	@bin/mnlab run --all -mn bin/mn
+
+gpu: bin/mn ## tests that take a GPU of NVIDIA, which nobody else uses
+	go test -count=1 -tags mntestgpu -run '^TestGPUs$$' ./cmd/mn
 
 fuzz: ## fuzz every parser in turn, each for T=30s
 	@.ci/fuzz $(T)

@@ -42,9 +42,11 @@ type meshKey struct{}
 //	podman               start a Podman of its own, and write agent.toml for its socket
 //	podman-ps FILE       write to a file which containers there are, by their ids and names
 //	await REGEX MN-ARGS  run mn until its output matches, or with ! does not
-func TestMeshes(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/mesh",
+func TestMeshes(t *testing.T) { testscript.Run(t, meshScripts("testdata/mesh")) }
+
+func meshScripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
@@ -70,7 +72,7 @@ func TestMeshes(t *testing.T) {
 			}
 			return podmantest.Lacking() == "", nil
 		},
-	})
+	}
 }
 
 // meshOf is the script's mesh.
