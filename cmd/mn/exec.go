@@ -99,6 +99,9 @@ func (c *command) copyFlags(cmd *cobra.Command, f *copyFlags) {
 
 // terminalOf is a stream as a terminal, or nil if it is none.
 func terminalOf(stream any) *os.File {
+	if w, ok := stream.(io.Writer); ok {
+		stream = direct(w)
+	}
 	if f, ok := stream.(*os.File); ok && isTerminal(f) {
 		return f
 	}
@@ -204,9 +207,9 @@ func (c *command) listen(conn io.Reader, s *speaker) error {
 		}
 		switch kind {
 		case frames.Stdout:
-			_, err = c.out.Write(payload)
+			_, err = direct(c.out).Write(payload)
 		case frames.Stderr:
-			_, err = c.err.Write(payload)
+			_, err = direct(c.err).Write(payload)
 		case frames.Taken:
 			select {
 			case <-s.room:

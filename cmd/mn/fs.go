@@ -265,12 +265,13 @@ func (p *meter) tell(count int, bytes int64, now mesh.File) {
 		return
 	}
 	p.last, p.said = time.Now(), true
-	fmt.Fprintf(p.err, "\r\x1b[Kmn: %d files, %v: %s", count, mesh.Bytes(bytes), files.Shown(path.Base(now.Name)))
+	name := files.Shown(path.Base(now.Name))
+	fmt.Fprintf(direct(p.err), "\r\x1b[Kmn: %d files, %v: %s", count, mesh.Bytes(bytes), name)
 }
 
 // clear takes away what was said.
 func (p *meter) clear() {
 	if p.said {
-		fmt.Fprint(p.err, "\r\x1b[K")
+		fmt.Fprint(direct(p.err), "\r\x1b[K")
 	}
 }

@@ -30,6 +30,7 @@ import (
 //     columns, "-" where there is nothing. It is the same in a pipe.
 //   - Colour is for the word that says a state, and for whose line it is, and
 //     only on a terminal without NO_COLOR.
+//   - Of others' texts only colours reach a terminal: see visible.
 //   - An error is lines that begin with "mn: "; what to do about it, lines that
 //     begin with "mn: hint: ".
 //   - Exit codes: 0 done, 1 failed, 2 asked wrongly or not found, 13 not
@@ -54,8 +55,15 @@ type terminal struct {
 }
 
 func newTerminal(in, out, err *os.File) *terminal {
-	return &terminal{in: in, out: out, err: err, colour: isTerminal(out) && os.Getenv("NO_COLOR") == "" &&
+	t := &terminal{in: in, out: out, err: err, colour: isTerminal(out) && os.Getenv("NO_COLOR") == "" &&
 		os.Getenv("TERM") != "dumb"}
+	if isTerminal(out) {
+		t.out = &visible{w: out}
+	}
+	if isTerminal(err) {
+		t.err = &visible{w: err}
+	}
+	return t
 }
 
 func isTerminal(f *os.File) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,7 +231,7 @@ func show[T any](
 		}
 		switch {
 		case c.colour:
-			c.printf("\x1b[H\x1b[2J")
+			io.WriteString(direct(c.out), "\x1b[H\x1b[2J")
 		case !first:
 			c.printf("\n")
 		}
