@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -306,6 +307,28 @@ func TestWriterWithoutFolderDropsAndCounts(t *testing.T) {
 	write(t, w, "lost\n")
 	if w.Dropped() != 5 {
 		t.Errorf("dropped %d bytes, want 5", w.Dropped())
+	}
+}
+
+// Both streams begin at the same time, and one of them makes the folder.
+func TestStreamsThatBeginTogetherAreWhole(t *testing.T) {
+	for range 500 {
+		dir := filepath.Join(t.TempDir(), "log")
+		var both sync.WaitGroup
+		begin := make(chan struct{})
+		for _, stream := range []string{Stdout, Stderr} {
+			w := NewWriter(dir, stream, DefaultLimits())
+			both.Go(func() {
+				<-begin
+				w.Write([]byte("a\n"))
+				w.Close()
+				if n := w.Dropped(); n > 0 {
+					t.Errorf("%d bytes of %s were dropped", n, stream)
+				}
+			})
+		}
+		close(begin)
+		both.Wait()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"time"
 )
@@ -180,8 +181,20 @@ func (c *cursor) seekSince(at time.Time) error {
 	if c.file != nil && (c.number > number || c.number == number && c.at >= offset) {
 		return nil
 	}
-	if err := c.open(number); err != nil || c.file == nil || c.number != number || offset == 0 {
+	if err := c.open(number); err != nil || c.file == nil || c.number != number {
 		return err
 	}
+	if i := slices.Index(found, number); offset == 0 && i > 0 {
+		c.rest = !endsWithLine(path.Join(c.dir, fileName(c.stream, found[i-1])))
+	}
+	if offset == 0 {
+		return nil
+	}
 	return c.goTo(offset)
+}
+
+// endsWithLine says whether a file does not end within a line.
+func endsWithLine(name string) bool {
+	b, err := lastOf(name, 1)
+	return err != nil || len(b) == 0 || b[0] == '\n'
 }

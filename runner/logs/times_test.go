@@ -26,7 +26,7 @@ func TestSinceGivesWhatWasWrittenSince(t *testing.T) {
 		ms := func(most int, name string) time.Duration {
 			return time.Duration(rapid.IntRange(0, most).Draw(r, name)) * time.Millisecond
 		}
-		pieces := make([]piece, rapid.IntRange(1, 60).Draw(r, "pieces"))
+		pieces := make([]piece, rapid.IntRange(1, 30).Draw(r, "pieces"))
 		for i := range pieces {
 			pieces[i] = piece{
 				ms(4000, "pause"), rapid.Bool().Draw(r, "ends"),

@@ -139,8 +139,11 @@ func (w *Writer) use(n int) {
 	name := path.Join(w.dir, fileName(w.stream, n))
 	const flags = os.O_CREATE | os.O_WRONLY | os.O_APPEND
 	f, err := os.OpenFile(name, flags, 0o640)
-	if errors.Is(err, os.ErrNotExist) && os.Mkdir(w.dir, 0o750) == nil {
-		f, err = os.OpenFile(name, flags, 0o640)
+	if errors.Is(err, os.ErrNotExist) {
+		// The other stream may make it at the same time.
+		if err = os.Mkdir(w.dir, 0o750); err == nil || errors.Is(err, os.ErrExist) {
+			f, err = os.OpenFile(name, flags, 0o640)
+		}
 	}
 	if err != nil {
 		w.file = nil
