@@ -39,7 +39,7 @@ func decodeMark(b [markBytes]byte) mark {
 	for i := range markBytes / 2 {
 		at, offset = at<<8|uint64(b[i]), offset<<8|uint64(b[markBytes/2+i])
 	}
-	return mark{time.Unix(0, int64(at)), int64(offset)}
+	return mark{time.Unix(0, int64(at)), max(int64(offset), 0)} // never before the file, if spoiled
 }
 
 // timer writes the times of one file.

@@ -127,6 +127,7 @@ func TestSinceAndTailAreBothHeld(t *testing.T) {
 func TestLogsWithoutTimes(t *testing.T) {
 	for name, times := range map[string][]byte{
 		"none": nil, "torn": {1, 2, 3}, "beyond the end": append(make([]byte, 12), 255, 255, 255, 255),
+		"before the file": append(make([]byte, 8), 255, 255, 255, 255, 255, 255, 255, 255),
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
