@@ -194,7 +194,11 @@ func (c *Core) Adopt(now Now, chain []lease.Roster) (Ready, error) {
 // Step takes what happened at time now, and returns what must be done about
 // it. Several events in one step cost one write to the disk.
 func (c *Core) Step(now Now, events ...Event) Ready {
+	missed := now.Boot - c.now.Boot
 	c.now = now
+	if missed > sleptAfter {
+		c.slept()
+	}
 	for _, ev := range events {
 		c.handle(ev)
 	}

@@ -21,6 +21,7 @@ const (
 	meetFew    = 3               // of more peers than that, about how many compare data with one that comes
 	pushMax    = 128             // entries in one push; see also crdt.PushBytes
 	ackTimeout = 2 * time.Second // for a peer to say that a write is durable there too
+	sleptAfter = 5 * time.Second // without a step, this node was not running: it has something to do every syncEvery
 )
 
 // peer is what this node knows of another from gossip and from exchanges.
@@ -85,6 +86,17 @@ func (c *Core) seen(ev Seen) {
 		text = "gossip lost sight of it, dead or cut off; each job's lost_after and on_partition say what follows"
 	}
 	c.event(mesh.Event{Kind: kind, Peer: ev.Node, Text: text})
+	c.touch(touched{nodes: true})
+}
+
+// slept has this node believe none of the peers in sight until it has compared data with
+// them: what it knows is of before, and gossip misses a peer only some seconds after it
+// should have answered.
+func (c *Core) slept() {
+	for _, id := range c.sync.inSight {
+		p := c.peers[id]
+		p.since, p.fresh = c.now.Boot, false
+	}
 	c.touch(touched{nodes: true})
 }
 

@@ -107,6 +107,30 @@ func TestPeersThatCameAreSoonRead(t *testing.T) {
 	}
 }
 
+// TestWhoHasSleptBelievesNobody until it has compared data with them: gossip misses a
+// peer that was lost meanwhile only seconds later. Found by the simulator, saved-work
+// 1100016: of two copies the one was stopped that still ran.
+func TestWhoHasSleptBelievesNobody(t *testing.T) {
+	for slept, want := range map[time.Duration]int{sleptAfter / 2: 0, 2 * sleptAfter: 2} {
+		l := newLab(t, 3)
+		l.after(30 * time.Second)
+		h := l.nodes[0]
+		asleep := true
+		l.cut = func(a, b mesh.NodeID) bool { return asleep }
+		l.after(2 * labDelay)
+		l.now += slept
+		l.step(h, Tick{})
+		if n := unread(h); n != want {
+			t.Errorf("after a sleep of %v, %d peers are unread, want %d", slept, n, want)
+		}
+		asleep = false
+		l.after(2 * syncEvery)
+		if n := unread(h); n != 0 {
+			t.Errorf("%d peers are unread two rounds after a sleep of %v", n, slept)
+		}
+	}
+}
+
 // TestNodeWhoseRecordsWaitAsideIsUnread until our clock lets them in: a comparison
 // with it is whole without what it wrote last. Found by the simulator, swarm 50024:
 // a copy gave way to one that had ended with a machine, which had said so in vain.
