@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,8 +192,8 @@ func TestSchemaAndValidationRefuseTheSame(t *testing.T) {
 				t.Errorf("%s: the schema takes %.60v", path, value)
 			}
 		}
-		alone := path != "task.after_quorum" && path != "after_quorum" && path != "limit.max"
-		if s.Type != "integer" || !alone { // what it may be depends on others
+		others := []string{"task.after_quorum", "after_quorum", "limit.max", "task.idle.gpu_below"}
+		if s.Type != "integer" || slices.Contains(others, path) { // what it may be depends on others
 			return
 		}
 		for _, value := range []int{l.Least, l.Most} {

@@ -122,6 +122,9 @@ type TaskStatus struct {
 	// Unrestored is since when the task does not start as nothing can be had of what was
 	// saved of it.
 	Unrestored time.Time `json:"unrestored,omitzero"`
+	// IdleSince is since when the task has left its devices idle, if that is for as long as its
+	// policy says.
+	IdleSince time.Time `json:"idle_since,omitzero"`
 }
 
 // Status is the actual state of an allocation. Only its node writes it.

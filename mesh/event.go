@@ -86,6 +86,8 @@ const (
 	TaskFetched  EventKind = "task_fetched"
 	ImagePulled  EventKind = "image_pulled" // or is under way: of a task that is yet to start
 	TaskKept     EventKind = "task_kept"    // its outputs, or why not
+	// TaskIdle: it has left its devices idle for as long as its policy says, or uses them again.
+	TaskIdle EventKind = "task_idle"
 	// A node on which nothing can be started takes no work for a while.
 	NodeQuarantined EventKind = "node_quarantined"
 	NodeReleased    EventKind = "node_released"
@@ -107,6 +109,6 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, TaskJoined, TaskFetching, TaskFetched, ImagePulled, TaskKept, NodeQuarantined,
-	NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
+	TaskSaved, TaskRestored, TaskJoined, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
+	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

@@ -113,6 +113,7 @@ type Task struct {
 	Resources  Resources       `json:"resources" toml:"resources"`
 	Ports      []PortRequest   `json:"port,omitempty" toml:"port"`
 	Devices    []DeviceRequest `json:"device,omitempty" toml:"device"`
+	Idle       *IdlePolicy     `json:"idle,omitempty" toml:"idle"` // about Devices
 	// Constraints and Affinities are the group's, besides the job's.
 	Constraints []Constraint   `json:"constraint,omitempty" toml:"constraint"`
 	Affinities  []Affinity     `json:"affinity,omitempty" toml:"affinity"`

@@ -73,7 +73,7 @@ func Limits() map[string]Limit {
 	return all
 }
 
-// taskLimits are those of the keys of a task, and of the tables that jobs have, too.
+// taskLimits are those of the keys of a task, and of the tables that jobs have, too (see [sharedLimits]).
 func taskLimits() map[string]Limit {
 	all := map[string]Limit{
 		"task.name":                 {Pattern: namePattern},
@@ -93,6 +93,8 @@ func taskLimits() map[string]Limit {
 		"task.device.count":         {Least: 1, Most: devicesMax},
 		"task.device.capabilities":  {Most: devicesMax},
 		"task.device.ids":           {Most: devicesMax},
+		"task.idle.gpu_below":       {Least: 1, Most: percentMax},
+		"task.idle.action":          {OneOf: texts(idleActions)},
 		"task.isolation":            {OneOf: texts(isolations)},
 		"task.container.image":      {Pattern: imagePattern},
 		"task.container.pull":       {OneOf: texts(pullPolicies)},
@@ -127,6 +129,12 @@ func taskLimits() map[string]Limit {
 	for _, of := range []string{"memory", "api_version"} {
 		all["task.device."+of+"_operator"] = Limit{OneOf: texts(deviceOperators)}
 	}
+	sharedLimits(all)
+	return all
+}
+
+// sharedLimits adds those of the tables that both jobs and tasks have.
+func sharedLimits(all map[string]Limit) {
 	for _, level := range []string{"", "task."} {
 		for _, kind := range []string{level + "constraint", level + "affinity"} {
 			all[kind] = Limit{Most: constraintsMax}
@@ -142,7 +150,6 @@ func taskLimits() map[string]Limit {
 	for _, policy := range []string{"restart", "task.restart"} {
 		all[policy+".mode"] = Limit{OneOf: texts(restartModes)}
 	}
-	return all
 }
 
 // Unset are the keys of the job file whose value 0 would be no other than if they were not
@@ -165,6 +172,8 @@ func Unset() map[string]string {
 		"task.device.min_memory": "any will do",
 		"task.device.memory":     "it has the device for itself",
 		"task.device.share":      "it has the device for itself",
+		"task.idle.gpu_below":    "it is 5",
+		"task.idle.for":          "it is 1h",
 		"task.checkpoint.every":  "it is saved when the task says so",
 		"task.checkpoint.copies": "it is 2",
 

@@ -60,6 +60,7 @@ func (v *validator) oneTask(t *Task) {
 	v.resources(t.Resources)
 	v.ports(t.Ports)
 	v.devices(t.Devices)
+	v.idle(t)
 	v.constraints(t.Constraints)
 	v.affinities(t.Affinities)
 	v.volumes(t)

@@ -20,6 +20,19 @@ task "web": warn_before: must be at most 1h, not 2h`,
 			`task "web": warn_signal: is what asks it to end, too: nobody could tell a warning from that`,
 		},
 		{
+			"idle devices", func(j *Job) {
+				j.Tasks[0].Devices = []DeviceRequest{{}}
+				j.Tasks[0].Idle = &IdlePolicy{GPUBelow: 101, For: Duration(time.Second), Action: "scold"}
+			},
+			`task "web": idle.gpu_below: must be from 1 to 100, not 101
+task "web": idle.for: must be at least 30s, not 1s
+task "web": idle.action: has unsupported value "scold"; supported: "warn", "pause", "stop"`,
+		},
+		{
+			"idle without devices", func(j *Job) { j.Tasks[0].Idle = &IdlePolicy{} },
+			`task "web": idle: is about the devices of the task, and it asks for none`,
+		},
+		{
 			"a time without a warning", func(j *Job) { j.Tasks[0].WarnBefore = 1 },
 			`task "web": warn_before: is the time from a warning to its end, and it has none: set warn_signal, such as "SIGUSR1"`,
 		},

@@ -124,6 +124,8 @@ func (c *Copy) Step(now Now, in Input) Output {
 		c.renew(in.Lease)
 	case Held:
 		c.held(in)
+	case Load:
+		c.load(in)
 	case Observed:
 		c.observed(in.Observation)
 		c.complete()
@@ -191,6 +193,7 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 		a.Reason == b.Reason && a.Restarts == b.Restarts &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
 		a.NextStart.Equal(b.NextStart) && a.Unrestored.Equal(b.Unrestored) &&
+		a.IdleSince.Equal(b.IdleSince) &&
 		slices.EqualFunc(a.Saved(), b.Saved(), sameCheckpoint) &&
 		sameKept(a.Outputs, b.Outputs) && sameKept(a.Log, b.Log) && sameKept(a.LogBefore, b.LogBefore)
 }

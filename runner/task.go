@@ -25,6 +25,8 @@ type task struct {
 	tellAgain time.Duration // in Stopping: when to order the stop again
 	overdue   bool          // it ends because its time is over
 
+	idling idling // of its devices
+
 	recent []*mesh.Checkpoint // what was saved before the latest, and nobody else has yet
 	tries  int                // to restore what was saved, without success
 }
@@ -136,6 +138,7 @@ func (c *Copy) started(t *task, o Observation) {
 // ended decides what follows the end of an attempt.
 func (c *Copy) ended(t *task, o Observation) {
 	t.live = false
+	t.idling, t.status.IdleSince = idling{}, time.Time{}
 	t.status.Unrestored, t.tries = time.Time{}, 0
 	t.status.PID, t.status.FinishedAt, t.status.ExitCode = 0, o.At, nil
 	if !o.StartedAt.IsZero() {

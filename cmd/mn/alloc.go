@@ -143,6 +143,9 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	}
 	c.table(b)
 	for _, t := range a.Tasks {
+		if t.IdleSince != nil {
+			c.field("idle", "task %s uses its devices for nothing since %s", t.Task, ago(t.IdleSince))
+		}
 		c.showLeft("outputs", t.Task, t.Outputs)
 		c.showLeft("log", t.Task, t.Log)
 	}

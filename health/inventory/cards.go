@@ -131,6 +131,7 @@ func (c *cards) amd(dir string, r *Reading) {
 	}
 	d.Memory = c.memory(path.Join(dir, "mem_info_vram_total"), d)
 	r.Used = c.memory(path.Join(dir, "mem_info_vram_used"), d)
+	r.Busy = percent(value(c.root, path.Join(dir, "gpu_busy_percent")))
 	if v := plain(value(c.root, "sys/module/amdgpu/version")); v != "" {
 		d.DriverVersion = v
 	}

@@ -37,6 +37,7 @@ func machine() fstest.MapFS {
 		"sys/class/drm/card10/device/product_name":        "AMD INSTINCT MI250X\n",
 		"sys/class/drm/card10/device/mem_info_vram_total": "68702699520\n",
 		"sys/class/drm/card10/device/mem_info_vram_used":  "11059200\n",
+		"sys/class/drm/card10/device/gpu_busy_percent":    "83\n",
 		"sys/class/drm/card10/device/drm/renderD138/dev":  "226:138\n",
 		"sys/class/drm/card10/device/ras/umc_err_count":   "ue: 2\nce: 40\n",
 		"sys/class/drm/card10/device/ras/gfx_err_count":   "ue: 1\nce: 0\nde: 3\n",
@@ -86,7 +87,7 @@ func TestCardsOfAMDAndIntel(t *testing.T) {
 				DriverVersion: "6.7.0", APIVersion: "6.1.2", Index: 1, Memory: 68702699520,
 				Capabilities: []string{"gfx90a"}, Path: "/dev/dri/renderD138",
 			},
-			Errors: 3, Used: 11059200,
+			Errors: 3, Busy: busy(83), Used: 11059200,
 		},
 	}
 	source := &cards{root: machine()}

@@ -45,6 +45,9 @@ type Reading struct {
 	Device mesh.Device
 	// Errors are those that could not be corrected, since the driver was loaded.
 	Errors uint64
+	// Busy is for how much of the last moment it was at work, in percent; nil if its driver
+	// does not say.
+	Busy *int
 	// Used is how much of the memory is in use, by whomever.
 	Used mesh.Bytes
 	// Users are the processes that use it; none if there are none, or if its driver

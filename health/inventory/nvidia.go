@@ -84,6 +84,7 @@ type smiGPU struct {
 	Minor        string    `xml:"minor_number"`
 	Total        string    `xml:"fb_memory_usage>total"`
 	Used         string    `xml:"fb_memory_usage>used"`
+	Busy         string    `xml:"utilization>gpu_util"`
 	MIG          string    `xml:"mig_mode>current_mig"`
 	Instances    []string  `xml:"mig_devices>mig_device>fb_memory_usage>total"`
 	ECC          string    `xml:"ecc_mode>current_ecc"`
@@ -208,6 +209,7 @@ func (g *smiGPU) reading(index int) (Reading, error) {
 		Errors: count(g.Errors.Double) + count(g.Errors.DRAM) + count(g.Errors.SRAM) + count(g.Errors.Parity) +
 			count(g.Errors.SECDED),
 		Used: amount(g.Used),
+		Busy: percent(strings.TrimSuffix(known(g.Busy), "%")),
 	}
 	if minor, err := strconv.ParseUint(strings.TrimSpace(g.Minor), 10, 16); err == nil {
 		r.Device.Path = "/dev/nvidia" + strconv.FormatUint(minor, 10)

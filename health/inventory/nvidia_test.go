@@ -45,6 +45,8 @@ func hopper(i int, change func(*mesh.Device)) mesh.Device {
 	return d
 }
 
+func busy(percent int) *int { return &percent }
+
 func TestNvidiaOfManyVersions(t *testing.T) {
 	k80 := mesh.Device{
 		ID: "GPU-5a3f2c11-7d1e-8b44-0c59-9b2d7be1f001", Kind: mesh.GPU, Vendor: "nvidia", Model: "Tesla K80",
@@ -67,7 +69,7 @@ func TestNvidiaOfManyVersions(t *testing.T) {
 		"tesla-418.xml": {{Device: k80}, {Device: other, Errors: 2}},
 		"ampere-535.xml": {
 			{
-				Device: ampere(0, same), Used: 21033 * mesh.MiB,
+				Device: ampere(0, same), Busy: busy(97), Used: 21033 * mesh.MiB,
 				Users: []User{{4021, 16 * mesh.GiB}, {4022, 4 * mesh.GiB}},
 			},
 			{
@@ -81,14 +83,14 @@ func TestNvidiaOfManyVersions(t *testing.T) {
 			}), Used: 4 * mesh.MiB},
 			{Device: ampere(3, func(d *mesh.Device) {
 				d.Sick = "it is too hot, and has slowed itself down"
-			}), Used: 4 * mesh.MiB},
+			}), Busy: busy(0), Used: 4 * mesh.MiB},
 			{Device: ampere(4, func(d *mesh.Device) { d.Sick = "it must be reset" }), Used: 4 * mesh.MiB},
 		},
 		"hopper-570.xml": {
-			{Device: hopper(0, same), Errors: 7, Used: mesh.MiB},
+			{Device: hopper(0, same), Errors: 7, Busy: busy(0), Used: mesh.MiB},
 			{Device: hopper(1, func(d *mesh.Device) {
 				d.Sick = "its driver asks for: Drain and Reset"
-			}), Used: mesh.MiB},
+			}), Busy: busy(100), Used: mesh.MiB},
 			{Device: hopper(2, func(d *mesh.Device) {
 				d.Sick, d.Memory, d.Capabilities = "its driver says: GPU is lost", 0, []string{"ecc"}
 				d.Model = "[GPU is lost]"

@@ -34,6 +34,7 @@ type shelf struct {
 type item struct {
 	device mesh.Device
 	users  []User
+	busy   *int
 	here   bool
 	health quarantine
 }
@@ -65,6 +66,9 @@ func (s *stock) take(i int, readings []Reading, err error) {
 		shelf.put(r, s.ours.foreign(r))
 	}
 	for id, it := range shelf.items {
+		if !named[id] {
+			it.busy = nil
+		}
 		switch {
 		case named[id]:
 		case err != nil && it.here:
@@ -84,7 +88,7 @@ func (s *shelf) put(r Reading, foreign mesh.Bytes) {
 		s.items[r.Device.ID] = it
 	}
 	told := it.device.Foreign
-	it.device, it.users, it.here = r.Device, r.Users, true
+	it.device, it.users, it.busy, it.here = r.Device, r.Users, r.Busy, true
 	it.device.Sick = it.health.look(r.Device.Sick, r.Errors)
 	it.device.Foreign = calm(told, foreign, r.Device)
 }
@@ -132,6 +136,19 @@ func (s *stock) uses() []Use {
 				if it.here && u.Memory >= 0 {
 					all = append(all, Use{id, u})
 				}
+			}
+		}
+	}
+	return all
+}
+
+// busy is how much of the last moment devices were at work, where their drivers say so.
+func (s *stock) busy() map[string]int {
+	all := map[string]int{}
+	for _, shelf := range s.sources {
+		for id, it := range shelf.items {
+			if it.here && it.busy != nil {
+				all[id] = *it.busy
 			}
 		}
 	}

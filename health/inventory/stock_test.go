@@ -110,6 +110,25 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
+// TestHowBusyADeviceIs is known only as long as its driver says so.
+func TestHowBusyADeviceIs(t *testing.T) {
+	s := newStock([]Source{named("x")}, Ours{})
+	quiet, works, mute := gpu("a", 0), gpu("b", 1), gpu("c", 2)
+	quiet.Busy, works.Busy = busy(0), busy(70)
+	s.take(0, []Reading{quiet, works, mute}, nil)
+	if got := s.busy(); !reflect.DeepEqual(got, map[string]int{"a": 0, "b": 70}) {
+		t.Errorf("got %v", got)
+	}
+	s.take(0, []Reading{works}, errors.New("its driver hangs"))
+	if got := s.busy(); !reflect.DeepEqual(got, map[string]int{"b": 70}) {
+		t.Errorf("of one that is not heard of: %v", got)
+	}
+	s.take(0, nil, nil)
+	if got := s.busy(); len(got) > 0 {
+		t.Errorf("of those that are gone: %v", got)
+	}
+}
+
 func TestForeignMemoryIsOfTheDevice(t *testing.T) {
 	s := newStock([]Source{named("x")}, Ours{Process: func(pid int) bool { return pid == 1 }})
 	r := gpu("a", 0)

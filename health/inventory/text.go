@@ -64,6 +64,16 @@ func amount(s string) mesh.Bytes {
 	return b
 }
 
+// percent reads a part of the whole; nil if it is none.
+func percent(s string) *int {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 7)
+	if err != nil || n > 100 {
+		return nil
+	}
+	part := int(n)
+	return &part
+}
+
 // count reads a number of errors; what is none counts as none.
 func count(s string) uint64 {
 	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 53)

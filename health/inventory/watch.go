@@ -21,9 +21,10 @@ type Config struct {
 	// Tell is told what is known, first when all sources have answered or have had
 	// their time, then whenever it has changed. One goroutine calls it.
 	Tell func(State)
-	// Uses is told after each look what processes have of the devices; nil if nobody wants
-	// to know. The same goroutine calls it.
-	Uses func([]Use)
+	// Looked is told after each look what processes have of the devices, and for how much of
+	// the last moment those were at work, in percent, as far as drivers say so; nil if nobody
+	// wants to know. The same goroutine calls it.
+	Looked func(uses []Use, busy map[string]int)
 }
 
 // Watch looks for devices again and again.
@@ -76,8 +77,8 @@ func (w *Watch) run(ctx context.Context) {
 			w.conf.Tell(s)
 			told = &s
 		}
-		if w.conf.Uses != nil {
-			w.conf.Uses(w.stock.uses())
+		if w.conf.Looked != nil {
+			w.conf.Looked(w.stock.uses(), w.stock.busy())
 		}
 		pause.Reset(rest)
 		select {

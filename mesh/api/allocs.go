@@ -72,6 +72,7 @@ type TaskDetail struct {
 	Outputs    *Left          `json:"outputs"`    // of the last attempt; null if it has none
 	Log        *Left          `json:"log"`        // the end of its log; null if it is not kept yet
 	Unrestored *time.Time     `json:"unrestored"` // since when nothing can be had of what was saved of it
+	IdleSince  *time.Time     `json:"idle_since"` // since when it leaves its devices idle, if that is too long
 }
 
 // Checkpoint is what was saved of a task.
@@ -260,7 +261,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 			StartedAt: known(t.StartedAt), FinishedAt: known(t.FinishedAt), ExitCode: t.ExitCode,
 			Restarts: max(t.Restarts-t.Looks, 0), NextStart: known(t.NextStart), Reason: t.Reason,
 			Checkpoint: p.checkpoint(t.Checkpoint), Kept: p.checkpoint(t.Elsewhere()), Unrestored: known(t.Unrestored),
-			Outputs: p.left(t.Outputs), Log: p.left(t.Log),
+			Outputs: p.left(t.Outputs), Log: p.left(t.Log), IdleSince: known(t.IdleSince),
 		})
 	}
 	return d

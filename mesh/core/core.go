@@ -236,6 +236,8 @@ func (c *Core) handle(ev Event) {
 		c.fetched(ev)
 	case Inventory:
 		c.found(ev)
+	case Worked:
+		c.worked(ev)
 	case Asked:
 		c.asked(ev)
 	}

@@ -52,8 +52,13 @@ type Inventory struct {
 	Foreign []mesh.Port // on which programs listen that are not of the mesh, sorted
 }
 
+// Worked says how much of the last moment the devices of this machine were at work; it comes
+// again and again.
+type Worked struct{ runner.Load }
+
 func (Tick) event()      {}
 func (Inventory) event() {}
+func (Worked) event()    {}
 func (Received) event()  {}
 func (Seen) event()      {}
 func (Abstained) event() {}

@@ -12,6 +12,7 @@ import (
 	"mn/mesh"
 	"mn/mesh/core"
 	"mn/placement"
+	"mn/runner"
 )
 
 const (
@@ -27,10 +28,17 @@ const (
 func (d *daemon) equip(ctx context.Context) {
 	found := make(chan inventory.State)
 	var over inventory.Overuse
+	heard := 0 // devices whose drivers have said how busy they are
 	watch := inventory.Start(inventory.Config{
 		Sources: inventory.Sources(d.cfg.Listed()),
 		Ours:    inventory.Ours{Process: d.owns, Device: func(id string) bool { return d.holds(ctx, id) }},
-		Uses:    func(uses []inventory.Use) { d.overuse(ctx, &over, uses) },
+		Looked: func(uses []inventory.Use, busy map[string]int) {
+			d.overuse(ctx, &over, uses)
+			if last := heard; last+len(busy) > 0 {
+				heard = len(busy)
+				d.loop.tell(core.Worked{Load: runner.Load{Busy: busy}})
+			}
+		},
 		Tell: func(s inventory.State) {
 			select {
 			case found <- s:
