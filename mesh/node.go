@@ -31,6 +31,7 @@ type Node struct {
 	Devices   []Device             `json:"devices,omitempty"` // by id
 	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
 	Files     []string             `json:"files,omitempty"`   // of jobs that are here: [Payload.Tree], sorted
+	Fetched   []string             `json:"fetched,omitempty"` // for tasks that ran here: [Group.Fetches], sorted
 	Capacity  Resources            `json:"capacity"`          // what it shares out
 	// Quarantined is why the node takes no work for a while, by its own judgement; "" if it does.
 	Quarantined string `json:"quarantined,omitempty"`

@@ -97,9 +97,11 @@ func prepare(v *mesh.View, job *mesh.Job, group mesh.Group) (*asked, func(*mesh.
 			return all
 		}
 	}
-	score, wish, files := scorerFor(v, job, group), wishes(group.Affinities), local(job)
+	score, wish := scorerFor(v, job, group), wishes(group.Affinities)
+	files, brought := local(job), fetched(group)
 	return q, func(n *mesh.NodeView) []Term {
-		return slices.Concat(score(n), q.crowd.spread(&n.Node, group.Spreads), wish(&n.Node), files(&n.Node))
+		return slices.Concat(score(n), q.crowd.spread(&n.Node, group.Spreads), wish(&n.Node), files(&n.Node),
+			brought(&n.Node))
 	}
 }
 

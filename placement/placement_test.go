@@ -245,6 +245,45 @@ func TestFilesThatAreThereCount(t *testing.T) {
 	}
 }
 
+// TestWhatWasFetchedThereCounts by how much of it there is, and for less than the strategy.
+func TestWhatWasFetchedThereCounts(t *testing.T) {
+	group := mesh.Group{Tasks: []mesh.Task{
+		{Container: &mesh.Container{Image: "docker.io/library/python:3.12"}},
+		{Python: &mesh.Python{Packages: []string{"numpy"}}},
+		{Artifacts: []mesh.Artifact{
+			{Source: "https://me:secret@example.org/data", Checksum: "sha256:" + strings.Repeat("ab", 32)},
+			{Source: "https://example.org/latest", Checksum: mesh.ChecksumNone}, // fetched each time
+		}},
+	}}
+	all := group.Fetches()
+	if len(all) != 3 || strings.Contains(strings.Join(all, " "), "abab") {
+		t.Fatalf("it fetches %q", all)
+	}
+	for i, n := range []struct {
+		has  []string
+		want int64
+	}{{nil, 0}, {[]string{"other"}, 0}, {all[1:2], Whole / 12}, {all, Whole / 4}} {
+		sum := int64(0)
+		for _, term := range fetched(group)(&mesh.Node{Fetched: n.has}) {
+			sum += term.Value
+		}
+		if sum != n.want {
+			t.Errorf("%d: it counts %d, want %d", i, sum, n.want)
+		}
+	}
+	none := mesh.Group{Tasks: []mesh.Task{{Command: []string{"true"}}}}
+	if terms := fetched(none)(&mesh.Node{Fetched: all}); len(none.Fetches()) > 0 || len(terms) > 0 {
+		t.Errorf("who fetches nothing has terms %v", terms)
+	}
+	job := jobOf(mesh.Binpack, mesh.Resources{})
+	job.Tasks[0].Python = group.Tasks[1].Python
+	g := job.Groups()[0]
+	has := func(n *mesh.NodeView) { n.Fetched = g.Fetches() }
+	if got := place(&mesh.View{Nodes: []mesh.NodeView{node("lacks", nil), node("has", has)}}, job, nil); got.Candidates[0].Name != "has" {
+		t.Errorf("the first is %v", got.Candidates[0])
+	}
+}
+
 // TestAvoidedNodesComeLast, however well they score, but before nothing at all.
 func TestAvoidedNodesComeLast(t *testing.T) {
 	v := &mesh.View{Nodes: []mesh.NodeView{

@@ -63,6 +63,24 @@ func local(job *mesh.Job) func(*mesh.Node) []Term {
 	}
 }
 
+// fetched is the term of a node on which what a group fetches before it starts was fetched
+// before: all of it counts as much as the most that files do. How large it is nobody knows.
+func fetched(g mesh.Group) func(*mesh.Node) []Term {
+	want := g.Fetches()
+	return func(n *mesh.Node) []Term {
+		have := int64(0)
+		for _, name := range want {
+			if _, is := slices.BinarySearch(n.Fetched, name); is {
+				have++
+			}
+		}
+		if have == 0 {
+			return nil
+		}
+		return []Term{{"fetched", portion(have, int64(len(want))) / 4}}
+	}
+}
+
 // copiesOn counts the copies of a group that are on each node, and are meant to
 // stay there.
 func copiesOn(v *mesh.View, job mesh.JobID, group string) map[mesh.NodeID]int {

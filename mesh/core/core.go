@@ -80,6 +80,7 @@ type Core struct {
 	confirms   confirms
 	permits    permits
 	keep       keeper
+	brought    []string // names of what was fetched for copies here, the latest last
 	trouble    trouble
 	life       uint64 // of this run, to know answers to it
 
@@ -164,6 +165,9 @@ func (c *Core) rebuild() {
 		}
 		c.ledger.Raise(a.Job, a.Fence)
 		c.remember(&a)
+		if a.Node == c.self && started(a.Status) {
+			c.broughtFor(&a.Alloc)
+		}
 	}
 	c.ledger.Rebuild(mine)
 }

@@ -228,6 +228,7 @@ func (c *Core) observed(o runner.Observation) {
 		c.keep.next = c.now.Boot
 	}
 	c.startSeen(o)
+	c.startedHere(o)
 	if c.tend.copies[o.Alloc] != nil {
 		c.step(o.Alloc, runner.Observed{Observation: o})
 		return
