@@ -81,6 +81,7 @@ const (
 	TaskSaved      EventKind = "task_saved" // a checkpoint
 	TaskRestored   EventKind = "task_restored"
 	TaskJoined     EventKind = "task_joined" // by a command that a person runs within it
+	TaskGiven      EventKind = "task_given"  // files, by a person
 	// Something is fetched for a task before it starts, and has come.
 	TaskFetching EventKind = "task_fetching"
 	TaskFetched  EventKind = "task_fetched"
@@ -109,6 +110,6 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
-	TaskSaved, TaskRestored, TaskJoined, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
+	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
 	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

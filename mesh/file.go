@@ -30,3 +30,11 @@ type LeftOut struct {
 	Count int      `json:"count"`
 	Names []string `json:"names,omitempty"` // of the first few, each with why
 }
+
+// Arrived is what has come of files that were sent to a copy.
+type Arrived struct {
+	Path  string  `json:"path"`  // in the folder of the task
+	Files int     `json:"files"` // and folders and links
+	Bytes int64   `json:"bytes"`
+	Left  LeftOut `json:"left_out"`
+}

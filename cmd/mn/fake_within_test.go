@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"mn/mesh"
 	"mn/mesh/api"
+	"mn/runner/files"
 	"mn/runner/frames"
 )
 
@@ -22,6 +24,27 @@ func (f *fake) Files(_ context.Context, r api.FilesRequest) (api.Listing, error)
 		{Name: "link", Kind: mesh.FileLink, Mode: "0777", Time: at, Link: "to"},
 		{Name: "sub", Kind: mesh.FileFolder, Mode: "0755", Time: at},
 	}}, nil
+}
+
+// TakeFiles says what it was asked, and how much has come.
+func (f *fake) TakeFiles(_ context.Context, r api.FilesRequest, from io.Reader) (mesh.Arrived, error) {
+	if r.Path == "none" {
+		return mesh.Arrived{}, mesh.Faultf(mesh.NotFound, "there is no folder %q", r.Path)
+	}
+	in, err := os.MkdirTemp("", "")
+	if err != nil {
+		return mesh.Arrived{}, err
+	}
+	defer os.RemoveAll(in)
+	into, err := os.OpenRoot(in)
+	if err != nil {
+		return mesh.Arrived{}, err
+	}
+	defer into.Close()
+	done := mesh.Arrived{Path: fmt.Sprintf("%s|%s|%s|%v", r.Task, r.Path, r.Base, r.Shared)}
+	count := func(files int, bytes int64, _ mesh.File) { done.Files, done.Bytes = files, bytes }
+	done.Left, err = files.Receive(from, into, "x", count)
+	return done, err
 }
 
 // SendFiles sends a file with what was asked for in it.

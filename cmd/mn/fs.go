@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -135,26 +136,27 @@ type copied struct {
 func (c *command) fsCopy() *cobra.Command {
 	var place placeFlags
 	cmd := &cobra.Command{
-		Use:   "cp JOB[/TASK]:PATH LOCAL",
-		Short: "Copy a file or a folder of a copy to this machine, from any peer",
-		Long: `Copy a file or a folder, with all that is in it, from a copy to this machine. If
-LOCAL is a folder it comes to lie in that, under its own name. It is there when all
+		Use:   "cp FROM TO",
+		Short: "Copy a file or a folder from a copy to this machine, or to a copy, by any peer",
+		Long: `Copy a file or a folder, with all that is in it, from a copy to this machine, or
+from this machine to a copy. FROM or TO is a place in a copy, JOB[/TASK]:PATH, and
+the other one a path here; one with a colon in its name begins with ./ or a slash.
+If TO is a folder it comes to lie in that, under its own name. It is there when all
 has come, and not before; a file that is there is replaced, a folder is not.
+
+What comes to a copy is its task's, which may write to it. A copy that has ended
+takes nothing.
 
 Links are copied if they lead to what is copied with them. What else is no file and
 no folder is left out, and named.
 
 ` + placeHelp,
-		Example:           "  mn fs cp train:checkpoints .\n  mn fs cp shop/web:access.log /tmp/web.log --index 1",
-		Args:              needs("JOB[/TASK]:PATH", "LOCAL"),
+		Example: "  mn fs cp train:checkpoints .\n  mn fs cp shop/web:access.log /tmp/web.log --index 1\n" +
+			"  mn fs cp site.conf shop/web:conf/site.conf",
+		Args:              needs("FROM", "TO"),
 		ValidArgsFunction: c.completeCopy(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
-			r := place.request(args[0])
-			dir, name, err := targetOf(args[1], r)
-			if err != nil {
-				return err
-			}
-			done, err := c.takeHome(cmd.Context(), client, r, dir, name)
+			done, err := c.copyFiles(cmd.Context(), client, &place, args[0], args[1])
 			if err != nil {
 				return interrupted(cmd.Context(), err)
 			}
@@ -177,15 +179,90 @@ no folder is left out, and named.
 	return cmd
 }
 
-// completeCopy completes what is copied by names of jobs, and where to by files.
+// completeCopy completes what is copied by names of jobs, and where to by files, or the other
+// way round.
 func (c *command) completeCopy() completion {
 	jobs := c.complete(jobNames)
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-		if len(args) == 1 {
+		if len(args) == 1 && inCopy(args[0]) {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
 		return jobs(cmd, args, typed)
 	}
+}
+
+// inCopy says whether an argument names a place in a copy: all others are paths here.
+func inCopy(arg string) bool {
+	who, _, is := strings.Cut(arg, ":")
+	job, task, named := strings.Cut(who, "/")
+	return is && mesh.ValidName(job) && (!named || mesh.ValidName(task))
+}
+
+// copyFiles copies in the one direction or the other.
+func (c *command) copyFiles(
+	ctx context.Context, client *api.Client, place *placeFlags, from, to string,
+) (done copied, err error) {
+	switch {
+	case inCopy(from) && inCopy(to):
+		return done, mesh.Faultf(mesh.Invalid, "%s and %s are both in copies: one has to be here", from, to).
+			Hint("mn fs cp %s . takes it home first", from)
+	case inCopy(to):
+		return c.giveTo(ctx, client, place.request(to), from)
+	case !inCopy(from):
+		return done, mesh.Faultf(mesh.Invalid, "neither %q nor %q is a place in a copy, which is JOB[/TASK]:PATH",
+			from, to)
+	}
+	r := place.request(from)
+	dir, name, err := targetOf(to, r)
+	if err != nil {
+		return done, err
+	}
+	return c.takeHome(ctx, client, r, dir, name)
+}
+
+// giveTo sends a file or a folder of this machine to a copy.
+func (c *command) giveTo(
+	ctx context.Context, client *api.Client, r api.FilesRequest, local string,
+) (done copied, err error) {
+	real, err := filepath.Abs(local)
+	if err == nil {
+		r.Base = filepath.Base(real) // of a link, its own name
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return done, mesh.Faultf(mesh.NotFound, "copy %q: %v", local, err)
+	}
+	dir, name := filepath.Split(real)
+	if name == "" {
+		return done, mesh.Faultf(mesh.Invalid, "copy %q: that is the whole file system", local)
+	}
+	folder, err := files.Open(dir, ".")
+	if err != nil {
+		return done, err
+	}
+	defer folder.Close()
+	p := meter{command: c, shown: terminalOf(c.err) != nil, last: time.Now()}
+	defer p.clear()
+	out, in := io.Pipe()
+	sent := make(chan error, 1)
+	go func() { // it waits until somebody reads
+		err := folder.Send(ctx, name, &metered{in, &p, r.Base})
+		in.CloseWithError(err)
+		sent <- err
+	}()
+	arrived, err := client.SendFiles(ctx, r, out)
+	out.Close()
+	if failed := <-sent; failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
+		return done, failed
+	}
+	if err != nil {
+		return done, err
+	}
+	who := string(r.Job)
+	if r.Task != "" {
+		who += "/" + r.Task
+	}
+	return copied{who + ":" + arrived.Path, arrived.Files, arrived.Bytes, arrived.Left}, nil
 }
 
 // targetOf says where what is asked for comes to lie.
@@ -266,7 +343,24 @@ func (p *meter) tell(count int, bytes int64, now mesh.File) {
 	}
 	p.last, p.said = time.Now(), true
 	name := files.Shown(path.Base(now.Name))
-	fmt.Fprintf(direct(p.err), "\r\x1b[Kmn: %d files, %v: %s", count, mesh.Bytes(bytes), name)
+	of := ""
+	if count > 0 {
+		of = fmt.Sprintf("%d files, ", count)
+	}
+	fmt.Fprintf(direct(p.err), "\r\x1b[Kmn: %s%v: %s", of, mesh.Bytes(bytes), name)
+}
+
+// metered tells of what is written.
+type metered struct {
+	to    io.Writer
+	meter *meter
+	name  string
+}
+
+func (m *metered) Write(b []byte) (int, error) {
+	n, err := m.to.Write(b)
+	m.meter.tell(0, m.meter.bytes+int64(n), mesh.File{Name: m.name})
+	return n, err
 }
 
 // clear takes away what was said.

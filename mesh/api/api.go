@@ -67,6 +67,9 @@ type Backend interface {
 	// SendFiles writes a file or a folder of a copy, wherever it is, as package runner/files
 	// sends it. An error that comes before anything was written is the caller's to hear.
 	SendFiles(ctx context.Context, r FilesRequest, w io.Writer) error
+	// TakeFiles puts a file or a folder, as package runner/files sends it, into the folder of
+	// a copy, wherever that is: all of it, or nothing.
+	TakeFiles(ctx context.Context, r FilesRequest, from io.Reader) (mesh.Arrived, error)
 	// Exec runs a command within a task, wherever that runs, and returns the conversation
 	// with it: see runner.Joiner.
 	Exec(ctx context.Context, r ExecRequest) (io.ReadWriteCloser, error)

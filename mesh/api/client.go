@@ -48,6 +48,7 @@ func NewClient(name string, dial func(context.Context) (net.Conn, error)) *Clien
 		IdleConnTimeout:        idleWait / 2, // before the server closes it
 		MaxResponseHeaderBytes: headerMax,
 		DisableCompression:     true,
+		ExpectContinueTimeout:  callWait,
 	}
 	return &Client{http: &http.Client{Transport: t}, to: name}
 }

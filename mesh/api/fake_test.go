@@ -251,6 +251,15 @@ func (f *fake) SendFiles(_ context.Context, r FilesRequest, w io.Writer) error {
 	return err
 }
 
+// TakeFiles says how much has come, unless it does not want it.
+func (f *fake) TakeFiles(_ context.Context, r FilesRequest, from io.Reader) (mesh.Arrived, error) {
+	if err := f.note(r); err != nil {
+		return mesh.Arrived{}, err
+	}
+	n, err := io.Copy(io.Discard, from)
+	return mesh.Arrived{Path: r.Path, Files: 1, Bytes: n}, err
+}
+
 // Exec says what it hears.
 func (f *fake) Exec(_ context.Context, r ExecRequest) (io.ReadWriteCloser, error) {
 	if err := f.note(r); err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,8 +18,11 @@ const filesWait = 10 * time.Minute
 // filesType is the content type of files, as package runner/files sends them.
 const filesType = "application/vnd.mn.files"
 
-// pathFiles sends a file or a folder.
-const pathFiles = "/v1/jobs/{job}/files/content"
+// pathFiles sends a file or a folder, or takes one.
+const (
+	pathFiles   = "/v1/jobs/{job}" + filesSuffix
+	filesSuffix = "/files/content"
+)
 
 // FilesRequest names a file or a folder of a copy. Who leaves out the copy means the first
 // that runs, or else the last that has run; who leaves out the task means the only one.
@@ -30,6 +34,8 @@ type FilesRequest struct {
 	Path   string       `json:"path,omitempty"`   // below the task's folder
 	Shared bool         `json:"shared,omitempty"` // below the folder that the copy's tasks share instead
 	Local  bool         `json:"local,omitempty"`  // only if the copy is on the node that is asked
+	// Base is the name that files have in a folder to which they are sent.
+	Base string `json:"base,omitempty"`
 }
 
 // Listing is what is in a folder of a copy.
@@ -45,6 +51,7 @@ type Listing struct {
 }
 
 func (s *Server) routeFiles(b Backend) {
+	s.takeFiles(b)
 	serve(s, callFiles, func(ctx context.Context, r FilesRequest) (Listing, error) {
 		l, err := b.Files(ctx, r)
 		l.Files = listed(l.Files)
@@ -73,6 +80,41 @@ func (s *Server) routeFiles(b Backend) {
 	})
 }
 
+// takeFiles is the endpoint that files are sent to.
+func (s *Server) takeFiles(b Backend) {
+	s.table = append(s.table, Endpoint{Method: "PUT", Path: pathFiles, Doc: "send a file or a folder to a copy"})
+	s.mux.HandleFunc("PUT "+pathFiles, func(w http.ResponseWriter, r *http.Request) {
+		var req FilesRequest
+		if kind := r.Header.Get("Content-Type"); kind != filesType {
+			fail(w, mesh.Faultf(mesh.Invalid, "content type %q is not %s", kind, filesType))
+			return
+		}
+		if err := readQuery(r, &req); err != nil {
+			fail(w, err)
+			return
+		}
+		done, err := b.TakeFiles(r.Context(), req, &unhurried{r.Body, http.NewResponseController(w)})
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, done)
+	})
+}
+
+// unhurried reads from a client that takes its time.
+type unhurried struct {
+	r       io.Reader
+	control *http.ResponseController
+}
+
+func (u *unhurried) Read(b []byte) (int, error) {
+	if err := u.control.SetReadDeadline(time.Now().Add(filesWait)); err != nil {
+		return 0, err
+	}
+	return u.r.Read(b)
+}
+
 // patient writes to a client that takes its time.
 type patient struct {
 	w       http.ResponseWriter
@@ -95,6 +137,27 @@ func (p *patient) Write(b []byte) (int, error) {
 // Files lists a folder of a copy, or says what a file of it is.
 func (c *Client) Files(ctx context.Context, r FilesRequest) (Listing, error) {
 	return do(ctx, c, callFiles, r)
+}
+
+// SendFiles sends a file or a folder to a copy, as package runner/files does. Nothing is read
+// before the node of the copy is ready for it.
+func (c *Client) SendFiles(ctx context.Context, r FilesRequest, files io.Reader) (done mesh.Arrived, err error) {
+	path, query := fillPath(pathFiles, r)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://localhost"+path+"?"+query.Encode(), files)
+	if err != nil {
+		return done, fmt.Errorf("make the request: %w", err)
+	}
+	req.Header.Set("Content-Type", filesType)
+	req.Header.Set("Expect", "100-continue")
+	resp, err := c.perform(ctx, req)
+	if err != nil {
+		return done, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, replyMax)).Decode(&done); err != nil {
+		return done, c.garbled(err)
+	}
+	return done, nil
 }
 
 // ReadFiles reads a file or a folder of a copy, as package runner/files sends it. Who has

@@ -162,6 +162,10 @@ func (s *Server) handler() http.Handler {
 		if r.URL.Path == pathContent {
 			most, wait = contentMax, contentWait
 		}
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, filesSuffix) {
+			s.mux.ServeHTTP(w, r) // as much as there is room for, see takeFiles
+			return
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, most)
 		if r.ContentLength != 0 {
 			// It ends with the body. It holds for what is left of one that is
@@ -238,12 +242,7 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 		if r.ContentLength != 0 {
 			return mesh.Faultf(mesh.Invalid, "a %s has no body", r.Method)
 		}
-		return invalid(readParams(req, func(name string) string {
-			if v := r.PathValue(name); v != "" {
-				return v
-			}
-			return r.URL.Query().Get(name)
-		}))
+		return readQuery(r, req)
 	}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
@@ -259,6 +258,16 @@ func readRequest(w http.ResponseWriter, r *http.Request, req any) error {
 		return mesh.Faultf(mesh.Invalid, "read the request: more than one JSON value")
 	}
 	return invalid(readParams(req, r.PathValue))
+}
+
+// readQuery reads a request that is in the address.
+func readQuery(r *http.Request, req any) error {
+	return invalid(readParams(req, func(name string) string {
+		if v := r.PathValue(name); v != "" {
+			return v
+		}
+		return r.URL.Query().Get(name)
+	}))
 }
 
 // invalid makes an error the caller's, not ours.

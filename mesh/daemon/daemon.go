@@ -159,6 +159,9 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 		return nil, err
 	}
 	closers.add(kept.Close)
+	if err := d.emptyPut(); err != nil {
+		return nil, err
+	}
 	if d.content, err = newContents(d, kept); err != nil {
 		return nil, err
 	}

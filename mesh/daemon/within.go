@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -295,6 +297,69 @@ func (b *backend) SendFiles(ctx context.Context, r api.FilesRequest, w io.Writer
 	return err
 }
 
+// putDir is the folder in the data folder in which files are that people send, until all
+// have come.
+const putDir = "put"
+
+// emptyPut removes what an agent that died was being sent.
+func (d *daemon) emptyPut() error {
+	dir := filepath.Join(filepath.Dir(d.allocs()), putDir)
+	if err := os.RemoveAll(dir); err != nil {
+		d.log.Warn("remove what was being sent", "err", err) // it is in nobody's way
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make folder of what is sent: %w", err)
+	}
+	return nil
+}
+
+// TakeFiles puts a file or a folder into a copy.
+func (b *backend) TakeFiles(ctx context.Context, r api.FilesRequest, from io.Reader) (done mesh.Arrived, err error) {
+	giveBack, err := takePlace(b.within.sends, "files and folders")
+	if err != nil {
+		return done, err
+	}
+	defer giveBack()
+	f, err := b.find(ctx, wish{job: r.Job, task: r.Task, alloc: r.Alloc, index: r.Index}, r.Local)
+	if err != nil {
+		return done, err
+	}
+	if f.node != nil {
+		client := b.peerClient(f.node)
+		defer client.Close() //nolint:errcheck // only idle connections
+		r.Alloc, r.Task, r.Index, r.Local = f.alloc.ID, f.task, "", true
+		return client.SendFiles(ctx, r, from)
+	}
+	if f.alloc.State().Final() {
+		return done, mesh.Faultf(mesh.Conflict, "copy %s has ended: nothing would read the files", f.alloc.ID).
+			Hint("mn job status %s", f.alloc.Job)
+	}
+	work, err := b.folder(f, false)
+	if err != nil {
+		return done, err
+	}
+	defer work.Close() //nolint:errcheck // what was written there is closed
+	put := files.Put{Path: r.Path, Base: r.Base}
+	if put.UID, put.GID, err = work.Owner(); err != nil {
+		return done, err
+	}
+	to, err := b.folder(f, r.Shared)
+	if err != nil {
+		return done, err
+	}
+	defer to.Close() //nolint:errcheck // as above
+	if put.Aside, err = os.OpenRoot(filepath.Join(filepath.Dir(b.allocs()), putDir)); err != nil {
+		return done, fmt.Errorf("open folder for what is sent: %w", err)
+	}
+	defer put.Aside.Close() //nolint:errcheck // as above
+	if done, err = to.Put(from, put); err != nil {
+		return done, err
+	}
+	deed := fmt.Sprintf("gives it %.64q, %v", done.Path, mesh.Bytes(done.Bytes))
+	b.tellWithin(f, mesh.TaskGiven, api.ConnOf(ctx), deed)
+	return done, nil
+}
+
 // Exec runs a command within a task.
 func (b *backend) Exec(ctx context.Context, r api.ExecRequest) (io.ReadWriteCloser, error) {
 	if len(r.Command) == 0 || r.Command[0] == "" {
@@ -337,19 +402,19 @@ func (b *backend) exec(ctx context.Context, r api.ExecRequest) (io.ReadWriteClos
 	if err != nil {
 		return nil, err
 	}
-	b.joined(f, api.ConnOf(ctx), r.Command[0])
+	b.tellWithin(f, mesh.TaskJoined, api.ConnOf(ctx), fmt.Sprintf("runs %.64q within it", r.Command[0]))
 	return conn, nil
 }
 
-// joined tells of a command within a task, that a peer has asked for, or somebody here.
-func (b *backend) joined(f foundTask, asker net.Conn, program string) {
+// tellWithin tells of what is done within a task, that a peer has asked for, or somebody here.
+func (b *backend) tellWithin(f foundTask, kind mesh.EventKind, asker net.Conn, deed string) {
 	by := transport.PeerOf(asker)
 	if by == "" {
 		by = b.self.ID
 	}
 	e := mesh.Event{
-		At: clock.Wall(), Node: b.self.ID, Kind: mesh.TaskJoined, Job: f.alloc.Job, Alloc: f.alloc.ID, Peer: by,
-		Text: fmt.Sprintf("task %q: somebody runs %.64q within it, asked for at node %s", f.task, program, by.Short()),
+		At: clock.Wall(), Node: b.self.ID, Kind: kind, Job: f.alloc.Job, Alloc: f.alloc.ID, Peer: by,
+		Text: fmt.Sprintf("task %q: somebody %s, asked for at node %s", f.task, deed, by.Short()),
 	}
 	(&performer{log: b.log, events: b.history}).tell([]mesh.Event{e})
 }
