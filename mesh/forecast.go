@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -22,10 +23,12 @@ type Forecast struct {
 	Partition string         `json:"partition"` // while nodes do not see each other
 }
 
-// TaskForecast is what follows when a task fails, again and again.
+// TaskForecast is what follows when a task fails, again and again, and how it is ended.
 type TaskForecast struct {
-	Task string   `json:"task"`
-	Then []string `json:"then"` // one after the other
+	Task  string   `json:"task"`
+	Then  []string `json:"then"`           // one after the other
+	Ended string   `json:"ended"`          // how it is, when somebody or something has it end
+	Idle  string   `json:"idle,omitempty"` // what follows if it leaves its devices idle; "" if nothing
 }
 
 // ForecastOf is the forecast for a job, as it is decided by [RestartFor],
@@ -38,9 +41,35 @@ func ForecastOf(job *Job) Forecast {
 		TimesOut: full.timesOut(), NodeLost: full.nodeLost(), Partition: full.split(),
 	}
 	for i := range full.Tasks {
-		f.Tasks = append(f.Tasks, TaskForecast{full.Tasks[i].Name, full.fails(&full.Tasks[i])})
+		t := &full.Tasks[i]
+		f.Tasks = append(f.Tasks, TaskForecast{t.Name, full.fails(t), t.ended(), t.idles()})
 	}
 	return f
+}
+
+// ended says how a task is asked to end.
+func (t *Task) ended() string {
+	asks := cmp.Or(t.StopSignal, "SIGTERM")
+	if t.StopSignal == "" && t.Container != nil {
+		asks = "SIGTERM, or what its image wants,"
+	}
+	text := fmt.Sprintf("%s asks it to end, and %v later it is killed", asks, t.KillGrace)
+	if t.WarnSignal != "" {
+		text = fmt.Sprintf("%s warns it if there is time; %v later %s", t.WarnSignal, t.WarnBefore, text)
+	}
+	return text
+}
+
+// idles says what follows if a task leaves its devices idle.
+func (t *Task) idles() string {
+	if t.Idle == nil {
+		return ""
+	}
+	then := map[IdleAction]string{
+		IdleWarn: "it is told", IdlePause: "the job is paused, if all its copies do so",
+		IdleStop: "the job is stopped, if all its copies do so",
+	}
+	return fmt.Sprintf("if it %v: %s", t.Idle, then[t.Idle.Does()])
 }
 
 // begins says which other jobs the job waits for, and its copies.

@@ -183,3 +183,32 @@ func TestForecastKnowsWhenATaskRuns(t *testing.T) {
 		}
 	}
 }
+
+// TestForecastOfAnEnd says how a task is ended, and what follows if it leaves its devices idle.
+func TestForecastOfAnEnd(t *testing.T) {
+	for _, tt := range []struct {
+		change      func(*Task)
+		ended, idle string
+	}{
+		{func(*Task) {}, "SIGTERM asks it to end, and 5s later it is killed", ""},
+		{
+			func(t *Task) { t.StopSignal, t.KillGrace, t.WarnSignal = "SIGINT", Duration(time.Minute), "SIGUSR1" },
+			"SIGUSR1 warns it if there is time; 10s later SIGINT asks it to end, and 1m later it is killed", "",
+		},
+		{
+			func(t *Task) { t.Driver, t.Container = ContainerDriver, &Container{Image: "x"} },
+			"SIGTERM, or what its image wants, asks it to end, and 5s later it is killed", "",
+		},
+		{
+			func(t *Task) { t.Idle = &IdlePolicy{Action: IdleStop} },
+			"SIGTERM asks it to end, and 5s later it is killed",
+			"if it has used its devices for less than 5 % of the time for 1h: the job is stopped, if all its copies do so",
+		},
+	} {
+		job := &Job{Name: "j", Type: Service, Tasks: []Task{{Name: "t", Command: []string{"true"}}}}
+		tt.change(&job.Tasks[0])
+		if got := ForecastOf(job).Tasks[0]; got.Ended != tt.ended || got.Idle != tt.idle {
+			t.Errorf("got %q, %q; want %q, %q", got.Ended, got.Idle, tt.ended, tt.idle)
+		}
+	}
+}

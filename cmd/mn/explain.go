@@ -74,6 +74,8 @@ func (c *command) showExplanation(e api.Explanation) error {
 				c.showSteps("then", t.Then)
 			}
 		}
+		c.perTask("ended", e.Tasks, func(t mesh.TaskForecast) string { return t.Ended })
+		c.perTask("idle", e.Tasks, func(t mesh.TaskForecast) string { return t.Idle })
 		if e.TimesOut != "" {
 			c.field("timed out", "%s", e.TimesOut)
 		}
@@ -89,6 +91,21 @@ func (c *command) showExplanation(e api.Explanation) error {
 		}
 		c.table(b)
 	})
+}
+
+// perTask writes what is said of tasks: once, if it is the same of all.
+func (c *command) perTask(name string, tasks []mesh.TaskForecast, says func(mesh.TaskForecast) string) {
+	same := !slices.ContainsFunc(tasks, func(t mesh.TaskForecast) bool { return says(t) != says(tasks[0]) })
+	for i, t := range tasks {
+		switch text := says(t); {
+		case text == "":
+		case !same:
+			c.field(name, "task %s: %s", t.Task, text)
+			name = ""
+		case i == 0:
+			c.field(name, "%s", text)
+		}
+	}
 }
 
 // showSteps writes what follows, a line for each step.
