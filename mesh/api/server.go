@@ -162,11 +162,9 @@ func (s *Server) handler() http.Handler {
 		if r.URL.Path == pathContent {
 			most, wait = contentMax, contentWait
 		}
-		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, filesSuffix) {
-			s.mux.ServeHTTP(w, r) // as much as there is room for, see takeFiles
-			return
+		if r.Method != http.MethodPut || !strings.HasSuffix(r.URL.Path, filesSuffix) { // see takeFiles
+			r.Body = http.MaxBytesReader(w, r.Body, most)
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, most)
 		if r.ContentLength != 0 {
 			// It ends with the body. It holds for what is left of one that is
 			// refused, too: that is read to its end before the connection closes.
