@@ -24,6 +24,8 @@ type Node struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 	Pool    string            `json:"pool,omitempty"` // DefaultPool if unset
 	Drivers []string          `json:"drivers"`
+	// Programs are those of [Programs] that it has, sorted.
+	Programs []string `json:"programs,omitempty"`
 	// Isolation has each that it was tried for, and why it cannot be had there; "" if it can.
 	Isolation map[Isolation]string `json:"isolation,omitempty"`
 	Engine    *Engine              `json:"engine,omitempty"`  // of containers; nil before it was looked for

@@ -45,6 +45,7 @@ var suits = []filter{
 	{"pool", otherPool},
 	{"driver", noDriver},
 	{"isolation", notIsolated},
+	{"program", noProgram},
 	{"volume", noVolume},
 	{"constraint", unmet},
 	{"devices", neverGrants},
@@ -146,6 +147,15 @@ func unmet(n *mesh.NodeView, q *asked) string {
 func notIsolated(n *mesh.NodeView, q *asked) string {
 	for i := range q.Tasks {
 		if why := n.Isolates(&q.Tasks[i]); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func noProgram(n *mesh.NodeView, q *asked) string {
+	for i := range q.Tasks {
+		if why := n.Prepares(&q.Tasks[i]); why != "" {
 			return why
 		}
 	}

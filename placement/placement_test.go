@@ -245,6 +245,33 @@ func TestFilesThatAreThereCount(t *testing.T) {
 	}
 }
 
+// TestANodeWithoutAProgramThatATaskNeeds before it starts never runs it.
+func TestANodeWithoutAProgramThatATaskNeeds(t *testing.T) {
+	has := func(programs ...string) *mesh.NodeView {
+		return &mesh.NodeView{Node: mesh.Node{Role: mesh.Worker, Drivers: []string{"exec"}, Programs: programs}}
+	}
+	git := mesh.Task{Name: "t", Artifacts: []mesh.Artifact{{Source: "git::https://me:secret@h/r.git", Commit: "c"}}}
+	python := mesh.Task{Name: "t", Python: &mesh.Python{}}
+	own := python
+	own.Env = map[string]string{"PATH": "/opt/python/bin"}
+	for _, tt := range []struct {
+		node *mesh.NodeView
+		task mesh.Task
+		want string
+	}{
+		{has(), mesh.Task{Name: "t"}, ""},
+		{has("python3"), git, "has no git, for artifact https://h/r.git"},
+		{has("git"), git, ""},
+		{has("git"), python, `has no python3, for the environment of task "t"`},
+		{has("python3"), python, ""},
+		{has(), own, ""},
+	} {
+		if got := Unsuited(tt.node, mesh.Group{Pool: mesh.DefaultPool, Tasks: []mesh.Task{tt.task}}); got != tt.want {
+			t.Errorf("%v with %v: %q, want %q", tt.node.Programs, tt.task, got, tt.want)
+		}
+	}
+}
+
 // TestWhatWasFetchedThereCounts by how much of it there is, and for less than the strategy.
 func TestWhatWasFetchedThereCounts(t *testing.T) {
 	group := mesh.Group{Tasks: []mesh.Task{
@@ -278,8 +305,10 @@ func TestWhatWasFetchedThereCounts(t *testing.T) {
 	job := jobOf(mesh.Binpack, mesh.Resources{})
 	job.Tasks[0].Python = group.Tasks[1].Python
 	g := job.Groups()[0]
-	has := func(n *mesh.NodeView) { n.Fetched = g.Fetches() }
-	if got := place(&mesh.View{Nodes: []mesh.NodeView{node("lacks", nil), node("has", has)}}, job, nil); got.Candidates[0].Name != "has" {
+	python := func(n *mesh.NodeView) { n.Programs = []string{"python3"} }
+	has := func(n *mesh.NodeView) { n.Programs, n.Fetched = []string{"python3"}, g.Fetches() }
+	v := &mesh.View{Nodes: []mesh.NodeView{node("lacks", python), node("has", has)}}
+	if got := place(v, job, nil); got.Candidates[0].Name != "has" {
 		t.Errorf("the first is %v", got.Candidates[0])
 	}
 }

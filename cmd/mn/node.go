@@ -198,6 +198,9 @@ func (c *command) showNode(n api.NodeDetail) {
 	}
 	c.field("role", "%s, drivers %s", role, strings.Join(n.Drivers, ", "))
 	c.field("pool", "%s", n.Pool)
+	if len(n.Programs) > 0 {
+		c.field("programs", "%s", strings.Join(n.Programs, ", "))
+	}
 	for _, k := range slices.Sorted(maps.Keys(n.Isolation)) {
 		if why := n.Isolation[k]; why != "" {
 			c.field("no "+string(k), "%s", why)

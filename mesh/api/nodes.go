@@ -30,6 +30,7 @@ type Node struct {
 	Pool               string            `json:"pool"`
 	Labels             map[string]string `json:"labels"`
 	Drivers            []string          `json:"drivers"`
+	Programs           []string          `json:"programs"` // that tasks may need before they start
 	// Isolation has each that was tried, and why it cannot be had; "" if it can.
 	Isolation map[mesh.Isolation]string `json:"isolation,omitempty"`
 	Engine    *mesh.Engine              `json:"engine,omitempty"`  // what runs containers, or why there is none
@@ -77,6 +78,7 @@ func nodeRow(n *mesh.NodeView) Node {
 		Pool:               cmp.Or(n.Pool, mesh.DefaultPool),
 		Labels:             n.Labels,
 		Drivers:            listed(n.Drivers),
+		Programs:           listed(n.Programs),
 		Isolation:          n.Isolation,
 		Engine:             n.Engine,
 		Volumes:            n.Volumes,

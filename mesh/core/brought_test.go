@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ func TestANodeTellsWhatItHasFetched(t *testing.T) {
 	l := newLab(t, 3)
 	l.after(15 * time.Second)
 	job := service("train", 1)
-	job.Tasks[0].Python = &mesh.Python{Packages: []string{"numpy"}}
+	job.Tasks[0].Artifacts = []mesh.Artifact{{Source: "http://x/y", Checksum: "sha256:" + strings.Repeat("ab", 32)}}
 	l.ask(l.nodes[0], Submit{Job: job})
 	if _, ok := l.until(20*time.Second, func() bool { return l.total() == 1 }); !ok {
 		t.Fatalf("runs on %v\n%s", l.running(), l.events())

@@ -433,7 +433,7 @@ func (c *Core) found(i Inventory) {
 	for _, e := range deviceEvents(c.cfg.Self.Devices, i.Devices) {
 		c.event(e)
 	}
-	c.cfg.Self.Devices, c.cfg.Self.Foreign = i.Devices, i.Foreign
+	c.cfg.Self.Devices, c.cfg.Self.Foreign, c.cfg.Self.Programs = i.Devices, i.Foreign, i.Programs
 	if i.Drivers != nil {
 		c.cfg.Self.Drivers, c.cfg.Self.Engine = i.Drivers, i.Engine
 	}

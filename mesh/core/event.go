@@ -47,9 +47,10 @@ type Asked struct {
 type Inventory struct {
 	Devices []mesh.Device // by id
 	// Drivers are those for tasks, and Engine what runs containers; nil: as they were.
-	Drivers []string
-	Engine  *mesh.Engine
-	Foreign []mesh.Port // on which programs listen that are not of the mesh, sorted
+	Drivers  []string
+	Engine   *mesh.Engine
+	Programs []string    // as in the node's record
+	Foreign  []mesh.Port // on which programs listen that are not of the mesh, sorted
 }
 
 // Worked says how much of the last moment the devices of this machine were at work; it comes

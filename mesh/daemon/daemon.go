@@ -280,7 +280,7 @@ func (d *daemon) describe() (mesh.Node, error) {
 	return mesh.Node{
 		ID: d.id.ID(), Name: name, Address: d.net.Addr().String(), Boot: host.Boot,
 		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Pool: d.cfg.Pool, Labels: d.cfg.Labels, Drivers: []string{mesh.DefaultDriver},
+		Pool: d.cfg.Pool, Labels: d.cfg.Labels, Drivers: []string{mesh.DefaultDriver}, Programs: programs(),
 		Isolation: d.driver.Isolation(), Volumes: d.cfg.Volumes,
 		Capacity:  capacity(host.Capacity, d.cfg),
 		StartedAt: clock.Wall().UTC(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"sync"
 	"time"
@@ -60,7 +61,7 @@ func (d *daemon) equip(ctx context.Context) {
 	})
 	look := time.NewTicker(portsEvery)
 	defer look.Stop()
-	var now core.Inventory
+	now := core.Inventory{Programs: programs()}
 	var seen []mesh.Port
 	known := false // what devices there are
 	for {
@@ -81,15 +82,24 @@ func (d *daemon) equip(ctx context.Context) {
 			ports := d.foreign(ctx)
 			both := slices.DeleteFunc(slices.Clone(ports), func(p mesh.Port) bool { return !slices.Contains(seen, p) })
 			seen = ports
-			if slices.Equal(both, now.Foreign) {
+			has := programs()
+			if slices.Equal(both, now.Foreign) && slices.Equal(has, now.Programs) {
 				continue
 			}
-			now.Foreign = both
+			now.Foreign, now.Programs = both, has
 		}
 		if known {
 			d.loop.tell(now)
 		}
 	}
+}
+
+// programs are those on this machine that tasks may need before they start.
+func programs() []string {
+	return slices.DeleteFunc(slices.Clone(mesh.Programs), func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err != nil
+	})
 }
 
 // pulls tells people how it goes with the image of a task.
