@@ -10,9 +10,10 @@ import (
 // FetchedMax is how many names of what was fetched a node tells, the latest.
 const FetchedMax = 256
 
-// Fetches are names for what has to come to a node, or be made there, before tasks of the group
-// start: images, artifacts that say what they must be, environments for Python. They are sorted,
-// and hashes, as an address may have a password in it.
+// Fetches are names for what has to come to a node before tasks of the group start: images, and
+// artifacts that say what they must be. They are sorted, and hashes, as an address may have a
+// password in it. Environments for Python are not among them: tasks make those once they have
+// started, and may fail to.
 func (g *Group) Fetches() []string {
 	var all []string
 	add := func(kind string, what any) {
@@ -29,9 +30,6 @@ func (g *Group) Fetches() []string {
 				name := a.Name()
 				add("artifact", hex.EncodeToString(name[:]))
 			}
-		}
-		if p := t.Python; p != nil {
-			add("python", append([]string{p.Version, p.Requirements}, p.Packages...))
 		}
 	}
 	slices.Sort(all)

@@ -283,13 +283,13 @@ func TestWhatWasFetchedThereCounts(t *testing.T) {
 		}},
 	}}
 	all := group.Fetches()
-	if len(all) != 3 || strings.Contains(strings.Join(all, " "), "abab") {
+	if len(all) != 2 || strings.Contains(strings.Join(all, " "), "abab") {
 		t.Fatalf("it fetches %q", all)
 	}
 	for i, n := range []struct {
 		has  []string
 		want int64
-	}{{nil, 0}, {[]string{"other"}, 0}, {all[1:2], Whole / 12}, {all, Whole / 4}} {
+	}{{nil, 0}, {[]string{"other"}, 0}, {all[1:2], Whole / 8}, {all, Whole / 4}} {
 		sum := int64(0)
 		for _, term := range fetched(group)(&mesh.Node{Fetched: n.has}) {
 			sum += term.Value
@@ -303,11 +303,10 @@ func TestWhatWasFetchedThereCounts(t *testing.T) {
 		t.Errorf("who fetches nothing has terms %v", terms)
 	}
 	job := jobOf(mesh.Binpack, mesh.Resources{})
-	job.Tasks[0].Python = group.Tasks[1].Python
+	job.Tasks[0].Artifacts = group.Tasks[2].Artifacts
 	g := job.Groups()[0]
-	python := func(n *mesh.NodeView) { n.Programs = []string{"python3"} }
-	has := func(n *mesh.NodeView) { n.Programs, n.Fetched = []string{"python3"}, g.Fetches() }
-	v := &mesh.View{Nodes: []mesh.NodeView{node("lacks", python), node("has", has)}}
+	has := func(n *mesh.NodeView) { n.Fetched = g.Fetches() }
+	v := &mesh.View{Nodes: []mesh.NodeView{node("lacks", nil), node("has", has)}}
 	if got := place(v, job, nil); got.Candidates[0].Name != "has" {
 		t.Errorf("the first is %v", got.Candidates[0])
 	}

@@ -23,19 +23,27 @@ type idling struct {
 	looked time.Duration // the latest look; 0 if they are not idle
 }
 
-// load finds tasks that leave their devices idle for longer than their policies say.
+// load finds tasks that leave their devices idle for longer than their policies say. Of a
+// look that says nothing of their devices, nothing follows.
 func (c *Copy) load(in Load) {
 	for _, t := range c.tasks {
 		p := t.def.Idle
 		if p == nil {
 			continue
 		}
-		if t.status.State != mesh.Running || !c.rests(t, in.Busy) {
-			c.busy(t)
+		if t.status.State != mesh.Running {
+			t.idling, t.status.IdleSince = idling{}, time.Time{}
 			continue
 		}
-		if t.idling.looked == 0 || c.now.Boot-t.idling.looked > looksGap {
-			t.idling.since = c.now.Boot
+		idle, known := c.rests(t, in.Busy)
+		switch {
+		case !known:
+			continue
+		case !idle:
+			c.busy(t)
+			continue
+		case t.idling.looked == 0 || c.now.Boot-t.idling.looked > looksGap:
+			t.idling.since, t.status.IdleSince = c.now.Boot, time.Time{}
 		}
 		t.idling.looked = c.now.Boot
 		if span := c.now.Boot - t.idling.since; span >= p.Span() && t.status.IdleSince.IsZero() {
@@ -45,35 +53,38 @@ func (c *Copy) load(in Load) {
 	}
 }
 
-// rests says whether all devices that a task was given are idle by its policy.
-func (c *Copy) rests(t *task, busy map[string]int) bool {
+// rests says whether all devices that a task was given are idle by its policy, if that is
+// known.
+func (c *Copy) rests(t *task, busy map[string]int) (idle, known bool) {
 	if c.alloc.Grants == nil {
-		return false
+		return false, false
 	}
-	given := 0
+	given, said := 0, 0
 	for _, g := range c.alloc.Grants.Devices {
 		if g.Task != t.def.Name {
 			continue
 		}
 		for _, d := range g.Given {
 			given++
-			if percent, known := busy[d.ID]; !known || percent >= t.def.Idle.Below() {
-				return false
+			percent, known := busy[d.ID]
+			if known && percent >= t.def.Idle.Below() {
+				return false, true
+			}
+			if known {
+				said++
 			}
 		}
 	}
-	return given > 0
+	return true, given > 0 && said == given
 }
 
-// busy takes notice that a task uses its devices, or has ended.
+// busy takes notice that a task uses its devices.
 func (c *Copy) busy(t *task) {
 	t.idling = idling{}
 	if t.status.IdleSince.IsZero() {
 		return
 	}
-	if t.status.State == mesh.Running {
-		span := c.now.Wall.Sub(t.status.IdleSince).Round(time.Second)
-		c.event(mesh.TaskIdle, t, fmt.Sprintf("uses its devices again, after %v", mesh.Duration(max(span, 0))))
-	}
+	span := c.now.Wall.Sub(t.status.IdleSince).Round(time.Second)
+	c.event(mesh.TaskIdle, t, fmt.Sprintf("uses its devices again, after %v", mesh.Duration(max(span, 0))))
 	t.status.IdleSince = time.Time{}
 }

@@ -58,6 +58,7 @@ func TestATaskThatLeavesItsDevicesIdle(t *testing.T) {
 		{170 * s, map[string]int{"g0": 0, "g1": 0}, "", "", 0},
 		{200 * s, map[string]int{"g0": 0}, "", "", 0}, // nobody knows
 		{210 * s, map[string]int{"g0": 0, "g1": 0}, "", "", 0},
+		{231 * s, map[string]int{"g0": 0, "g1": 0}, "", `task "t": has used its devices for less than 10 % of the time for 1m`, 170 * s},
 		{900 * s, map[string]int{"g0": 0, "g1": 0}, "", "", 0}, // the machine slept
 		{959 * s, map[string]int{"g0": 0, "g1": 0}, "", "", 0},
 		{961 * s, map[string]int{"g0": 0, "g1": 0}, "", `task "t": has used its devices for less than 10 % of the time for 1m`, 900 * s},

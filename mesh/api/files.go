@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"mn/mesh"
@@ -93,7 +95,9 @@ func (s *Server) takeFiles(b Backend) {
 			fail(w, err)
 			return
 		}
-		done, err := b.TakeFiles(r.Context(), req, &unhurried{r.Body, http.NewResponseController(w)})
+		from := &unhurried{r: r.Body, control: http.NewResponseController(w)}
+		done, err := b.TakeFiles(r.Context(), req, from)
+		from.end()
 		if err != nil {
 			fail(w, err)
 			return
@@ -102,17 +106,51 @@ func (s *Server) takeFiles(b Backend) {
 	})
 }
 
-// unhurried reads from a client that takes its time.
+// unhurried reads from a client that takes its time. Whoever passes on what it reads may still
+// do so when the answer has come; when that goes out, the connection is not theirs any more.
 type unhurried struct {
 	r       io.Reader
 	control *http.ResponseController
+
+	mu    sync.Mutex // also while it reads
+	ended atomic.Bool
 }
 
 func (u *unhurried) Read(b []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ended.Load() {
+		return 0, io.ErrClosedPipe
+	}
 	if err := u.control.SetReadDeadline(time.Now().Add(filesWait)); err != nil {
 		return 0, err
 	}
+	if u.ended.Load() { // end may have come between: it has not cut short what begins now
+		return 0, io.ErrClosedPipe
+	}
 	return u.r.Read(b)
+}
+
+// end waits until nothing is read any more, which it cuts short. What is left of the body has
+// as long as that of any request.
+func (u *unhurried) end() {
+	u.ended.Store(true)
+	_ = u.control.SetReadDeadline(time.Now())
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_ = u.control.SetReadDeadline(time.Now().Add(bodyWait))
+}
+
+// watched ends a request if nothing of its body is wanted for too long.
+type watched struct {
+	io.Reader
+	timer *time.Timer
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.Reader.Read(b)
+	w.timer.Reset(filesWait)
+	return n, err
 }
 
 // patient writes to a client that takes its time.
@@ -142,8 +180,15 @@ func (c *Client) Files(ctx context.Context, r FilesRequest) (Listing, error) {
 // SendFiles sends a file or a folder to a copy, as package runner/files does. Nothing is read
 // before the node of the copy is ready for it.
 func (c *Client) SendFiles(ctx context.Context, r FilesRequest, files io.Reader) (done mesh.Arrived, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(filesWait, func() {
+		cancel(mesh.Faultf(mesh.Unavailable, "%s has taken nothing, and said nothing, for %v", c.to, filesWait))
+	})
+	defer timer.Stop()
 	path, query := fillPath(pathFiles, r)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://localhost"+path+"?"+query.Encode(), files)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://localhost"+path+"?"+query.Encode(),
+		&watched{files, timer})
 	if err != nil {
 		return done, fmt.Errorf("make the request: %w", err)
 	}

@@ -42,7 +42,7 @@ func Open(dir string) (*Store, error) {
 	if err := errors.Join(root.RemoveAll(incoming), root.Mkdir(incoming, 0o700)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open content store %q: %w", dir, err), root.Close())
 	}
-	return &Store{root: root, reserve: reserveBytes, dirty: map[string]bool{}, coming: map[Hash]int{}}, nil
+	return &Store{root: root, reserve: Spare, dirty: map[string]bool{}, coming: map[Hash]int{}}, nil
 }
 
 // Close frees the folder.
@@ -109,9 +109,9 @@ func (s *Store) Put(object []byte) (Hash, error) {
 	return h, nil
 }
 
-// reserveBytes stay free on the disk: others have to write there, too, and content can be had
-// again.
-const reserveBytes = 256 << 20
+// Spare is how many bytes stay free on the disk: others have to write there, too, and content can
+// be had again.
+const Spare = 256 << 20
 
 // ErrNoRoom says that the disk is nearly full.
 var ErrNoRoom = errors.New("the disk is nearly full")

@@ -7,9 +7,9 @@ import (
 	"mn/mesh"
 )
 
-// ownUse is a node's record without what programs of others use.
+// ownUse is a node's record without what programs of others use, and what it has fetched.
 func ownUse(n mesh.Node) mesh.Node {
-	n.Foreign, n.Devices = nil, slices.Clone(n.Devices)
+	n.Foreign, n.Fetched, n.Devices = nil, nil, slices.Clone(n.Devices)
 	for i := range n.Devices {
 		n.Devices[i].Foreign = 0
 	}

@@ -96,6 +96,17 @@ func TestAnIdleCopyOutOfSight(t *testing.T) {
 		}
 	}
 	l.work(3*time.Minute, map[string]int{runs[0]: 90, runs[1]: 0})
+	// It is back in sight, and has not been heard yet.
+	for _, h := range l.nodes {
+		if h.name == runs[1] {
+			for _, o := range l.nodes {
+				if o.name == runs[0] {
+					h.core.Step(l.clock(), Seen{o.self.ID, mesh.Alive})
+				}
+			}
+			h.core.Step(l.clock(), Worked{runner.Load{Busy: map[string]int{"GPU-" + h.name: 0}}})
+		}
+	}
 	for _, h := range l.nodes {
 		if job, _ := h.core.records.job("train"); job.Stopped {
 			t.Errorf("for %s the job is stopped\n%s", h.name, l.events())

@@ -204,6 +204,11 @@ func (r *records) described(v *mesh.Node) touched {
 		r.picture.witnesses = nil
 	}
 	r.nodes[v.ID] = *v
+	if brought := *v; old.ID != "" {
+		if brought.Fetched = old.Fetched; sameNode(old, brought) {
+			return touched{} // it only makes the node a little better for what is yet to be placed
+		}
+	}
 	if sameNode(ownUse(old), ownUse(*v)) {
 		return touched{freed: true} // others use less of it, or more
 	}

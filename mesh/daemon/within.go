@@ -16,6 +16,7 @@ import (
 	"mn/health/clock"
 	"mn/mesh"
 	"mn/mesh/api"
+	"mn/mesh/content"
 	"mn/mesh/core"
 	"mn/mesh/transport"
 	"mn/runner"
@@ -307,7 +308,7 @@ func (d *daemon) emptyPut() error {
 	if err := os.RemoveAll(dir); err != nil {
 		d.log.Warn("remove what was being sent", "err", err) // it is in nobody's way
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700)); err != nil {
 		return fmt.Errorf("make folder of what is sent: %w", err)
 	}
 	return nil
@@ -339,7 +340,7 @@ func (b *backend) TakeFiles(ctx context.Context, r api.FilesRequest, from io.Rea
 		return done, err
 	}
 	defer work.Close() //nolint:errcheck // what was written there is closed
-	put := files.Put{Path: r.Path, Base: r.Base}
+	put := files.Put{Path: r.Path, Base: r.Base, Spare: content.Spare}
 	if put.UID, put.GID, err = work.Owner(); err != nil {
 		return done, err
 	}

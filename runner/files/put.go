@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"syscall"
 
 	"mn/mesh"
@@ -36,6 +37,8 @@ type Put struct {
 	// Aside is a folder of the same file system that only the agent can enter: what is sent is
 	// there until all of it has come.
 	Aside *os.Root
+	// Spare is how much of the disk must stay free: the agent has to write there, too.
+	Spare int64
 	// UID and GID are whose it is then; they count if the agent may give things away.
 	UID, GID int
 }
@@ -68,7 +71,7 @@ func (f *Folder) Put(from io.Reader, p Put) (done mesh.Arrived, err error) {
 	}
 	defer into.Close()
 	count := func(files int, bytes int64, _ mesh.File) { done.Files, done.Bytes = files, bytes }
-	if done.Left, err = Receive(from, into, name, count); err != nil {
+	if done.Left, err = receive(from, into, name, p.Spare, count); err != nil {
 		return done, err
 	}
 	if err := give(into, name, p.UID, p.GID); err != nil {
@@ -92,7 +95,8 @@ func (f *Folder) target(p Put) (dir, name string, err error) {
 	default:
 		dir, name = path.Dir(rel), path.Base(rel)
 	}
-	if name != path.Base(name) || name == "." || name == ".." || name == "/" || len(name) > nameMax {
+	if name != path.Base(name) || name == "." || name == ".." || name == "/" || len(name) > nameMax ||
+		strings.ContainsRune(name, 0) {
 		return "", "", mesh.Faultf(mesh.Invalid, "%.64q is no name of a file", name)
 	}
 	return dir, name, nil

@@ -39,8 +39,7 @@ func sent(t *testing.T, what string) *bytes.Buffer {
 func TestPut(t *testing.T) {
 	cut := func(b *bytes.Buffer) *bytes.Buffer { return bytes.NewBuffer(b.Bytes()[:b.Len()-3]) }
 	refused := func(b *bytes.Buffer) *bytes.Buffer {
-		b = cut(b)
-		b.Truncate(b.Len() - 4) // the last frame is the end
+		b.Truncate(bytes.LastIndexByte(b.Bytes(), byte(frames.End)))
 		_ = frames.Write(b, frames.Fault, []byte(`{"kind":"denied","error":"the disk says no"}`))
 		return b
 	}
@@ -72,7 +71,8 @@ func TestPut(t *testing.T) {
 		{"in/sub/file", "", strings.Repeat("x", 256), nil, "old", "old", "is no name of a file"},
 		{"in", "", "in", cut, "old", "old", "EOF"},
 		{"in/sub/file", "old", "file", cut, "old", "old", "EOF"},
-		{"in/sub/file", "old", "file", refused, "old", "old", ""},
+		{"in/sub/file", "old", "file", refused, "old", "old", "the disk says no"},
+		{"in/sub/file", "", "a\x00b", nil, "old", "old", "is no name of a file"},
 	} {
 		data := t.TempDir()
 		for _, dir := range []string{"task", "task/dir", "aside", "outer"} {

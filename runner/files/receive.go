@@ -30,6 +30,9 @@ type receiver struct {
 	into *os.Root
 	told Progress
 
+	spare uint64 // bytes of the disk that must stay free
+	room  uint64 // bytes that may come until it is looked again what is free
+
 	files int
 	bytes int64
 	size  int64 // of all files so far, as the sender says
@@ -103,7 +106,12 @@ func decode(kind, want frames.Kind, payload []byte, into any) error {
 // Receive writes what is sent into a folder that is empty, under a name, and says what the
 // sender, or this side, has left out. What is there after an error is to be removed.
 func Receive(from io.Reader, into *os.Root, name string, told Progress) (mesh.LeftOut, error) {
-	r := &receiver{from: frames.NewReader(from), into: into, told: told}
+	return receive(from, into, name, 0, told)
+}
+
+// receive is Receive where so much of the disk must stay free.
+func receive(from io.Reader, into *os.Root, name string, spare int64, told Progress) (mesh.LeftOut, error) {
+	r := &receiver{from: frames.NewReader(from), into: into, spare: uint64(max(spare, 0)), told: told}
 	defer func() { r.close() }()
 	for first := true; ; first = false {
 		kind, payload, err := r.from.Next()
@@ -154,11 +162,19 @@ func (r *receiver) nonsense(f mesh.File, first bool) bool {
 	return f.Name == "." || len(r.dirs) == 0
 }
 
-// room says that there is none for a file, if so.
-func (r *receiver) room(f mesh.File) error {
+// fits says that there is no room for a file, if so.
+func (r *receiver) fits(f mesh.File) error {
 	if r.size += min(f.Size, bytesMax+1); r.size > bytesMax {
 		return tooMuch(f.Name)
 	}
+	return r.free(f, uint64(f.Size))
+}
+
+// lookAgain is after how many bytes it is looked again what is free: others fill the disk, too.
+const lookAgain = 16 << 20
+
+// free says that there is no room for some bytes of a file, if so.
+func (r *receiver) free(f mesh.File, bytes uint64) error {
 	dir, err := r.into.Open(".")
 	if err != nil {
 		return fmt.Errorf("make file %q: %w", f.Name, err)
@@ -168,7 +184,10 @@ func (r *receiver) room(f mesh.File) error {
 	if err := syscall.Fstatfs(int(dir.Fd()), &disk); err != nil {
 		return fmt.Errorf("make file %q: see what is free: %w", f.Name, err)
 	}
-	if free := disk.Bavail * uint64(disk.Bsize); uint64(f.Size) > free {
+	free := disk.Bavail * uint64(disk.Bsize)
+	free -= min(free, r.spare)
+	r.room = lookAgain
+	if bytes > free {
 		return mesh.Faultf(mesh.Unavailable, "file %s has %v, and only %v are free",
 			Shown(f.Name), mesh.Bytes(f.Size), mesh.Bytes(free)).
 			Hint("copy it to another disk, or make room")
@@ -201,7 +220,7 @@ func (r *receiver) entry(f mesh.File, name string, first bool) error {
 	}
 	switch f.Kind {
 	case mesh.RegularFile:
-		if err := r.room(f); err != nil {
+		if err := r.fits(f); err != nil {
 			return err
 		}
 		file, err := r.into.OpenFile(f.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -231,7 +250,13 @@ func (r *receiver) write(p []byte) error {
 	if r.file == nil || r.got+int64(len(p)) > r.now.Size {
 		return errNonsense
 	}
+	if r.room < uint64(len(p)) {
+		if err := r.free(r.now, uint64(len(p))); err != nil {
+			return err
+		}
+	}
 	n, err := r.file.Write(p)
+	r.room -= uint64(n)
 	r.got += int64(n)
 	r.bytes += int64(n)
 	if err != nil {
