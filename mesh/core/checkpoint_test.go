@@ -97,6 +97,34 @@ func training(t *testing.T) (l *lab, first *host) {
 	return l, l.runs()
 }
 
+// TestAPlannedCopyGoesOnFromWhatIsKnownByNow, and not from what was known when its node was asked:
+// that takes a second if the first that is asked does not answer. Found by the simulator,
+// saved-work 1200147: it went on from a checkpoint before one that all knew of.
+func TestAPlannedCopyGoesOnFromWhatIsKnownByNow(t *testing.T) {
+	l := newLab(t, 4)
+	l.after(15 * time.Second)
+	job := service("train", 1)
+	job.Tasks[0].Checkpoint = &mesh.CheckpointPolicy{Copies: 2}
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	l.saves("train", "one")
+	l.after(10 * time.Second)
+	var lead *host
+	for _, h := range l.nodes {
+		if _, _, ok := h.core.right(mesh.SlotOf("train")); ok {
+			lead = h
+		}
+	}
+	next := lead.core.records.allocsOf("train")[0].Alloc
+	next.ID, next.Generation, next.Replaces, next.Resume = "next", next.Generation+1, next.ID, nil
+	next.Fence, _, _ = lead.core.right(mesh.SlotOf("train"))
+	lead.core.become(&placing{alloc: next})
+	a, ok := lead.core.records.effective("next")
+	if !ok || len(a.Resume) != 1 || a.Resume[0].Tree != "one" || len(a.Resume[0].Nodes) != 3 {
+		t.Errorf("decided: %v; it goes on from %+v, want the one that three have", ok, a.Resume)
+	}
+}
+
 // TestWhatACopySavesOnItsWayOutIsKept though it has ended by then.
 func TestWhatACopySavesOnItsWayOutIsKept(t *testing.T) {
 	l, first := training(t)

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,6 +106,7 @@ func (c *Core) become(p *placing) {
 		c.lead.dirty[p.alloc.Job] = true
 		return
 	}
+	c.catchUp(&p.alloc)
 	c.decide(p.alloc, p.alloc.Fence, granted)
 	kind := mesh.AllocPlaced
 	if p.alloc.Replaces != "" {
@@ -114,6 +116,19 @@ func (c *Core) become(p *placing) {
 	c.event(mesh.Event{
 		Kind: kind, Job: p.alloc.Job, Alloc: p.alloc.ID, Peer: p.alloc.Node, Fence: fence, Text: p.alloc.Reason,
 	})
+}
+
+// catchUp has a copy go on from what is known now to have been saved: its node has taken time
+// to answer.
+func (c *Core) catchUp(a *mesh.Alloc) {
+	job, ok := c.records.job(a.Job)
+	if !ok || job.Hash != a.Hash || a.Generation == 0 {
+		return
+	}
+	saved := func(t mesh.Task) bool { return t.Checkpoint != nil }
+	if g, _ := job.Job.Group(a.Group); slices.ContainsFunc(g.Tasks, saved) {
+		a.Resume = reconcile.Resume(c.scene(&job), &job, a)
+	}
 }
 
 // belated says whether we have heard, since a placement was planned, that another

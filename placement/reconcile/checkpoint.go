@@ -30,6 +30,15 @@ func (p *planner) resume(s *seat) []mesh.Checkpoint {
 	return list
 }
 
+// Resume is what a copy that was planned goes on from by what is known now: since then more may
+// have been saved, or come to others.
+func Resume(v *mesh.View, job *mesh.JobView, a *mesh.Alloc) []mesh.Checkpoint {
+	p := newPlanner(v, job, nil, true)
+	s := &seat{Seat: a.Seat(), content: a.Content, copies: p.copies[a.Seat()]}
+	s.group, _ = job.Job.Group(a.Group)
+	return p.resume(s)
+}
+
 func (p *planner) resumeTask(s *seat, task string) []mesh.Checkpoint {
 	var all []*mesh.Checkpoint
 	for _, a := range s.copies {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,12 +180,28 @@ func TestTerminalHasASizeThatChanges(t *testing.T) {
 const litter = `(setsid sleep 1000 & setsid sh -c "sleep 1000 & sleep 1000" & sleep 1000 &) >/dev/null 2>&1
 	trap "" TERM HUP INT; echo there; `
 
+// asleep waits until an idle task has become its sleep, and what made it ready is gone, and counts
+// its processes.
+func asleep(w *drivertest.World) (processes int) {
+	w.Until("it sleeps", func() bool {
+		names := map[string]bool{}
+		pids := w.Marked()
+		for _, pid := range pids {
+			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+			names[strings.TrimSpace(string(name))] = true
+		}
+		processes = len(pids)
+		return names["sleep"] && !names["touch"] && !names["sh"]
+	})
+	return processes
+}
+
 func TestNothingStaysOfACommandWhoseClientIsGone(t *testing.T) {
 	for _, i := range isolations(t) {
 		t.Run(fmt.Sprintf("isolation %q", i), func(t *testing.T) {
 			w := suite().NewWorld(t)
 			w.Run(idle(i, ""))
-			alone := len(w.Marked())
+			alone := asleep(w)
 			for _, terminal := range []bool{false, true} {
 				c := shell(litter + "while :; do sleep 1000; done")
 				c.Terminal = terminal
