@@ -57,7 +57,7 @@ race: $(TOOLS) ## tests under the race detector, which needs a C compiler; witho
 	@rm -f bin/*.json
 	@if $(HASCC); \
 		then GORACE=atexit_sleep_ms=10 CGO_ENABLED=1 $(TEST) --jsonfile bin/race.json -- \
-			-race -count=1 -p 4 -timeout 10m $(RACE); \
+			-race -exec $(CURDIR)/.ci/raced -count=1 -p 4 -timeout 10m $(RACE); \
 		else echo "no C compiler here: tests run without the race detector" >&2; fi
 
 lab: bin/mn bin/mnlab ## harm real agents in every way of the catalogue, as root (a quarter of an hour)
