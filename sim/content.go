@@ -53,6 +53,7 @@ func (p *process) save() {
 		}
 		h.whenUp(func() {
 			t.at = w.now
+			w.noteSaved(h, p)
 			h.disk.trees[name] = t
 			w.counts.add(Saved)
 			h.observe(runner.Observation{

@@ -20,34 +20,66 @@ type saves struct {
 // goes on from.
 type floor struct {
 	mesh.Checkpoint
-	at time.Duration
-	by []mesh.NodeID // those who knew
+	at     time.Duration
+	by     []mesh.NodeID // those who knew
+	before bool          // when the task was saved last, rather than when it was lost
 }
 
 func newSaves(seed uint64) saves { return saves{chanceOf(seed, "saves"), map[copyID]floor{}} }
 
 // noteLost notes what all others know of the tasks that are lost with a machine and its disk.
 func (w *world) noteLost(h *host, lost []*process) {
+	for id, f := range w.saves.floors {
+		if f.before { // this machine may be the one that had something later
+			delete(w.saves.floors, id)
+		}
+	}
 	for _, p := range lost {
 		if p.spec.Saving == nil {
 			continue
 		}
-		f := floor{at: w.now}
-		for i, o := range w.knowing(h) {
-			c := w.known(o, h, p)
-			if c == nil {
-				f.Checkpoint = mesh.Checkpoint{}
-				break
-			}
-			if i == 0 || c.Compare(&f.Checkpoint) < 0 {
-				f.Checkpoint = *c
-			}
-			f.by = append(f.by, o.self.ID)
+		f := w.knownToAll(h, p)
+		if p.known.Later(&f.Checkpoint) && w.has(h, &p.known.Checkpoint) {
+			f = p.known
+			f.before = true
 		}
-		if f.Tree != "" {
+		if f.at = w.now; f.Tree != "" {
 			w.saves.floors[p.copy] = f
 		}
 	}
+}
+
+// noteSaved notes what all others know of a task that is about to have something later: that
+// there is something later is no reason to forget it.
+func (w *world) noteSaved(h *host, p *process) {
+	if f := w.knownToAll(h, p); f.Later(&p.known.Checkpoint) {
+		p.known = f
+	}
+}
+
+// knownToAll is the latest checkpoint of a task of which all others know at least, and that
+// another machine has.
+func (w *world) knownToAll(h *host, p *process) floor {
+	var f floor
+	for i, o := range w.knowing(h) {
+		c := w.known(o, h, p)
+		if c == nil {
+			return floor{}
+		}
+		switch order := c.Compare(&f.Checkpoint); {
+		case i == 0 || order < 0:
+			f.Checkpoint = *c
+		case order == 0:
+			f.Nodes = common(f.Nodes, c.Nodes)
+		}
+		f.by = append(f.by, o.self.ID)
+	}
+	return f
+}
+
+// common are those who are in both lists.
+func common(a, b []mesh.NodeID) []mesh.NodeID {
+	return slices.DeleteFunc(slices.Clone(a), func(id mesh.NodeID) bool { return !slices.Contains(b, id) })
 }
 
 // knowing are those who are there when a machine is lost.
@@ -109,7 +141,8 @@ func (w *world) checkRestored(
 	if slices.ContainsFunc(s.Saving.From, later) {
 		return // it may well wait for who has that
 	}
-	for _, o := range w.hosts {
+	for _, id := range f.Nodes { // who has it and could tell nobody is found by nobody
+		o := w.byID[id]
 		since := from[o]
 		if since != nil && since == o.agent && o.wentOn <= began && w.offers(o, h, f.Tree) {
 			w.breach("work-goes-on",

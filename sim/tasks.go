@@ -30,6 +30,7 @@ type process struct {
 	asked   string        // "agent" or "lease": who told it
 	done    time.Duration // how much work it had done when it began
 	saving  bool
+	known   floor // of what was saved of it, when it was saved last
 }
 
 // copyID names a task of a copy of a job, whichever allocation runs it.
