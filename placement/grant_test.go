@@ -398,3 +398,12 @@ func TestGPUsAreGivenAsFarAsAllowed(t *testing.T) {
 		}
 	}
 }
+
+func TestRebuildHoldsWhatWasGranted(t *testing.T) {
+	port := &mesh.Grants{Ports: []mesh.PortGrant{{Label: "x", Number: 8080, Protocol: mesh.ProtocolTCP}}}
+	l := NewLedger("n1", mesh.Resources{})
+	l.Rebuild([]mesh.Alloc{{ID: "a", Job: "j", Node: "n1", Grants: port}})
+	if _, err := l.Reserve(fence1, mesh.Alloc{ID: "b", Job: "k", Node: "n1", Grants: port}, 0); err == nil {
+		t.Error("a port was given out that a copy had before the agent was restarted")
+	}
+}
