@@ -76,7 +76,7 @@ explore: ## every interleaving of small lease worlds, as deep as MINUTES=10 allo
 	@go test -count=1 -timeout 0 -run '^TestExploration$$' -v ./placement/lease \
 		-minutes $(MINUTES) -states 1000000000
 
-mutants: ## break the code in each way of sim/mutants, and see the simulator find it (ten minutes)
+mutants: ## break the code in each way of sim/mutants, and see the simulator find it (a quarter of an hour)
 	@go build -o bin/mnmutants ./cmd/mnmutants && bin/mnmutants $(M)
 
 bench: bin/mn bin/mnbench ## benchmarks, and how fast real agents are (about ten minutes)
