@@ -128,6 +128,9 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.After": true, "Job.AfterRule": true, "Job.AfterQuorum": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 		"Job.Tasks[0].Checkpoint": true, // of a prestart task
+		// A prestart task has none, and one of the job runs nothing.
+		"Job.Tasks[0].Services": true, "Job.Tasks[1].Services[0].Address": true,
+		"Job.Tasks[1].Services[0].Checks[0].Service": true, "Job.Tasks[1].Services[0].Checks[0].Command": true,
 		// A file, and a repository.
 		"Job.Tasks[0].Artifacts[0].Commit": true, "Job.Tasks[0].Artifacts[1].Checksum": true,
 		"Job.Tasks[0].Artifacts[1].Destination": true, "Job.Tasks[0].Artifacts[1].Unpack": true,
@@ -142,7 +145,10 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.Tasks[0].Affinities[1].Value": true,
 	}
 	eachField("Job", reflect.ValueOf(*job), func(path string, v reflect.Value) {
-		if strings.HasPrefix(path, "Job.Tasks[0].Restart.") || strings.HasPrefix(path, "Job.Tasks[1].") {
+		other := strings.HasPrefix(path, "Job.Tasks[1].") && !strings.HasPrefix(path, "Job.Tasks[1].Services[0]") ||
+			strings.HasPrefix(path, "Job.Tasks[1].Services[0].Checks[1]") ||
+			strings.HasPrefix(path, "Job.Tasks[1].Services[0].Checks[2]") || strings.HasPrefix(path, "Job.Services[0].")
+		if strings.HasPrefix(path, "Job.Tasks[0].Restart.") || other {
 			return
 		}
 		if v.IsZero() != unset[path] {

@@ -21,8 +21,8 @@ var (
 
 // manualOf finds what a manual of files says of their keys, by the path of each. A
 // table of keys has a row for each of them, and stands below the heading that names
-// the table in the file. What [task.restart], [task.constraint] and [task.affinity] say is
-// what those without "task" do.
+// the table in the file. What [task.restart], [task.constraint], [task.affinity] and those of services
+// say is what those without "task" do.
 func manualOf(markdown string) map[string]meaning {
 	all := map[string]meaning{}
 	path, columns, keys := "", []string(nil), false
@@ -49,7 +49,7 @@ func manualOf(markdown string) map[string]meaning {
 	}
 	for key, of := range all {
 		switch table, _, _ := strings.Cut(key, "."); table {
-		case "restart", "constraint", "affinity":
+		case "restart", "constraint", "affinity", "service", "requires_service":
 			all["task."+key] = of
 		}
 	}

@@ -45,6 +45,8 @@ const (
 var required = map[string][]string{
 	"": {"name", "task"}, "task": {"name", "command"}, "affinity": {"attribute", "weight"},
 	"task.affinity": {"attribute", "weight"}, "spread": {"attribute"}, "spread.target": {"value", "percent"},
+	"service": {"name"}, "service.check_restart": {"limit"}, "task.service": {"name"},
+	"task.service.check_restart": {"limit"}, "requires_service": {"name"}, "task.requires_service": {"name"},
 	"task.port": {"label"}, "task.volume": {"name", "source"}, "task.artifact": {"source"},
 }
 

@@ -193,7 +193,8 @@ func TestSchemaAndValidationRefuseTheSame(t *testing.T) {
 			}
 		}
 		others := []string{"task.after_quorum", "after_quorum", "limit.max", "task.idle.gpu_below"}
-		if s.Type != "integer" || slices.Contains(others, path) { // what it may be depends on others
+		if s.Type != "integer" || slices.Contains(others, path) || strings.Contains(path, "service.") {
+			// what it may be depends on others
 			return
 		}
 		for _, value := range []int{l.Least, l.Most} {
@@ -238,6 +239,9 @@ func set(tree map[string]any, path []string, value any) {
 	default:
 		table := map[string]any{}
 		tree[path[0]] = table
+		if slices.Contains([]string{"service", "requires_service", "check"}, path[0]) {
+			tree[path[0]] = []any{table}
+		}
 		if whole, ok := fewest[path[0]]; ok {
 			table = maps.Clone(whole)
 			tree[path[0]] = []any{table}

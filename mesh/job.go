@@ -57,8 +57,12 @@ type Job struct {
 	Restart     *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
 	Reschedule  *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
 	Update      *UpdatePolicy     `json:"update,omitempty" toml:"update"`
-	Tasks       []Task            `json:"task" toml:"task"`
-	Payload     *Payload          `json:"payload,omitempty" toml:"-"` // what came with the file
+	// Services are offered by each copy that has their port, or are external; Requires has to be there
+	// before a copy starts.
+	Services []ServiceDef  `json:"service,omitempty" toml:"service"`
+	Requires []ServiceNeed `json:"requires_service,omitempty" toml:"requires_service"`
+	Tasks    []Task        `json:"task" toml:"task"`
+	Payload  *Payload      `json:"payload,omitempty" toml:"-"` // what came with the file
 }
 
 // Late is the effective IncludeLate.
@@ -128,6 +132,9 @@ type Task struct {
 	Python           *Python           `json:"python,omitempty" toml:"python"`
 	// Outputs are patterns of the files in the task's own folder that are kept when it has ended.
 	Outputs []string `json:"outputs,omitempty" toml:"outputs"`
+	// Services are what the task offers; Requires has to be on the node that runs it.
+	Services []ServiceDef  `json:"service,omitempty" toml:"service"`
+	Requires []ServiceNeed `json:"requires_service,omitempty" toml:"requires_service"`
 	// KeepLogs says whether the end of the task's log is kept on other nodes: nil is true.
 	KeepLogs *bool `json:"keep_logs,omitempty" toml:"keep_logs"`
 }

@@ -130,7 +130,39 @@ func taskLimits() map[string]Limit {
 		all["task.device."+of+"_operator"] = Limit{OneOf: texts(deviceOperators)}
 	}
 	sharedLimits(all)
+	serviceLimits(all)
 	return all
+}
+
+// serviceLimits adds those of the services that jobs and tasks offer and need.
+func serviceLimits(all map[string]Limit) {
+	for _, service := range []string{"service", "task.service"} {
+		check := service + ".check"
+		all[service] = Limit{Most: servicesMax}
+		all[service+".name"] = Limit{Pattern: namePattern}
+		all[service+".tags"] = Limit{Most: tagsMax}
+		all[service+".tags[]"] = Limit{Pattern: namePattern}
+		all[service+".meta"] = Limit{Keys: namePattern, Most: metaMax}
+		all[service+".check_restart.limit"] = Limit{Least: 1, Most: checkCountMax}
+		all[check] = Limit{Most: checksMax}
+		all[check+".name"] = Limit{Pattern: namePattern}
+		all[check+".type"] = Limit{OneOf: texts(checkTypes)}
+		all[check+".scheme"] = Limit{OneOf: checkSchemes}
+		all[check+".method"] = Limit{OneOf: checkMethods}
+		all[check+".path"] = Limit{Pattern: dirPattern}
+		all[check+".headers"] = Limit{Most: headersMax}
+		all[check+".expected_status"] = Limit{Most: statusesMax}
+		all[check+".command"] = Limit{Least: 1, Most: argsMax}
+		for _, count := range []string{"success_before_passing", "failures_before_warning", "failures_before_critical"} {
+			all[check+"."+count] = Limit{Least: 1, Most: checkCountMax}
+		}
+	}
+	for _, need := range []string{"requires_service", "task.requires_service"} {
+		all[need] = Limit{Most: servicesMax}
+		all[need+".name"] = Limit{Pattern: namePattern}
+		all[need+".tags"] = Limit{Most: tagsMax}
+		all[need+".tags[]"] = Limit{Pattern: namePattern}
+	}
 }
 
 // sharedLimits adds those of the tables that both jobs and tasks have.
@@ -180,6 +212,11 @@ func Unset() map[string]string {
 		"task.artifact.max_size":    "it is 4GiB",
 		"task.artifact.timeout":     "it is 30m",
 		"task.python.setup_timeout": "it is 15m",
+	}
+	for _, check := range []string{"service.check.", "task.service.check."} {
+		all[check+"interval"], all[check+"timeout"] = "it is 10s", "it is 2s, or the interval if that is shorter"
+		all[check+"success_before_passing"], all[check+"failures_before_critical"] = "it is 1", "it is 1"
+		all[check+"failures_before_warning"] = "it is failures_before_critical"
 	}
 	for _, policy := range []string{"restart", "task.restart", "reschedule"} {
 		for _, key := range []string{"interval", "delay", "max_delay"} {

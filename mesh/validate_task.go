@@ -34,6 +34,7 @@ func (v *validator) tasks(j *Job) {
 	v.order(j)
 	v.mains(tasks)
 	v.groupPorts(tasks)
+	v.services(j)
 	v.prefix, v.task = nil, ""
 }
 

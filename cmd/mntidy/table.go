@@ -23,6 +23,7 @@ var rooms = []room{
 	{"placement", 3, true, nouns},
 	{"placement/lease", 3, true, nouns},
 	{"runner", 3, true, nouns},
+	{"health", 3, true, nouns},
 	{"runner/logs", 3, false, nouns},
 	{"runner/files", 3, false, []string{"mesh", "crdt", "runner/frames"}},
 	{"runner/cgroup", 3, false, nil},
