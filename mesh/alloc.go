@@ -125,6 +125,8 @@ type TaskStatus struct {
 	// IdleSince is since when the task has left its devices idle, if that is for as long as its
 	// policy says.
 	IdleSince time.Time `json:"idle_since,omitzero"`
+	// Services are what a task that runs offers, and what its checks say of them.
+	Services []ServiceStatus `json:"services,omitempty"`
 }
 
 // Status is the actual state of an allocation. Only its node writes it.

@@ -89,6 +89,9 @@ const (
 	TaskKept     EventKind = "task_kept"    // its outputs, or why not
 	// TaskIdle: it has left its devices idle for as long as its policy says, or uses them again.
 	TaskIdle EventKind = "task_idle"
+	// ServiceChanged: what its checks say of a service. TaskUnhealthy: they have the task restarted.
+	ServiceChanged EventKind = "service_changed"
+	TaskUnhealthy  EventKind = "task_unhealthy"
 	// A node on which nothing can be started takes no work for a while.
 	NodeQuarantined EventKind = "node_quarantined"
 	NodeReleased    EventKind = "node_released"
@@ -111,5 +114,6 @@ var EventKinds = []EventKind{
 	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
+	ServiceChanged, TaskUnhealthy,
 	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

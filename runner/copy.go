@@ -126,6 +126,8 @@ func (c *Copy) Step(now Now, in Input) Output {
 		c.held(in)
 	case Load:
 		c.load(in)
+	case Checked:
+		c.checked(in)
 	case Observed:
 		c.observed(in.Observation)
 		c.complete()
@@ -194,6 +196,7 @@ func sameStatus(a, b mesh.TaskStatus) bool {
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
 		a.NextStart.Equal(b.NextStart) && a.Unrestored.Equal(b.Unrestored) &&
 		a.IdleSince.Equal(b.IdleSince) &&
+		slices.EqualFunc(a.Services, b.Services, sameServices) &&
 		slices.EqualFunc(a.Saved(), b.Saved(), sameCheckpoint) &&
 		sameKept(a.Outputs, b.Outputs) && sameKept(a.Log, b.Log) && sameKept(a.LogBefore, b.LogBefore)
 }
@@ -257,6 +260,7 @@ func (c *Copy) advance() {
 		if turn && c.mayStartAt(c.now.Boot) {
 			c.startDue(t)
 		}
+		c.stopUnwell(t)
 	}
 	if c.ending() && c.halted() {
 		c.cleanUp()

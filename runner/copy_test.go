@@ -88,6 +88,7 @@ func (s *story) newCopy() {
 //	stop [at once, ]REASON | renew 15s
 //	late 5s                    so much time passes, and nobody says so
 //	wall -1h                   the clock on the wall is moved
+//	checked TASK ATTEMPT HEALTH [why it is restarted]   by its only check
 //	reboot                     the machine was switched off, and is on for a minute
 //	KIND TASK ATTEMPT [...]    an observation, see observation
 //	agent restarts [and stops] [with KIND TASK ATTEMPT [...] ; ...]
@@ -123,6 +124,8 @@ func (s *story) do(line string) string {
 		return s.step(Stop{Reason: reason, AtOnce: atOnce})
 	case "renew":
 		return s.step(Renew{Lease: s.duration(rest)})
+	case "checked":
+		return s.step(s.checked(strings.Fields(rest)))
 	case "agent":
 		rest, stops := strings.CutPrefix(strings.TrimPrefix(rest, "restarts"), " and stops")
 		return s.restart(strings.TrimPrefix(rest, " with "), stops)
@@ -151,6 +154,17 @@ func (s *story) restart(found string, stops bool) string {
 		return s.step(in) + "-- stop\n" + s.step(Stop{Reason: "not wanted"})
 	}
 	return s.step(in) + "-- run\n" + s.step(Run{})
+}
+
+func (s *story) checked(f []string) Checked {
+	in := Checked{Task: f[0], Restart: strings.Join(f[3:], " ")}
+	in.Attempt, _ = strconv.Atoi(f[1])
+	check := mesh.CheckStatus{Name: "tcp", Health: mesh.Health(f[2]), Required: true}
+	if check.Health != mesh.Passing {
+		check.Reason = "refused"
+	}
+	in.Services = []mesh.ServiceStatus{{Name: "api", Health: check.Health, Checks: []mesh.CheckStatus{check}}}
+	return in
 }
 
 // observation reads "exited web 1 code=137 signal=9 oom expired pid=7 ago=2s err=...".

@@ -25,6 +25,8 @@ type task struct {
 	tellAgain time.Duration // in Stopping: when to order the stop again
 	overdue   bool          // it ends because its time is over
 
+	unwell string // why the attempt is stopped whose service fails; ""
+
 	idling idling // of its devices
 
 	recent []*mesh.Checkpoint // what was saved before the latest, and nobody else has yet
@@ -128,6 +130,9 @@ func (c *Copy) started(t *task, o Observation) {
 	if t.status.State != mesh.Stopping {
 		t.status.State, t.status.Reason = mesh.Running, ""
 	}
+	if o.Kind == Started {
+		t.status.Services = nil
+	}
 	kind, verb := mesh.TaskStarted, "started"
 	if o.Kind == Adopted {
 		kind, verb = mesh.TaskAdopted, "adopted"
@@ -148,7 +153,8 @@ func (c *Copy) ended(t *task, o Observation) {
 		code := o.ExitCode
 		t.status.ExitCode = &code
 	}
-	cause := cause(o)
+	cause, unwell := cause(o), t.unwell
+	t.unwell, t.status.Services = "", nil
 	c.event(mesh.TaskExited, t, cause)
 	switch {
 	case t.is(mesh.Poststop):
@@ -158,6 +164,10 @@ func (c *Copy) ended(t *task, o Observation) {
 	case o.Expired:
 		// Not the task's fault, so not counted against it.
 		t.status.State, t.status.Reason = mesh.Pending, c.leaseOver()+"; "+c.goesOn()
+	case unwell != "":
+		if c.timeOut(c.now.bootAt(o.At)); !c.ending() {
+			c.recover(t, unwell)
+		}
 	case o.Kind == Exited && t.def.Succeeds(o.ExitCode) && c.completes(t):
 		t.status.State, t.status.Reason = mesh.Complete, ""
 	default:
@@ -268,6 +278,9 @@ func (c *Copy) resume(in Resume) {
 				t.restore(s, c.now)
 				c.recount(t, in.Status)
 				t.overdue = s.State == mesh.Stopping && s.Reason == after(t.timeout())
+				if s.State == mesh.Stopping && !t.overdue && !c.ending() {
+					t.unwell = s.Reason
+				}
 				if s.State == mesh.Failed {
 					c.shareFate(t) // an older release does not say what the copy comes to
 				}

@@ -1,0 +1,152 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"mn/mesh"
+)
+
+// Offer is what an attempt of a task offers for as long as it runs.
+type Offer struct {
+	Task    string
+	Attempt int
+	Started time.Time
+	// Services have their ports as numbers.
+	Services []mesh.ServiceDef
+	Known    []mesh.ServiceStatus // what was said of them last
+}
+
+// Checked is what the services of an attempt have come to, and why the task is to be restarted, or "".
+type Checked struct {
+	Task     string
+	Attempt  int
+	Services []mesh.ServiceStatus
+	Restart  string
+}
+
+func (Checked) input() {}
+
+// Offers are what the tasks of the copy offer that run.
+func (c *Copy) Offers() []Offer {
+	var all []Offer
+	for _, t := range c.tasks {
+		if t.status.State != mesh.Running {
+			continue
+		}
+		if s := c.services(t); len(s) > 0 {
+			all = append(all, Offer{
+				Task: t.def.Name, Attempt: t.attempt, Started: t.status.StartedAt,
+				Services: s, Known: t.status.Services,
+			})
+		}
+	}
+	return all
+}
+
+// services are those that a task offers: its own, and of the job's those whose port is one of its, or
+// that are external; these are the first main task's.
+func (c *Copy) services(t *task) []mesh.ServiceDef {
+	var all []mesh.ServiceDef
+	for _, s := range t.def.Services {
+		all = append(all, c.resolved(s))
+	}
+	for _, s := range c.job.Services {
+		if s.External() && t == c.firstMain() || !s.External() && c.portOf(t.def.Name, string(s.Port)) > 0 {
+			all = append(all, c.resolved(s))
+		}
+	}
+	return all
+}
+
+func (c *Copy) firstMain() *task {
+	i := slices.IndexFunc(c.tasks, func(t *task) bool { return t.is("") })
+	return c.tasks[max(i, 0)]
+}
+
+// resolved is a service with numbers for labels of ports.
+func (c *Copy) resolved(s mesh.ServiceDef) mesh.ServiceDef {
+	s.Port = c.number(s.Port)
+	s.Checks = slices.Clone(s.Checks)
+	for i := range s.Checks {
+		s.Checks[i].Port = c.number(s.Checks[i].Port)
+	}
+	return s
+}
+
+func (c *Copy) number(p mesh.Value) mesh.Value {
+	if n := c.portOf("", string(p)); n > 0 {
+		return mesh.Value(strconv.Itoa(n))
+	}
+	return p
+}
+
+// portOf is the number that the copy was given for a label, of one task or of any if that is "".
+func (c *Copy) portOf(task, label string) int {
+	if c.alloc.Grants == nil {
+		return 0
+	}
+	for _, p := range c.alloc.Grants.Ports {
+		if p.Label == label && (task == "" || p.Task == task) {
+			return int(p.Number)
+		}
+	}
+	return 0
+}
+
+// checked takes what the services of a task have come to.
+func (c *Copy) checked(in Checked) {
+	t := c.task(in.Task)
+	if t == nil || !t.live || t.attempt != in.Attempt || t.status.State != mesh.Running {
+		return
+	}
+	for i := range in.Services {
+		s := &in.Services[i]
+		before := healthOf(t.status.Services, s.Name)
+		if before != s.Health && (before != "" || len(s.Checks) > 0) {
+			c.event(mesh.ServiceChanged, t, fmt.Sprintf("service %q is %s%s", s.Name, s.Health, because(s)))
+		}
+	}
+	t.status.Services = in.Services
+	if in.Restart == "" || t.unwell != "" || c.ending() {
+		return
+	}
+	t.unwell = in.Restart
+	c.event(mesh.TaskUnhealthy, t, in.Restart)
+	c.stopUnwell(t)
+}
+
+func healthOf(all []mesh.ServiceStatus, name string) mesh.Health {
+	for i := range all {
+		if all[i].Name == name {
+			return all[i].Health
+		}
+	}
+	return ""
+}
+
+// because says which checks have a service be what it is.
+func because(s *mesh.ServiceStatus) string {
+	for _, c := range s.Checks {
+		if c.Health != mesh.Passing && c.Reason != "" {
+			return fmt.Sprintf(": check %q: %s", c.Name, c.Reason)
+		}
+	}
+	return ""
+}
+
+// stopUnwell stops an attempt whose service fails, for another to be started as the policy says.
+func (c *Copy) stopUnwell(t *task) {
+	if t.unwell == "" || !t.live || c.ending() || t.status.State == mesh.Stopping && t.tellAgain > c.now.Boot {
+		return
+	}
+	t.status.State, t.status.Reason = mesh.Stopping, t.unwell
+	t.tellAgain = c.now.Boot + t.warnTime() + t.grace() + tellAgain
+	c.order(Order{Verb: DoStop, Task: t.def.Name, Grace: t.grace()})
+}
+
+func sameServices(a, b mesh.ServiceStatus) bool {
+	return a.Name == b.Name && a.Health == b.Health && slices.Equal(a.Checks, b.Checks)
+}
