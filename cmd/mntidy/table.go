@@ -31,6 +31,7 @@ var rooms = []room{
 	{"runner/supervise", 4, false, []string{
 		"runner/cgroup", "runner/sandbox", "runner/logs", "runner/frames", "health/clock",
 	}},
+	{"health/probe", 4, false, []string{"mesh", "crdt", "health"}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"health/inventory", 3, false, nouns},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},

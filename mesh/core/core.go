@@ -242,6 +242,8 @@ func (c *Core) handle(ev Event) {
 		c.found(ev)
 	case Worked:
 		c.worked(ev)
+	case Checked:
+		c.step(ev.Alloc, ev.Checked)
 	case Asked:
 		c.asked(ev)
 	}

@@ -57,7 +57,14 @@ type Inventory struct {
 // again and again.
 type Worked struct{ runner.Load }
 
+// Checked is what the services of a task here have come to.
+type Checked struct {
+	Alloc mesh.AllocID
+	runner.Checked
+}
+
 func (Tick) event()      {}
+func (Checked) event()   {}
 func (Inventory) event() {}
 func (Worked) event()    {}
 func (Received) event()  {}

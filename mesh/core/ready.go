@@ -18,9 +18,16 @@ type Ready struct {
 	Send   []Envelope     // to other nodes; may be lost
 	Orders []runner.Order // to the driver
 	Fetch  []Fetch        // content to be brought here; each is answered with Fetched
+	Watch  []Watch        // services to be checked; what they come to is told with Checked
 	Reply  []Reply        // to callers of the API
 	Events []mesh.Event   // for the log, the API and the simulator's trace
 	Wake   time.Duration  // step again with Tick no later than this boot time
+}
+
+// Watch says what an attempt of a task offers from now on: with no services, nothing any more.
+type Watch struct {
+	Alloc mesh.AllocID
+	runner.Offer
 }
 
 // Envelope is a message on its way.

@@ -33,6 +33,8 @@ type tended struct {
 	askAt time.Duration // when to ask for it to start, or to run on; never if it need not
 	asked int           // times in vain, since it was renewed
 	by    mesh.NodeID   // who renewed it last, or has placed it
+
+	watched map[string]int // the attempts whose services are checked, by task
 }
 
 func newTend(found []runner.Observation, settleAt time.Duration) tend {
@@ -275,6 +277,7 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 	}
 	status := t.Status()
 	if out.Changed {
+		c.watch(id, t)
 		c.putStatus(status)
 	}
 	if status.State.Final() {
@@ -283,6 +286,23 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 		c.ledger.Release(id)
 		c.tend.dirty[id] = true // its decision may have gone before it
 	}
+}
+
+// watch has the services checked that a copy offers, and no others.
+func (c *Core) watch(id mesh.AllocID, t *tended) {
+	now := map[string]int{}
+	for _, o := range t.Offers() {
+		now[o.Task] = o.Attempt
+		if t.watched[o.Task] != o.Attempt {
+			c.ready.Watch = append(c.ready.Watch, Watch{id, o})
+		}
+	}
+	for _, task := range slices.Sorted(maps.Keys(t.watched)) {
+		if now[task] == 0 {
+			c.ready.Watch = append(c.ready.Watch, Watch{id, runner.Offer{Task: task}})
+		}
+	}
+	t.watched = now
 }
 
 func (c *Core) putStatus(s mesh.Status) {
