@@ -221,6 +221,13 @@ func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 			Group: bl.Group, Copies: bl.Copies, Nodes: explain(view, &job, group, bl.Choice),
 		})
 	}
+	if nowhere(&job, plan) {
+		for _, g := range job.Groups() {
+			out.Blocked = append(out.Blocked, api.PlannedBlock{
+				Group: g.Name, Nodes: explain(view, &job, g, placement.Place(view, &job, g, string(out.ID), nil)),
+			})
+		}
+	}
 	for _, id := range preempted(view, &job, plan.Blocked) {
 		out.Preempt = append(out.Preempt, endingOf(view, id, true))
 	}
@@ -230,6 +237,15 @@ func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 	begins := len(plan.Waiting) == 0 && len(plan.Wanted) > 0 || len(plan.Place)+out.Keep > 0
 	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0)
 	return out
+}
+
+// nowhere says whether a job is to have a copy on each node that can run it, and there is none.
+func nowhere(job *mesh.Job, plan reconcile.Plan) bool {
+	copies := 0
+	for _, n := range plan.Wanted {
+		copies += n
+	}
+	return job.Type.PerNode() && copies == 0
 }
 
 // without is the view once some copies have stopped.
@@ -258,10 +274,14 @@ func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
 	job.After = nil
 	empty := &mesh.View{Now: view.Now, Self: view.Self}
 	for i := range view.Nodes {
-		empty.Nodes = append(empty.Nodes, placement.Vacant(&view.Nodes[i]))
+		n := placement.Vacant(&view.Nodes[i])
+		if job.Type.PerNode() { // what people have out of service now is back some day
+			n.Admin, n.Eligible = mesh.Administration{Mode: mesh.InService}, true
+		}
+		empty.Nodes = append(empty.Nodes, n)
 	}
 	alone := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned", At: view.Now}}
-	if p := reconcile.Job(empty, &alone, nil, true); len(p.Blocked) == 0 {
+	if p := reconcile.Job(empty, &alone, nil, true); len(p.Blocked) == 0 && !nowhere(&job, p) {
 		return api.RunnableLater
 	}
 	return api.NotRunnable
