@@ -257,8 +257,8 @@ func (j *Job) nodeLost() string {
 		t := Hazard(j.Tasks)
 		return fmt.Sprintf("copies of the group of task %q are not replaced: one of them %s", t.Name, t.once())
 	case r.Mode == ManualRecover:
-		return fmt.Sprintf("%v after gossip has given the node up the job is paused, and a person decides (mn review ls); "+
-			"a copy goes on by itself if the node comes back with it before", Duration(r.Lost()))
+		return fmt.Sprintf("%v after gossip has given the node up the job is paused, and a person decides "+
+			"(mn review ls); a copy goes on by itself if the node comes back with it before", Duration(r.Lost()))
 	case !r.Mode.Moves():
 		return fmt.Sprintf("the copies wait for it to come back, or to be forgotten: mode %q never moves work; "+
 			"what has died with it counts as failed when it is back", r.Mode)
