@@ -127,16 +127,24 @@ type Snapshot struct {
 // Outlook is what becomes of a job, and who decides about it.
 type Outlook struct {
 	Status      mesh.JobStatus
-	Wanted      map[string]int         // how many copies it should have, by group
-	Drain       []mesh.DrainStep       // what becomes of its copies on nodes that are to be drained
-	Reviews     []mesh.Review          // which of its copies wait for a person
-	Limited     int                    // how many of them wait for its shared limit
-	Waits       []Wait                 // what of it is wanted, and does not run yet
-	Wake        time.Duration          // until it is looked at again; 0 if only news calls for that
-	Recovery    mesh.EffectiveRecovery // what its mode comes to
-	Text        string                 // why, if there is something to say
-	Coordinator mesh.NodeID            // "" if nobody is known to hold the slot's lease
-	Fence       crdt.Fence             // of that lease; epoch 0 if it is degraded
+	Wanted      map[string]int           // how many copies it should have, by group
+	Progress    map[string]GroupProgress // of work that has an end, by group
+	Drain       []mesh.DrainStep         // what becomes of its copies on nodes that are to be drained
+	Reviews     []mesh.Review            // which of its copies wait for a person
+	Limited     int                      // how many of them wait for its shared limit
+	Waits       []Wait                   // what of it is wanted, and does not run yet
+	Wake        time.Duration            // until it is looked at again; 0 if only news calls for that
+	Recovery    mesh.EffectiveRecovery   // what its mode comes to
+	Text        string                   // why, if there is something to say
+	Coordinator mesh.NodeID              // "" if nobody is known to hold the slot's lease
+	Fence       crdt.Fence               // of that lease; epoch 0 if it is degraded
+}
+
+// GroupProgress is how far a group of a batch job has come.
+type GroupProgress struct {
+	Completed int    // copies
+	Skipped   int    // copies: none will be, as its rule cannot come true
+	Reason    string // why it is skipped
 }
 
 // Submitted is the answer to a change of a job.

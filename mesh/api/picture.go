@@ -19,8 +19,10 @@ type JobRow struct {
 	Type        mesh.JobType   `json:"type"`
 	Version     uint64         `json:"version"`
 	Status      mesh.JobStatus `json:"status"`
-	Count       int            `json:"count"`   // copies that should run
-	Running     int            `json:"running"` // copies that do
+	Count       int            `json:"count"`     // copies that should run, or of a paused job, will when it is resumed
+	Running     int            `json:"running"`   // copies that do
+	Completed   int            `json:"completed"` // copies, of work that has an end
+	Skipped     int            `json:"skipped"`   // copies: what they come after has gone otherwise
 	SubmittedAt time.Time      `json:"submitted_at"`
 	Conflict    bool           `json:"conflict"` // a concurrent version lost to this one
 }
@@ -43,12 +45,16 @@ type Job struct {
 	Allocations   []Alloc                `json:"allocations"`
 }
 
-// GroupRow is a group of a job: how many copies should run, and how many do.
+// GroupRow is a group of a job: how many copies should run, or will when the job is
+// resumed, how many do, and what has become of the others.
 type GroupRow struct {
-	Group   string   `json:"group"`
-	Tasks   []string `json:"tasks"`
-	Count   int      `json:"count"`
-	Running int      `json:"running"`
+	Group         string   `json:"group"`
+	Tasks         []string `json:"tasks"`
+	Count         int      `json:"count"`
+	Running       int      `json:"running"`
+	Completed     int      `json:"completed"`
+	Skipped       int      `json:"skipped"`
+	SkippedReason string   `json:"skipped_reason"`
 }
 
 // JobVersion is a version in the history of a job.
@@ -84,6 +90,8 @@ func (p picture) jobRow(i int) JobRow {
 	for _, g := range p.groups(i) {
 		row.Count += g.Count
 		row.Running += g.Running
+		row.Completed += g.Completed
+		row.Skipped += g.Skipped
 	}
 	return row
 }
@@ -133,7 +141,14 @@ func (p picture) groups(i int) []GroupRow {
 	j := &p.View.Jobs[i]
 	rows := []GroupRow{}
 	for _, g := range j.Job.Groups() {
-		row := GroupRow{Group: g.Name, Count: p.Outlooks[i].Wanted[g.Name]}
+		done := p.Outlooks[i].Progress[g.Name]
+		row := GroupRow{
+			Group: g.Name, Count: p.Outlooks[i].Wanted[g.Name], Completed: done.Completed, Skipped: done.Skipped,
+			SkippedReason: done.Reason,
+		}
+		if j.Paused && !j.Job.Type.PerNode() {
+			row.Count = g.Count
+		}
 		for _, t := range g.Tasks {
 			row.Tasks = append(row.Tasks, t.Name)
 		}
