@@ -184,6 +184,7 @@ func (c *command) showJob(j api.Job) {
 		c.printf("\n")
 		c.table(c.allocTable(j.Allocations, false))
 	}
+	c.showPolicies(j.Policies)
 }
 
 // recovery is the mode that was requested, what it comes to, and why.

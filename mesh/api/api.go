@@ -254,13 +254,15 @@ type Explanation struct {
 type CopyCount struct {
 	ID       mesh.AllocID    `json:"id"`
 	Task     string          `json:"task"`
+	Group    string          `json:"group"`
 	Index    int             `json:"index"`
 	Node     string          `json:"node"`
 	NodeID   mesh.NodeID     `json:"node_id"`
 	Status   mesh.AllocState `json:"status"` // of the task
 	Restarts Used            `json:"restarts"`
 	Moves    Used            `json:"moves"`
-	Next     string          `json:"next"` // if it fails now, or since it has failed; "" if nothing follows
+	Next     string          `json:"next"`    // if it fails now, or since it has failed; "" if nothing follows
+	NextAt   *time.Time      `json:"next_at"` // when that is, at the earliest, if it is sure to come
 }
 
 // Used is how many attempts a policy counts, of how many.

@@ -43,6 +43,7 @@ type Job struct {
 	Waits         []Wait                 `json:"waits"`   // copies that are wanted and do not run yet
 	NextAt        *time.Time             `json:"next_at"` // when the first goes on; null if only news calls for it
 	Allocations   []Alloc                `json:"allocations"`
+	Policies      []CopyCount            `json:"policies"` // what the copies have used up of them
 }
 
 // GroupRow is a group of a job: how many copies should run, or will when the job is
@@ -116,6 +117,7 @@ func (p picture) job(id mesh.JobID) (Job, error) {
 		Groups:        p.groups(i),
 		Waits:         append([]Wait{}, o.Waits...),
 		Allocations:   p.allocRows(p.current(j), nil),
+		Policies:      []CopyCount{},
 	}
 	forRoom := func(w Wait) bool { return w.For == WaitsForRoom } // that is tried all the time
 	if o.Wake > 0 && len(o.Waits) > 0 && !slices.ContainsFunc(o.Waits, forRoom) {
