@@ -75,7 +75,7 @@ func administer(ctx context.Context, b Backend, r AdminRequest) (Drain, error) {
 	if err != nil {
 		return Drain{}, err
 	}
-	n, err := picture{snap}.findNode(r.Node)
+	n, err := picture{snap}.findMember(r.Node)
 	if err != nil {
 		return Drain{}, err
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"mn/mesh"
@@ -189,29 +188,4 @@ func (p picture) nodeName(id mesh.NodeID) string {
 		return n.Name
 	}
 	return id.Short()
-}
-
-// nearest is the name in list that is most like want, or "" if none is like it.
-func nearest[T any](want string, list []T, name func(T) string) string {
-	want = strings.ToLower(want)
-	like := func(t T) int {
-		n := strings.ToLower(name(t))
-		switch {
-		case n == want:
-			return 3
-		case strings.HasPrefix(n, want), strings.HasPrefix(want, n):
-			return 2
-		case strings.Contains(n, want), strings.Contains(want, n):
-			return 1
-		}
-		return 0
-	}
-	if len(list) == 0 || want == "" {
-		return ""
-	}
-	best := slices.MaxFunc(list, func(a, b T) int { return cmp.Compare(like(a), like(b)) })
-	if like(best) == 0 {
-		return ""
-	}
-	return name(best)
 }

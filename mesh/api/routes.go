@@ -153,6 +153,15 @@ func (s *Server) routeNodes(b Backend) {
 		return judge(ctx, b, r)
 	})
 	serve(s, callRecover, func(ctx context.Context, r RecoverRequest) (Vouched, error) {
+		snap, err := b.Snapshot(ctx)
+		if err != nil {
+			return Vouched{}, err
+		}
+		for i, ref := range r.Off {
+			if n, err := (picture{snap}).findNode(ref); err == nil && isAt(n.Address, ref) {
+				r.Off[i] = string(n.ID)
+			}
+		}
 		return b.Recover(ctx, r)
 	})
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
