@@ -59,11 +59,11 @@ maintenance then, and takes no new work, unless --mark-eligible says that it doe
 			mode := mesh.Maintenance
 			if eligible {
 				mode = mesh.InService
-			} else if now, err := client.Drain(cmd.Context(), args[0]); err != nil {
+			} else if now, err := client.Node(cmd.Context(), args[0]); err != nil {
 				return err
-			} else if now.Mode == mesh.InService {
-				return mesh.Faultf(mesh.Conflict, "node %s is in service: there is no drain to cancel", now.Node).
-					Hint("mn node maintenance %s --enable keeps new work from it", now.Node)
+			} else if now.Mode == mesh.InService && now.State != "evicted" { // else that is said
+				return mesh.Faultf(mesh.Conflict, "node %s is in service: there is no drain to cancel", now.Name).
+					Hint("mn node maintenance %s --enable keeps new work from it", now.Name)
 			}
 			return c.administer(cmd.Context(), client, api.AdminRequest{Node: args[0], Mode: mode, Reason: reason})
 		}),
