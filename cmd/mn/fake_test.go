@@ -175,6 +175,7 @@ func hello() api.Snapshot {
 	second.Grants = grants
 	return api.Snapshot{
 		View: &mesh.View{
+			Now: time.Now(),
 			Nodes: []mesh.NodeView{
 				node("aaaa2222bbbb3333", "box-1", mesh.Alive),
 				gpus,
