@@ -62,6 +62,7 @@ type JobVersion struct {
 	mesh.JobVersion
 	Node    string   `json:"node"`    // name of the peer that took it
 	Current bool     `json:"current"` // the one that runs
+	All     bool     `json:"all"`     // of a retry: what had completed runs again, too
 	Tags    []string `json:"tags"`
 }
 
@@ -169,6 +170,7 @@ func (p picture) history(id mesh.JobID, versions []mesh.JobVersion) []JobVersion
 	for _, v := range versions {
 		v.Verb = v.Did() // an earlier release did not keep it
 		row := JobVersion{JobVersion: v, Node: p.nodeName(v.By), Tags: []string{}}
+		row.All = v.Verb == mesh.VerbRetry && v.Since == 0
 		if current != nil {
 			row.Current = current.Hash == v.Hash && current.Number == v.Number
 			for _, t := range current.Tags {
