@@ -160,7 +160,7 @@ func (c *command) showJob(j api.Job) {
 	c.field("status", "%s, %d of %d copies running",
 		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
 	if j.Reason != "" && (j.Status != mesh.JobRunning || j.Running < j.Count) {
-		c.field("reason", "%s", j.Reason)
+		c.field("reason", "%s", rounded(j.Reason))
 	}
 	for _, g := range j.Groups {
 		if g.Skipped > 0 {

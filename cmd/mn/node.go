@@ -49,7 +49,7 @@ func (c *command) nodeList() *cobra.Command {
 }
 
 func (c *command) nodeStatus() *cobra.Command {
-	var again bool
+	var again, all bool
 	cmd := &cobra.Command{
 		Use:               "status NAME",
 		Short:             "Show a node and what runs on it",
@@ -62,9 +62,10 @@ func (c *command) nodeStatus() *cobra.Command {
 				func(ctx context.Context) (api.NodeDetail, error) { return client.Node(ctx, args[0]) },
 				func(ctx context.Context, each func(api.NodeDetail) error) error {
 					return client.WatchNode(ctx, args[0], each)
-				}, c.showNode)
+				}, func(n api.NodeDetail) { c.showNode(n, all) })
 		}),
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "copies that have ended, too")
 	watchFlag(cmd, &again)
 	return cmd
 }
@@ -182,7 +183,7 @@ its copies are replaced, also of keep jobs and of those that never move by thems
 	return cmd
 }
 
-func (c *command) showNode(n api.NodeDetail) {
+func (c *command) showNode(n api.NodeDetail, all bool) {
 	c.field("node", "%s (%s)", n.Name, n.ID)
 	status := c.paint(stateColour(string(n.Status)), string(n.Status))
 	if n.LostFor > 0 {
@@ -240,6 +241,6 @@ func (c *command) showNode(n api.NodeDetail) {
 	}
 	if len(n.Allocations) > 0 {
 		c.printf("\n")
-		c.table(c.allocTable(n.Allocations, true))
+		c.showAllocs(n.Allocations, all)
 	}
 }
