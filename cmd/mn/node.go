@@ -51,9 +51,10 @@ func (c *command) nodeList() *cobra.Command {
 func (c *command) nodeStatus() *cobra.Command {
 	var again, all bool
 	cmd := &cobra.Command{
-		Use:               "status NAME",
-		Short:             "Show a node and what runs on it",
-		Long:              `Show a node and what runs on it. NAME is its name, its id, the beginning of that, or its address.`,
+		Use:   "status NAME",
+		Short: "Show a node and what runs on it",
+		Long: `Show a node and what runs on it. NAME is its name, its id, the beginning of that, or its
+address.`,
 		Example:           "  mn node status box-1",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(nodeNames),
@@ -121,7 +122,8 @@ func (c *command) nodeEvict() *cobra.Command {
 		Long: "Have the mesh do without a node for good: it was stolen, or is to be used for something else.\n" +
 			"Its key is never let in again. It stops what it runs when it hears of it, and its agent ends.\n" +
 			"Its copies move: of eager jobs soon, of majority jobs when they have stopped for sure. Of keep jobs,\n" +
-			"and of those that never move work, they wait until it is forgotten: nobody knows that they have stopped.\n" +
+			"and of those that never move work, they wait until it is forgotten: " +
+			"nobody knows that they have stopped.\n" +
 			"It asks whether you are sure; where it cannot, it wants --yes.",
 		Example:           "  mn node evict box-3 --reason \"stolen\"",
 		Args:              needs("NAME"),
@@ -131,7 +133,8 @@ func (c *command) nodeEvict() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.sure(cmd, yes, "node "+n.Name+" is put out for good, and its key never let in again"); err != nil {
+			what := "node " + n.Name + " is put out for good, and its key never let in again"
+			if err := c.sure(cmd, yes, what); err != nil {
 				return err
 			}
 			e, err := client.Evict(cmd.Context(), api.EvictRequest{Node: string(n.ID), Reason: reason})

@@ -166,7 +166,8 @@ func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) b
 			row := Alloc{
 				ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Task: t.Name, Lifecycle: t.Lifecycle,
 				Index: a.Index, ArrayIndex: p.arrayIndex(a, arrays),
-				Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node, Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
+				Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
+				Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
 				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: max(t.Restarts-t.Looks, 0),
 				Reason: t.Reason,
 			}

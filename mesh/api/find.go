@@ -99,7 +99,8 @@ func nearest[T any](want string, list []T, name func(T) string) string {
 	if near := mesh.Nearest(want, names); near != "" || len(want) < prefixMin {
 		return near
 	}
-	i := slices.IndexFunc(names, func(n string) bool { return strings.HasPrefix(strings.ToLower(n), strings.ToLower(want)) })
+	want = strings.ToLower(want)
+	i := slices.IndexFunc(names, func(n string) bool { return strings.HasPrefix(strings.ToLower(n), want) })
 	if i < 0 {
 		return ""
 	}

@@ -44,7 +44,8 @@ func explained(view *mesh.View, job *mesh.JobView) api.Explanation {
 func counted(view *mesh.View, job *mesh.JobView, a *mesh.AllocView, task *mesh.Task, moves int) api.CopyCount {
 	r, m := mesh.RestartFor(&job.Job, task), mesh.RescheduleFor(&job.Job)
 	row := api.CopyCount{
-		ID: a.ID, Task: task.Name, Group: a.Group, Index: a.Index, Node: nodeLabel(view, a.Node), NodeID: a.Node, Status: a.State(),
+		ID: a.ID, Task: task.Name, Group: a.Group, Index: a.Index,
+		Node: nodeLabel(view, a.Node), NodeID: a.Node, Status: a.State(),
 		Restarts: api.Used{Interval: mesh.Duration(r.Interval)},
 		Moves:    api.Used{Used: moves, Unlimited: m.Enabled && m.Unlimited, Interval: mesh.Duration(m.Interval)},
 	}

@@ -74,7 +74,8 @@ func tallied(view *mesh.View, job *mesh.JobView, g *mesh.Group) (c came, there b
 		ofLine := a.Version >= since.Number && job.CameFrom(a.Version, a.Hash)
 		same := a.Content == g.ContentOf(hash, a.Index)
 		ended := a.State().Final()
-		if a.Group != g.Name || a.Target == "" && a.Index >= g.Count || !ofLine && ended && !(same && a.Status.At.After(since.At)) {
+		surplus := a.Target == "" && a.Index >= g.Count
+		if a.Group != g.Name || surplus || !ofLine && ended && !(same && a.Status.At.After(since.At)) {
 			continue
 		}
 		there = true
