@@ -65,7 +65,7 @@ func reconcile(ctx context.Context, b Backend, r ReconcileRequest) (Recovery, er
 	if err != nil {
 		return Recovery{}, err
 	}
-	n, err := picture{snap}.findNode(r.Node)
+	n, err := picture{snap}.findMember(r.Node)
 	if err != nil {
 		return Recovery{}, err
 	}

@@ -29,6 +29,7 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 			s.Outlooks = append(s.Outlooks, api.Outlook{
 				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Reviews: plan.Reviews,
 				Limited: plan.Limited, Waits: waits(s.View, &plan), Wake: plan.Wake, Text: outlook(plan),
+				Progress: progressOf(s.View, &s.View.Jobs[i], &plan),
 				Recovery: reconcile.Mode(s.View, &s.View.Jobs[i].Job), Coordinator: coordinator, Fence: fence,
 			})
 		}
