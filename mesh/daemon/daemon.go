@@ -162,6 +162,9 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	if err := d.emptyPut(); err != nil {
 		return nil, err
 	}
+	if err := openData(filepath.Dir(d.allocs()), d.log); err != nil {
+		return nil, err
+	}
 	if d.content, err = newContents(d, kept); err != nil {
 		return nil, err
 	}

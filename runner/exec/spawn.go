@@ -342,11 +342,35 @@ func (d *Driver) makeFolders(k key, u *supervise.User) error {
 	if u == nil {
 		return nil
 	}
+	if err := d.openWay(work, shared); err != nil {
+		return err
+	}
 	if err := d.root.Chown(work, int(u.UID), int(u.GID)); err != nil {
 		return err
 	}
 	// The tasks of a group may run as different users.
 	return d.root.Chmod(shared, 0o777|os.ModeSticky)
+}
+
+// openWay lets others pass to some folders of an allocation, but for the folders themselves.
+// The umask of whoever has started the agent may have closed what was made open.
+func (d *Driver) openWay(to ...string) error {
+	const pass = 0o011
+	for _, dir := range to {
+		for dir = filepath.Dir(dir); ; dir = filepath.Dir(dir) {
+			info, err := d.root.Lstat(dir)
+			if err == nil && info.IsDir() && info.Mode()&pass != pass {
+				err = d.root.Chmod(dir, info.Mode().Perm()|pass)
+			}
+			if err != nil {
+				return err
+			}
+			if dir == "." {
+				break
+			}
+		}
+	}
+	return nil
 }
 
 // lookUser finds the user to run as; nil for the agent's own.
@@ -372,7 +396,7 @@ func lookUser(name string) (*supervise.User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run as user %q: read gid %q: %w", name, u.Gid, err)
 	}
-	su := &supervise.User{UID: uint32(uid), GID: uint32(gid)}
+	su := &supervise.User{UID: uint32(uid), GID: uint32(gid), Name: name}
 	ids, err := u.GroupIds()
 	if err != nil {
 		return nil, fmt.Errorf("run as user %q: list groups: %w", name, err)
