@@ -95,12 +95,33 @@ func (c *Copy) observed(o Observation) {
 		c.unrestored(t, o)
 	case FilesMissing:
 		c.withoutFiles(t, o)
+	case PortTaken:
+		c.portTaken(t, o)
 	case Saved:
 		c.saved(t, o)
 	case Fetching, FetchedSome, Fetched:
 		c.fetching(t, o)
 	case Kept:
 		c.left(t, o)
+	}
+}
+
+// portTaken fails a copy that cannot have its port here: it has not begun, and to try again would be
+// in vain as long as the other program is there.
+func (c *Copy) portTaken(t *task, o Observation) {
+	t.live = false
+	if c.ending() {
+		c.stopped(t)
+		return
+	}
+	t.unbegin()
+	c.fail(t, cause(o))
+}
+
+// unbegin takes back that a task has begun which had only been ordered to: also what is unsafe has not.
+func (t *task) unbegin() {
+	if t.status.StartedAt.IsZero() && t.status.FinishedAt.IsZero() {
+		t.status.FirstStart, t.status.FirstUptime = time.Time{}, 0
 	}
 }
 
@@ -171,7 +192,7 @@ func (c *Copy) ended(t *task, o Observation) {
 func cause(o Observation) string {
 	text := fmt.Sprintf("exit code %d", o.ExitCode)
 	switch {
-	case o.Kind == StartFailed:
+	case o.Kind == StartFailed, o.Kind == PortTaken:
 		return "could not start: " + o.Err
 	case o.Kind == FilesMissing:
 		return "the job's files cannot be had: " + o.Err

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mn/mesh"
 	"mn/runner"
 	"mn/runner/supervise"
 )
@@ -58,6 +59,9 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	var spec supervise.Spec
 	err = t.d.within(ctx, place, func() (err error) {
 		if r, o, err, found = t.before(s.Attempt); !found {
+			err = t.d.portTaken(s)
+		}
+		if !found && err == nil {
 			spec, err = t.d.prepare(ctx, t.key, s)
 		}
 		return err
@@ -465,4 +469,25 @@ func nodeBroken(err error) bool {
 		}
 	}
 	return false
+}
+
+// portTakenError says that a port of a task is in use.
+type portTakenError struct{ port mesh.Port }
+
+func (e portTakenError) Error() string {
+	return fmt.Sprintf("port %d/%s is in use by a program that is not of the mesh", e.port.Number, e.port.Transport)
+}
+
+// portTaken is an error if a program listens on a port of a task that is about to start: the node looks
+// at its ports now and then only, and gave it out before it had seen that.
+func (d *Driver) portTaken(s runner.Spec) error {
+	if d.cfg.Listens == nil {
+		return nil
+	}
+	for i := range s.Ports {
+		if p := s.Ports[i].Port(); d.cfg.Listens(p) {
+			return portTakenError{p}
+		}
+	}
+	return nil
 }
