@@ -241,7 +241,7 @@ func (c *Copy) recover(t *task, cause string) {
 		delay := t.window.Opens(c.now.Boot)
 		t.charge = true
 		c.backOff(t, delay, fmt.Sprintf("%s; %s; restarting in %v",
-			cause, t.spent(), mesh.Duration(delay)))
+			cause, t.spent(), mesh.Duration(delay.Round(100*time.Millisecond))))
 	default:
 		c.fail(t, cause+"; "+t.spent())
 	}
@@ -249,8 +249,11 @@ func (c *Copy) recover(t *task, cause string) {
 
 // spent says that the restarts are used up.
 func (t *task) spent() string {
-	return fmt.Sprintf("%d restarts within %v are used up",
-		t.policy.Attempts, mesh.Duration(t.policy.Interval))
+	within := mesh.Duration(t.policy.Interval)
+	if t.policy.Attempts == 1 {
+		return fmt.Sprintf("the one restart within %v is used up", within)
+	}
+	return fmt.Sprintf("%d restarts within %v are used up", t.policy.Attempts, within)
 }
 
 func (c *Copy) backOff(t *task, delay time.Duration, reason string) {
