@@ -309,6 +309,10 @@ type LogsRequest struct {
 	Times  bool         `json:"times,omitempty"`  // tell when each was
 	Follow bool         `json:"follow,omitempty"` // go on with what is written, also by copies to come
 	Local  bool         `json:"local,omitempty"`  // only copies on the node that is asked
+	// Places asks for the place of each line, and where streams begin; From are those where a
+	// reader that lost sight of the node goes on, as text: see [LogPlaces].
+	Places bool   `json:"places,omitempty"`
+	From   string `json:"from,omitempty"`
 }
 
 // LogLine is one line that a task wrote.
@@ -322,6 +326,10 @@ type LogLine struct {
 	Line   string       `json:"line"`   // without its newline
 	// At is when the line was begun, to a second, by its node's clock, if that was asked for and is known.
 	At time.Time `json:"at,omitzero"`
+	// Place is where the stream goes on behind the line, if places were asked for. With Begins
+	// it is where the stream begins to be read, and there is no line.
+	Place  string `json:"place,omitempty"`
+	Begins bool   `json:"begins,omitempty"`
 }
 
 // TokenRequest asks for a join token.

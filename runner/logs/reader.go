@@ -25,6 +25,7 @@ type Line struct {
 	Stream string
 	Text   string
 	At     time.Time // when it was begun, to a second, if that was asked for and is known
+	Next   Place     // where the stream goes on behind it
 }
 
 // Query says which lines to read.
@@ -34,6 +35,10 @@ type Query struct {
 	Times  bool            // tell when each line was written
 	Follow bool            // go on with what is written
 	Done   <-chan struct{} // with Follow: closed when nothing more will be written; may be nil
+	// From is where streams go on that were read before, whatever Tail and Since say of others.
+	From map[string]Place
+	// Begins is told, if it is not nil, where each stream begins, before any line of it.
+	Begins func(stream string, at Place) error
 }
 
 // Read sends the lines of the log in dir until the end; if it follows, until
@@ -51,13 +56,8 @@ func Read(ctx context.Context, dir string, q Query, send func(Line) error) error
 	for _, stream := range []string{Stdout, Stderr} {
 		c := &cursor{dir: dir, stream: stream, send: send, timed: q.Times}
 		defer c.Close()
-		if err := c.seek(q.Tail); err != nil {
+		if err := c.begin(&q); err != nil {
 			return err
-		}
-		if !q.Since.IsZero() {
-			if err := c.seekSince(q.Since); err != nil {
-				return err
-			}
 		}
 		cursors = append(cursors, c)
 	}
@@ -101,7 +101,7 @@ func flush(cursors []*cursor) error {
 		if len(c.part) == 0 {
 			continue
 		}
-		if err := c.emit(c.part); err != nil {
+		if err := c.emit(0); err != nil {
 			return err
 		}
 	}
@@ -211,8 +211,7 @@ func (c *cursor) step() error {
 		return err
 	}
 	if missed > 0 {
-		return c.send(Line{Stream: Notice, Text: strconv.Itoa(missed) + " files of " + c.stream +
-			" were rotated away before they were read"})
+		return c.missed(missed)
 	}
 	return nil
 }
@@ -261,7 +260,7 @@ func (c *cursor) lines(block []byte) error {
 		default:
 			return nil
 		}
-		if err := c.emit(c.part); err != nil {
+		if err := c.emit(len(block)); err != nil {
 			return err
 		}
 		c.part = c.part[:0]
@@ -269,8 +268,9 @@ func (c *cursor) lines(block []byte) error {
 	return nil
 }
 
-func (c *cursor) emit(text []byte) error {
-	return c.send(Line{Stream: c.stream, Text: string(text), At: c.began})
+// emit sends the part, behind which so many bytes were read that are still to come.
+func (c *cursor) emit(left int) error {
+	return c.send(Line{Stream: c.stream, Text: string(c.part), At: c.began, Next: c.place(left)})
 }
 
 // seek goes to the beginning of the last tail lines.
