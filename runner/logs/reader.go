@@ -30,7 +30,7 @@ type Line struct {
 
 // Query says which lines to read.
 type Query struct {
-	Tail   int             // the last lines of each stream; -1 for all that is kept
+	Tail   int             // the last lines of both streams together; -1 for all that is kept
 	Since  time.Time       // only what was written then or later, as far as that is known
 	Times  bool            // tell when each line was written
 	Follow bool            // go on with what is written
@@ -42,9 +42,10 @@ type Query struct {
 }
 
 // Read sends the lines of the log in dir until the end; if it follows, until
-// Done is closed and all is sent, ctx is done, or send fails. The streams take
-// turns: within each the order is that of writing, between them it is not
-// known. A folder that does not exist yet is an empty log.
+// Done is closed and all is sent, ctx is done, or send fails. Within a stream the order is that
+// of writing. Of what is there the lines of both come by when they were begun, as far as that is
+// known, to a second; of what comes they take turns. A folder that does not exist yet is an
+// empty log.
 func Read(ctx context.Context, dir string, q Query, send func(Line) error) error {
 	var watch *watcher
 	if q.Follow {
@@ -54,12 +55,15 @@ func Read(ctx context.Context, dir string, q Query, send func(Line) error) error
 	}
 	var cursors []*cursor
 	for _, stream := range []string{Stdout, Stderr} {
-		c := &cursor{dir: dir, stream: stream, send: send, timed: q.Times}
+		c := &cursor{dir: dir, stream: stream, send: send, timed: true, untold: !q.Times}
 		defer c.Close()
 		if err := c.begin(&q); err != nil {
 			return err
 		}
 		cursors = append(cursors, c)
+	}
+	if err := readOld(ctx, cursors, &q, send); err != nil {
+		return err
 	}
 	done := q.Done
 	for {
@@ -115,10 +119,11 @@ type cursor struct {
 	send   func(Line) error
 	file   *os.File // nil before the first file exists
 	number int
-	at     int64  // in the file: the next byte to be read
-	rest   bool   // the cursor is within a line that is not wanted: what is left of it
-	part   []byte // a line as far as it has been read; at most LineMax
-	timed  bool
+	at     int64     // in the file: the next byte to be read
+	rest   bool      // the cursor is within a line that is not wanted: what is left of it
+	part   []byte    // a line as far as it has been read; at most LineMax
+	timed  bool      // times are wanted
+	untold bool      // though not told
 	times  *times    // of the file, if they are wanted
 	began  time.Time // when part was begun
 	block  []byte
@@ -270,7 +275,11 @@ func (c *cursor) lines(block []byte) error {
 
 // emit sends the part, behind which so many bytes were read that are still to come.
 func (c *cursor) emit(left int) error {
-	return c.send(Line{Stream: c.stream, Text: string(c.part), At: c.began, Next: c.place(left)})
+	line := Line{Stream: c.stream, Text: string(c.part), At: c.began, Next: c.place(left)}
+	if c.untold {
+		line.At = time.Time{}
+	}
+	return c.send(line)
 }
 
 // seek goes to the beginning of the last tail lines.
