@@ -304,7 +304,7 @@ type LogsRequest struct {
 	Job    mesh.JobID   `json:"job"`
 	Task   string       `json:"task,omitempty"`   // all tasks if empty
 	Alloc  mesh.AllocID `json:"alloc,omitempty"`  // all copies if empty
-	Tail   int          `json:"tail,omitempty"`   // the last lines of each copy; 0 for none, -1 for all kept
+	Tail   int          `json:"tail,omitempty"`   // the last lines of each task of a copy; 0 for none, -1 for all kept
 	Since  time.Time    `json:"since,omitzero"`   // only lines that were begun then or later
 	Times  bool         `json:"times,omitempty"`  // tell when each was
 	Follow bool         `json:"follow,omitempty"` // go on with what is written, also by copies to come

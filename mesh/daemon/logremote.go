@@ -20,7 +20,8 @@ type remote struct {
 	told   atomic.Bool   // the caller knows that the node's lines stop
 	asked  atomic.Bool   // and hears, or has heard, what is kept of them elsewhere
 	tail   int           // what it has asked for
-	heard  bool          // a line came; to be read after done
+	heard  bool          // something came; to be read after done
+	lines  int           // that came; likewise
 	places api.LogPlaces // where the node's streams go on; likewise
 }
 
@@ -52,14 +53,21 @@ func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.Nod
 	}
 	now := &remote{done: make(chan struct{}), places: api.LogPlaces{}, tail: l.tail()}
 	r := l.r
-	r.Local, r.Places = true, true
+	r.Local, r.Places, r.Times = true, true, r.Times || !r.Follow
 	if old != nil {
 		r.From = now.follow(old)
 	}
 	r.Tail = now.tail
 	l.remotes[id] = now
-	l.wg.Go(func() {
+	l.read(string(id), func() {
 		err := l.readRemote(ctx, n, r, now)
+		for err != nil && !r.Follow && now.lines > 0 && ctx.Err() == nil {
+			// Its lines waited too long for others that came before them, or it has died.
+			next := &remote{done: now.done, places: api.LogPlaces{}}
+			r.From = next.follow(now)
+			r.Tail, now = next.tail, next
+			err = l.readRemote(ctx, n, r, now)
+		}
 		if err != nil && ctx.Err() == nil {
 			l.lost(ctx, now, n.Name, id)
 		}
@@ -90,8 +98,9 @@ func (l *logMerge) readRemote(ctx context.Context, n *mesh.NodeView, r api.LogsR
 	defer client.Close() //nolint:errcheck // only idle connections
 	return client.Logs(ctx, r, func(line api.LogLine) error {
 		place, begins := line.Place, line.Begins
-		line.Place, line.Begins = "", false
+		line.Place, line.Begins, line.NodeID = "", false, n.ID
 		if !begins {
+			now.lines++
 			if err := l.put(ctx, line); err != nil {
 				return err
 			}
@@ -136,7 +145,7 @@ func (l *logMerge) gone(ctx context.Context, view *mesh.View, r *remote, id mesh
 		l.lost(ctx, r, nodeLabel(view, id), id)
 		return
 	}
-	l.wg.Go(func() {
+	l.read(string(id), func() {
 		if l.left(ctx, view, id) {
 			r.told.Store(true)
 			return

@@ -124,18 +124,24 @@ type logMerge struct {
 	tasks   map[string]bool // of this node, that have a reader
 	remotes map[mesh.NodeID]*remote
 	later   bool // what appears now began after we did: all of it is new
+	// sources are those of what is not followed, of which lines come by time; nil if they
+	// come as they are read.
+	sources map[string]*logSource
 	wg      sync.WaitGroup
 }
 
 // run reads what there is; if it follows, also what comes, until ctx ends.
 func (l *logMerge) run(ctx context.Context, view *mesh.View) {
 	defer l.wg.Wait()
+	if !l.r.Follow {
+		l.findSources(view)
+		l.start(ctx, view)
+		l.byTime(ctx, view)
+		return
+	}
 	for {
 		change := l.b.loop.change()
 		l.start(ctx, view)
-		if !l.r.Follow {
-			return
-		}
 		l.later = true
 		select {
 		case <-ctx.Done():
@@ -179,20 +185,20 @@ func (l *logMerge) tail() int {
 
 // startLocal reads the log of a task on this node.
 func (l *logMerge) startLocal(ctx context.Context, view *mesh.View, a *mesh.AllocView, task string) {
-	key := string(a.ID) + "/" + task
+	key := taskKey(a.ID, task)
 	if l.tasks[key] || len(l.tasks) >= logReadersMax {
 		return
 	}
 	l.tasks[key] = true
 	dir := filepath.Join(l.b.allocs(), runner.LogDir(a.ID, task))
-	q := logs.Query{Tail: l.tail(), Since: l.r.Since, Times: l.r.Times, Follow: l.r.Follow}
+	q := logs.Query{Tail: l.tail(), Since: l.r.Since, Times: l.r.Times || !l.r.Follow, Follow: l.r.Follow}
 	if q.Follow {
 		q.Done = l.b.ended(ctx, a.ID)
 	}
 	line := api.LogLine{Alloc: a.ID, Task: task, Index: a.Index, Node: l.b.self.Name, NodeID: l.b.self.ID}
 	l.places(ctx, &q, line)
 	ends := swept(a, task, dir)
-	l.wg.Go(func() {
+	l.read(key, func() {
 		if len(ends) > 0 {
 			l.sendLeft(ctx, view, line, "its folder was given up for newer ones", ends)
 			return
@@ -243,8 +249,18 @@ func swept(a *mesh.AllocView, task, dir string) []*mesh.Kept {
 }
 
 func (l *logMerge) put(ctx context.Context, line api.LogLine) error {
+	to := l.lines
+	if l.sources != nil {
+		key := string(line.NodeID)
+		if line.NodeID == l.b.self.ID {
+			key = taskKey(line.Alloc, line.Task)
+		}
+		if s := l.sources[key]; s != nil {
+			to = s.lines
+		}
+	}
 	select {
-	case l.lines <- line:
+	case to <- line:
 		return nil
 	case <-ctx.Done():
 		return errors.New("the reader has gone")

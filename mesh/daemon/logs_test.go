@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -120,4 +122,45 @@ func TestFollowedLogsGoOnWhereTheyWere(t *testing.T) {
 	upTo(far+30, 4) // of both streams of both copies
 	cancel()
 	<-followed
+}
+
+// All that the copies of a job wrote comes by time, wherever they run and whichever stream it was.
+func TestLogsOfAllCopiesComeByTime(t *testing.T) {
+	agents := newMesh(t, 2)
+	job := loopJob("web", 2)
+	turn := filepath.Join(t.TempDir(), "turn")
+	job.Recovery.Mode = mesh.LocalRestart
+	job.Tasks[0].Command = []string{"/bin/sh", "-c", `while :; do [ -e ` + turn + `$MN_ALLOC_INDEX.out ] &&
+		cat ` + turn + `$MN_ALLOC_INDEX.out && rm ` + turn + `$MN_ALLOC_INDEX.out
+		[ -e ` + turn + `$MN_ALLOC_INDEX.err ] &&
+		cat ` + turn + `$MN_ALLOC_INDEX.err >&2 && rm ` + turn + `$MN_ALLOC_INDEX.err
+		sleep 0.05; done`}
+	agents[0].run(job)
+	agents[0].waitJob("web", running(2))
+	var want []string
+	for i, to := range []string{"0.out", "1.out", "0.err", "1.err", "0.out", "1.out"} {
+		word := strconv.Itoa(i)
+		if err := errors.Join(os.WriteFile(turn+".tmp", []byte(word+"\n"), 0o666),
+			os.Rename(turn+".tmp", turn+to)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, word)
+		time.Sleep(1100 * time.Millisecond) // times are exact to a second
+	}
+	for tail, want := range map[int][]string{-1: want, 1: want[4:], 2: want[2:]} {
+		for _, a := range agents {
+			var got []string
+			r := api.LogsRequest{Job: "web", Tail: tail}
+			err := a.client.Logs(t.Context(), r, func(l api.LogLine) error {
+				if !l.At.IsZero() || l.Place != "" || l.Begins {
+					t.Errorf("nobody asked for times and places: %+v", l)
+				}
+				got = append(got, l.Line)
+				return nil
+			})
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("the last %d lines of each copy: got %q, %v, want %q", tail, got, err, want)
+			}
+		}
+	}
 }

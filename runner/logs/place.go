@@ -1,11 +1,11 @@
 package logs
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Place is a place in a stream: an offset in the file with a number. The zero place is its
@@ -20,9 +20,9 @@ func (p Place) String() string { return strconv.Itoa(p.File) + "." + strconv.For
 
 // ParsePlace reads what String writes.
 func ParsePlace(s string) (Place, bool) {
-	file, offset, _ := strings.Cut(s, ".")
-	f, err1 := strconv.Atoi(file)
-	o, err2 := strconv.ParseInt(offset, 10, 64)
+	file, offset, _ := bytes.Cut([]byte(s), []byte("."))
+	f, err1 := strconv.Atoi(string(file))
+	o, err2 := strconv.ParseInt(string(offset), 10, 64)
 	p := Place{f, o}
 	return p, err1 == nil && err2 == nil && f >= 0 && o >= 0 && p.String() == s
 }
