@@ -112,7 +112,7 @@ func TestFollowedLogsGoOnWhereTheyWere(t *testing.T) {
 	if err := os.WriteFile(more, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second)
+	<-time.After(time.Second) // in which the tasks write
 	agents[1].start()
 	agents[0].waitPeers(2)
 	far := 0
@@ -145,7 +145,7 @@ func TestLogsOfAllCopiesComeByTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		want = append(want, word)
-		time.Sleep(1100 * time.Millisecond) // times are exact to a second
+		<-time.After(1100 * time.Millisecond) // times are exact to a second
 	}
 	for tail, want := range map[int][]string{-1: want, 1: want[4:], 2: want[2:]} {
 		for _, a := range agents {

@@ -106,19 +106,18 @@ func reached(view *mesh.View, id mesh.NodeID) bool {
 // unreached says why nothing is to be had of a copy on a node that cannot be asked. Of one
 // that was forgotten no command knows any more, not even by its name.
 func unreached(view *mesh.View, a *mesh.AllocView, name string) error {
+	said := func(what string) *mesh.Fault {
+		return mesh.Faultf(mesh.Unavailable, "the copy %s %s", a.ID, fmt.Sprintf(what, name))
+	}
 	switch n := view.Node(a.Node); {
 	case view.Forgot(a.Node):
-		return mesh.Faultf(mesh.Unavailable, "the copy %s was on node %s, which is off for good", a.ID, name).
-			Hint("mn job status %s", a.Job)
+		return said("was on node %s, which is off for good").Hint("mn job status %s", a.Job)
 	case n == nil:
-		return mesh.Faultf(mesh.Unavailable, "the copy %s is on node %s, of which nothing is known here yet", a.ID, name).
-			Hint("mn job status %s", a.Job)
+		return said("is on node %s, of which nothing is known here yet").Hint("mn job status %s", a.Job)
 	case n.Evicted:
-		return mesh.Faultf(mesh.Unavailable, "the copy %s is on node %s, which is evicted", a.ID, name).
-			Hint("mn node status %s", name)
+		return said("is on node %s, which is evicted").Hint("mn node status %s", name)
 	}
-	return mesh.Faultf(mesh.Unavailable, "the copy %s is on node %s, which is out of sight", a.ID, name).
-		Hint("mn node status %s", name)
+	return said("is on node %s, which is out of sight").Hint("mn node status %s", name)
 }
 
 // Files lists a folder of a copy.
