@@ -314,11 +314,15 @@ type LogsRequest struct {
 	Job    mesh.JobID   `json:"job"`
 	Task   string       `json:"task,omitempty"`   // all tasks if empty
 	Alloc  mesh.AllocID `json:"alloc,omitempty"`  // all copies if empty
-	Tail   int          `json:"tail,omitempty"`   // the last lines of each copy; 0 for none, -1 for all kept
+	Tail   int          `json:"tail,omitempty"`   // the last lines of each task of a copy; 0 for none, -1 for all kept
 	Since  time.Time    `json:"since,omitzero"`   // only lines that were begun then or later
 	Times  bool         `json:"times,omitempty"`  // tell when each was
 	Follow bool         `json:"follow,omitempty"` // go on with what is written, also by copies to come
 	Local  bool         `json:"local,omitempty"`  // only copies on the node that is asked
+	// Places asks for the place of each line, and where streams begin; From are those where a
+	// reader that lost sight of the node goes on, as text: see [LogPlaces].
+	Places bool   `json:"places,omitempty"`
+	From   string `json:"from,omitempty"`
 }
 
 // LogLine is one line that a task wrote.
@@ -332,6 +336,10 @@ type LogLine struct {
 	Line   string       `json:"line"`   // without its newline
 	// At is when the line was begun, to a second, by its node's clock, if that was asked for and is known.
 	At time.Time `json:"at,omitzero"`
+	// Place is where the stream goes on behind the line, if places were asked for. With Begins
+	// it is where the stream begins to be read, and there is no line.
+	Place  string `json:"place,omitempty"`
+	Begins bool   `json:"begins,omitempty"`
 }
 
 // TokenRequest asks for a join token.
