@@ -8,10 +8,10 @@ import (
 	"mn/runner/drivertest"
 )
 
-// What it takes to end a task must not grow with the square of what it leaves behind: 500
-// processes would take a minute then, and these would not have ended after ten.
-func TestThousandsOfProcessesAreEndedAtOnce(t *testing.T) {
-	const many = 3000
+// What it takes to end a task must not grow with the square of what it leaves behind: these processes
+// would take minutes then.
+func TestHundredsOfProcessesAreEndedAtOnce(t *testing.T) {
+	const many = 900
 	for _, i := range isolations(t) {
 		for _, by := range []string{"a stop", "the end of the first"} {
 			t.Run(fmt.Sprintf("isolation %s, by %s", i, by), func(t *testing.T) {
