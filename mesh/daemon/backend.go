@@ -29,7 +29,7 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 			s.Outlooks = append(s.Outlooks, api.Outlook{
 				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Reviews: plan.Reviews,
 				Limited: plan.Limited, Waits: waits(s.View, &plan), Wake: plan.Wake, Text: outlook(plan),
-				Progress: progressOf(s.View, &s.View.Jobs[i], &plan),
+				Progress: progressOf(&s.View.Jobs[i].Job, &plan),
 				Recovery: reconcile.Mode(s.View, &s.View.Jobs[i].Job), Coordinator: coordinator, Fence: fence,
 			})
 		}

@@ -62,7 +62,7 @@ func TestSkippedGroupsAreNamed(t *testing.T) {
 			})
 		}
 		plan := reconcile.Job(v, &v.Jobs[0], nil, true)
-		all := progressOf(v, &v.Jobs[0], &plan)
+		all := progressOf(&v.Jobs[0].Job, &plan)
 		var got []string
 		for _, g := range job.Groups() {
 			switch p := all[g.Name]; {
