@@ -111,7 +111,7 @@ func (v *validator) rule(after []string, rule AfterRule, quorum int, what string
 	case len(after) > TasksMax:
 		v.fault("has %d entries, more than %d", len(after), TasksMax).at("after")
 	case rule == QuorumSuccess && (quorum < 1 || quorum > len(after)):
-		v.fault("must be from 1 to the %d that after names, not %d", len(after), quorum).at("after_quorum")
+		v.fault("must be from 1 to %d, as many as after names, not %d", len(after), quorum).at("after_quorum")
 	case rule != QuorumSuccess && quorum != 0:
 		v.fault("is for after_rule %q, which this is not", QuorumSuccess).at("after_quorum")
 	}

@@ -58,8 +58,8 @@ func TestOrderOfGroupsIsValidated(t *testing.T) {
 			`"all_success", "all_done", "one_success", "one_done", "one_failed", "none_failed_min_one_success", "quorum_success"`},
 		{"a rule for nothing", with(flow("a"), AllDone, 0), `task "a": after_rule: says which outcomes to wait for, and after names no group`},
 		{"a quorum of nothing", with(flow("a"), "", 1), `task "a": after_quorum: says how many to wait for, and after names no group`},
-		{"no quorum", with(flow("a", "b<a"), QuorumSuccess, 0), `task "b": after_quorum: must be from 1 to the 1 that after names, not 0`},
-		{"a quorum of too many", with(flow("a", "b<a"), QuorumSuccess, 2), `task "b": after_quorum: must be from 1 to the 1 that after names, not 2`},
+		{"no quorum", with(flow("a", "b<a"), QuorumSuccess, 0), `task "b": after_quorum: must be from 1 to 1, as many as after names, not 0`},
+		{"a quorum of too many", with(flow("a", "b<a"), QuorumSuccess, 2), `task "b": after_quorum: must be from 1 to 1, as many as after names, not 2`},
 		{"another rule's quorum", with(flow("a", "b<a"), AllDone, 1), `task "b": after_quorum: is for after_rule "quorum_success", which this is not`},
 	}
 	for _, tt := range tests {

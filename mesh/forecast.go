@@ -120,11 +120,25 @@ func (j *Job) timesOut() string {
 	if j.Timeout == 0 && !slices.ContainsFunc(j.Tasks, bound) {
 		return ""
 	}
-	then := "its copy is not restarted nor moved: " + j.Spent()
+	then := j.timeouts() + ": its copy is not restarted nor moved: " + j.Spent()
 	if t := Hazard(j.Tasks); t != nil && !ReviewFor(j) {
 		then += fmt.Sprintf("; if task %q had started, %s", t.Name, review)
 	}
 	return then
+}
+
+// timeouts are when a copy has timed out, in words.
+func (j *Job) timeouts() string {
+	var all []string
+	if j.Timeout > 0 {
+		all = append(all, fmt.Sprintf("after %v", j.Timeout))
+	}
+	for i := range j.Tasks {
+		if t := &j.Tasks[i]; t.Timeout > 0 && t.Lifecycle != Poststop {
+			all = append(all, fmt.Sprintf("%v after task %q has first started", t.Timeout, t.Name))
+		}
+	}
+	return strings.Join(all, ", or ")
 }
 
 // review is what becomes of what must not run twice, in words.
@@ -256,6 +270,9 @@ func (j *Job) nodeLost() string {
 	case Hazard(j.Tasks) != nil:
 		t := Hazard(j.Tasks)
 		return fmt.Sprintf("copies of the group of task %q are not replaced: one of them %s", t.Name, t.once())
+	case r.Mode == ManualRecover:
+		return fmt.Sprintf("%v after gossip has given the node up the job is paused, and a person decides "+
+			"(mn review ls); a copy goes on by itself if the node comes back with it before", Duration(r.Lost()))
 	case !r.Mode.Moves():
 		return fmt.Sprintf("the copies wait for it to come back, or to be forgotten: mode %q never moves work; "+
 			"what has died with it counts as failed when it is back", r.Mode)

@@ -109,7 +109,7 @@ func TestForecastOfALostNode(t *testing.T) {
 		},
 		{Recovery{OnPartition: Keep}, "wait until the node is known to be dead", "what runs goes on"},
 		{Recovery{Mode: LocalRestart}, `mode "local_restart" never moves work`, "what runs goes on"},
-		{Recovery{Mode: ManualRecover}, `mode "manual_recover" never moves work`, "what runs goes on"},
+		{Recovery{Mode: ManualRecover}, "the job is paused, and a person decides", "what runs goes on"},
 	} {
 		f := ForecastOf(&Job{Name: "lab", Recovery: tt.recovery})
 		if !strings.Contains(f.NodeLost, tt.lost) || !strings.Contains(f.Partition, tt.partition) {

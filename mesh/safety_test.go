@@ -76,7 +76,7 @@ func TestForecastOfUnsafeWork(t *testing.T) {
 	if want := `copies of the group of task "pay" are not replaced: one of them ` + once; f.NodeLost != want {
 		t.Errorf("got %q, want %q", f.NodeLost, want)
 	}
-	want := `its copy is not restarted nor moved: the job has failed; if task "pay" had started, ` +
+	want := `after 1h: its copy is not restarted nor moved: the job has failed; if task "pay" had started, ` +
 		"the job is paused and waits for a person: mn review ls"
 	if f.TimesOut != want {
 		t.Errorf("got %q, want %q", f.TimesOut, want)

@@ -147,9 +147,7 @@ func (c *Copy) withoutFiles(t *task, o Observation) {
 		c.stopped(t)
 		return
 	}
-	if t.status.StartedAt.IsZero() && t.status.FinishedAt.IsZero() {
-		t.status.FirstStart, t.status.FirstUptime = time.Time{}, 0 // also what is unsafe has not begun
-	}
+	t.unbegin()
 	t.tries++
 	t.status.Looks++
 	c.wait(t, restoreDelays.After(t.tries), cause(o))

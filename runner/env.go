@@ -165,8 +165,8 @@ func (c *Copy) devices(t *task) []mesh.GivenDevice {
 
 // ports are those of a task.
 func (c *Copy) ports(t *task) []mesh.PortGrant {
-	if t.def.Container == nil || c.alloc.Grants == nil {
-		return nil // who listens on the node's own needs to be told no more than its environment
+	if c.alloc.Grants == nil {
+		return nil
 	}
 	var all []mesh.PortGrant
 	for _, p := range c.alloc.Grants.Ports {

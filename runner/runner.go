@@ -63,7 +63,7 @@ type Spec struct {
 	Resources mesh.Resources `json:"resources"`
 	Isolation mesh.Isolation `json:"isolation,omitempty"`
 	Volumes   []mesh.Volume  `json:"volumes,omitempty"`
-	// Container is nil for a plain process; Ports are those of the task, for its container.
+	// Container is nil for a plain process; Ports are those of the task.
 	Container *mesh.Container  `json:"container,omitempty"`
 	Ports     []mesh.PortGrant `json:"ports,omitempty"`
 	// Until is the instant since boot at which the task stops by itself unless
@@ -127,6 +127,9 @@ const (
 	Kept        Kind = "kept" // the end of the log of a task that runs, on this node's disk
 	// FilesMissing comes instead of Started if the files of the job cannot be had.
 	FilesMissing Kind = "files_missing"
+	// PortTaken comes instead of Started if a program that is not of the mesh listens on a port of
+	// the task.
+	PortTaken Kind = "port_taken"
 )
 
 // Observation is what a driver saw of one attempt of one task.
@@ -161,7 +164,7 @@ type Observation struct {
 // carried out in the order in which they are given.
 type Driver interface {
 	// Start starts an attempt. It answers with Started and later Exited, or
-	// with StartFailed, RestoreFailed or FilesMissing. An attempt started before is not started again: what
+	// with StartFailed, RestoreFailed, FilesMissing or PortTaken. An attempt started before is not started again: what
 	// became of it is observed instead.
 	Start(s Spec)
 	// Stop ends a task: SIGTERM, after grace SIGKILL, for everything that it

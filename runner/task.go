@@ -97,12 +97,33 @@ func (c *Copy) observed(o Observation) {
 		c.unrestored(t, o)
 	case FilesMissing:
 		c.withoutFiles(t, o)
+	case PortTaken:
+		c.portTaken(t, o)
 	case Saved:
 		c.saved(t, o)
 	case Fetching, FetchedSome, Fetched:
 		c.fetching(t, o)
 	case Kept:
 		c.left(t, o)
+	}
+}
+
+// portTaken fails a copy that cannot have its port here: it has not begun, and to try again would be
+// in vain as long as the other program is there.
+func (c *Copy) portTaken(t *task, o Observation) {
+	t.live = false
+	if c.ending() {
+		c.stopped(t)
+		return
+	}
+	t.unbegin()
+	c.fail(t, cause(o))
+}
+
+// unbegin takes back that a task has begun which had only been ordered to: also what is unsafe has not.
+func (t *task) unbegin() {
+	if t.status.StartedAt.IsZero() && t.status.FinishedAt.IsZero() {
+		t.status.FirstStart, t.status.FirstUptime = time.Time{}, 0
 	}
 }
 
@@ -181,7 +202,7 @@ func (c *Copy) ended(t *task, o Observation) {
 func cause(o Observation) string {
 	text := fmt.Sprintf("exit code %d", o.ExitCode)
 	switch {
-	case o.Kind == StartFailed:
+	case o.Kind == StartFailed, o.Kind == PortTaken:
 		return "could not start: " + o.Err
 	case o.Kind == FilesMissing:
 		return "the job's files cannot be had: " + o.Err
@@ -230,7 +251,7 @@ func (c *Copy) recover(t *task, cause string) {
 		delay := t.window.Opens(c.now.Boot)
 		t.charge = true
 		c.backOff(t, delay, fmt.Sprintf("%s; %s; restarting in %v",
-			cause, t.spent(), mesh.Duration(delay)))
+			cause, t.spent(), mesh.Duration(delay.Round(100*time.Millisecond))))
 	default:
 		c.fail(t, cause+"; "+t.spent())
 	}
@@ -238,8 +259,11 @@ func (c *Copy) recover(t *task, cause string) {
 
 // spent says that the restarts are used up.
 func (t *task) spent() string {
-	return fmt.Sprintf("%d restarts within %v are used up",
-		t.policy.Attempts, mesh.Duration(t.policy.Interval))
+	within := mesh.Duration(t.policy.Interval)
+	if t.policy.Attempts == 1 {
+		return fmt.Sprintf("the one restart within %v is used up", within)
+	}
+	return fmt.Sprintf("%d restarts within %v are used up", t.policy.Attempts, within)
 }
 
 func (c *Copy) backOff(t *task, delay time.Duration, reason string) {

@@ -6,6 +6,7 @@ import (
 
 	"mn/mesh"
 	"mn/mesh/core"
+	"mn/placement/lease"
 )
 
 // evict has a person tell the mesh to do without a node. Another machine takes
@@ -47,16 +48,39 @@ func (p *people) vouch(burnt []*host) {
 		call.Off = append(call.Off, h.name)
 		p.w.tell(by[0], "people", "vouch that %s is off", h.name)
 	}
+	answered := false
 	p.ask(by[0], "vouch", call, func(r core.Reply) {
+		answered = true
 		if r.Fault != nil {
 			p.w.plan(lookAgain, func() { p.vouch(burnt) })
 			return
 		}
-		p.w.counts.add(Vouched)
-		for _, h := range burnt {
-			h.vouched = true
+		p.vouched(burnt)
+	})
+	p.w.plan(vouchAgain, func() {
+		switch agent := by[0].agent; {
+		case answered:
+		case agent != nil && p.without(agent.core.Roster(), burnt): // only the answer was lost
+			p.vouched(burnt)
+		default:
+			p.vouch(burnt)
 		}
 	})
+}
+
+// vouchAgain is after how long people ask once more who got no answer: the agent died.
+const vouchAgain = 10 * time.Second
+
+func (p *people) vouched(burnt []*host) {
+	p.w.counts.add(Vouched)
+	for _, h := range burnt {
+		h.vouched = true
+	}
+}
+
+// without says whether none of some machines is a voter any more.
+func (p *people) without(roster lease.Roster, burnt []*host) bool {
+	return !slices.ContainsFunc(burnt, func(h *host) bool { return roster.Seat(h.self.ID) >= 0 })
 }
 
 // orphaned are machines of which nobody is left who knows that they were let in: who did

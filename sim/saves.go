@@ -50,8 +50,14 @@ func (w *world) noteLost(h *host, lost []*process) {
 }
 
 // noteSaved notes what all others know of a task that is about to have something later: that
-// there is something later is no reason to forget it.
+// there is something later is no reason to forget it. Who takes the copy for another's, as two sides
+// may have placed it under one name, may.
 func (w *world) noteSaved(h *host, p *process) {
+	for _, o := range w.knowing(h) {
+		if a, ok := o.agent.core.Alloc(p.spec.Alloc); !ok || a.Node != h.self.ID {
+			return
+		}
+	}
 	if f := w.knownToAll(h, p); f.Later(&p.known.Checkpoint) {
 		p.known = f
 	}
@@ -141,8 +147,8 @@ func (w *world) checkRestored(
 	if slices.ContainsFunc(s.Saving.From, later) {
 		return // it may well wait for who has that
 	}
-	for _, id := range f.Nodes { // who has it and could tell nobody is found by nobody
-		o := w.byID[id]
+	for _, who := range f.Nodes { // who has it and could tell nobody is found by nobody
+		o := w.byID[who]
 		since := from[o]
 		if since != nil && since == o.agent && o.wentOn <= began && w.offers(o, h, f.Tree) {
 			w.breach("work-goes-on",

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,27 +37,81 @@ func (c *command) allocList() *cobra.Command {
 				func(ctx context.Context, each func([]api.Alloc) error) error {
 					return client.WatchAllocs(ctx, r, each)
 				},
-				func(allocs []api.Alloc) { c.table(c.allocTable(allocs, true)) })
+				func(allocs []api.Alloc) { c.showAllocs(allocs, r.All) })
 		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&job, "job", "", "only of this job")
 	f.StringVar(&r.Node, "node", "", "only on this node")
-	f.BoolVar(&r.All, "all", false, "those that are over and replaced, too")
+	f.BoolVar(&r.All, "all", false, "those that have ended, too, also if they were replaced")
 	_ = cmd.RegisterFlagCompletionFunc("job", c.completeFlag(jobNames))
 	_ = cmd.RegisterFlagCompletionFunc("node", c.completeFlag(nodeNames))
 	watchFlag(cmd, &again)
 	return cmd
 }
 
+// showAllocs lists copies of many jobs: those that have not ended, and only with all the others,
+// which come last.
+func (c *command) showAllocs(allocs []api.Alloc, all bool) {
+	lives := map[mesh.AllocID]bool{}
+	for _, a := range allocs {
+		lives[a.ID] = lives[a.ID] || !mesh.AllocState(a.Status).Final()
+	}
+	rows := slices.Clone(allocs)
+	slices.SortStableFunc(rows, func(a, b api.Alloc) int {
+		switch {
+		case lives[a.ID] == lives[b.ID]:
+			return 0
+		case lives[a.ID]:
+			return -1
+		}
+		return 1
+	})
+	over := 0
+	for _, alive := range lives {
+		if !alive {
+			over++
+		}
+	}
+	if !all && over > 0 {
+		rows = slices.DeleteFunc(rows, func(a api.Alloc) bool { return !lives[a.ID] })
+	}
+	if len(rows) > 0 || over == 0 {
+		c.table(c.allocTable(rows, true))
+	}
+	switch {
+	case all || over == 0:
+	case len(rows) == 0:
+		c.printf("%s, and all have ended (--all)\n", copies(over))
+	default:
+		c.printf("and %d that have ended (--all)\n", over)
+	}
+}
+
+// usual is the reason of most copies, which says nothing.
+var usual = regexp.MustCompile(`^version [0-9]+ wants it$`)
+
+// placeOf is a copy's index, and of an array that of it.
+func placeOf(a *api.Alloc) string {
+	if a.ArrayIndex == nil {
+		return strconv.Itoa(a.Index)
+	}
+	return fmt.Sprintf("%d (%d)", a.Index, *a.ArrayIndex)
+}
+
 // allocTable lists copies, of many jobs or of one.
 func (c *command) allocTable(allocs []api.Alloc, jobs bool) *table {
-	head := []string{"ID", "TASK", "INDEX", "NODE", "STATUS", "PID", "RESTARTS", "STARTED", "EXIT", "REASON"}
+	index := "INDEX"
+	if slices.ContainsFunc(allocs, func(a api.Alloc) bool { return a.ArrayIndex != nil }) {
+		index = "INDEX (ARRAY)"
+	}
+	head := []string{"ID", "TASK", index, "NODE", "STATUS", "PID", "RESTARTS", "STARTED", "EXIT", "REASON"}
 	if jobs {
 		head = append([]string{"ID", "JOB"}, head[1:]...)
 	}
 	b := newTable(head...)
-	for _, a := range allocs {
+	for i := range allocs {
+		a := &allocs[i]
 		row := []any{a.ID}
 		if jobs {
 			row = append(row, a.Job)
@@ -64,8 +120,8 @@ func (c *command) allocTable(allocs []api.Alloc, jobs bool) *table {
 		if a.ExitCode != nil {
 			exit = strconv.Itoa(*a.ExitCode)
 		}
-		b.add(append(row, taskName(a.Task, a.Lifecycle), a.Index, a.Node, state(a.Status), number(a.PID), a.Restarts,
-			ago(a.StartedAt), exit, a.Reason)...)
+		b.add(append(row, taskName(a.Task, a.Lifecycle), placeOf(a), a.Node, state(a.Status), number(a.PID),
+			a.Restarts, ago(a.StartedAt), exit, usual.ReplaceAllString(rounded(a.Reason), ""))...)
 	}
 	return b
 }
@@ -106,7 +162,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	c.field("node", "%s (%s)", a.Node, a.NodeID)
 	c.field("status", "%s, should %s", c.paint(stateColour(a.Status), a.Status), a.Want)
 	if a.Reason != "" {
-		c.field("reason", "%s", a.Reason)
+		c.field("reason", "%s", rounded(a.Reason))
 	}
 	if a.Replaces != "" {
 		c.field("replaces", "%s (generation %d)", a.Replaces, a.Generation)
@@ -139,7 +195,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 			exit = strconv.Itoa(*t.ExitCode)
 		}
 		b.add(taskName(t.Task, t.Lifecycle), state(t.Status), number(t.PID), t.Restarts, ago(t.StartedAt),
-			ago(t.FinishedAt), exit, t.Reason)
+			ago(t.FinishedAt), exit, rounded(t.Reason))
 	}
 	c.table(b)
 	for _, t := range a.Tasks {

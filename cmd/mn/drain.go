@@ -59,11 +59,11 @@ maintenance then, and takes no new work, unless --mark-eligible says that it doe
 			mode := mesh.Maintenance
 			if eligible {
 				mode = mesh.InService
-			} else if now, err := client.Drain(cmd.Context(), args[0]); err != nil {
+			} else if now, err := client.Node(cmd.Context(), args[0]); err != nil {
 				return err
-			} else if now.Mode == mesh.InService {
-				return mesh.Faultf(mesh.Conflict, "node %s is in service: there is no drain to cancel", now.Node).
-					Hint("mn node maintenance %s --enable keeps new work from it", now.Node)
+			} else if now.Mode == mesh.InService && now.State != "evicted" { // else that is said
+				return mesh.Faultf(mesh.Conflict, "node %s is in service: there is no drain to cancel", now.Name).
+					Hint("mn node maintenance %s --enable keeps new work from it", now.Name)
 			}
 			return c.administer(cmd.Context(), client, api.AdminRequest{Node: args[0], Mode: mode, Reason: reason})
 		}),
@@ -176,8 +176,15 @@ func (c *command) showDrain(d api.Drain) {
 	if len(d.Copies) > 0 {
 		c.printf("\n")
 		b := newTable("JOB", "COPY", "ID", "ACTION", "WHY")
+		if d.Would != "" {
+			b = newTable("JOB", "COPY", "ID", "ACTION", "TO", "WHY")
+		}
 		for _, o := range d.Copies {
-			b.add(o.Job, copyIndex(o.Group, o.Index), o.Alloc, state(string(o.Action)), o.Reason)
+			row := []any{o.Job, copyIndex(o.Group, o.Index), o.Alloc, state(string(o.Action))}
+			if d.Would != "" {
+				row = append(row, o.To)
+			}
+			b.add(append(row, o.Reason)...)
 		}
 		c.table(b)
 	}
@@ -188,13 +195,13 @@ var errDrained = errors.New("drained")
 
 // followDrain returns when a drain is complete, or fails when it was cancelled.
 func (c *command) followDrain(ctx context.Context, client *api.Client, first api.Drain, tell bool) error {
-	last, told := first, map[mesh.AllocID]string{}
+	last, told := first, map[mesh.AllocID]fate{}
 	c.sayDrain(first)
 	err := client.WatchDrain(ctx, string(first.NodeID), func(d api.Drain) error {
 		if tell {
 			c.tellDrain(d, told)
 		}
-		if d.Status != last.Status || d.Left != last.Left {
+		if d.Status != mesh.DrainNone && (d.Status != last.Status || d.Left != last.Left) {
 			c.sayDrain(d)
 		}
 		last = d
@@ -224,19 +231,23 @@ func (c *command) sayDrain(d api.Drain) {
 	}
 }
 
+// fate is what was last told of a copy.
+type fate struct{ who, text string }
+
 // tellDrain tells what is new about the copies of a node.
-func (c *command) tellDrain(d api.Drain, told map[mesh.AllocID]string) {
+func (c *command) tellDrain(d api.Drain, told map[mesh.AllocID]fate) {
 	there := map[mesh.AllocID]bool{}
 	for _, o := range d.Copies {
 		there[o.Alloc] = true
-		if text := string(o.Action) + ": " + o.Reason; told[o.Alloc] != text {
-			told[o.Alloc] = text
-			c.say("%s of %s %s", copyIndex(o.Group, o.Index), o.Job, text)
+		now := fate{fmt.Sprintf("%s of %s", copyIndex(o.Group, o.Index), o.Job), string(o.Action) + ": " + o.Reason}
+		if told[o.Alloc] != now {
+			told[o.Alloc] = now
+			c.say("%s %s", now.who, now.text)
 		}
 	}
-	for id := range told {
+	for id, last := range told {
 		if !there[id] {
-			c.say("%s has gone", id)
+			c.say("%s has gone", last.who)
 			delete(told, id)
 		}
 	}

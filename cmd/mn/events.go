@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -157,23 +158,42 @@ type eventPrinter struct{ node, about int }
 
 func (p *eventPrinter) print(t *terminal, l api.EventLine) {
 	about := eventSubject(&l)
+	text := rounded(eventText(&l, about))
 	p.node = max(p.node, utf8.RuneCountInString(l.Node))
 	p.about = max(p.about, utf8.RuneCountInString(about))
 	fence := ""
 	if l.Fence != "" {
 		fence = t.paint(faint, " (fence "+l.Fence+")")
 	}
-	t.printf("%s  %s  %s  %s  %s%s\n", t.paint(faint, l.At.Local().Format("Jan _2 15:04:05.000")),
+	line := fmt.Sprintf("%s  %s  %s  %s  %s%s", t.paint(faint, l.At.Local().Format("Jan _2 15:04:05.000")),
 		t.paint(tintOf(l.Node), padded(l.Node, p.node)),
 		t.paint(eventColour(l.Kind), padded(string(l.Kind), eventKindWidth)),
-		padded(about, p.about), l.Text, fence)
+		padded(about, p.about), text, fence)
+	t.printf("%s\n", strings.TrimRight(line, " "))
 }
 
 // The widths of columns: of the longest kind, and of most things that events are about.
 const (
-	eventKindWidth  = len(mesh.MajorityChanged)
+	eventKindWidth  = len(mesh.NodeMaintenanceDisabled)
 	eventAboutWidth = 26
 )
+
+// eventText is what an event says, without the node's name that is in the column before.
+func eventText(l *api.EventLine, about string) string {
+	rest, named := strings.CutPrefix(l.Text, about)
+	if !named || about != l.Peer {
+		return l.Text
+	}
+	for _, after := range []string{": ", ", "} {
+		if text, is := strings.CutPrefix(rest, after); is {
+			return text
+		}
+	}
+	if rest == "" {
+		return ""
+	}
+	return l.Text
+}
 
 func padded(s string, n int) string {
 	return s + strings.Repeat(" ", max(n-utf8.RuneCountInString(s), 0))

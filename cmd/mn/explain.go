@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,10 +88,33 @@ func (c *command) showExplanation(e api.Explanation) error {
 		c.printf("\n")
 		b := newTable("ID", "TASK", "INDEX", "NODE", "STATUS", "RESTARTS", "MOVES", "NEXT")
 		for _, n := range e.Copies {
-			b.add(n.ID, n.Task, n.Index, n.Node, state(n.Status), used(n.Restarts), used(n.Moves), n.Next)
+			b.add(n.ID, n.Task, n.Index, n.Node, state(n.Status), used(n.Restarts), used(n.Moves), next(&n))
 		}
 		c.table(b)
 	})
+}
+
+// next is what follows for a copy, and when, if that is known: "restarts here (in 9s)".
+func next(n *api.CopyCount) string {
+	if n.NextAt == nil {
+		return n.Next
+	}
+	return fmt.Sprintf("%s (in %v)", n.Next, mesh.Duration(max(time.Until(*n.NextAt), 0).Round(time.Second)))
+}
+
+// showPolicies lists what the copies of a job have used up of its policies, if they have of any,
+// and what follows.
+func (c *command) showPolicies(all []api.CopyCount) {
+	b := newTable("COPY", "RESTARTS", "MOVES", "NEXT")
+	for _, n := range all {
+		if n.Restarts.Used > 0 || n.Moves.Used > 0 || n.NextAt != nil {
+			b.add(copyName(n.Task, n.Index, n.Node), used(n.Restarts), used(n.Moves), next(&n))
+		}
+	}
+	if len(b.rows) > 0 {
+		c.printf("\n")
+		c.table(b)
+	}
 }
 
 // perTask writes what is said of tasks: once, if it is the same of all.

@@ -175,6 +175,7 @@ func hello() api.Snapshot {
 	second.Grants = grants
 	return api.Snapshot{
 		View: &mesh.View{
+			Now: time.Now(),
 			Nodes: []mesh.NodeView{
 				node("aaaa2222bbbb3333", "box-1", mesh.Alive),
 				gpus,
@@ -335,7 +336,7 @@ func (f *fake) Explain(_ context.Context, id mesh.JobID) (api.Explanation, error
 		ID: "abcd0000", Task: "hello", Index: 0, Node: "box-1", Status: mesh.Running,
 		Restarts: api.Used{Used: 2, Allowed: 3, Interval: mesh.Duration(10 * time.Minute)},
 		Moves:    api.Used{Used: 1, Unlimited: true, Interval: mesh.Duration(time.Hour)},
-		Next:     "restarts here after 4s",
+		Next:     "if it fails now: restarts here after 4s",
 	}}}, nil
 }
 

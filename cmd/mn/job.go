@@ -98,10 +98,10 @@ func (c *command) jobList() *cobra.Command {
 		Args:    needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
 			return show(c, cmd.Context(), again, client.Jobs, client.WatchJobs, func(jobs []api.JobRow) {
-				b := newTable("NAME", "TYPE", "VERSION", "STATUS", "RUNNING", "SUBMITTED")
+				b := newTable("NAME", "TYPE", "VERSION", "STATUS", "RUNNING", "COMPLETED", "SUBMITTED")
 				for _, j := range jobs {
 					b.add(j.Name, j.Type, j.Version, state(j.Status),
-						fmt.Sprintf("%d/%d", j.Running, j.Count), ago(&j.SubmittedAt))
+						fmt.Sprintf("%d/%d", j.Running, j.Count), completed(j), ago(&j.SubmittedAt))
 				}
 				c.table(b)
 				for _, j := range jobs {
@@ -114,6 +114,18 @@ func (c *command) jobList() *cobra.Command {
 	}
 	watchFlag(cmd, &again)
 	return cmd
+}
+
+// completed is how much of a job's work is done, if it has an end: "4/7, 2 skipped".
+func completed(j api.JobRow) string {
+	if j.Type.Long() {
+		return ""
+	}
+	text := fmt.Sprintf("%d/%d", j.Completed, max(j.Count, j.Completed))
+	if j.Skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", j.Skipped)
+	}
+	return text
 }
 
 // watchFlag lets a listing or status go on.
@@ -148,7 +160,12 @@ func (c *command) showJob(j api.Job) {
 	c.field("status", "%s, %d of %d copies running",
 		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
 	if j.Reason != "" && (j.Status != mesh.JobRunning || j.Running < j.Count) {
-		c.field("reason", "%s", j.Reason)
+		c.field("reason", "%s", rounded(j.Reason))
+	}
+	for _, g := range j.Groups {
+		if g.Skipped > 0 {
+			c.field("skipped", "%s of group %s: %s", copies(g.Skipped), g.Group, g.SkippedReason)
+		}
 	}
 	if j.NextAt != nil {
 		c.field("next", "goes on in %v", mesh.Duration(max(time.Until(*j.NextAt), 0).Round(time.Second)))
@@ -167,6 +184,7 @@ func (c *command) showJob(j api.Job) {
 		c.printf("\n")
 		c.table(c.allocTable(j.Allocations, false))
 	}
+	c.showPolicies(j.Policies)
 }
 
 // recovery is the mode that was requested, what it comes to, and why.

@@ -30,10 +30,11 @@ func (c *command) logsCommand() *cobra.Command {
 		Long: `Read what all copies of a job, or of one of its tasks, wrote to stdout and stderr,
 wherever they run. Each line begins with task[index]@node.
 
-Without -f, all that is kept is shown; with it, the last ten lines of each copy and
-then what is written, by copies that start later too. --tail N shows the last N
-lines of each copy in either case, and --since those that were begun since then, to a
-second, by the clocks of the nodes where they were.`,
+Without -f, all that is kept is shown, by when it was written, to a second, by the
+clocks of the nodes where it was; with it, the last ten lines of each copy and then what
+is written, by copies that start later too. --tail N shows the last N lines of each task
+of each copy, stdout and stderr together, in either case, and --since those that were
+begun since then.`,
 		Example: "  mn logs hello -f\n  mn logs shop/web --tail 100\n" +
 			"  mn logs shop --since 10m -t\n  mn logs hello --json | jq -r .line",
 		Args:              needs("JOB"),

@@ -67,10 +67,13 @@ func meshScripts(dir string) testscript.Params {
 			"kill-agent": killAgent, "podman": startPodman, "podman-ps": listContainers,
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "containers" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch name {
+			case "containers":
+				return podmantest.Lacking() == "", nil
+			case "root":
+				return os.Geteuid() == 0, nil
 			}
-			return podmantest.Lacking() == "", nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 	}
 }

@@ -49,11 +49,12 @@ func (c *command) nodeList() *cobra.Command {
 }
 
 func (c *command) nodeStatus() *cobra.Command {
-	var again bool
+	var again, all bool
 	cmd := &cobra.Command{
-		Use:               "status NAME",
-		Short:             "Show a node and what runs on it",
-		Long:              "Show a node and what runs on it. NAME is its name, its id, or the beginning of it.",
+		Use:   "status NAME",
+		Short: "Show a node and what runs on it",
+		Long: `Show a node and what runs on it. NAME is its name, its id, the beginning of that, or its
+address.`,
 		Example:           "  mn node status box-1",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(nodeNames),
@@ -62,9 +63,10 @@ func (c *command) nodeStatus() *cobra.Command {
 				func(ctx context.Context) (api.NodeDetail, error) { return client.Node(ctx, args[0]) },
 				func(ctx context.Context, each func(api.NodeDetail) error) error {
 					return client.WatchNode(ctx, args[0], each)
-				}, c.showNode)
+				}, func(n api.NodeDetail) { c.showNode(n, all) })
 		}),
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "copies that have ended, too")
 	watchFlag(cmd, &again)
 	return cmd
 }
@@ -113,18 +115,29 @@ They hold until somebody says otherwise, also when the node, or any other, resta
 
 func (c *command) nodeEvict() *cobra.Command {
 	var reason string
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "evict NAME",
 		Short: "Have the mesh do without a node for good",
 		Long: "Have the mesh do without a node for good: it was stolen, or is to be used for something else.\n" +
 			"Its key is never let in again. It stops what it runs when it hears of it, and its agent ends.\n" +
 			"Its copies move: of eager jobs soon, of majority jobs when they have stopped for sure. Of keep jobs,\n" +
-			"and of those that never move work, they wait until it is forgotten: nobody knows that they have stopped.",
+			"and of those that never move work, they wait until it is forgotten: " +
+			"nobody knows that they have stopped.\n" +
+			"It asks whether you are sure; where it cannot, it wants --yes.",
 		Example:           "  mn node evict box-3 --reason \"stolen\"",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(nodeNames),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
-			e, err := client.Evict(cmd.Context(), api.EvictRequest{Node: args[0], Reason: reason})
+			n, err := client.Node(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			what := "node " + n.Name + " is put out for good, and its key never let in again"
+			if err := c.sure(cmd, yes, what); err != nil {
+				return err
+			}
+			e, err := client.Evict(cmd.Context(), api.EvictRequest{Node: string(n.ID), Reason: reason})
 			if err != nil {
 				return err
 			}
@@ -133,6 +146,7 @@ func (c *command) nodeEvict() *cobra.Command {
 			})
 		}),
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "I am sure: do not ask")
 	reasonFlag(cmd, &reason)
 	return cmd
 }
@@ -172,7 +186,7 @@ its copies are replaced, also of keep jobs and of those that never move by thems
 	return cmd
 }
 
-func (c *command) showNode(n api.NodeDetail) {
+func (c *command) showNode(n api.NodeDetail, all bool) {
 	c.field("node", "%s (%s)", n.Name, n.ID)
 	status := c.paint(stateColour(string(n.Status)), string(n.Status))
 	if n.LostFor > 0 {
@@ -230,6 +244,6 @@ func (c *command) showNode(n api.NodeDetail) {
 	}
 	if len(n.Allocations) > 0 {
 		c.printf("\n")
-		c.table(c.allocTable(n.Allocations, true))
+		c.showAllocs(n.Allocations, all)
 	}
 }

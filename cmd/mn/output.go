@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -244,6 +245,20 @@ func ago(t *time.Time) string {
 		return fmt.Sprintf("%dh ago", d/time.Hour)
 	}
 	return fmt.Sprintf("%dd ago", d/(24*time.Hour))
+}
+
+// exact are seconds that are said to more than a tenth.
+var exact = regexp.MustCompile(`\b((?:[0-9]+h)?(?:[0-9]+m)?)([0-9]+\.[0-9]{2,})s\b`)
+
+// rounded is a text with durations to a tenth of a second: "restarting in 19.7s".
+func rounded(text string) string {
+	return exact.ReplaceAllStringFunc(text, func(found string) string {
+		d, err := time.ParseDuration(found)
+		if err != nil {
+			return found
+		}
+		return d.Round(time.Second / 10).String()
+	})
 }
 
 // number is n, or "" for none.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"mn/configs"
@@ -69,7 +71,11 @@ func (c *command) showPlan(p api.Plan) {
 		c.printf("\n%s of job %s on %s would be stopped to make room\n", copyIndex(e.Group, e.Index), e.Job, e.Node)
 	}
 	for _, blocked := range p.Blocked {
-		c.printf("\n%d of group %s fit on no node now:\n", blocked.Copies, blocked.Group)
+		what := fmt.Sprintf("%d of group %s fit on no node now", blocked.Copies, blocked.Group)
+		if blocked.Copies == 0 { // of a job with a copy on each node that can run it
+			what = fmt.Sprintf("no node can run a copy of group %s", blocked.Group)
+		}
+		c.printf("\n%s:\n", what)
 		c.table(whyTable(blocked.Nodes))
 	}
 }

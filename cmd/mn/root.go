@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -195,6 +196,26 @@ func (c *command) client() (*api.Client, error) {
 		return nil, err
 	}
 	return api.ClientOf(addr)
+}
+
+// sure asks whether a person is sure of what cannot be undone, unless they have said so.
+func (c *command) sure(cmd *cobra.Command, yes bool, what string) error {
+	if yes {
+		return nil
+	}
+	if in, ok := c.in.(*os.File); ok && !isTerminal(in) {
+		return misused(cmd, "%s: say that you are sure, with --yes", what)
+	}
+	fmt.Fprintf(c.err, "mn: %s. Do it? [y/N] ", what)
+	answer, err := bufio.NewReader(c.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return mesh.Faultf(mesh.Conflict, "nothing was changed")
 }
 
 // ask is a command that asks a peer.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -168,8 +169,17 @@ count. mn job show prints a file with the new one.`,
 		}),
 	}
 	w.flags(cmd)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if m := negative.FindStringSubmatch(err.Error()); m != nil {
+			return misused(cmd, "%s is no number of copies", m[1])
+		}
+		return cmd.Parent().FlagErrorFunc()(cmd, err)
+	})
 	return cmd
 }
+
+// negative is what is said of a negative number, which looks like a flag.
+var negative = regexp.MustCompile(`^unknown shorthand flag: '[0-9]' in (-[0-9]+)$`)
 
 // oneMayLack checks that there is an argument for each of names, but perhaps for
 // the last but one.

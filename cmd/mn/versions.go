@@ -33,7 +33,11 @@ Concurrent versions have the same number; the one that runs is current.`,
 					if v.Current {
 						current = "yes"
 					}
-					b.add(v.Number, v.Hash, ago(&v.At), v.Node, v.Verb, v.Reason, strings.Join(v.Tags, " "), current)
+					did := string(v.Verb)
+					if v.All {
+						did += " --all"
+					}
+					b.add(v.Number, v.Hash, ago(&v.At), v.Node, did, v.Reason, strings.Join(v.Tags, " "), current)
 				}
 				c.table(b)
 			})

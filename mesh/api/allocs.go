@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ type Alloc struct {
 	Task       string         `json:"task"`
 	Lifecycle  mesh.Lifecycle `json:"lifecycle"` // "" for a main task
 	Index      int            `json:"index"`
+	ArrayIndex *int           `json:"array_index"` // of the group's array; null if it has none
 	Generation int            `json:"generation"`
 	Node       string         `json:"node"`
 	NodeID     mesh.NodeID    `json:"node_id"`
@@ -135,7 +138,8 @@ func (p picture) current(j *mesh.JobView) []mesh.AllocView {
 	perNode := j.Job.Type.PerNode()
 	var out []mesh.AllocView
 	for _, a := range all {
-		there := p.View.Node(a.Node) != nil // else it has gone with its node
+		// Else it has gone with its node, unless it had done its work before.
+		there := p.View.Node(a.Node) != nil || a.State() == mesh.Complete && !j.Job.Type.Long()
 		latest := a.Index < count[a.Group] && perNode == (a.Target != "") && last[a.Seat()].ID == a.ID
 		if latest && (there || !perNode) || there && !a.State().Final() {
 			out = append(out, a)
@@ -147,6 +151,12 @@ func (p picture) current(j *mesh.JobView) []mesh.AllocView {
 // allocRows are the rows of those allocations that keep says, or of all.
 func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) bool) []Alloc {
 	rows := []Alloc{}
+	allocs = slices.Clone(allocs)
+	slices.SortStableFunc(allocs, func(a, b mesh.AllocView) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Index, b.Index),
+			cmp.Compare(p.targetName(&a), p.targetName(&b)))
+	})
+	arrays := map[mesh.JobID]map[string]array{}
 	for i := range allocs {
 		a := &allocs[i]
 		if keep != nil && !keep(a) {
@@ -155,7 +165,8 @@ func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) b
 		for _, t := range p.tasks(a) {
 			row := Alloc{
 				ID: a.ID, Job: a.Job, Version: a.Version, Group: a.Group, Task: t.Name, Lifecycle: t.Lifecycle,
-				Index: a.Index, Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
+				Index: a.Index, ArrayIndex: p.arrayIndex(a, arrays),
+				Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
 				Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
 				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: max(t.Restarts-t.Looks, 0),
 				Reason: t.Reason,
@@ -167,6 +178,41 @@ func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) b
 		}
 	}
 	return rows
+}
+
+// targetName is the name of the node that a copy is for, of a job with a copy on each.
+func (p picture) targetName(a *mesh.AllocView) string {
+	if a.Target == "" {
+		return ""
+	}
+	return p.nodeName(a.Target)
+}
+
+// array is a group that is one, and what its copies run.
+type array struct {
+	mesh.Group
+	hash string
+}
+
+// arrayIndex is the index of a copy in its group's array, or nil if it is not of the array
+// that the job has now. Arrays that were looked for are kept in known.
+func (p picture) arrayIndex(a *mesh.AllocView, known map[mesh.JobID]map[string]array) *int {
+	if _, looked := known[a.Job]; !looked {
+		known[a.Job] = map[string]array{}
+		if j := p.View.Job(a.Job); j != nil {
+			for _, g := range j.Job.Groups() {
+				if g.Array.Len() > 0 {
+					known[a.Job][g.Name] = array{g, mesh.HashGroup(&j.Job, g.Name)}
+				}
+			}
+		}
+	}
+	g, is := known[a.Job][a.Group]
+	if !is || a.Index >= g.Array.Len() || a.Content != g.ContentOf(g.hash, a.Index) {
+		return nil
+	}
+	index := g.Array.At(a.Index)
+	return &index
 }
 
 // tasks are the tasks of an allocation, as its node reports them, or as the

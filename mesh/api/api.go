@@ -127,16 +127,24 @@ type Snapshot struct {
 // Outlook is what becomes of a job, and who decides about it.
 type Outlook struct {
 	Status      mesh.JobStatus
-	Wanted      map[string]int         // how many copies it should have, by group
-	Drain       []mesh.DrainStep       // what becomes of its copies on nodes that are to be drained
-	Reviews     []mesh.Review          // which of its copies wait for a person
-	Limited     int                    // how many of them wait for its shared limit
-	Waits       []Wait                 // what of it is wanted, and does not run yet
-	Wake        time.Duration          // until it is looked at again; 0 if only news calls for that
-	Recovery    mesh.EffectiveRecovery // what its mode comes to
-	Text        string                 // why, if there is something to say
-	Coordinator mesh.NodeID            // "" if nobody is known to hold the slot's lease
-	Fence       crdt.Fence             // of that lease; epoch 0 if it is degraded
+	Wanted      map[string]int           // how many copies it should have, by group
+	Progress    map[string]GroupProgress // of work that has an end, by group
+	Drain       []mesh.DrainStep         // what becomes of its copies on nodes that are to be drained
+	Reviews     []mesh.Review            // which of its copies wait for a person
+	Limited     int                      // how many of them wait for its shared limit
+	Waits       []Wait                   // what of it is wanted, and does not run yet
+	Wake        time.Duration            // until it is looked at again; 0 if only news calls for that
+	Recovery    mesh.EffectiveRecovery   // what its mode comes to
+	Text        string                   // why, if there is something to say
+	Coordinator mesh.NodeID              // "" if nobody is known to hold the slot's lease
+	Fence       crdt.Fence               // of that lease; epoch 0 if it is degraded
+}
+
+// GroupProgress is how far a group of a batch job has come.
+type GroupProgress struct {
+	Completed int    // copies
+	Skipped   int    // copies: none will be, as its rule cannot come true
+	Reason    string // why it is skipped
 }
 
 // Submitted is the answer to a change of a job.
@@ -246,13 +254,15 @@ type Explanation struct {
 type CopyCount struct {
 	ID       mesh.AllocID    `json:"id"`
 	Task     string          `json:"task"`
+	Group    string          `json:"group"`
 	Index    int             `json:"index"`
 	Node     string          `json:"node"`
 	NodeID   mesh.NodeID     `json:"node_id"`
 	Status   mesh.AllocState `json:"status"` // of the task
 	Restarts Used            `json:"restarts"`
 	Moves    Used            `json:"moves"`
-	Next     string          `json:"next"` // if it fails now, or since it has failed; "" if nothing follows
+	Next     string          `json:"next"`    // if it fails now, or since it has failed; "" if nothing follows
+	NextAt   *time.Time      `json:"next_at"` // when that is, at the earliest, if it is sure to come
 }
 
 // Used is how many attempts a policy counts, of how many.
@@ -304,11 +314,15 @@ type LogsRequest struct {
 	Job    mesh.JobID   `json:"job"`
 	Task   string       `json:"task,omitempty"`   // all tasks if empty
 	Alloc  mesh.AllocID `json:"alloc,omitempty"`  // all copies if empty
-	Tail   int          `json:"tail,omitempty"`   // the last lines of each copy; 0 for none, -1 for all kept
+	Tail   int          `json:"tail,omitempty"`   // the last lines of each task of a copy; 0 for none, -1 for all kept
 	Since  time.Time    `json:"since,omitzero"`   // only lines that were begun then or later
 	Times  bool         `json:"times,omitempty"`  // tell when each was
 	Follow bool         `json:"follow,omitempty"` // go on with what is written, also by copies to come
 	Local  bool         `json:"local,omitempty"`  // only copies on the node that is asked
+	// Places asks for the place of each line, and where streams begin; From are those where a
+	// reader that lost sight of the node goes on, as text: see [LogPlaces].
+	Places bool   `json:"places,omitempty"`
+	From   string `json:"from,omitempty"`
 }
 
 // LogLine is one line that a task wrote.
@@ -322,6 +336,10 @@ type LogLine struct {
 	Line   string       `json:"line"`   // without its newline
 	// At is when the line was begun, to a second, by its node's clock, if that was asked for and is known.
 	At time.Time `json:"at,omitzero"`
+	// Place is where the stream goes on behind the line, if places were asked for. With Begins
+	// it is where the stream begins to be read, and there is no line.
+	Place  string `json:"place,omitempty"`
+	Begins bool   `json:"begins,omitempty"`
 }
 
 // TokenRequest asks for a join token.

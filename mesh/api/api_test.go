@@ -69,6 +69,7 @@ func TestEveryRequestArrivesAsItWasSent(t *testing.T) {
 	seven := uint64(7)
 	lines := LogsRequest{
 		Job: "a/b c", Task: "t?&", Alloc: "x", Tail: -1, Since: time.Unix(7, 0).UTC(), Times: true, Follow: true, Local: true,
+		Places: true, From: "x~t~stdout~1.7",
 	}
 	for name, test := range map[string]struct {
 		call func(context.Context, *Client) error

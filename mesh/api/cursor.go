@@ -16,6 +16,9 @@ import (
 const (
 	cursorNodesMax = 1024 // as many fit into a request
 	cursorIDMax    = 32   // characters of a node's id
+
+	cursorAhead = 24 * time.Hour    // how far clocks may be apart
+	cursorFirst = 1_577_836_800_000 // 2020, before every event: a word is read as an earlier time
 )
 
 // Position is a place in what one node has seen: after the event with that

@@ -32,6 +32,8 @@ type DrainedCopy struct {
 	Group  string           `json:"group"`
 	Index  int              `json:"index"`
 	Action mesh.DrainAction `json:"action"`
+	To     string           `json:"to"` // where it would go, of a dry run; else ""
+	ToID   mesh.NodeID      `json:"to_id"`
 	Reason string           `json:"reason"`
 }
 
@@ -57,7 +59,9 @@ func (p picture) drain(ref string) (Drain, error) {
 	for _, s := range steps {
 		if i := slices.IndexFunc(p.View.Allocs, func(a mesh.AllocView) bool { return a.ID == s.Alloc }); i >= 0 {
 			a := &p.View.Allocs[i]
-			d.Copies = append(d.Copies, DrainedCopy{a.Job, a.ID, a.Group, a.Index, s.Action, s.Reason})
+			d.Copies = append(d.Copies, DrainedCopy{
+				Job: a.Job, Alloc: a.ID, Group: a.Group, Index: a.Index, Action: s.Action, Reason: s.Reason,
+			})
 		}
 	}
 	if d.Mode == mesh.Draining {
@@ -75,7 +79,7 @@ func administer(ctx context.Context, b Backend, r AdminRequest) (Drain, error) {
 	if err != nil {
 		return Drain{}, err
 	}
-	n, err := picture{snap}.findNode(r.Node)
+	n, err := picture{snap}.findMember(r.Node)
 	if err != nil {
 		return Drain{}, err
 	}
@@ -119,6 +123,11 @@ func suppose(ctx context.Context, b Backend, a mesh.Administration) (Drain, erro
 	for i := range d.Copies {
 		if d.Copies[i].Action == mesh.DrainMigrate {
 			d.Copies[i].Action = mesh.DrainWould
+		}
+		for _, o := range sides[0].Outcomes {
+			if o.Alloc == d.Copies[i].Alloc && o.To != "" {
+				d.Copies[i].To, d.Copies[i].ToID = picture{sides[0].Snapshot}.nodeName(o.To), o.To
+			}
 		}
 	}
 	return d, err

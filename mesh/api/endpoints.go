@@ -126,7 +126,7 @@ type (
 		Job mesh.JobID `json:"job"`
 	}
 	nodeRef struct {
-		Node string `json:"node"` // name, id, or the first characters of the id
+		Node string `json:"node"` // name, id, the first characters of the id, or address
 	}
 	allocRef struct {
 		Alloc mesh.AllocID `json:"alloc"` // id or its first characters
@@ -183,7 +183,7 @@ type TagRequest struct {
 
 // EvictRequest says which node the mesh is to do without, and why.
 type EvictRequest struct {
-	Node   string `json:"node"` // name, id, or the first characters of the id
+	Node   string `json:"node"` // name, id, the first characters of the id, or address
 	Reason string `json:"reason,omitempty"`
 	// Off vouches that it is off, and will never run anything again: it is forgotten, and
 	// its copies are replaced, also of jobs that must never run twice.
@@ -192,7 +192,7 @@ type EvictRequest struct {
 
 // AdminRequest says what people want of a node.
 type AdminRequest struct {
-	Node     string         `json:"node"` // name, id, or the first characters of the id
+	Node     string         `json:"node"` // name, id, the first characters of the id, or address
 	Mode     mesh.AdminMode `json:"mode"`
 	Reason   string         `json:"reason,omitempty"`
 	Deadline mesh.Duration  `json:"deadline,omitempty"` // draining: from now
@@ -202,13 +202,13 @@ type AdminRequest struct {
 
 // ShareRequest says how much of a node the mesh may have, in percent. What is 0 stays as it is.
 type ShareRequest struct {
-	Node string `json:"node"` // name, id, or the first characters of the id
+	Node string `json:"node"` // name, id, the first characters of the id, or address
 	mesh.Allowance
 }
 
 // LabelRequest says which labels a node is to have, and which not.
 type LabelRequest struct {
-	Node   string            `json:"node"` // name, id, or the first characters of the id
+	Node   string            `json:"node"` // name, id, the first characters of the id, or address
 	Set    map[string]string `json:"set,omitempty"`
 	Remove []string          `json:"remove,omitempty"`
 }
@@ -216,7 +216,7 @@ type LabelRequest struct {
 // ReconcileRequest asks for the recovery of what ran on a node, without giving it time
 // to come back.
 type ReconcileRequest struct {
-	Node   string `json:"node"` // name, id, or the first characters of the id
+	Node   string `json:"node"` // name, id, the first characters of the id, or address
 	Reason string `json:"reason,omitempty"`
 	DryRun bool   `json:"dry_run,omitempty"` // change nothing, and say what would happen
 }

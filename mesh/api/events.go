@@ -97,7 +97,8 @@ func (s *Server) routeEvents(b Backend) {
 				Hint("-1 is for all events that are kept")
 		}
 		for _, k := range r.Kinds {
-			if !slices.ContainsFunc(mesh.EventKinds, func(known mesh.EventKind) bool { return kindIs(known, k) }) {
+			is := func(known mesh.EventKind) bool { return kindIs(known, k) }
+			if k != string(EventGap) && !slices.ContainsFunc(mesh.EventKinds, is) {
 				return noKind(k)
 			}
 		}
@@ -106,6 +107,9 @@ func (s *Server) routeEvents(b Backend) {
 			return err
 		}
 		p := picture{snap}
+		if err := p.mayFollow(r.After); err != nil {
+			return err
+		}
 		if r.Job != "" && snap.View.Job(r.Job) == nil {
 			return p.noJob(r.Job)
 		}
@@ -120,8 +124,31 @@ func (s *Server) routeEvents(b Backend) {
 	})
 }
 
+// mayFollow refuses a cursor that is of no node of this mesh, or of a time to come: it reads
+// like one, and is none that was ever given.
+func (p picture) mayFollow(c Cursor) error {
+	wrong := func(format string, args ...any) error {
+		return mesh.Faultf(mesh.Invalid, "cursor %q is none that mn gave: "+format,
+			append([]any{shorten(c.String())}, args...)...).Hint("give one as it is in a line of: mn events --json")
+	}
+	first := time.UnixMilli(cursorFirst)
+	switch {
+	case c.Floor.IsZero():
+	case c.Floor.Before(first) && !p.View.Now.Before(first): // else no clock here has been set
+		return wrong("there was no mesh at its time")
+	case c.Floor.Sub(p.View.Now) > cursorAhead:
+		return wrong("its time is yet to come")
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Nodes)) {
+		if p.View.Node(id) == nil && !p.View.Forgot(id) {
+			return wrong("there is no node %q", id)
+		}
+	}
+	return nil
+}
+
 func noKind(k string) error {
-	words := map[string]bool{}
+	words := map[string]bool{string(EventGap): true}
 	for _, known := range mesh.EventKinds {
 		word, _, _ := strings.Cut(string(known), "_")
 		words[word] = true

@@ -220,7 +220,13 @@ func (f *fake) Queue(context.Context) ([]QueuedJob, error) {
 }
 
 func (f *fake) Explain(_ context.Context, id mesh.JobID) (Explanation, error) {
-	return Explanation{Version: 2}, f.note(id)
+	next := monday.Add(time.Minute)
+	return Explanation{Version: 2, Copies: []CopyCount{{
+		ID: "web00000", Task: "web", Group: "web", Node: "n1", NodeID: "aaaa1111", Status: mesh.Backoff,
+		Restarts: Used{Used: 2, Allowed: 3, Interval: mesh.Duration(10 * time.Minute)},
+		Moves:    Used{Used: 1, Unlimited: true, Interval: mesh.Duration(time.Hour)},
+		Next:     "restarts here", NextAt: &next,
+	}}}, f.note(id)
 }
 
 func (f *fake) History(_ context.Context, id mesh.JobID) ([]mesh.JobVersion, error) {

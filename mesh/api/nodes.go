@@ -140,31 +140,6 @@ type Evicted struct {
 	Copies int         `json:"copies"` // nodes on whose disks that is by now
 }
 
-// findNode finds a node by its name, its id, or the beginning of its id.
-func (p picture) findNode(ref string) (*mesh.NodeView, error) {
-	var found []*mesh.NodeView
-	for i := range p.View.Nodes {
-		n := &p.View.Nodes[i]
-		switch {
-		case n.Name == ref, string(n.ID) == ref:
-			return n, nil
-		case len(ref) >= mesh.IDPrefixMin && strings.HasPrefix(string(n.ID), ref):
-			found = append(found, n)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		f := mesh.Faultf(mesh.NotFound, "no node %q", ref)
-		if near := nearest(ref, p.View.Nodes, func(n mesh.NodeView) string { return n.Name }); near != "" {
-			return nil, f.Hint("there is a node %q", near)
-		}
-		return nil, f.Hint("mn node ls lists the nodes")
-	}
-	return nil, mesh.Faultf(mesh.Invalid, "%d nodes have an id that begins with %q", len(found), ref)
-}
-
 // known is t, or nil if it is no time at all.
 func known(t time.Time) *time.Time {
 	if t.IsZero() {

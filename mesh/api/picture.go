@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"mn/mesh"
@@ -19,8 +18,10 @@ type JobRow struct {
 	Type        mesh.JobType   `json:"type"`
 	Version     uint64         `json:"version"`
 	Status      mesh.JobStatus `json:"status"`
-	Count       int            `json:"count"`   // copies that should run
-	Running     int            `json:"running"` // copies that do
+	Count       int            `json:"count"`     // copies that should run, or of a paused job, will when it is resumed
+	Running     int            `json:"running"`   // copies that do
+	Completed   int            `json:"completed"` // copies, of work that has an end
+	Skipped     int            `json:"skipped"`   // copies: what they come after has gone otherwise
 	SubmittedAt time.Time      `json:"submitted_at"`
 	Conflict    bool           `json:"conflict"` // a concurrent version lost to this one
 }
@@ -41,14 +42,19 @@ type Job struct {
 	Waits         []Wait                 `json:"waits"`   // copies that are wanted and do not run yet
 	NextAt        *time.Time             `json:"next_at"` // when the first goes on; null if only news calls for it
 	Allocations   []Alloc                `json:"allocations"`
+	Policies      []CopyCount            `json:"policies"` // what the copies have used up of them
 }
 
-// GroupRow is a group of a job: how many copies should run, and how many do.
+// GroupRow is a group of a job: how many copies should run, or will when the job is
+// resumed, how many do, and what has become of the others.
 type GroupRow struct {
-	Group   string   `json:"group"`
-	Tasks   []string `json:"tasks"`
-	Count   int      `json:"count"`
-	Running int      `json:"running"`
+	Group         string   `json:"group"`
+	Tasks         []string `json:"tasks"`
+	Count         int      `json:"count"`
+	Running       int      `json:"running"`
+	Completed     int      `json:"completed"`
+	Skipped       int      `json:"skipped"`
+	SkippedReason string   `json:"skipped_reason"`
 }
 
 // JobVersion is a version in the history of a job.
@@ -56,6 +62,7 @@ type JobVersion struct {
 	mesh.JobVersion
 	Node    string   `json:"node"`    // name of the peer that took it
 	Current bool     `json:"current"` // the one that runs
+	All     bool     `json:"all"`     // of a retry: what had completed runs again, too
 	Tags    []string `json:"tags"`
 }
 
@@ -84,6 +91,8 @@ func (p picture) jobRow(i int) JobRow {
 	for _, g := range p.groups(i) {
 		row.Count += g.Count
 		row.Running += g.Running
+		row.Completed += g.Completed
+		row.Skipped += g.Skipped
 	}
 	return row
 }
@@ -108,6 +117,7 @@ func (p picture) job(id mesh.JobID) (Job, error) {
 		Groups:        p.groups(i),
 		Waits:         append([]Wait{}, o.Waits...),
 		Allocations:   p.allocRows(p.current(j), nil),
+		Policies:      []CopyCount{},
 	}
 	forRoom := func(w Wait) bool { return w.For == WaitsForRoom } // that is tried all the time
 	if o.Wake > 0 && len(o.Waits) > 0 && !slices.ContainsFunc(o.Waits, forRoom) {
@@ -133,7 +143,14 @@ func (p picture) groups(i int) []GroupRow {
 	j := &p.View.Jobs[i]
 	rows := []GroupRow{}
 	for _, g := range j.Job.Groups() {
-		row := GroupRow{Group: g.Name, Count: p.Outlooks[i].Wanted[g.Name]}
+		done := p.Outlooks[i].Progress[g.Name]
+		row := GroupRow{
+			Group: g.Name, Count: p.Outlooks[i].Wanted[g.Name], Completed: done.Completed, Skipped: done.Skipped,
+			SkippedReason: done.Reason,
+		}
+		if j.Paused && !j.Job.Type.PerNode() {
+			row.Count = g.Count
+		}
 		for _, t := range g.Tasks {
 			row.Tasks = append(row.Tasks, t.Name)
 		}
@@ -153,6 +170,7 @@ func (p picture) history(id mesh.JobID, versions []mesh.JobVersion) []JobVersion
 	for _, v := range versions {
 		v.Verb = v.Did() // an earlier release did not keep it
 		row := JobVersion{JobVersion: v, Node: p.nodeName(v.By), Tags: []string{}}
+		row.All = v.Verb == mesh.VerbRetry && v.Since == 0
 		if current != nil {
 			row.Current = current.Hash == v.Hash && current.Number == v.Number
 			for _, t := range current.Tags {
@@ -172,29 +190,4 @@ func (p picture) nodeName(id mesh.NodeID) string {
 		return n.Name
 	}
 	return id.Short()
-}
-
-// nearest is the name in list that is most like want, or "" if none is like it.
-func nearest[T any](want string, list []T, name func(T) string) string {
-	want = strings.ToLower(want)
-	like := func(t T) int {
-		n := strings.ToLower(name(t))
-		switch {
-		case n == want:
-			return 3
-		case strings.HasPrefix(n, want), strings.HasPrefix(want, n):
-			return 2
-		case strings.Contains(n, want), strings.Contains(want, n):
-			return 1
-		}
-		return 0
-	}
-	if len(list) == 0 || want == "" {
-		return ""
-	}
-	best := slices.MaxFunc(list, func(a, b T) int { return cmp.Compare(like(a), like(b)) })
-	if like(best) == 0 {
-		return ""
-	}
-	return name(best)
 }

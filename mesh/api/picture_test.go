@@ -171,3 +171,42 @@ func TestAForgottenNodeTakesItsCopiesAlong(t *testing.T) {
 		t.Errorf("an evicted node is %s", got)
 	}
 }
+
+// TestRowsAreInAnOrderForPeople: copies on each node by the nodes' names, those of an array
+// with its indexes, and finished work stays when its node is forgotten.
+func TestRowsAreInAnOrderForPeople(t *testing.T) {
+	snap := world()
+	web, sum := &snap.View.Jobs[1].Job, &snap.View.Jobs[0].Job
+	web.Type, web.Tasks[0].Count = mesh.System, 0
+	for i, name := range []string{"zoe", "ann", "bob"} {
+		snap.View.Nodes[i].Name = name
+	}
+	for _, i := range []int{1, 3, 4} {
+		a := &snap.View.Allocs[i]
+		a.Index, a.Target = 0, a.Node
+	}
+	rows, _ := picture{snap}.allocs(AllocsRequest{Job: "web"})
+	if got, want := ids(rows), "web00001/web=running web00002/web=lost web00000/web=running"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for i := range sum.Tasks {
+		sum.Tasks[i].Array = "4-8:2"
+	}
+	g, _ := sum.Group("pair")
+	a := &snap.View.Allocs[0]
+	a.Index, a.Content = 1, g.ContentOf(mesh.HashGroup(sum, "pair"), 1)
+	if rows, _ = (picture{snap}).allocs(AllocsRequest{Job: "sum"}); rows[0].ArrayIndex == nil || *rows[0].ArrayIndex != 6 {
+		t.Errorf("of an array: got %+v", rows)
+	}
+	a.Content = "another"
+	if rows, _ = (picture{snap}).allocs(AllocsRequest{Job: "sum"}); rows[0].ArrayIndex != nil {
+		t.Errorf("of another array: got %+v", rows)
+	}
+	web.Type, snap.View.Allocs[4].Status.State = mesh.SysBatch, mesh.Complete
+	snap.View.Allocs[4].Status.Tasks[0].State = mesh.Complete
+	snap.View.Nodes = snap.View.Nodes[:2]
+	rows, _ = picture{snap}.allocs(AllocsRequest{Job: "web"})
+	if got, want := ids(rows), "web00001/web=running web00002/web=complete web00000/web=running"; got != want {
+		t.Errorf("with a node forgotten: got %s, want %s", got, want)
+	}
+}

@@ -65,7 +65,7 @@ func reconcile(ctx context.Context, b Backend, r ReconcileRequest) (Recovery, er
 	if err != nil {
 		return Recovery{}, err
 	}
-	n, err := picture{snap}.findNode(r.Node)
+	n, err := picture{snap}.findMember(r.Node)
 	if err != nil {
 		return Recovery{}, err
 	}
@@ -101,10 +101,20 @@ func (p picture) recovery(n *mesh.NodeView, outcomes []mesh.Outcome) Recovery {
 				c.To = p.nodeName(o.To)
 			}
 		}
+		if c.Result == Recovered && p.followed(a) {
+			c.Result, c.Reason = Skipped, "another runs in its place already"
+		}
 		rec.Copies = append(rec.Copies, c)
 	}
 	rec.Count()
 	return rec
+}
+
+// followed says whether a later copy of a copy's seat runs.
+func (p picture) followed(a *mesh.AllocView) bool {
+	return slices.ContainsFunc(p.View.AllocsOf(a.Job), func(o mesh.AllocView) bool {
+		return o.Seat() == a.Seat() && o.Generation > a.Generation && o.State() == mesh.Running
+	})
 }
 
 // Count counts what has become of the copies.

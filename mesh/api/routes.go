@@ -124,7 +124,7 @@ func (s *Server) routeVerbs(b Backend) {
 
 func (s *Server) routeReads(b Backend) {
 	serve(s, callJobs, reads(b, func(p picture, _ none) ([]JobRow, error) { return p.jobs(), nil }))
-	serve(s, callJob, reads(b, func(p picture, r jobRef) (Job, error) { return p.job(r.Job) }))
+	serve(s, callJob, func(ctx context.Context, r jobRef) (Job, error) { return jobOf(ctx, b, r.Job) })
 	serve(s, callNodes, reads(b, func(p picture, _ none) ([]Node, error) { return p.nodes(), nil }))
 	serve(s, callNode, reads(b, func(p picture, r nodeRef) (NodeDetail, error) {
 		return p.nodeDetail(r.Node)
@@ -153,6 +153,15 @@ func (s *Server) routeNodes(b Backend) {
 		return judge(ctx, b, r)
 	})
 	serve(s, callRecover, func(ctx context.Context, r RecoverRequest) (Vouched, error) {
+		snap, err := b.Snapshot(ctx)
+		if err != nil {
+			return Vouched{}, err
+		}
+		for i, ref := range r.Off {
+			if n, err := (picture{snap}).findNode(ref); err == nil && isAt(n.Address, ref) {
+				r.Off[i] = string(n.ID)
+			}
+		}
 		return b.Recover(ctx, r)
 	})
 	serve(s, callEvict, func(ctx context.Context, r EvictRequest) (Evicted, error) {
@@ -209,6 +218,20 @@ func reads[Req, Reply any](
 		}
 		return of(picture{snap}, r)
 	}
+}
+
+// jobOf is the state of a job, with what its copies have used up of its policies.
+func jobOf(ctx context.Context, b Backend, id mesh.JobID) (Job, error) {
+	job, err := reads(b, func(p picture, id mesh.JobID) (Job, error) { return p.job(id) })(ctx, id)
+	if err != nil {
+		return Job{}, err
+	}
+	e, err := b.Explain(ctx, id)
+	if err != nil && mesh.FaultOf(err).Kind != mesh.NotFound { // else it has gone meanwhile
+		return Job{}, err
+	}
+	job.Policies = listed(e.Copies)
+	return job, nil
 }
 
 func submitted(s Submitted, err error) (Submitted, error) {

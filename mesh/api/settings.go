@@ -19,7 +19,7 @@ func setShare(ctx context.Context, b Backend, r ShareRequest) (Resources, error)
 	if err != nil {
 		return Resources{}, err
 	}
-	n, err := picture{snap}.findNode(r.Node)
+	n, err := picture{snap}.findMember(r.Node)
 	if err != nil {
 		return Resources{}, err
 	}
@@ -50,7 +50,7 @@ func label(ctx context.Context, b Backend, r LabelRequest) (Node, error) {
 	if err != nil {
 		return Node{}, err
 	}
-	n, err := picture{snap}.findNode(r.Node)
+	n, err := picture{snap}.findMember(r.Node)
 	if err != nil {
 		return Node{}, err
 	}

@@ -94,7 +94,7 @@ func (p picture) supposition(r WhatIfRequest) (s Supposition, err error) {
 	}
 	switch {
 	case r.Drain != "":
-		n, err := p.findNode(r.Drain)
+		n, err := p.findMember(r.Drain)
 		if err != nil {
 			return s, err
 		}

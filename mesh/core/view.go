@@ -87,6 +87,10 @@ func (c *Core) count(allocs []mesh.AllocView) {
 	}
 }
 
+// NodeName is what a node is called, also one that was forgotten and is in no picture any
+// more; the beginning of its id if nobody has said.
+func (c *Core) NodeName(id mesh.NodeID) string { return c.name(id) }
+
 // nodes are all that were let in and not forgotten, with what is in use on them: by allocations
 // that want to run or still run there, and by reservations on their way.
 func (c *Core) nodes() []mesh.NodeView {

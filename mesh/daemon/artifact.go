@@ -55,7 +55,11 @@ func newOutside(d *daemon) (*outside, error) {
 		d.log.Warn("remove what was being fetched", "err", err)
 	}
 	var dir string
-	err := os.MkdirAll(base, 0o711) // git's user has a folder in it
+	mode := os.FileMode(0o711) // git's user has a folder in it
+	if fetch.Closed() {
+		mode = 0o700
+	}
+	err := cmp.Or(os.MkdirAll(base, mode), os.Chmod(base, mode))
 	if err == nil {
 		dir, err = os.MkdirTemp(base, "")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"runtime"
-	"slices"
 
 	"mn/health/clock"
 	"mn/mesh"
@@ -30,6 +29,7 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 			s.Outlooks = append(s.Outlooks, api.Outlook{
 				Status: plan.Status, Wanted: plan.Wanted, Drain: plan.Drain, Reviews: plan.Reviews,
 				Limited: plan.Limited, Waits: waits(s.View, &plan), Wake: plan.Wake, Text: outlook(plan),
+				Progress: progressOf(&s.View.Jobs[i].Job, &plan),
 				Recovery: reconcile.Mode(s.View, &s.View.Jobs[i].Job), Coordinator: coordinator, Fence: fence,
 			})
 		}
@@ -164,107 +164,6 @@ func (b *backend) Lacks(_ context.Context, objects []string) ([]string, error) {
 // Keep keeps the objects that a reader gives, and says how many bytes they are.
 func (b *backend) Keep(_ context.Context, objects io.Reader) (int64, error) {
 	return b.content.store.Take(objects)
-}
-
-// Plan is what submitting a job would lead to.
-func (b *backend) Plan(ctx context.Context, job mesh.Job) (api.Plan, error) {
-	var view *mesh.View
-	var granted bool
-	if err := b.loop.look(ctx, func(c *core.Core) { view, granted = c.ViewFor(&job) }); err != nil {
-		return api.Plan{}, err
-	}
-	return planned(view, job, granted), nil
-}
-
-// planned is the plan for a job as if it had just been submitted.
-func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
-	out := api.Plan{ID: mesh.JobID(job.Name), Changed: true}
-	var next mesh.JobView
-	if old := view.Job(out.ID); old != nil {
-		next = *old
-		out.Changed = old.Stopped || old.Paused || mesh.HashJob(&old.Job, false) != mesh.HashJob(&job, false)
-	}
-	if out.Changed {
-		next.JobVersion, next.Line = next.NextRun(&job), append([]mesh.Ancestor{next.Ancestor()}, next.Line...)
-		next.Hash = "planned"
-		next.Date(view.Now, view.AllocsOf(out.ID))
-	}
-	out.Version = next.Number
-	plan := reconcile.Job(view, &next, nil, granted)
-	stopped := map[mesh.AllocID]string{}
-	for _, s := range plan.Stop {
-		stopped[s.Alloc] = s.Reason
-	}
-	for _, a := range view.AllocsOf(out.ID) {
-		reason, stops := stopped[a.ID]
-		switch {
-		case stops:
-			out.Stop = append(out.Stop, api.PlannedStop{
-				ID: a.ID, Group: a.Group, Index: a.Index, Node: nodeLabel(view, a.Node), NodeID: a.Node, Reason: reason,
-			})
-		case a.Want == mesh.WantRun && !a.State().Final():
-			out.Keep++
-		}
-	}
-	// What takes the place of a copy is placed once that has stopped.
-	view = without(view, stopped)
-	plan = reconcile.Job(view, &next, nil, granted)
-	for _, p := range plan.Place {
-		best := p.Choice.Candidates[0]
-		out.Place = append(out.Place, api.PlannedPlace{
-			Group: p.Alloc.Group, Index: p.Alloc.Index, Node: best.Name, NodeID: best.Node, Reason: p.Alloc.Reason,
-		})
-	}
-	for _, bl := range plan.Blocked {
-		group, _ := job.Group(bl.Group)
-		out.Blocked = append(out.Blocked, api.PlannedBlock{
-			Group: bl.Group, Copies: bl.Copies, Nodes: explain(view, &job, group, bl.Choice),
-		})
-	}
-	for _, id := range preempted(view, &job, plan.Blocked) {
-		out.Preempt = append(out.Preempt, endingOf(view, id, true))
-	}
-	for _, w := range plan.Waiting {
-		out.Waiting = append(out.Waiting, api.PlannedWait{Group: w.Group, Copies: w.Copies, Reason: w.Reason})
-	}
-	begins := len(plan.Waiting) == 0 && len(plan.Wanted) > 0 || len(plan.Place)+out.Keep > 0
-	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0)
-	return out
-}
-
-// without is the view once some copies have stopped.
-func without(v *mesh.View, stopped map[mesh.AllocID]string) *mesh.View {
-	after := *v
-	after.Nodes, after.Allocs = slices.Clone(v.Nodes), slices.Clone(v.Allocs)
-	for i := range after.Allocs {
-		a := &after.Allocs[i]
-		if _, stops := stopped[a.ID]; !stops {
-			continue
-		}
-		if n := after.Node(a.Node); n != nil && !a.State().Final() {
-			n.Used = n.Used.Without(&a.Alloc)
-		}
-		a.Want, a.Status = mesh.WantStop, &mesh.Status{Alloc: a.ID, Job: a.Job, Node: a.Node, State: mesh.Stopped}
-	}
-	return &after
-}
-
-// verdict says whether a job can run: now, or else if its copies would fit on an empty
-// mesh, with nothing to wait for.
-func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
-	if now {
-		return api.RunnableNow
-	}
-	job.After = nil
-	empty := &mesh.View{Now: view.Now, Self: view.Self}
-	for i := range view.Nodes {
-		empty.Nodes = append(empty.Nodes, placement.Vacant(&view.Nodes[i]))
-	}
-	alone := mesh.JobView{JobVersion: mesh.JobVersion{Job: job, Number: 1, Hash: "planned", At: view.Now}}
-	if p := reconcile.Job(empty, &alone, nil, true); len(p.Blocked) == 0 {
-		return api.RunnableLater
-	}
-	return api.NotRunnable
 }
 
 // Why explains where the copies of a job are, and where one more could go.

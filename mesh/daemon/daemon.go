@@ -89,6 +89,7 @@ type daemon struct {
 	history *history
 	content *contents
 	within  within
+	taken   chan mesh.Port // by others, as was found when a task was to have it
 	api     *api.Server
 }
 
@@ -114,7 +115,10 @@ func Run(ctx context.Context, cfg configs.Daemon, opts Options) error {
 
 // run runs the node until ctx ends or something does not let it go on.
 func run(ctx context.Context, cfg configs.Daemon, opts Options) (err error) {
-	d := &daemon{cfg: cfg, opts: opts, log: opts.Log, up: make(chan struct{}), within: newWithin()}
+	d := &daemon{
+		cfg: cfg, opts: opts, log: opts.Log, up: make(chan struct{}), within: newWithin(),
+		taken: make(chan mesh.Port, 1),
+	}
 	if d.id, err = identity.Load(cfg.Data, clock.Wall()); err != nil {
 		if errors.Is(err, identity.ErrNotAdmitted) {
 			return mesh.Faultf(mesh.NotFound, "%q belongs to no mesh yet", cfg.Data).
@@ -162,6 +166,9 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	if err := d.emptyPut(); err != nil {
 		return nil, err
 	}
+	if err := openData(filepath.Dir(d.allocs()), d.log); err != nil {
+		return nil, err
+	}
 	if d.content, err = newContents(d, kept); err != nil {
 		return nil, err
 	}
@@ -171,6 +178,7 @@ func (d *daemon) open(closers *closers) (*core.Core, error) {
 	d.driver, err = exec.Open(exec.Config{
 		Root: d.allocs(), Content: d.content, Keeper: d.content, Log: d.log, Containers: d.engine,
 		Groups: string(d.id.ID()), Hidden: []string{filepath.Dir(d.allocs())}, Volumes: d.cfg.Volumes,
+		Listens: d.listens,
 	})
 	if err != nil {
 		return nil, err

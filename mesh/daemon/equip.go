@@ -87,11 +87,21 @@ func (d *daemon) equip(ctx context.Context) {
 				continue
 			}
 			now.Foreign, now.Programs = both, has
+		case p := <-d.taken: // so that it is not given out again at once
+			now.Foreign, seen = among(now.Foreign, p), append(slices.Clone(seen), p)
 		}
 		if known {
 			d.loop.tell(now)
 		}
 	}
+}
+
+// among adds a port to sorted ones.
+func among(all []mesh.Port, p mesh.Port) []mesh.Port {
+	if at, found := slices.BinarySearchFunc(all, p, placement.ComparePorts); !found {
+		return slices.Insert(slices.Clone(all), at, p)
+	}
+	return all
 }
 
 // programs are those on this machine that tasks may need before they start.
@@ -167,6 +177,19 @@ func (d *daemon) claims(ctx context.Context, each func(mesh.Claim)) {
 			each(claim)
 		}
 	})
+}
+
+// listens says whether a program listens on a port that a task is about to have, and if so has it known.
+func (d *daemon) listens(p mesh.Port) bool {
+	all, err := inventory.Ports(os.DirFS("/"))
+	if err != nil || !slices.Contains(all, p) {
+		return false // who cannot look finds out when it listens
+	}
+	select {
+	case d.taken <- p:
+	default: // several at once: the others are seen at the next look
+	}
+	return true
 }
 
 // foreign are the ports in use that no copy here was granted. UDP ports that the kernel gives

@@ -44,7 +44,8 @@ func explained(view *mesh.View, job *mesh.JobView) api.Explanation {
 func counted(view *mesh.View, job *mesh.JobView, a *mesh.AllocView, task *mesh.Task, moves int) api.CopyCount {
 	r, m := mesh.RestartFor(&job.Job, task), mesh.RescheduleFor(&job.Job)
 	row := api.CopyCount{
-		ID: a.ID, Task: task.Name, Index: a.Index, Node: nodeLabel(view, a.Node), NodeID: a.Node, Status: a.State(),
+		ID: a.ID, Task: task.Name, Group: a.Group, Index: a.Index,
+		Node: nodeLabel(view, a.Node), NodeID: a.Node, Status: a.State(),
 		Restarts: api.Used{Interval: mesh.Duration(r.Interval)},
 		Moves:    api.Used{Used: moves, Unlimited: m.Enabled && m.Unlimited, Interval: mesh.Duration(m.Interval)},
 	}
@@ -76,11 +77,25 @@ func counted(view *mesh.View, job *mesh.JobView, a *mesh.AllocView, task *mesh.T
 		row.Next = job.Job.Spent()
 	case row.Status == mesh.Failed:
 		// Its restarts are used up, whatever of them counts by now.
-		row.Next = mesh.Next(&job.Job, task, mesh.WindowMax, moves, 0)
+		row.Next, row.NextAt = mesh.Next(&job.Job, task, mesh.WindowMax, moves, 0), movesAt(job, a, moves)
 	case row.Status == mesh.Backoff:
-		row.Next = "restarts here in " + mesh.Duration(max(next.Sub(view.Now), 0).Round(time.Second)).String()
+		row.Next = "restarts here"
+		if !next.IsZero() {
+			row.NextAt = &next
+		}
 	case !row.Status.Final() && row.Status != mesh.Stopping:
-		row.Next = mesh.Next(&job.Job, task, row.Restarts.Used, moves, window.Opens(0))
+		row.Next = "if it fails now: " + mesh.Next(&job.Job, task, row.Restarts.Used, moves, window.Opens(0))
 	}
 	return row
+}
+
+// movesAt is when a copy that has failed moves, or nil if it does not.
+func movesAt(job *mesh.JobView, a *mesh.AllocView, moves int) *time.Time {
+	m := mesh.RescheduleFor(&job.Job)
+	g, _ := job.Job.Group(a.Group)
+	if a.State() != mesh.Failed || mesh.Hazard(g.Tasks) != nil || !m.Enabled || !m.Unlimited && moves >= m.Attempts {
+		return nil
+	}
+	at := a.Status.At.Add(m.Delays.After(moves + 1)).UTC()
+	return &at
 }

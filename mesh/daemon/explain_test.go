@@ -51,13 +51,17 @@ func TestExplainCountsWhatIsUsedUp(t *testing.T) {
 	add(9, 0, mesh.Running) // more than the job wants
 	var got []string
 	for _, c := range explained(v, &v.Jobs[0]).Copies {
-		got = append(got, fmt.Sprintf("%d %s: %d of %d restarts, %d moves: %s", c.Index, c.Status,
-			c.Restarts.Used, c.Restarts.Allowed, c.Moves.Used, c.Next))
+		line := fmt.Sprintf("%d %s: %d of %d restarts, %d moves: %s", c.Index, c.Status,
+			c.Restarts.Used, c.Restarts.Allowed, c.Moves.Used, c.Next)
+		if c.NextAt != nil {
+			line += fmt.Sprintf(" in %v", c.NextAt.Sub(now))
+		}
+		got = append(got, line)
 	}
-	want := `0 running: 2 of 3 restarts, 0 moves: restarts here after 4s
-1 running: 3 of 3 restarts, 2 moves: moves to another node after 20s
+	want := `0 running: 2 of 3 restarts, 0 moves: if it fails now: restarts here after 4s
+1 running: 3 of 3 restarts, 2 moves: if it fails now: moves to another node after 20s
 2 backoff: 1 of 3 restarts, 0 moves: restarts here in 9s
-3 failed: 0 of 3 restarts, 0 moves: moves to another node after 5s
+3 failed: 0 of 3 restarts, 0 moves: moves to another node after 5s in -55s
 4 stopped: 0 of 3 restarts, 0 moves: ` + `
 5 running: 0 of 3 restarts, 0 moves: its node is out of sight: the copies move 1s after gossip has given the node up; ` +
 		`if it comes back, of two copies that run the original stays`

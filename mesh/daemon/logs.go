@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"mn/mesh"
 	"mn/mesh/api"
@@ -43,10 +42,14 @@ func (b *backend) Logs(ctx context.Context, r api.LogsRequest, send func(api.Log
 	if r.Alloc != "" && !slices.ContainsFunc(view.AllocsOf(r.Job), is) {
 		return mesh.Faultf(mesh.NotFound, "job %q has no allocation %q", r.Job, r.Alloc).Hint("mn job status %s", r.Job)
 	}
+	from, err := api.ParseLogPlaces(r.From)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l := &logMerge{
-		b: b, r: r, lines: make(chan api.LogLine, logQueue),
+		b: b, r: r, from: from, lines: make(chan api.LogLine, logQueue), again: make(chan struct{}, 1),
 		tasks: map[string]bool{}, remotes: map[mesh.NodeID]*remote{},
 	}
 	ended := make(chan struct{})
@@ -115,43 +118,36 @@ func taskNames(view *mesh.View, a *mesh.AllocView) []string {
 type logMerge struct {
 	b       *backend
 	r       api.LogsRequest
+	from    api.LogPlaces // where streams here go on
 	lines   chan api.LogLine
+	again   chan struct{}   // holds 1: a node may be asked again
 	tasks   map[string]bool // of this node, that have a reader
 	remotes map[mesh.NodeID]*remote
 	later   bool // what appears now began after we did: all of it is new
+	// sources are those of what is not followed, of which lines come by time; nil if they
+	// come as they are read.
+	sources map[string]*logSource
 	wg      sync.WaitGroup
-}
-
-// remote is the reading of another node's lines.
-type remote struct {
-	done  chan struct{} // closed when it has ended
-	told  atomic.Bool   // the caller knows that the node's lines stop
-	asked atomic.Bool   // and hears, or has heard, what is kept of them elsewhere
-}
-
-func (r *remote) ended() bool {
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // run reads what there is; if it follows, also what comes, until ctx ends.
 func (l *logMerge) run(ctx context.Context, view *mesh.View) {
 	defer l.wg.Wait()
+	if !l.r.Follow {
+		l.findSources(view)
+		l.start(ctx, view)
+		l.byTime(ctx, view)
+		return
+	}
 	for {
 		change := l.b.loop.change()
 		l.start(ctx, view)
-		if !l.r.Follow {
-			return
-		}
 		l.later = true
 		select {
 		case <-ctx.Done():
 			return
 		case <-change:
+		case <-l.again:
 		}
 		if err := l.b.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
 			return
@@ -189,32 +185,53 @@ func (l *logMerge) tail() int {
 
 // startLocal reads the log of a task on this node.
 func (l *logMerge) startLocal(ctx context.Context, view *mesh.View, a *mesh.AllocView, task string) {
-	key := string(a.ID) + "/" + task
+	key := taskKey(a.ID, task)
 	if l.tasks[key] || len(l.tasks) >= logReadersMax {
 		return
 	}
 	l.tasks[key] = true
 	dir := filepath.Join(l.b.allocs(), runner.LogDir(a.ID, task))
-	q := logs.Query{Tail: l.tail(), Since: l.r.Since, Times: l.r.Times, Follow: l.r.Follow}
+	q := logs.Query{Tail: l.tail(), Since: l.r.Since, Times: l.r.Times || !l.r.Follow, Follow: l.r.Follow}
 	if q.Follow {
 		q.Done = l.b.ended(ctx, a.ID)
 	}
 	line := api.LogLine{Alloc: a.ID, Task: task, Index: a.Index, Node: l.b.self.Name, NodeID: l.b.self.ID}
+	l.places(ctx, &q, line)
 	ends := swept(a, task, dir)
-	l.wg.Go(func() {
+	l.read(key, func() {
 		if len(ends) > 0 {
 			l.sendLeft(ctx, view, line, "its folder was given up for newer ones", ends)
 			return
 		}
 		err := logs.Read(ctx, dir, q, func(raw logs.Line) error {
-			line.Stream, line.Line, line.At = raw.Stream, raw.Text, raw.At
+			line.Stream, line.Line, line.At, line.Place = raw.Stream, raw.Text, raw.At, ""
+			if l.r.Places && raw.Stream != logs.Notice {
+				line.Place = raw.Next.String()
+			}
 			return l.put(ctx, line)
 		})
 		if err != nil && ctx.Err() == nil {
-			line.Stream, line.Line = logs.Notice, err.Error()
+			line.Stream, line.Line, line.Place = logs.Notice, err.Error(), ""
 			_ = l.put(ctx, line) // the caller has gone, or hears of it
 		}
 	})
+}
+
+// places has the streams of a task go on where whoever asks has been, and tells of where they
+// begin, if places are asked for.
+func (l *logMerge) places(ctx context.Context, q *logs.Query, line api.LogLine) {
+	q.From = map[string]logs.Place{}
+	for _, stream := range []string{logs.Stdout, logs.Stderr} {
+		if p, ok := logs.ParsePlace(l.from[api.LogStream{Alloc: line.Alloc, Task: line.Task, Stream: stream}]); ok {
+			q.From[stream] = p
+		}
+	}
+	if l.r.Places {
+		q.Begins = func(stream string, at logs.Place) error {
+			line.Stream, line.Place, line.Begins = stream, at.String(), true
+			return l.put(ctx, line)
+		}
+	}
 }
 
 // swept are the ends that are kept of the log of a task whose copy is over, and of which nothing
@@ -231,74 +248,19 @@ func swept(a *mesh.AllocView, task, dir string) []*mesh.Kept {
 	return nil
 }
 
-// startRemote asks another node for its lines, and asks again when it is back
-// after it was lost: then only for what it writes from now on, for the caller
-// has what came before.
-func (l *logMerge) startRemote(ctx context.Context, view *mesh.View, id mesh.NodeID) {
-	old := l.remotes[id]
-	n := view.Node(id)
-	if n == nil || n.Liveness != mesh.Alive {
-		if old == nil {
-			old = &remote{done: make(chan struct{})}
-			close(old.done)
-			l.remotes[id] = old
-		}
-		l.gone(ctx, view, old, id)
-		return
-	}
-	if old != nil && !old.ended() {
-		return
-	}
-	r := l.r
-	r.Local, r.Tail = true, l.tail()
-	if old != nil {
-		r.Tail = 0
-	}
-	now := &remote{done: make(chan struct{})}
-	l.remotes[id] = now
-	l.wg.Go(func() {
-		defer close(now.done)
-		client := l.b.peerClient(n)
-		defer client.Close() //nolint:errcheck // only idle connections
-		err := client.Logs(ctx, r, func(line api.LogLine) error { return l.put(ctx, line) })
-		if err != nil && ctx.Err() == nil {
-			l.lost(ctx, now, n.Name, id)
-		}
-	})
-}
-
-// gone tells the caller, once, what is kept elsewhere of the logs of a node that is out of
-// sight, if the caller did not hear of it itself.
-func (l *logMerge) gone(ctx context.Context, view *mesh.View, r *remote, id mesh.NodeID) {
-	if r.asked.Swap(true) {
-		return
-	}
-	if l.later || r.told.Load() {
-		l.lost(ctx, r, nodeLabel(view, id), id)
-		return
-	}
-	l.wg.Go(func() {
-		if l.left(ctx, view, id) {
-			r.told.Store(true)
-			return
-		}
-		l.lost(ctx, r, nodeLabel(view, id), id)
-	})
-}
-
-// lost tells the caller, once, that a node's lines stop here.
-func (l *logMerge) lost(ctx context.Context, r *remote, name string, id mesh.NodeID) {
-	if r.told.Swap(true) {
-		return
-	}
-	_ = l.put(ctx, api.LogLine{
-		Node: name, NodeID: id, Stream: logs.Notice, Line: "this node does not answer: its lines cannot be read now",
-	}) // the caller has gone, or hears of it
-}
-
 func (l *logMerge) put(ctx context.Context, line api.LogLine) error {
+	to := l.lines
+	if l.sources != nil {
+		key := string(line.NodeID)
+		if line.NodeID == l.b.self.ID {
+			key = taskKey(line.Alloc, line.Task)
+		}
+		if s := l.sources[key]; s != nil {
+			to = s.lines
+		}
+	}
 	select {
-	case l.lines <- line:
+	case to <- line:
 		return nil
 	case <-ctx.Done():
 		return errors.New("the reader has gone")

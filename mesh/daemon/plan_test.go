@@ -96,3 +96,26 @@ func TestThePlanForAChangedJobIsAllOfIt(t *testing.T) {
 		t.Errorf("with no node to run on: got %v, want later", p.Verdict)
 	}
 }
+
+// TestThePlanForAJobThatNoNodeCanRun says so, and why, also where it would have a copy on each node.
+func TestThePlanForAJobThatNoNodeCanRun(t *testing.T) {
+	v := &mesh.View{
+		Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Nodes: []mesh.NodeView{{
+			Node: mesh.Node{
+				ID: "n1", Name: "n1", Role: mesh.Worker, OS: "linux", Drivers: []string{mesh.DefaultDriver},
+				Capacity: mesh.Resources{CPU: mesh.Core, Memory: mesh.GiB},
+			},
+			Known: true, Liveness: mesh.Alive, Eligible: true,
+		}},
+	}
+	for _, of := range []mesh.JobType{mesh.System, mesh.SysBatch, mesh.Service} {
+		p := planned(v, mesh.Job{
+			Name: "agent", Type: of, Tasks: []mesh.Task{{Name: "agent", Command: []string{"agent"}}},
+			Constraints: []mesh.Constraint{{Attribute: "os", Operator: mesh.Equal, Value: "darwin"}},
+		}, true)
+		if p.Verdict != api.NotRunnable || len(p.Blocked) != 1 || len(p.Blocked[0].Nodes) != 1 || p.Blocked[0].Nodes[0].Reason == "" {
+			t.Errorf("%s: got %+v", of, p)
+		}
+	}
+}

@@ -8,9 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"mn/health/clock"
@@ -71,14 +68,22 @@ type foundTask struct {
 	node  *mesh.NodeView // nil for this one
 }
 
-// find finds the task that is asked for: of the first copy that runs, or else of the last
-// that has run.
+// find finds the task that is asked for: of the first copy that runs where it can be reached,
+// or else of the last that has run; of one out of sight only if there is no such.
 func (b *backend) find(ctx context.Context, w wish, local bool) (foundTask, error) {
 	var view *mesh.View
-	if err := b.loop.look(ctx, func(c *core.Core) { view = c.View() }); err != nil {
+	var f foundTask
+	var name string
+	var err error
+	look := func(c *core.Core) {
+		view = c.View()
+		if f, err = pick(view, w); err == nil {
+			name = c.NodeName(f.alloc.Node)
+		}
+	}
+	if err := b.loop.look(ctx, look); err != nil {
 		return foundTask{}, err
 	}
-	f, err := pick(view, w)
 	if err != nil || f.alloc.Node == b.self.ID {
 		return f, err
 	}
@@ -86,136 +91,33 @@ func (b *backend) find(ctx context.Context, w wish, local bool) (foundTask, erro
 	switch {
 	case local:
 		return f, mesh.Faultf(mesh.NotFound, "the copy %s is on another node", f.alloc.ID)
-	case f.node == nil || f.node.Liveness != mesh.Alive:
-		return f, mesh.Faultf(mesh.Unavailable, "the copy %s is on node %s, which is out of sight",
-			f.alloc.ID, nodeLabel(view, f.alloc.Node)).Hint("mn node status %s", nodeLabel(view, f.alloc.Node))
+	case !reached(view, f.alloc.Node):
+		return f, unreached(view, &f.alloc, name)
 	}
 	return f, nil
 }
 
-// pick picks the task that is asked for from a picture.
-func pick(view *mesh.View, w wish) (foundTask, error) {
-	copies := slices.Clone(view.AllocsOf(w.job))
-	if view.Job(w.job) == nil && len(copies) == 0 {
-		return foundTask{}, noJob(w.job)
-	}
-	index := -1
-	if w.index != "" {
-		var err error
-		if index, err = strconv.Atoi(w.index); err != nil || index < 0 {
-			return foundTask{}, mesh.Faultf(mesh.Invalid, "index %q is not a whole number from 0", w.index)
-		}
-	}
-	copies = slices.DeleteFunc(copies, func(a mesh.AllocView) bool {
-		return w.alloc != "" && a.ID != w.alloc || index >= 0 && a.Index != index ||
-			w.task != "" && !slices.Contains(taskNames(view, &a), w.task)
-	})
-	if len(copies) == 0 {
-		return foundTask{}, noCopy(w)
-	}
-	// Those that run come first, by index; then those that have ended, the last first.
-	slices.SortStableFunc(copies, func(a, b mesh.AllocView) int {
-		switch x, y := rank(&a), rank(&b); {
-		case x != y:
-			return x - y
-		case x == copyEnded:
-			return b.At.Compare(a.At)
-		}
-		return 0
-	})
-	a := copies[0]
-	task := w.task
-	if task == "" {
-		var err error
-		if task, err = onlyTask(view, &a, w); err != nil {
-			return foundTask{}, err
-		}
-	}
-	if w.runs {
-		if err := notRunning(&a, task); err != nil {
-			return foundTask{}, err
-		}
-	}
-	return foundTask{alloc: a, task: task}, nil
+// reached says whether a node can be asked for something now.
+func reached(view *mesh.View, id mesh.NodeID) bool {
+	n := view.Node(id)
+	return id == view.Self || n != nil && n.Liveness == mesh.Alive && !n.Evicted
 }
 
-func noCopy(w wish) error {
-	what := ""
-	if w.task != "" {
-		what += fmt.Sprintf(" with a task %q", w.task)
+// unreached says why nothing is to be had of a copy on a node that cannot be asked. Of one
+// that was forgotten no command knows any more, not even by its name.
+func unreached(view *mesh.View, a *mesh.AllocView, name string) error {
+	said := func(what string) *mesh.Fault {
+		return mesh.Faultf(mesh.Unavailable, "the copy %s %s", a.ID, fmt.Sprintf(what, name))
 	}
-	if w.alloc != "" {
-		what += fmt.Sprintf(" with the id %q", w.alloc)
+	switch n := view.Node(a.Node); {
+	case view.Forgot(a.Node):
+		return said("was on node %s, which is off for good").Hint("mn job status %s", a.Job)
+	case n == nil:
+		return said("is on node %s, of which nothing is known here yet").Hint("mn job status %s", a.Job)
+	case n.Evicted:
+		return said("is on node %s, which is evicted").Hint("mn node status %s", name)
 	}
-	if w.index != "" {
-		what += " with the index " + w.index
-	}
-	return mesh.Faultf(mesh.NotFound, "job %q has no copy%s", w.job, what).Hint("mn job status %s", w.job)
-}
-
-// The ranks of copies, those first that come first.
-const (
-	copyRuns = iota
-	copyWaits
-	copyEnded
-)
-
-func rank(a *mesh.AllocView) int {
-	switch s := a.State(); {
-	case s == mesh.Running:
-		return copyRuns
-	case s.Final():
-		return copyEnded
-	}
-	return copyWaits
-}
-
-// onlyTask is the task of a copy that has only one, or only one that runs.
-func onlyTask(view *mesh.View, a *mesh.AllocView, w wish) (string, error) {
-	names := taskNames(view, a)
-	if w.runs && len(names) > 1 {
-		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return notRunning(a, n) != nil })
-	}
-	switch {
-	case len(names) == 1:
-		return names[0], nil
-	case len(names) == 0:
-		return "", notRunning(a, "")
-	}
-	return "", mesh.Faultf(mesh.Invalid, "a copy of job %q has the tasks %s", w.job, strings.Join(names, ", ")).
-		Hint("name one: %s/%s", w.job, names[0])
-}
-
-// notRunning says why nothing can be run within a task, if so: "" is any of a copy.
-func notRunning(a *mesh.AllocView, task string) error {
-	state, reason := a.State(), a.Reason
-	if a.Status != nil {
-		reason = a.Status.Reason
-		for _, t := range a.Status.Tasks {
-			if t.Name == task {
-				state, reason = t.State, t.Reason
-			}
-		}
-	}
-	if state == mesh.Running || state == mesh.Stopping {
-		return nil
-	}
-	if reason != "" {
-		reason = " (" + reason + ")"
-	}
-	f := mesh.Faultf(mesh.Conflict, "the task %q of copy %s does not run, it is %s%s", task, a.ID, state, reason)
-	if task == "" {
-		f.Text = fmt.Sprintf("no task of copy %s runs, it is %s%s", a.ID, state, reason)
-	}
-	switch {
-	case state.Final():
-		f.Hint("mn logs %s      says what it wrote", a.Job).Hint("mn fs ls %s     lists the files that it left", a.Job)
-	case state == mesh.Pending, state == mesh.Starting:
-		f.Hint("mn job status %s -w    says when it runs", a.Job)
-	default:
-		f.Hint("it starts again; mn job status %s says when", a.Job)
-	}
-	return f
+	return said("is on node %s, which is out of sight").Hint("mn node status %s", name)
 }
 
 // Files lists a folder of a copy.

@@ -31,6 +31,7 @@ func copies(t *testing.T) *mesh.View {
 	unseen := made("fresh", "wait", 0, 1, mesh.Pending)
 	unseen.Status = nil
 	return &mesh.View{
+		Self: "n1",
 		Jobs: []mesh.JobView{
 			{JobVersion: mesh.JobVersion{Job: mesh.Job{Name: "old"}}},
 			{JobVersion: mesh.JobVersion{Job: mesh.Job{Name: "wait", Tasks: []mesh.Task{{Name: "wait", Command: []string{"x"}}}}}},
@@ -84,6 +85,86 @@ func TestTaskThatIsAskedForIsFound(t *testing.T) {
 		}
 		if !strings.Contains(got, test.want) {
 			t.Errorf("%+v: got %q, want %q", test.wish, got, test.want)
+		}
+	}
+}
+
+// Of several copies that one is picked which runs where it can be reached: neither one that is
+// lost, nor one that another has taken the place of.
+func TestCopyThatRunsIsPickedBeforeThoseThatAreLost(t *testing.T) {
+	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	const here, lost, evicted, forgotten = "here", "lost", "out", "forgotten"
+	made := func(id string, index, generation int, node mesh.NodeID, s mesh.AllocState) mesh.AllocView {
+		return mesh.AllocView{
+			Alloc: mesh.Alloc{
+				ID: mesh.AllocID(id), Job: "web", Group: "web", Index: index, Generation: generation, Node: node,
+				Want: mesh.WantRun, At: at.Add(time.Duration(generation) * time.Hour),
+			},
+			Status: &mesh.Status{State: s, Tasks: []mesh.TaskStatus{{Name: "web", State: s}}},
+		}
+	}
+	stops := func(a mesh.AllocView) mesh.AllocView { a.Want = mesh.WantStop; return a }
+	for name, test := range map[string]struct {
+		copies []mesh.AllocView
+		index  string
+		want   mesh.AllocID
+	}{
+		"lost, and its replacement runs": {
+			[]mesh.AllocView{made("x", 0, 0, lost, mesh.Running), made("y", 0, 1, here, mesh.Running)}, "", "y",
+		},
+		"the same, by its index": {
+			[]mesh.AllocView{
+				made("x", 0, 0, lost, mesh.Running), made("y", 0, 1, here, mesh.Running), made("z", 1, 0, here, mesh.Running),
+			}, "0", "y",
+		},
+		"forgotten": {
+			[]mesh.AllocView{stops(made("x", 0, 0, forgotten, mesh.Running)), made("y", 0, 1, here, mesh.Running)}, "", "y",
+		},
+		"evicted": {
+			[]mesh.AllocView{made("x", 0, 0, evicted, mesh.Running), made("y", 0, 1, here, mesh.Running)}, "", "y",
+		},
+		"forgotten, and its replacement has ended": {
+			[]mesh.AllocView{made("x", 0, 0, forgotten, mesh.Running), made("y", 0, 1, here, mesh.Complete)}, "", "y",
+		},
+		"lost, and its replacement begins": {
+			[]mesh.AllocView{made("x", 0, 0, lost, mesh.Running), made("y", 0, 1, here, mesh.Pending)}, "", "y",
+		},
+		"back, and it is to stop": {
+			[]mesh.AllocView{stops(made("x", 0, 0, here, mesh.Running)), made("y", 0, 1, here, mesh.Running)}, "", "y",
+		},
+		"back, and nobody has said yet which of them stops": {
+			[]mesh.AllocView{made("x", 0, 0, here, mesh.Running), made("y", 0, 1, here, mesh.Running)}, "", "y",
+		},
+		"back, and it stays": {
+			[]mesh.AllocView{made("x", 0, 0, here, mesh.Running), stops(made("y", 0, 1, here, mesh.Running))}, "", "x",
+		},
+		"one goes on while the next of its version begins": {
+			[]mesh.AllocView{made("x", 0, 0, here, mesh.Running), made("y", 0, 1, here, mesh.Starting)}, "", "x",
+		},
+		"another index runs in sight": {
+			[]mesh.AllocView{made("x", 0, 0, lost, mesh.Running), made("z", 1, 0, here, mesh.Running)}, "", "z",
+		},
+		"nothing but one out of sight": {[]mesh.AllocView{made("x", 0, 0, lost, mesh.Running)}, "", "x"},
+		"what was there before it has ended": {
+			[]mesh.AllocView{made("w", 0, 0, here, mesh.Stopped), made("x", 0, 1, lost, mesh.Running)}, "", "x",
+		},
+	} {
+		view := &mesh.View{
+			Self: here, Forgotten: []mesh.NodeID{forgotten},
+			Nodes: []mesh.NodeView{
+				{Node: mesh.Node{ID: here, Name: here}, Liveness: mesh.Alive},
+				{Node: mesh.Node{ID: lost, Name: lost}, Liveness: mesh.Lost},
+				{Node: mesh.Node{ID: evicted, Name: evicted}, Liveness: mesh.Alive, Evicted: true},
+			},
+			Jobs:   []mesh.JobView{{JobVersion: mesh.JobVersion{Job: mesh.Job{Name: "web"}}}},
+			Allocs: test.copies,
+		}
+		if f, err := pick(view, wish{job: "web", index: test.index}); err != nil || f.alloc.ID != test.want {
+			t.Errorf("%s: got %q, %v, want %q", name, f.alloc.ID, err, test.want)
+		}
+		last := wish{job: "web", alloc: test.copies[0].ID}
+		if f, err := pick(view, last); err != nil || f.alloc.ID != last.alloc {
+			t.Errorf("%s, by its id: got %q, %v", name, f.alloc.ID, err)
 		}
 	}
 }

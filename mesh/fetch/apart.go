@@ -42,6 +42,10 @@ var apart = sync.OnceValue(func() bool {
 	return <-tried == nil
 })
 
+// Closed says whether nobody but the agent has to get through to the folders of what is fetched:
+// git's user does where it has no view of its own.
+func Closed() bool { return os.Geteuid() != 0 || apart() }
+
 // alone does something on a thread of its own, which ends with it. The first thread of a process never
 // ends.
 func alone(do func()) {

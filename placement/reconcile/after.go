@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"mn/mesh"
 )
@@ -94,8 +95,40 @@ func (p *planner) fillInTurn() {
 			seats: n, done: p.tally.done - before.done,
 			failed: p.tally.failed - before.failed, skipped: p.tally.skipped - before.skipped,
 		}
+		p.progress(g)
 		seats = seats[n:]
 	}
+}
+
+// progress notes how far a group has come, and why it is skipped if it is.
+func (p *planner) progress(g mesh.Group) {
+	o := p.outcomes[g.Name]
+	now := Progress{Group: g.Name, Done: o.done, Skipped: o.skipped}
+	if o.skipped > 0 {
+		var why []string
+		for _, name := range g.After {
+			why = append(why, fmt.Sprintf("%q %s", name, p.outcomes[name].is()))
+		}
+		rule := string(g.AfterRule)
+		if g.AfterRule == mesh.QuorumSuccess {
+			rule = fmt.Sprintf("%s of %d", rule, g.AfterQuorum)
+		}
+		now.Why = fmt.Sprintf("after_rule %s cannot come true: %s", rule, strings.Join(why, ", "))
+	}
+	p.plan.Groups = append(p.plan.Groups, now)
+}
+
+// is what a group that comes after one is told of it.
+func (o outcome) is() string {
+	switch {
+	case o.succeeded():
+		return "has completed"
+	case o.failed > 0:
+		return "has failed"
+	case o.over():
+		return "is skipped"
+	}
+	return "has not ended"
 }
 
 // recall has the copies of a seat stop that are too early.

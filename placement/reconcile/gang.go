@@ -138,6 +138,9 @@ func (p *planner) hold(seats []*seat) {
 		switch fate := p.fate(a); {
 		case a == s.done:
 			p.tally.done++
+		case fate.is == away && fate.review:
+			s.lost, s.busy = a, fate.why
+			p.lost(s)
 		case fate.is == away:
 			p.wait(s, fate.why)
 			p.wakeIn(fate.wake)
@@ -155,6 +158,14 @@ func (p *planner) disband(seats []*seat, why string) {
 	if !slices.ContainsFunc(seats, func(s *seat) bool { return slices.ContainsFunc(s.copies, lives) }) {
 		stops = "waits until all else of the job has stopped"
 	}
+	if s := p.forsakenOf(seats); s != nil && p.barred() == "" {
+		for _, s := range seats {
+			p.end(s.copies, gangStops+"%s", why)
+		}
+		p.tally.failed += len(seats)
+		p.tally.because(s.short() + ": " + s.busy + "; " + said(forsakenText, s.lost.Verdict))
+		return
+	}
 	for _, s := range seats {
 		reason := stops
 		bar := p.barred()
@@ -167,12 +178,26 @@ func (p *planner) disband(seats []*seat, why string) {
 		default:
 			p.end(s.copies, gangStops+"%s", why)
 		}
-		if s.busy != "" {
+		switch {
+		case bar == "" && s.lost != nil && !p.dead(s.lost): // nobody but a person knows what runs of it
+			p.lost(s)
+			continue
+		case s.busy != "":
 			reason = s.busy
 		}
 		p.wait(s, reason)
 	}
 	p.wakeIn(p.places.wake)
+}
+
+// forsakenOf is the seat of a gang whose copy is out of sight and was given up by a person, or nil.
+func (p *planner) forsakenOf(seats []*seat) *seat {
+	for _, s := range seats {
+		if s.lost != nil && p.forsaken(s.lost) {
+			return s
+		}
+	}
+	return nil
 }
 
 // end stops those of some copies that are meant to run and have not ended, in sight
@@ -203,12 +228,16 @@ func (p *planner) muster(seats []*seat, why string) {
 // movesGang is why a gang of which a copy has failed is placed again now, or "": it waits,
 // or is given up.
 func (p *planner) movesGang(seats []*seat, s *seat, failed *mesh.AllocView, why string) string {
-	switch v := p.word(failed, mesh.ReviewFailed); {
+	v := p.word(failed, mesh.ReviewFailed)
+	if p.forsaken(failed) {
+		v = failed.Verdict
+	}
+	switch {
 	case v != nil && v.Approve:
 		return why + "; " + said("a person approved it", v)
 	case v != nil:
 		p.tally.failed += len(seats)
-		p.tally.because(why + "; " + said("a person gave it up", v))
+		p.tally.because(why + "; " + said(forsakenText, v))
 		return ""
 	}
 	moves := p.gangMoves(seats, failed.Status.At)

@@ -27,10 +27,18 @@ type Plan struct {
 	Drain   []mesh.DrainStep // what becomes of copies on nodes that are to be drained
 	Reviews []mesh.Review    // what waits for a person
 	Wanted  map[string]int   // how many copies the job should have, by group
+	Groups  []Progress       // how far each group has come, in the order in which they are planned
 
 	Wake   time.Duration // plan again after this long; 0 if only news calls for it
 	Status mesh.JobStatus
 	Text   string // the status in words
+}
+
+// Progress is how far a group of a job has come.
+type Progress struct {
+	Group         string
+	Done, Skipped int    // copies
+	Why           string // the rule that cannot come true, and for what, if it is skipped
 }
 
 // Stop is a copy that should not run any more.

@@ -214,7 +214,9 @@ func (p *planner) sort(s *seat) {
 					p.drained(a, mesh.DrainMigrate, "is stopping")
 				}
 			case p.dead(a):
-				p.condemn(s, a)
+				p.condemn(s, a, deadText)
+			case p.forsaken(a):
+				p.condemn(s, a, forsakenText)
 			case p.preempted(a) != "":
 				p.makeRoom(s, a, p.preempted(a))
 			case a.Content != s.content, p.worn(a):

@@ -67,7 +67,7 @@ func (p *planner) failed(a *mesh.AllocView, s *seat) bool {
 	if !p.speaks(a, s, p.anew) {
 		return false
 	}
-	if p.cutOff(a, &s.group) != "" {
+	if p.cutOff(a, &s.group) != "" || a.State().Final() && p.forsaken(a) && !p.completed(a, s) {
 		return true
 	}
 	switch a.State() {

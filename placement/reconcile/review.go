@@ -60,6 +60,8 @@ func (p *planner) decided(s *seat, failed *mesh.AllocView) bool {
 		return false
 	case v.Approve:
 		p.place(s, failed, said("a person approved it", v), p.failedNodes(s))
+	case v.Kind == mesh.ReviewLost && failed.State() == mesh.Stopped: // for that reason
+		p.givenUp(fmt.Sprintf("%s was stopped on %s", s.short(), p.nodeName(failed.Node)), v)
 	default:
 		p.givenUp(p.how(s, failed), v)
 	}
@@ -101,7 +103,7 @@ func (p *planner) lost(s *seat) {
 	a := s.lost
 	if v := p.word(a, mesh.ReviewLost); v != nil && !v.Approve {
 		if a.Want == mesh.WantRun {
-			p.stop([]*mesh.AllocView{a}, "%s", said("a person gave it up", v))
+			p.stop([]*mesh.AllocView{a}, "%s", said(forsakenText, v))
 		}
 		p.givenUp(s.short()+": "+s.busy, v)
 		return
@@ -118,7 +120,7 @@ func (p *planner) lost(s *seat) {
 // givenUp counts a seat that a person has given up.
 func (p *planner) givenUp(what string, v *mesh.Verdict) {
 	p.tally.failed++
-	p.tally.because(what + "; " + said("a person gave it up", v))
+	p.tally.because(what + "; " + said(forsakenText, v))
 }
 
 // said is what a person did, with their reason.

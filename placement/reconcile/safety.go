@@ -72,15 +72,25 @@ func (p *planner) dead(a *mesh.AllocView) bool {
 	return v != nil && v.Approve
 }
 
-// condemn stops a copy that a person takes for dead, should it be there after all.
-func (p *planner) condemn(s *seat, a *mesh.AllocView) {
+// forsaken says whether a person has given up a copy whose node was out of sight. Should it be
+// back, that holds: nothing of the seat runs before a new version, or a retry.
+func (p *planner) forsaken(a *mesh.AllocView) bool {
+	v := p.word(a, mesh.ReviewLost)
+	return v != nil && !v.Approve
+}
+
+// condemn stops a copy that by a person's word is not to run, should it be there after all.
+func (p *planner) condemn(s *seat, a *mesh.AllocView, why string) {
 	s.busy = "the copy before it is stopping on " + p.nodeName(a.Node)
 	if !p.job.Paused {
-		p.stop([]*mesh.AllocView{a}, "%s", said(deadText, a.Verdict))
+		p.stop([]*mesh.AllocView{a}, "%s", said(why, a.Verdict))
 	}
 }
 
-const deadText = "a person has said that it does not run any more"
+const (
+	deadText     = "a person has said that it does not run any more"
+	forsakenText = "a person gave it up"
+)
 
 // leftToPeople is why nobody but a person has a copy that is not bound to its node followed by
 // another, or "".

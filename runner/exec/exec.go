@@ -51,7 +51,9 @@ type Config struct {
 	// Groups names the node among those of this machine: the control groups of its tasks
 	// are in one of that name. Without it there are none.
 	Groups string
-	Hidden []string // folders, besides Root, of which sandboxes show nothing
+	// Listens says whether any program of this machine listens on a port; nil: nobody asks.
+	Listens func(mesh.Port) bool
+	Hidden  []string // folders, besides Root, of which sandboxes show nothing
 	// Containers runs the tasks that are for containers, and Container is the command that
 	// supervises one: this executable with "container" if empty. Without Containers such tasks
 	// are refused.

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -389,38 +388,6 @@ func TestSupervisorWithoutDoor(t *testing.T) {
 	w.Driver.Stop(alloc, "web", 0)
 	if o := w.Expect(runner.Exited); o.ExitCode != 7 {
 		t.Errorf("observed %+v, want exit code 7", o)
-	}
-}
-
-func TestOtherUser(t *testing.T) {
-	nobody, err := user.Lookup("nobody")
-	if err != nil || os.Geteuid() != 0 {
-		t.Skip("only root can run tasks as others")
-	}
-	w := suite().NewWorld(t)
-	for _, dir := range []string{w.Root, filepath.Dir(w.Root)} {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := drivertest.Spec("web", `id -u >uid; cd ../../../shared && touch ours; cat ../tasks/web/spec.json`)
-	s.User = "nobody"
-	w.Start(s)
-	w.Expect(runner.Started)
-	if o := w.Expect(runner.Exited); o.ExitCode == 0 {
-		t.Error("another user has read what to start, which may hold secrets")
-	}
-	if got := w.Wait("web", "uid"); got != nobody.Uid {
-		t.Errorf("ran as %s, want %s", got, nobody.Uid)
-	}
-	if _, err := os.Stat(filepath.Join(w.Root, runner.SharedDir(alloc), "ours")); err != nil {
-		t.Error(err)
-	}
-	s = drivertest.Spec("other", "exit 0")
-	s.User = "no-such-user"
-	w.Start(s)
-	if o := w.Expect(runner.StartFailed); !strings.Contains(o.Err, `run as user "no-such-user"`) {
-		t.Errorf("observed %+v", o)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mn/mesh"
 	"mn/runner"
 	"mn/runner/supervise"
 )
@@ -58,6 +59,9 @@ func (t *task) begin(s runner.Spec) (r *bufio.Reader, o runner.Observation, err 
 	var spec supervise.Spec
 	err = t.d.within(ctx, place, func() (err error) {
 		if r, o, err, found = t.before(s.Attempt); !found {
+			err = t.d.portTaken(s)
+		}
+		if !found && err == nil {
 			spec, err = t.d.prepare(ctx, t.key, s)
 		}
 		return err
@@ -342,11 +346,35 @@ func (d *Driver) makeFolders(k key, u *supervise.User) error {
 	if u == nil {
 		return nil
 	}
+	if err := d.openWay(work, shared); err != nil {
+		return err
+	}
 	if err := d.root.Chown(work, int(u.UID), int(u.GID)); err != nil {
 		return err
 	}
 	// The tasks of a group may run as different users.
 	return d.root.Chmod(shared, 0o777|os.ModeSticky)
+}
+
+// openWay lets others pass to some folders of an allocation, but for the folders themselves.
+// The umask of whoever has started the agent may have closed what was made open.
+func (d *Driver) openWay(to ...string) error {
+	const pass = 0o011
+	for _, dir := range to {
+		for dir = filepath.Dir(dir); ; dir = filepath.Dir(dir) {
+			info, err := d.root.Lstat(dir)
+			if err == nil && info.IsDir() && info.Mode()&pass != pass {
+				err = d.root.Chmod(dir, info.Mode().Perm()|pass)
+			}
+			if err != nil {
+				return err
+			}
+			if dir == "." {
+				break
+			}
+		}
+	}
+	return nil
 }
 
 // lookUser finds the user to run as; nil for the agent's own.
@@ -372,7 +400,7 @@ func lookUser(name string) (*supervise.User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run as user %q: read gid %q: %w", name, u.Gid, err)
 	}
-	su := &supervise.User{UID: uint32(uid), GID: uint32(gid)}
+	su := &supervise.User{UID: uint32(uid), GID: uint32(gid), Name: name}
 	ids, err := u.GroupIds()
 	if err != nil {
 		return nil, fmt.Errorf("run as user %q: list groups: %w", name, err)
@@ -441,4 +469,25 @@ func nodeBroken(err error) bool {
 		}
 	}
 	return false
+}
+
+// portTakenError says that a port of a task is in use.
+type portTakenError struct{ port mesh.Port }
+
+func (e portTakenError) Error() string {
+	return fmt.Sprintf("port %d/%s is in use by a program that is not of the mesh", e.port.Number, e.port.Transport)
+}
+
+// portTaken is an error if a program listens on a port of a task that is about to start: the node looks
+// at its ports now and then only, and gave it out before it had seen that.
+func (d *Driver) portTaken(s runner.Spec) error {
+	if d.cfg.Listens == nil {
+		return nil
+	}
+	for i := range s.Ports {
+		if p := s.Ports[i].Port(); d.cfg.Listens(p) {
+			return portTakenError{p}
+		}
+	}
+	return nil
 }

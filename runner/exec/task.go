@@ -158,6 +158,9 @@ func (t *task) start(s runner.Spec) {
 		if missing := (filesMissingError{}); errors.As(err, &missing) {
 			o.Kind, o.Err = runner.FilesMissing, missing.Error()
 		}
+		if taken := (portTakenError{}); errors.As(err, &taken) {
+			o.Kind, o.Err = runner.PortTaken, taken.Error()
+		}
 		t.d.over(t, o)
 	case o.Kind == runner.Started:
 		t.d.observe(o)

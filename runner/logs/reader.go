@@ -25,21 +25,27 @@ type Line struct {
 	Stream string
 	Text   string
 	At     time.Time // when it was begun, to a second, if that was asked for and is known
+	Next   Place     // where the stream goes on behind it
 }
 
 // Query says which lines to read.
 type Query struct {
-	Tail   int             // the last lines of each stream; -1 for all that is kept
+	Tail   int             // the last lines of both streams together; -1 for all that is kept
 	Since  time.Time       // only what was written then or later, as far as that is known
 	Times  bool            // tell when each line was written
 	Follow bool            // go on with what is written
 	Done   <-chan struct{} // with Follow: closed when nothing more will be written; may be nil
+	// From is where streams go on that were read before, whatever Tail and Since say of others.
+	From map[string]Place
+	// Begins is told, if it is not nil, where each stream begins, before any line of it.
+	Begins func(stream string, at Place) error
 }
 
 // Read sends the lines of the log in dir until the end; if it follows, until
-// Done is closed and all is sent, ctx is done, or send fails. The streams take
-// turns: within each the order is that of writing, between them it is not
-// known. A folder that does not exist yet is an empty log.
+// Done is closed and all is sent, ctx is done, or send fails. Within a stream the order is that
+// of writing. Of what is there the lines of both come by when they were begun, as far as that is
+// known, to a second; of what comes they take turns. A folder that does not exist yet is an
+// empty log.
 func Read(ctx context.Context, dir string, q Query, send func(Line) error) error {
 	var watch *watcher
 	if q.Follow {
@@ -49,17 +55,15 @@ func Read(ctx context.Context, dir string, q Query, send func(Line) error) error
 	}
 	var cursors []*cursor
 	for _, stream := range []string{Stdout, Stderr} {
-		c := &cursor{dir: dir, stream: stream, send: send, timed: q.Times}
+		c := &cursor{dir: dir, stream: stream, send: send, timed: true, untold: !q.Times}
 		defer c.Close()
-		if err := c.seek(q.Tail); err != nil {
+		if err := c.begin(&q); err != nil {
 			return err
 		}
-		if !q.Since.IsZero() {
-			if err := c.seekSince(q.Since); err != nil {
-				return err
-			}
-		}
 		cursors = append(cursors, c)
+	}
+	if err := readOld(ctx, cursors, &q, send); err != nil {
+		return err
 	}
 	done := q.Done
 	for {
@@ -101,7 +105,7 @@ func flush(cursors []*cursor) error {
 		if len(c.part) == 0 {
 			continue
 		}
-		if err := c.emit(c.part); err != nil {
+		if err := c.emit(0); err != nil {
 			return err
 		}
 	}
@@ -115,10 +119,11 @@ type cursor struct {
 	send   func(Line) error
 	file   *os.File // nil before the first file exists
 	number int
-	at     int64  // in the file: the next byte to be read
-	rest   bool   // the cursor is within a line that is not wanted: what is left of it
-	part   []byte // a line as far as it has been read; at most LineMax
-	timed  bool
+	at     int64     // in the file: the next byte to be read
+	rest   bool      // the cursor is within a line that is not wanted: what is left of it
+	part   []byte    // a line as far as it has been read; at most LineMax
+	timed  bool      // times are wanted
+	untold bool      // though not told
 	times  *times    // of the file, if they are wanted
 	began  time.Time // when part was begun
 	block  []byte
@@ -211,8 +216,7 @@ func (c *cursor) step() error {
 		return err
 	}
 	if missed > 0 {
-		return c.send(Line{Stream: Notice, Text: strconv.Itoa(missed) + " files of " + c.stream +
-			" were rotated away before they were read"})
+		return c.missed(missed)
 	}
 	return nil
 }
@@ -261,7 +265,7 @@ func (c *cursor) lines(block []byte) error {
 		default:
 			return nil
 		}
-		if err := c.emit(c.part); err != nil {
+		if err := c.emit(len(block)); err != nil {
 			return err
 		}
 		c.part = c.part[:0]
@@ -269,8 +273,13 @@ func (c *cursor) lines(block []byte) error {
 	return nil
 }
 
-func (c *cursor) emit(text []byte) error {
-	return c.send(Line{Stream: c.stream, Text: string(text), At: c.began})
+// emit sends the part, behind which so many bytes were read that are still to come.
+func (c *cursor) emit(left int) error {
+	line := Line{Stream: c.stream, Text: string(c.part), At: c.began, Next: c.place(left)}
+	if c.untold {
+		line.At = time.Time{}
+	}
+	return c.send(line)
 }
 
 // seek goes to the beginning of the last tail lines.

@@ -87,6 +87,8 @@ type times struct {
 	file *os.File // nil if there are none
 	next int      // the number of the mark after now
 	now  mark
+	then mark // the one after now, if it was read
+	read bool
 }
 
 func openTimes(dir, stream string, number int) *times {
@@ -119,11 +121,13 @@ func (t *times) mark(n int) (mark, bool) {
 // call the offset only grows.
 func (t *times) of(offset int64) time.Time {
 	for {
-		m, ok := t.mark(t.next)
-		if !ok || m.offset > offset {
+		if !t.read {
+			t.then, t.read = t.mark(t.next)
+		}
+		if !t.read || t.then.offset > offset {
 			return t.now.at
 		}
-		t.now = m
+		t.now, t.read = t.then, false
 		t.next++
 	}
 }
@@ -191,6 +195,15 @@ func (c *cursor) seekSince(at time.Time) error {
 		return nil
 	}
 	return c.goTo(offset)
+}
+
+// sizeNamed is the size of a file of a stream; 0 if it is gone.
+func sizeNamed(dir, stream string, number int) int64 {
+	info, err := os.Stat(path.Join(dir, fileName(stream, number)))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // endsWithLine says whether a file does not end within a line.

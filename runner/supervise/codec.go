@@ -23,6 +23,8 @@ func (s *Spec) decode(o *object) {
 		s.User = &User{
 			UID: uint32(user.unsigned("uid", 32)),
 			GID: uint32(user.unsigned("gid", 32)),
+
+			Name: user.text("name"),
 		}
 		for _, id := range user.unsigneds("groups", 32) {
 			s.User.Groups = append(s.User.Groups, uint32(id))

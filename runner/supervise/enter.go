@@ -30,8 +30,9 @@ const (
 // self is the program that we are, whatever lies at its path by now.
 const self = "/proc/self/exe"
 
-// forkLimited starts the first process of a task in its control group.
-func forkLimited(spec Spec, files []uintptr) (*family, int, error) {
+// forkEntered starts the first process of a task in its control group, and as its user: who
+// has become that user can tell what is closed to it.
+func forkEntered(spec Spec, files []uintptr) (*family, int, error) {
 	ways, err := openWays(spec)
 	if err != nil {
 		return nil, 0, err
@@ -160,11 +161,8 @@ func enter(instead []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Chdir(spec.Dir); err != nil {
-		if spec.Sandbox != nil {
-			err = because(err, "as a sandbox shows it")
-		}
-		return because(err, "enter its folder")
+	if err := enterDir(spec); err != nil {
+		return err
 	}
 	if len(spec.Command) == 0 {
 		return nil
@@ -175,6 +173,38 @@ func enter(instead []string) error {
 	}
 	err = syscall.Exec(file, spec.Command, spec.Env)
 	return because(err, "start "+strconv.Quote(file)+" in "+strconv.Quote(spec.Dir))
+}
+
+// enterDir enters the task's folder.
+func enterDir(spec Spec) error {
+	err := os.Chdir(spec.Dir)
+	switch {
+	case err == nil:
+		return nil
+	case spec.Sandbox != nil:
+		err = because(err, "as a sandbox shows it")
+	case spec.User != nil && errors.Is(err, syscall.EACCES):
+		if dir := closedOn(spec.Dir); dir != "" {
+			return errors.New("enter its folder " + strconv.Quote(spec.Dir) + ": " + strconv.Quote(dir) +
+				" lets user " + spec.User.String() + " not through: let others pass (chmod o+x " + dir +
+				"), or keep the agent's data elsewhere (mn agent --data)")
+		}
+	}
+	return because(err, "enter its folder")
+}
+
+// closedOn is the first folder on the way to another, or that one, through which this
+// process may not pass; "" if there is none.
+func closedOn(dir string) string {
+	for i := 1; i <= len(dir); i++ {
+		if i > 1 && i < len(dir) && dir[i] != '/' {
+			continue
+		}
+		if _, err := os.Stat(dir[:i] + "/."); errors.Is(err, syscall.EACCES) {
+			return dir[:i]
+		}
+	}
+	return ""
 }
 
 // become makes this thread, and so the program that it becomes, another user's.

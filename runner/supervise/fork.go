@@ -35,17 +35,14 @@ func fork(spec Spec, out *output) (*family, int, error) {
 	switch {
 	case spec.Sandbox != nil:
 		return forkSandboxed(spec, files)
-	case len(spec.Groups) > 0:
-		return forkLimited(spec, files)
+	case len(spec.Groups) > 0 || spec.User != nil:
+		return forkEntered(spec, files)
 	}
 	file, err := lookPath(spec.Command[0], spec.Env, spec.Dir)
 	if err != nil {
 		return nil, 0, err
 	}
 	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: spec.Env, Files: files, Sys: leading()}
-	if u := spec.User; u != nil {
-		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
-	}
 	pid, err := syscall.ForkExec(file, spec.Command, attr)
 	if err != nil {
 		return nil, 0, because(err, "start "+strconv.Quote(file)+" in "+strconv.Quote(spec.Dir))

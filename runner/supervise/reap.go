@@ -22,14 +22,25 @@ type family struct {
 	guests  guests   // of one that is the task itself
 	reaped  bool     // the leader is
 	status  syscall.WaitStatus
-	killing bool // everything that becomes ours is killed
+	killing bool         // everything that becomes ours is killed
+	doomed  map[int]bool // children that were sent SIGKILL, and have not been reaped
 }
+
+// reapMost is how many may be reaped before what they have left behind is killed:
+// one by one the work would grow with the square of how many there are, and all
+// at once there may be no end of those that come and go.
+const reapMost = 256
 
 // reap reaps what has ended, and says whether nothing is left. What a process
 // leaves behind has become ours before it can be reaped: while killing, it is
 // next.
 func (f *family) reap() (gone bool) {
+	reaped := 0
 	for {
+		if f.killing && reaped == reapMost {
+			reaped = 0
+			f.killChildren()
+		}
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
 		switch {
@@ -38,14 +49,16 @@ func (f *family) reap() (gone bool) {
 		case err != nil:
 			return true
 		case pid == 0:
+			if f.killing && reaped > 0 {
+				f.killChildren()
+			}
 			return false
 		}
+		reaped++
+		delete(f.doomed, pid)
 		f.guests.left(pid)
 		if pid == f.leader {
 			f.reaped, f.status = true, f.reported(status)
-		}
-		if f.killing {
-			f.killChildren()
 		}
 	}
 }
@@ -81,15 +94,32 @@ func (f *family) kill() {
 }
 
 // killChildren kills the group of each of our children: a whole group at once,
-// so that it cannot fork faster than it is killed.
+// so that it cannot fork faster than it is killed. Who was killed once is left
+// alone, as is a group that was killed a moment ago: each is as much work as it
+// has members, those among them that are dead already too.
 func (f *family) killChildren() {
 	own := syscall.Getpgrp()
+	killed := map[int]bool{}
 	for _, pid := range children("self") {
-		if group, err := syscall.Getpgid(pid); err == nil && group != own {
+		if f.doomed[pid] {
+			continue
+		}
+		group, err := syscall.Getpgid(pid)
+		if err == nil && group != own && !killed[group] {
+			killed[group] = true
 			syscall.Kill(-group, syscall.SIGKILL)
 		}
-		syscall.Kill(pid, syscall.SIGKILL)
+		if syscall.Kill(pid, syscall.SIGKILL) == nil {
+			f.doom(pid)
+		}
 	}
+}
+
+func (f *family) doom(pid int) {
+	if f.doomed == nil {
+		f.doomed = map[int]bool{}
+	}
+	f.doomed[pid] = true
 }
 
 // children are the child processes of a process, those that wait to be reaped

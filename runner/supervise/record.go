@@ -80,6 +80,15 @@ type User struct {
 	UID    uint32   `json:"uid"`
 	GID    uint32   `json:"gid"`
 	Groups []uint32 `json:"groups,omitempty"`
+	Name   string   `json:"name,omitempty"` // for people
+}
+
+// String is the user for people.
+func (u User) String() string {
+	if u.Name != "" {
+		return strconv.Quote(u.Name)
+	}
+	return strconv.FormatUint(uint64(u.UID), 10)
 }
 
 // State is what has become of the latest attempt. The file has the same size

@@ -38,7 +38,8 @@ import (
 
 // Bounds of the end of a task.
 const (
-	killTimeout = 10 * time.Second // for processes to go after SIGKILL
+	killTimeout = 10 * time.Second // for processes to go after SIGKILL, or for the next of many
+	killMost    = time.Minute      // for all of them
 	pumpTimeout = time.Second      // for output that strangers still hold open
 )
 
@@ -153,6 +154,7 @@ type supervisor struct {
 	grace   *time.Timer   // from a stop to the kill; nil before
 	stopBy  time.Time     // when grace ends
 	kill    *time.Timer   // from the kill to giving up; nil before
+	killBy  time.Time     // when that is put off no more
 	dead    bool          // the first process has ended
 	killed  bool
 }
@@ -253,6 +255,9 @@ func (s *supervisor) loop(term, child <-chan os.Signal) {
 			}
 			if gone {
 				return
+			}
+			if s.kill != nil && time.Now().Before(s.killBy) {
+				s.kill.Reset(killTimeout)
 			}
 		case c := <-s.control.commands:
 			s.obey(c)
@@ -361,7 +366,7 @@ func (s *supervisor) killAll() {
 		return
 	}
 	s.killed = s.killed || !s.dead
-	s.kill = time.NewTimer(killTimeout)
+	s.kill, s.killBy = time.NewTimer(killTimeout), time.Now().Add(killMost)
 	s.family.kill()
 	s.spec.Groups.Kill()
 }
