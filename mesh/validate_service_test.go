@@ -24,39 +24,54 @@ func TestValidateFindsBadServices(t *testing.T) {
 				Path: "/x?y=%20", Headers: map[string]string{"X-A": "b"}, ExpectedStatus: []Value{"200", "204-299", "301..302"},
 			}
 		}), ""},
-		{"names", offers(func(_ *Job, s *ServiceDef, c *Check) { s.Name, c.Name = "", "a b" }),
+		{
+			"names", offers(func(_ *Job, s *ServiceDef, c *Check) { s.Name, c.Name = "", "a b" }),
 			`task "web": service.0.name: the service's name is missing` + "\n" +
-				`task "web": service.0.check.0.name: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`},
-		{"two of a name", offers(func(j *Job, s *ServiceDef, _ *Check) {
-			s.Checks = append(s.Checks, Check{Type: CheckHTTP})
-			j.Tasks[0].Services = append(j.Tasks[0].Services, ServiceDef{Name: "llm"})
-		}),
+				`task "web": service.0.check.0.name: "a b" is not a name: want 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit`,
+		},
+		{
+			"two of a name", offers(func(j *Job, s *ServiceDef, _ *Check) {
+				s.Checks = append(s.Checks, Check{Type: CheckHTTP})
+				j.Tasks[0].Services = append(j.Tasks[0].Services, ServiceDef{Name: "llm"})
+			}),
 			`task "web": service.0.check.1.name: another check is called "http" too: give it a name of its own` + "\n" +
-				`task "web": service.1.name: another service has the name "llm" too`},
-		{"port", offers(func(_ *Job, s *ServiceDef, c *Check) { s.Port, c.Port = "apj", "70000" }),
+				`task "web": service.1.name: another service has the name "llm" too`,
+		},
+		{
+			"port", offers(func(_ *Job, s *ServiceDef, c *Check) { s.Port, c.Port = "apj", "70000" }),
 			`task "web": service.0.port: no port of the copy has the label "apj"; did you mean "api"?` + "\n" +
-				`task "web": service.0.check.0.port: must be from 1 to 65535, or a label, not 70000`},
-		{"no port", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Port = "" }),
-			`task "web": service.0.check.0.port: is missing: neither the check nor its service has one`},
-		{"a port of UDP", offers(func(_ *Job, s *ServiceDef, c *Check) { s.Port, c.Port = "dgram", "dgram" }),
-			`task "web": service.0.check.0.port: "dgram" is a port of UDP, on which no check can connect`},
-		{"times", offers(func(_ *Job, _ *ServiceDef, c *Check) {
-			c.Interval, c.Timeout, c.Grace, c.FailuresBeforeWarning = 1, Duration(checkTimeoutMax), -1, 2
-		}),
+				`task "web": service.0.check.0.port: must be from 1 to 65535, or a label, not 70000`,
+		},
+		{
+			"no port", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Port = "" }),
+			`task "web": service.0.check.0.port: is missing: neither the check nor its service has one`,
+		},
+		{
+			"a port of UDP", offers(func(_ *Job, s *ServiceDef, c *Check) { s.Port, c.Port = "dgram", "dgram" }),
+			`task "web": service.0.check.0.port: "dgram" is a port of UDP, on which no check can connect`,
+		},
+		{
+			"times", offers(func(_ *Job, _ *ServiceDef, c *Check) {
+				c.Interval, c.Timeout, c.Grace, c.FailuresBeforeWarning = 1, Duration(checkTimeoutMax), -1, 2
+			}),
 			`task "web": service.0.check.0.interval: must be at least 1s, not 1ns` + "\n" +
 				`task "web": service.0.check.0.timeout: must be at most 1s, not 5m` + "\n" +
 				`task "web": service.0.check.0.grace: must not be negative, as -1ns is` + "\n" +
-				`task "web": service.0.check.0.failures_before_warning: is 2, and after 1 the check is critical already`},
-		{"another type's keys", offers(func(_ *Job, _ *ServiceDef, c *Check) {
-			*c = Check{Type: CheckScript, Path: "/", Command: []string{"x"}, Service: "y", Scheme: "http"}
-		}),
+				`task "web": service.0.check.0.failures_before_warning: is 2, and after 1 the check is critical already`,
+		},
+		{
+			"another type's keys", offers(func(_ *Job, _ *ServiceDef, c *Check) {
+				*c = Check{Type: CheckScript, Path: "/", Command: []string{"x"}, Service: "y", Scheme: "http"}
+			}),
 			`task "web": service.0.check.0.scheme: is of checks of type "grpc", and this one is of type "script"` + "\n" +
 				`task "web": service.0.check.0.path: is of checks of type "http", and this one is of type "script"` + "\n" +
-				`task "web": service.0.check.0.grpc_service: is of checks of type "grpc", and this one is of type "script"`},
-		{"http", offers(func(_ *Job, _ *ServiceDef, c *Check) {
-			c.Method, c.Path, c.Headers = "DELETE", "health", map[string]string{"a b": "", "c": "d\r\ne"}
-			c.ExpectedStatus, c.Scheme = []Value{"99", "300-200", "ok"}, "ftp"
-		}),
+				`task "web": service.0.check.0.grpc_service: is of checks of type "grpc", and this one is of type "script"`,
+		},
+		{
+			"http", offers(func(_ *Job, _ *ServiceDef, c *Check) {
+				c.Method, c.Path, c.Headers = "DELETE", "health", map[string]string{"a b": "", "c": "d\r\ne"}
+				c.ExpectedStatus, c.Scheme = []Value{"99", "300-200", "ok"}, "ftp"
+			}),
 			`task "web": service.0.check.0.method: has unsupported value "DELETE"; supported: "GET", "HEAD", "POST", "PUT", "PATCH"` + "\n" +
 				`task "web": service.0.check.0.path: "health" is no path of a URL: want one that begins with /, odd characters as %XX` + "\n" +
 				`task "web": service.0.check.0.headers.a b: "a b" is no name of a header` + "\n" +
@@ -64,36 +79,49 @@ func TestValidateFindsBadServices(t *testing.T) {
 				`task "web": service.0.check.0.expected_status: "99" is neither a status from 100 to 599 nor a range such as "200-299"` + "\n" +
 				`task "web": service.0.check.0.expected_status: "300-200" is neither a status from 100 to 599 nor a range such as "200-299"` + "\n" +
 				`task "web": service.0.check.0.expected_status: "ok" is neither a status from 100 to 599 nor a range such as "200-299"` + "\n" +
-				`task "web": service.0.check.0.scheme: has unsupported value "ftp"; supported: "http", "https"`},
-		{"script and gpu", offers(func(_ *Job, s *ServiceDef, c *Check) {
-			*c, s.Checks = Check{Type: CheckScript}, append(s.Checks, Check{Type: CheckGPU})
-			s.Checks[0] = *c
-		}),
-			`task "web": service.0.check.0.command: is missing: what a script check runs, as a list` + "\n" +
-				`task "web": service.0.check.1.type: is about the devices of the task, and it asks for none`},
-		{"external", func(j *Job) {
-			j.Services = []ServiceDef{
-				{Name: "db", Address: "db.example.org", Port: "5432", Checks: []Check{{}}},
-				{Name: "db2", Address: "-x", Port: "api", Restart: &CheckRestart{}, Checks: []Check{{Type: CheckScript, Command: []string{"x"}}}},
-				{Name: "db3", Address: "::1"},
-			}
+				`task "web": service.0.check.0.scheme: has unsupported value "ftp"; supported: "http", "https"`,
 		},
+		{
+			"script and gpu", offers(func(_ *Job, s *ServiceDef, c *Check) {
+				*c, s.Checks = Check{Type: CheckScript}, append(s.Checks, Check{Type: CheckGPU})
+				s.Checks[0] = *c
+			}),
+			`task "web": service.0.check.0.command: is missing: what a script check runs, as a list` + "\n" +
+				`task "web": service.0.check.1.type: is about the devices of the task, and it asks for none`,
+		},
+		{
+			"external", func(j *Job) {
+				j.Services = []ServiceDef{
+					{Name: "db", Address: "db.example.org", Port: "5432", Checks: []Check{{}}},
+					{Name: "db2", Address: "-x", Port: "api", Restart: &CheckRestart{}, Checks: []Check{{Type: CheckScript, Command: []string{"x"}}}},
+					{Name: "db3", Address: "::1"},
+				}
+			},
 			`service.1.address: "-x" is no host name or IP address` + "\n" +
 				`service.1.port: "api" is no number, and nobody knows the labels of another's ports` + "\n" +
 				`service.1.check.0.type: runs where a task does, and the job as a whole has no such place` + "\n" +
 				`service.1.check_restart: restarts a task that offers the service, and none does: leave it out` + "\n" +
-				`service.2.port: is missing: the port of the address`},
-		{"restart", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Restart = &CheckRestart{} }),
-			`task "web": service.0.check_restart.limit: must be from 1 to 1000, not 0`},
-		{"restart by no check", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Checks, s.Restart = nil, &CheckRestart{Limit: 1} }),
-			`task "web": service.0.check_restart: is about the checks of the service, and it has none`},
-		{"tags", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Tags = []string{"a", "a", "b c"} }),
-			`task "web": service.0.tags: has "a" twice` + "\n" + `task "web": service.0.tags: "b c" is not a name`},
-		{"needs", func(j *Job) {
-			j.Requires, j.Tasks[0].Requires = []ServiceNeed{{}}, []ServiceNeed{{Name: "vllm", Tags: []string{""}}}
+				`service.2.port: is missing: the port of the address`,
 		},
+		{
+			"restart", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Restart = &CheckRestart{} }),
+			`task "web": service.0.check_restart.limit: must be from 1 to 1000, not 0`,
+		},
+		{
+			"restart by no check", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Checks, s.Restart = nil, &CheckRestart{Limit: 1} }),
+			`task "web": service.0.check_restart: is about the checks of the service, and it has none`,
+		},
+		{
+			"tags", offers(func(_ *Job, s *ServiceDef, _ *Check) { s.Tags = []string{"a", "a", "b c"} }),
+			`task "web": service.0.tags: has "a" twice` + "\n" + `task "web": service.0.tags: "b c" is not a name`,
+		},
+		{
+			"needs", func(j *Job) {
+				j.Requires, j.Tasks[0].Requires = []ServiceNeed{{}}, []ServiceNeed{{Name: "vllm", Tags: []string{""}}}
+			},
 			`requires_service.0.name: the service's name is missing` + "\n" +
-				`task "web": requires_service.0.tags: "" is not a name`},
+				`task "web": requires_service.0.tags: "" is not a name`,
+		},
 		{"before the work", offers(func(j *Job, _ *ServiceDef, _ *Check) {
 			first := j.Tasks[0]
 			first.Name, first.Group, first.Lifecycle, first.Ports = "first", "web", Prestart, nil

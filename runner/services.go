@@ -3,7 +3,6 @@ package runner
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"mn/mesh"
@@ -36,7 +35,7 @@ func (c *Copy) Offers() []Offer {
 		if t.status.State != mesh.Running {
 			continue
 		}
-		if s := c.services(t); len(s) > 0 {
+		if s := c.job.Offered(&c.alloc, t.def.Name); len(s) > 0 {
 			all = append(all, Offer{
 				Task: t.def.Name, Attempt: t.attempt, Started: t.status.StartedAt,
 				Services: s, Known: t.status.Services,
@@ -44,56 +43,6 @@ func (c *Copy) Offers() []Offer {
 		}
 	}
 	return all
-}
-
-// services are those that a task offers: its own, and of the job's those whose port is one of its, or
-// that are external; these are the first main task's.
-func (c *Copy) services(t *task) []mesh.ServiceDef {
-	var all []mesh.ServiceDef
-	for _, s := range t.def.Services {
-		all = append(all, c.resolved(s))
-	}
-	for _, s := range c.job.Services {
-		if s.External() && t == c.firstMain() || !s.External() && c.portOf(t.def.Name, string(s.Port)) > 0 {
-			all = append(all, c.resolved(s))
-		}
-	}
-	return all
-}
-
-func (c *Copy) firstMain() *task {
-	i := slices.IndexFunc(c.tasks, func(t *task) bool { return t.is("") })
-	return c.tasks[max(i, 0)]
-}
-
-// resolved is a service with numbers for labels of ports.
-func (c *Copy) resolved(s mesh.ServiceDef) mesh.ServiceDef {
-	s.Port = c.number(s.Port)
-	s.Checks = slices.Clone(s.Checks)
-	for i := range s.Checks {
-		s.Checks[i].Port = c.number(s.Checks[i].Port)
-	}
-	return s
-}
-
-func (c *Copy) number(p mesh.Value) mesh.Value {
-	if n := c.portOf("", string(p)); n > 0 {
-		return mesh.Value(strconv.Itoa(n))
-	}
-	return p
-}
-
-// portOf is the number that the copy was given for a label, of one task or of any if that is "".
-func (c *Copy) portOf(task, label string) int {
-	if c.alloc.Grants == nil {
-		return 0
-	}
-	for _, p := range c.alloc.Grants.Ports {
-		if p.Label == label && (task == "" || p.Task == task) {
-			return int(p.Number)
-		}
-	}
-	return 0
 }
 
 // checked takes what the services of a task have come to.

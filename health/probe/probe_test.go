@@ -31,7 +31,7 @@ func probeOf(t *testing.T, address string, c mesh.Check) (*Prober, *health.Probe
 }
 
 func TestHTTP(t *testing.T) {
-	var secret = "hunter2"
+	secret := "hunter2"
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch r.URL.Path {

@@ -1,0 +1,106 @@
+package health
+
+import (
+	"cmp"
+	"net"
+	"slices"
+	"time"
+
+	"mn/mesh"
+)
+
+// Instance is a service as one task of one copy offers it.
+type Instance struct {
+	Service  string             `json:"service"`
+	Job      mesh.JobID         `json:"job"`
+	Alloc    mesh.AllocID       `json:"alloc"`
+	Group    string             `json:"group"`
+	Index    int                `json:"index"`
+	Task     string             `json:"task"`
+	Node     mesh.NodeID        `json:"node"` // that runs the copy, and checks it
+	Address  string             `json:"address"`
+	Port     int                `json:"port,omitempty"` // 0 for one without
+	Tags     []string           `json:"tags"`
+	Meta     map[string]string  `json:"meta,omitempty"`
+	External bool               `json:"external,omitempty"` // nothing that the copy runs
+	Health   mesh.Health        `json:"status"`
+	Since    time.Time          `json:"since"`
+	Checks   []mesh.CheckStatus `json:"checks,omitempty"`
+	// Hidden is why nobody is sent there, or "".
+	Hidden string `json:"hidden,omitempty"`
+}
+
+// Catalog is all that tasks offer that run as far as a node knows, by service, job, copy and task. It
+// rests on what the nodes have said of their copies, and on whether they are in sight now.
+func Catalog(v *mesh.View) []Instance {
+	var all []Instance
+	for i := range v.Allocs {
+		a := &v.Allocs[i]
+		if a.Status == nil || a.Placed == nil || a.State().Final() {
+			continue
+		}
+		for j := range a.Status.Tasks {
+			t := &a.Status.Tasks[j]
+			if len(t.Services) == 0 {
+				continue
+			}
+			for _, def := range a.Placed.Offered(&a.Alloc, t.Name) {
+				if said := statusOf(t.Services, def.Name); said != nil {
+					all = append(all, instance(v, a, t.Name, &def, said))
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Instance) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Group, b.Group),
+			cmp.Compare(a.Index, b.Index), cmp.Compare(a.Alloc, b.Alloc), cmp.Compare(a.Task, b.Task))
+	})
+	return all
+}
+
+// instance is a service of a task of a copy.
+func instance(v *mesh.View, a *mesh.AllocView, task string, def *mesh.ServiceDef, said *mesh.ServiceStatus) Instance {
+	i := Instance{
+		Service: def.Name, Job: a.Job, Alloc: a.ID, Group: a.Group, Index: a.Index, Task: task, Node: a.Node,
+		Address: def.Address, Port: def.PortNumber(), Tags: def.Tags, Meta: def.Meta, External: def.External(),
+		Health: said.Health, Since: said.Since, Checks: said.Checks, Hidden: hidden(v, a, said),
+	}
+	if n := v.Node(a.Node); n != nil && !i.External {
+		i.Address, _, _ = net.SplitHostPort(n.Address) // "" if the node has not told its address yet
+	}
+	return i
+}
+
+// hidden is why nobody is sent to an instance, or "".
+func hidden(v *mesh.View, a *mesh.AllocView, said *mesh.ServiceStatus) string {
+	switch n := v.Node(a.Node); {
+	case n == nil || !n.Known:
+		return "its node is not known here yet"
+	case n.Evicted:
+		return "its node is evicted"
+	case n.Liveness == mesh.Left:
+		return "its node has left"
+	case n.Liveness != mesh.Alive && n.ID != v.Self:
+		return "its node is out of sight"
+	case n.Unread:
+		return "what its node says is not read yet"
+	case a.Status.Boot != n.Boot:
+		return "its node was started anew since"
+	case a.Want == mesh.WantStop:
+		return "its copy is to end"
+	case said.Health != mesh.Passing:
+		return string(said.Health)
+	}
+	return ""
+}
+
+// Usable are those of a service that others may be sent to, with all of the tags.
+func Usable(all []Instance, name string, tags []string) []Instance {
+	return slices.DeleteFunc(slices.Clone(all), func(i Instance) bool {
+		return i.Service != name || i.Hidden != "" || !hasAll(i.Tags, tags)
+	})
+}
+
+func hasAll(has, want []string) bool {
+	return !slices.ContainsFunc(want, func(tag string) bool { return !slices.Contains(has, tag) })
+}
