@@ -2,7 +2,7 @@ package health
 
 import (
 	"cmp"
-	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -66,7 +66,9 @@ func instance(v *mesh.View, a *mesh.AllocView, task string, def *mesh.ServiceDef
 		Health: said.Health, Since: said.Since, Checks: said.Checks, Hidden: hidden(v, a, said),
 	}
 	if n := v.Node(a.Node); n != nil && !i.External {
-		i.Address, _, _ = net.SplitHostPort(n.Address) // "" if the node has not told its address yet
+		if at, err := netip.ParseAddrPort(n.Address); err == nil { // else it has not told its address yet
+			i.Address = at.Addr().String()
+		}
 	}
 	return i
 }

@@ -356,9 +356,8 @@ func (m *Machine) Changes(now Now) []Change {
 
 // same says whether the health of a service, and of each of its checks, is the same.
 func same(a, b mesh.ServiceStatus) bool {
-	return a.Name == b.Name && a.Health == b.Health && slices.EqualFunc(a.Checks, b.Checks, func(a, b mesh.CheckStatus) bool {
-		return a.Health == b.Health
-	})
+	alike := func(a, b mesh.CheckStatus) bool { return a.Health == b.Health }
+	return a.Name == b.Name && a.Health == b.Health && slices.EqualFunc(a.Checks, b.Checks, alike)
 }
 
 func (t *target) change() Change {

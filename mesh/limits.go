@@ -153,8 +153,8 @@ func serviceLimits(all map[string]Limit) {
 		all[check+".headers"] = Limit{Most: headersMax}
 		all[check+".expected_status"] = Limit{Most: statusesMax}
 		all[check+".command"] = Limit{Least: 1, Most: argsMax}
-		for _, count := range []string{"success_before_passing", "failures_before_warning", "failures_before_critical"} {
-			all[check+"."+count] = Limit{Least: 1, Most: checkCountMax}
+		for _, of := range []string{"success_before_passing", "failures_before_warning", "failures_before_critical"} {
+			all[check+"."+of] = Limit{Least: 1, Most: checkCountMax}
 		}
 	}
 	for _, need := range []string{"requires_service", "task.requires_service"} {

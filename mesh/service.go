@@ -74,11 +74,12 @@ type Check struct {
 	Headers map[string]string `json:"headers,omitempty" toml:"headers"`
 	Body    string            `json:"body,omitempty" toml:"body"`
 	// ExpectedStatus are statuses and ranges such as "200-299"; 200 to 399 if unset.
-	ExpectedStatus []Value  `json:"expected_status,omitempty" toml:"expected_status"`
-	Contains       string   `json:"contains,omitempty" toml:"contains"` // what the answer has to have in it
-	SkipVerify     bool     `json:"tls_skip_verify,omitempty" toml:"tls_skip_verify"`
-	Service        string   `json:"grpc_service,omitempty" toml:"grpc_service"` // of grpc: the one asked for; the whole server if unset
-	Command        []string `json:"command,omitempty" toml:"command"`           // of a script
+	ExpectedStatus []Value `json:"expected_status,omitempty" toml:"expected_status"`
+	Contains       string  `json:"contains,omitempty" toml:"contains"` // what the answer has to have in it
+	SkipVerify     bool    `json:"tls_skip_verify,omitempty" toml:"tls_skip_verify"`
+	// Service is what a grpc check asks for; the whole server if unset.
+	Service string   `json:"grpc_service,omitempty" toml:"grpc_service"`
+	Command []string `json:"command,omitempty" toml:"command"` // of a script
 }
 
 // Defaults and bounds of checks.

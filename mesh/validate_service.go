@@ -2,15 +2,14 @@ package mesh
 
 import (
 	"maps"
-	"net"
-	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 )
 
 // checkMethods are what a check may ask with.
-var checkMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch}
+var checkMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH"}
 
 var checkSchemes = []string{"http", "https"}
 
@@ -88,7 +87,7 @@ func (v *validator) address(s *ServiceDef, at func(...string) []string) {
 
 // ValidHost says whether s is an IP address or a name of a host.
 func ValidHost(s string) bool {
-	if net.ParseIP(s) != nil {
+	if _, err := netip.ParseAddr(s); err == nil {
 		return true
 	}
 	if len(s) > 253 {
@@ -273,7 +272,8 @@ func (v *validator) checkOf(c *Check, t *Task, at func(...string) []string) {
 func (v *validator) checkHTTP(c *Check, at func(...string) []string) {
 	oneOf(v, c.Method, checkMethods, at("method")...)
 	if c.Path != "" && (!strings.HasPrefix(c.Path, "/") || strings.ContainsFunc(c.Path, notInURL)) {
-		v.fault("%q is no path of a URL: want one that begins with /, odd characters as %%XX", clip(c.Path)).at(at("path")...)
+		v.fault("%q is no path of a URL: want one that begins with /, odd characters as %%XX", clip(c.Path)).
+			at(at("path")...)
 	}
 	v.text(c.Body, at("body")...)
 	v.text(c.Contains, at("contains")...)

@@ -40,9 +40,9 @@ var rooms = []room{
 	{"mesh/fetch", 3, false, []string{"mesh", "crdt", "runner/archive"}},
 	{"mesh/identity", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"mesh/membership", 3, false, nouns},
-	{"mesh/api", 3, false, nouns},
 
 	{"placement/reconcile", 4, true, []string{"mesh", "crdt", "placement"}},
+	{"mesh/api", 4, false, []string{"mesh", "crdt", "health"}},
 	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
 	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
 	{"runner/exec", 5, false, []string{
@@ -115,7 +115,8 @@ var libraries = []library{
 	{"github.com/rogpeppe/go-internal", []string{"cmd/mn"}},
 	{"github.com/spf13/cobra", []string{"cmd/mn"}},
 	{"github.com/spf13/pflag", []string{"cmd/mn"}}, // whose errors cobra hands on
-	{"golang.org/x/sys", nil},                      // the rest of package syscall
+	{"google.golang.org/protobuf", []string{"health/probe"}},
+	{"golang.org/x/sys", nil}, // the rest of package syscall
 	{"golang.org/x/term", []string{"cmd/mn"}},
 }
 

@@ -25,7 +25,7 @@ const (
 var servingStatuses = map[uint64]string{0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 func tlsConfig(c *mesh.Check) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.SkipVerify} //nolint:gosec // as the job wants it
+	return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.SkipVerify} //nolint:gosec // as jobs want it
 }
 
 // checkGRPC asks once, with the few bytes of the protocol: a library for all of gRPC would be the
@@ -36,7 +36,8 @@ func checkGRPC(ctx context.Context, c *mesh.Check, address string) string {
 		ask = protowire.AppendString(protowire.AppendTag(nil, fieldService, protowire.BytesType), c.Service)
 	}
 	frame := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(ask))), ask...)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme(c)+"://"+address+healthMethod, bytes.NewReader(frame))
+	at := scheme(c) + "://" + address + healthMethod
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(frame))
 	if err != nil {
 		return "its address is no URL"
 	}

@@ -191,7 +191,9 @@ func cause(err error) string {
 
 // statusText is a status of gRPC for people.
 func statusText(code string) string {
-	names := map[string]string{"5": "it does not know the service", "12": "it does not have the health service", "14": "unavailable"}
+	names := map[string]string{
+		"5": "it does not know the service", "12": "it does not have the health service", "14": "unavailable",
+	}
 	if text, known := names[code]; known {
 		return text
 	}
