@@ -32,7 +32,7 @@ func (a *answering) about(name, rel string) {
 		said := len(a.m.Answer)
 		alias := a.name(name, rel)
 		if alias == "" && len(a.m.Answer) == said {
-			a.m.Ns = append(a.m.Ns, a.t.soa(Zone, TTLNegative))
+			a.m.Ns = append(a.m.Ns, a.t.soa(zoneOf(rel), TTLNegative))
 		}
 		if alias == "" {
 			return
@@ -48,7 +48,7 @@ func (a *answering) about(name, rel string) {
 
 // name answers for one name, or says what it is an alias of.
 func (a *answering) name(name, rel string) (alias string) {
-	if rel == "" {
+	if zoneOf(rel) == rel+"."+Zone || rel == "" {
 		a.apex(name)
 		return ""
 	}
@@ -64,7 +64,16 @@ func (a *answering) name(name, rel string) (alias string) {
 	return ""
 }
 
-// apex answers for the zone itself.
+// zoneOf is the zone that a name of ours is in.
+func zoneOf(rel string) string {
+	switch last := rel[strings.LastIndexByte(rel, '.')+1:]; "." + last {
+	case serviceSuffix, nodeSuffix, addrSuffix:
+		return last + "." + Zone
+	}
+	return Zone
+}
+
+// apex answers for a zone itself.
 func (a *answering) apex(name string) {
 	switch a.kind {
 	case dns.TypeSOA:

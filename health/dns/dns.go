@@ -15,7 +15,10 @@
 // or nodes differ in nothing else: whoever asks for one of them gets both. The tag "nearest" is not to
 // be had.
 //
-// What it does not do: it asks nobody else, and refuses what is outside of its zone. It signs nothing.
+// Each of service.mn, node.mn and addr.mn is a zone of its own: the rest of mn is a country's, and whoever
+// forwards questions can do so for these three alone.
+//
+// What it does not do: it asks nobody else, and refuses what is outside of [Zone]. It signs nothing.
 //
 // [Reply] is a pure function from a packet and a [Table] to a packet; [Server] has the sockets. These
 // hold for it:

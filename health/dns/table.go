@@ -199,7 +199,7 @@ func (t *Table) find(rel string, r *rand.Rand) (*set, bool) {
 // bare says whether a name has only others below it.
 func (e *entry) bare() bool { return !e.service && e.empty() }
 
-// soa is the record on the zone itself.
+// soa is the record on a zone.
 func (t *Table) soa(name string, ttl time.Duration) *dns.SOA {
 	h := header(name, dns.TypeSOA)
 	h.Ttl = seconds(ttl)

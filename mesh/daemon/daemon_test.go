@@ -58,6 +58,7 @@ func newAgent(t *testing.T, name string) *agent {
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
 	a := &agent{t: t, cfg: configs.Daemon{
 		Data: dir, Name: name, Bind: "127.0.0.1", Port: freePort(t), Discovery: configs.Discovery{Off: true},
+		DNS: configs.DNS{Listen: "127.0.0.1:0"},
 	}}
 	t.Cleanup(a.stop)
 	return a
