@@ -99,10 +99,11 @@ func hidden(v *mesh.View, a *mesh.AllocView, said *mesh.ServiceStatus) string {
 // Usable are those of a service that others may be sent to, with all of the tags.
 func Usable(all []Instance, name string, tags []string) []Instance {
 	return slices.DeleteFunc(slices.Clone(all), func(i Instance) bool {
-		return i.Service != name || i.Hidden != "" || !hasAll(i.Tags, tags)
+		return i.Service != name || i.Hidden != "" || !i.Has(tags)
 	})
 }
 
-func hasAll(has, want []string) bool {
-	return !slices.ContainsFunc(want, func(tag string) bool { return !slices.Contains(has, tag) })
+// Has says whether the instance has all of some tags.
+func (i *Instance) Has(tags []string) bool {
+	return !slices.ContainsFunc(tags, func(tag string) bool { return !slices.Contains(i.Tags, tag) })
 }
