@@ -151,7 +151,7 @@ func answer(t *Table, q *dns.Msg, opt *dns.OPT, r *rand.Rand) *dns.Msg {
 	asked := q.Question[0]
 	rel, inside := relative(asked.Name)
 	switch {
-	case t == nil:
+	case t == nil || t.self == "": // what is not known here yet may well exist
 		m.Rcode = dns.RcodeServerFailure
 		return m
 	case !inside || asked.Qclass != dns.ClassINET || asked.Qtype == dns.TypeAXFR || asked.Qtype == dns.TypeIXFR:

@@ -315,8 +315,10 @@ func TestWhatIsNoQuestionForUs(t *testing.T) {
 			t.Errorf("%s: got %s, want %q", c.name, got, c.want)
 		}
 	}
-	if m := ask(t, nil, UDP, cut); m.Rcode != dns.RcodeServerFailure {
-		t.Errorf("without a table: got %s", text(m))
+	for name, table := range map[string]*Table{"no table": nil, "not in it": New(&mesh.View{Self: "ida"}, nil)} {
+		if m := ask(t, table, UDP, cut); m.Rcode != dns.RcodeServerFailure {
+			t.Errorf("%s: got %s", name, text(m))
+		}
 	}
 }
 

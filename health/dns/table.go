@@ -26,7 +26,7 @@ const (
 
 // Table is all that questions are answered from. It does not change.
 type Table struct {
-	self   string // the name of this node
+	self   string // the name of this node; "" as long as it does not know the mesh that it is in
 	node   mesh.NodeID
 	serial uint32
 	// names has what there is by name, in lower case and without the zone. Those that only have
@@ -99,9 +99,6 @@ func New(v *mesh.View, all []health.Instance) *Table {
 	b.services(all)
 	b.between()
 	t := &Table{self: b.targets[v.Self], node: v.Self, serial: uint32(v.Now.Unix()), names: b.names}
-	if t.self == "" { // it is not among the nodes yet
-		t.self = "ns." + Zone
-	}
 	return t.From(nil)
 }
 

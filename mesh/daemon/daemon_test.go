@@ -35,6 +35,7 @@ type agent struct {
 	cancel context.CancelFunc
 	done   chan error
 	client *api.Client
+	info   Info
 }
 
 // freePort is a UDP port that nobody uses now.
@@ -75,7 +76,7 @@ func (a *agent) start() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", a.cfg.Name)
 	}
 	go func() {
-		a.done <- Run(ctx, a.cfg, Options{Release: "test", Log: log, Ready: func(Info) { close(ready) }})
+		a.done <- Run(ctx, a.cfg, Options{Release: "test", Log: log, Ready: func(i Info) { a.info = i; close(ready) }})
 	}()
 	select {
 	case <-ready:
