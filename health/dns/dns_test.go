@@ -68,7 +68,8 @@ func job(stopped bool, s mesh.ServiceDef) mesh.JobView {
 }
 
 func testTable() *Table {
-	return New(world()).From(map[mesh.NodeID]time.Duration{"idb": 20 * time.Millisecond, "idc": 3 * time.Millisecond})
+	v, all := world()
+	return New(v, all, map[mesh.NodeID]time.Duration{"idb": 20 * time.Millisecond, "idc": 3 * time.Millisecond})
 }
 
 func testRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
@@ -315,7 +316,7 @@ func TestWhatIsNoQuestionForUs(t *testing.T) {
 			t.Errorf("%s: got %s, want %q", c.name, got, c.want)
 		}
 	}
-	for name, table := range map[string]*Table{"no table": nil, "not in it": New(&mesh.View{Self: "ida"}, nil)} {
+	for name, table := range map[string]*Table{"no table": nil, "not in it": New(&mesh.View{Self: "ida"}, nil, nil)} {
 		if m := ask(t, table, UDP, cut); m.Rcode != dns.RcodeServerFailure {
 			t.Errorf("%s: got %s", name, text(m))
 		}
@@ -355,7 +356,7 @@ func crowd(n int) *Table {
 		})
 		all = append(all, health.Instance{Service: "web", Node: id, Address: addr, Port: 8000 + i})
 	}
-	return New(v, all)
+	return New(v, all, nil)
 }
 
 func TestLongAnswersAreCutOffAndWholeOverTCP(t *testing.T) {

@@ -72,6 +72,6 @@ func BenchmarkNew(b *testing.B) {
 		all = append(all, more...)
 	}
 	for b.Loop() {
-		New(v, all)
+		New(v, all, nil)
 	}
 }

@@ -27,7 +27,6 @@ const (
 // Table is all that questions are answered from. It does not change.
 type Table struct {
 	self   string // the name of this node; "" as long as it does not know the mesh that it is in
-	node   mesh.NodeID
 	serial uint32
 	// names has what there is by name, in lower case and without the zone. Those that only have
 	// others below them have an empty entry.
@@ -92,27 +91,22 @@ func setOf(places []place) set {
 	return s
 }
 
-// New is the table of what a node sees and of the services in it.
-func New(v *mesh.View, all []health.Instance) *Table {
+// New is the table of what a node sees, of the services in it, and of how far away the other nodes are.
+// Those of which that is not known are farther than all others; this node is the nearest.
+func New(v *mesh.View, all []health.Instance, away map[mesh.NodeID]time.Duration) *Table {
 	b := builder{v: v, names: map[string]*entry{}, targets: map[mesh.NodeID]string{}}
 	b.nodes()
 	b.services(all)
 	b.between()
-	t := &Table{self: b.targets[v.Self], node: v.Self, serial: uint32(v.Now.Unix()), names: b.names}
-	return t.From(nil)
-}
-
-// From is the table as seen from where nodes are as far away as that. Those that are not in it are
-// farther than all others; this node is the nearest.
-func (t *Table) From(away map[mesh.NodeID]time.Duration) *Table {
-	at := *t
-	at.near = make(map[string][]*set, len(t.near))
+	t := &Table{
+		self: b.targets[v.Self], serial: uint32(v.Now.Unix()), names: b.names, near: map[string][]*set{},
+	}
 	for name, e := range t.names {
-		if e.service && len(e.places) > 0 {
-			at.near[name] = nearest(e.places, t.node, away)
+		if len(e.places) > 0 {
+			t.near[name] = nearest(e.places, v.Self, away)
 		}
 	}
-	return &at
+	return t
 }
 
 // unknown is farther than all that is known.

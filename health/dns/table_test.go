@@ -41,7 +41,7 @@ func TestTheNearestIsHereOrTheLeastFarAway(t *testing.T) {
 		{"nobody knows", []mesh.NodeID{"idb", "idc"}, nil, []string{"81", "8081 8082"}},
 		{"outside of the mesh, if there is nothing else", nil, nil, []string{"80"}},
 	} {
-		table := New(v, rename(web(c.nodes...))).From(c.away)
+		table := New(v, rename(web(c.nodes...)), c.away)
 		r := testRand()
 		got := map[string]bool{}
 		for range 100 {

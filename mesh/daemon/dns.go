@@ -87,5 +87,5 @@ func (d *daemon) names(ctx context.Context) (*dns.Table, error) {
 			away[view.Nodes[i].ID] = far
 		}
 	}
-	return dns.New(view, health.Catalog(view)).From(away), nil
+	return dns.New(view, health.Catalog(view), away), nil
 }
