@@ -51,7 +51,8 @@ func world() (*mesh.View, []health.Instance) {
 	return v, []health.Instance{
 		on("web", "ida", 8080, "v1", "Blue"), on("web", "idb", 8081, "v1"), on("web", "idb", 8082), down, sick,
 		on("db", "idc", 5432), on("My_App.v2", "idd", 1), on("My_App.v2", "ide", 2), on("noport", "ida", 0),
-		on("a.b", "ida", 10), on("b", "idb", 20, "a", "nearest"), on("odd", "idodd", 7),
+		on("a.b", "ida", 10), on("b", "idb", 20, "a", "a.x", "nearest"), on("x.b", "ida", 31, "a"),
+		on("odd", "idodd", 7),
 		on("strange.", "ida", 1), on("no..way", "ida", 1),
 		at("api", "api.example.com", 443), at("ip", "192.0.2.7", 80), at("ip", "2001:db8::7", 80),
 		at("mixed", "api.example.com", 443), at("mixed", "192.0.2.8", 444),
@@ -167,6 +168,7 @@ also: ide.node.mn. 2 IN A 10.0.0.5`},
 		{"green.web.service.mn.", "A", never},
 		{"blue.sick.service.mn.", "A", none},
 		{"a.b.service.mn.", "SRV", "NOERROR\na.b.service.mn. 2 IN SRV 1 1 10 box-a.node.mn.\nalso: box-a.node.mn. 2 IN A 10.0.0.1"},
+		{"a.x.b.service.mn.", "SRV", "NOERROR\na.x.b.service.mn. 2 IN SRV 1 1 31 box-a.node.mn.\nalso: box-a.node.mn. 2 IN A 10.0.0.1"},
 		{"_b._a.service.mn.", "SRV", "NOERROR\n_b._a.service.mn. 2 IN SRV 1 1 20 Box_B.lan.node.mn.\nalso: Box_B.lan.node.mn. 2 IN A 10.0.0.2"},
 		{"x.blue.web.service.mn.", "A", never},
 
@@ -372,7 +374,7 @@ func TestLongAnswersAreCutOffAndWholeOverTCP(t *testing.T) {
 		answers   int // -1: some
 	}{
 		{"few", 5, dns.TypeA, UDP, nil, 512, false, 5},
-		{"few, and what is additional does not fit", 9, dns.TypeSRV, UDP, nil, 512, false, 9},
+		{"few, and what is additional does not fit", 11, dns.TypeSRV, UDP, nil, 512, false, 11},
 		{"many", 50, dns.TypeA, UDP, nil, 512, true, -1},
 		{"many, with EDNS", 50, dns.TypeA, UDP, []func(*dns.Msg){edns(1232)}, 1232, false, 50},
 		{"a size that is too small", 50, dns.TypeA, UDP, []func(*dns.Msg){edns(10)}, 512, true, -1},
