@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ const (
 	DefaultPort          = 7700
 	DefaultDiscoveryPort = 7701
 	DefaultLeaseLength   = 3 * time.Second
+	DefaultDNS           = "127.0.0.1:8653"
 )
 
 // Daemon is what an agent is told when it starts: its TOML file, and the flags
@@ -48,6 +50,7 @@ type Daemon struct {
 	Capacity  mesh.Resources    `toml:"capacity"` // instead of what was found, where not 0
 	Reserve   mesh.Resources    `toml:"reserve"`  // of the capacity, kept from tasks
 	Discovery Discovery         `toml:"discovery"`
+	DNS       DNS               `toml:"dns"`
 	Container Container         `toml:"container"`
 	Devices   []Device          `toml:"device"` // that agents do not find by themselves
 }
@@ -67,6 +70,18 @@ type Lease struct {
 type Discovery struct {
 	Off  bool `toml:"off"`
 	Port int  `toml:"port"` // UDP, the same on all nodes; DefaultDiscoveryPort if 0
+}
+
+// DNS is where the agent answers questions about services and nodes.
+type DNS struct {
+	Off    bool   `toml:"off"`
+	Listen string `toml:"listen"` // ip:port, of UDP and TCP; DefaultDNS, if that is free, if empty
+}
+
+// At is the effective Listen; it is not valid if that is not.
+func (d *DNS) At() netip.AddrPort {
+	at, _ := netip.ParseAddrPort(cmp.Or(d.Listen, DefaultDNS))
+	return at
 }
 
 // Bounds of an agent's settings.
@@ -110,6 +125,9 @@ func (c *Daemon) faults() []setting {
 	}
 	if !port(c.Discovery.Port) {
 		add("discovery.port", "%d is not between 1 and 65535", c.Discovery.Port)
+	}
+	if !c.DNS.At().IsValid() {
+		add("dns.listen", "%q is not an IP address and a port, as in %q", clip(c.DNS.Listen), DefaultDNS)
 	}
 	if c.HTTP != "" {
 		if err := loopback(c.HTTP); err != nil {

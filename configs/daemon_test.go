@@ -40,6 +40,10 @@ memory = "2GiB"
 off = true
 port = 7801
 
+[dns]
+off = true
+listen = "[::1]:53"
+
 [container]
 socket = "/run/podman/podman.sock"
 
@@ -76,6 +80,7 @@ id = "console"
 		Capacity:  mesh.Resources{CPU: 16 * mesh.Core, Memory: 64 * mesh.GiB, Disk: 1e12},
 		Reserve:   mesh.Resources{CPU: mesh.Core / 2, Memory: 2 * mesh.GiB},
 		Discovery: Discovery{Off: true, Port: 7801},
+		DNS:       DNS{Off: true, Listen: "[::1]:53"},
 		Container: Container{Socket: "/run/podman/podman.sock"},
 		Devices: []Device{
 			{
@@ -119,6 +124,27 @@ func TestHTTPStaysOnLoopback(t *testing.T) {
 		c := Daemon{HTTP: addr}
 		if got := c.Validate() == nil; got != good {
 			t.Errorf("http %q: got good %v, want %v", addr, got, good)
+		}
+	}
+}
+
+func TestDNSIsAtAnAddress(t *testing.T) {
+	for listen, want := range map[string]string{
+		"":               DefaultDNS,
+		"10.0.0.1:53":    "10.0.0.1:53",
+		"[::]:8653":      "[::]:8653",
+		"127.0.0.1:0":    "127.0.0.1:0",
+		"127.0.0.1":      "",
+		":53":            "",
+		"localhost:53":   "",
+		"10.0.0.1:66666": "",
+	} {
+		c := Daemon{DNS: DNS{Listen: listen}}
+		if got := c.DNS.At(); (want != "" || got.IsValid()) && got.String() != want {
+			t.Errorf("listen %q: at %v, want %q", listen, got, want)
+		}
+		if good := c.Validate() == nil; good != (want != "") {
+			t.Errorf("listen %q: good %v", listen, good)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"mn/configs"
 	"mn/mesh/daemon"
 )
+
+// off is said where there is no DNS.
+const off = "off"
 
 func (c *command) agentCommand() *cobra.Command {
 	var (
@@ -41,7 +45,7 @@ The log goes to stderr; with --json, as JSON.`,
 				Log:     log,
 				Ready: func(i daemon.Info) {
 					log.Info("the agent runs", "node", i.Name, "id", i.Node, "mesh", i.Mesh,
-						"address", i.Address, "socket", i.Socket)
+						"address", i.Address, "socket", i.Socket, "dns", cmp.Or(i.DNS, off))
 				},
 			})
 		},
@@ -51,6 +55,8 @@ The log goes to stderr; with --json, as JSON.`,
 	f.StringVar(&flags.Bind, "bind", "", "IP address to listen on; all if not given")
 	f.IntVar(&flags.Port, "port", 0, fmt.Sprintf("UDP port; %d if not given", configs.DefaultPort))
 	f.StringVar(&flags.HTTP, "http", "", "loopback host:port to serve the API on; none if not given")
+	f.StringVar(&flags.DNS.Listen, "dns", "",
+		`IP address and port to answer DNS on, or "off"; `+configs.DefaultDNS+" if not given")
 	f.StringVar(&file, "config", "", "TOML file with these and more settings; flags override it")
 	_ = cmd.MarkFlagFilename("config", "toml")
 	return cmd
@@ -77,6 +83,11 @@ func (c *command) agentConfig(cmd *cobra.Command, file string, flags configs.Dae
 	}
 	if given("http") {
 		cfg.HTTP = flags.HTTP
+	}
+	if given("dns") {
+		if cfg.DNS = flags.DNS; cfg.DNS.Listen == off {
+			cfg.DNS = configs.DNS{Off: true}
+		}
 	}
 	var err error
 	if cfg.Data == "" || given("data") {

@@ -42,6 +42,7 @@ type meshKey struct{}
 //	podman               start a Podman of its own, and write agent.toml for its socket
 //	podman-ps FILE       write to a file which containers there are, by their ids and names
 //	await REGEX MN-ARGS  run mn until its output matches, or with ! does not
+//	answers NODE NAME TYPE REGEX  ask a node's DNS until the answer matches, or with ! does not
 func TestMeshes(t *testing.T) { testscript.Run(t, meshScripts("testdata/mesh")) }
 
 func meshScripts(dir string) testscript.Params {
@@ -61,7 +62,7 @@ func meshScripts(dir string) testscript.Params {
 			return os.Mkdir(filepath.Join(env.WorkDir, "m"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"mesh": startMesh, "add": addNode, "powercut": cutNode, "boot": bootNode, "await": await,
+			"mesh": startMesh, "add": addNode, "powercut": cutNode, "boot": bootNode, "await": await, "answers": answers,
 			"serve": serve, "unserve": unserve, "readenv": readEnv,
 			"exits":      exits,
 			"kill-agent": killAgent, "podman": startPodman, "podman-ps": listContainers,

@@ -31,6 +31,7 @@ var rooms = []room{
 	{"runner/supervise", 4, false, []string{
 		"runner/cgroup", "runner/sandbox", "runner/logs", "runner/frames", "health/clock",
 	}},
+	{"health/dns", 4, false, []string{"mesh", "crdt", "health"}},
 	{"health/probe", 4, false, []string{"mesh", "crdt", "health"}},
 	{"health/vitals", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"health/inventory", 3, false, nouns},
@@ -108,6 +109,7 @@ var libraries = []library{
 	{"github.com/hashicorp/memberlist", []string{"mesh/membership", "mesh/transport"}},
 	{"github.com/hashicorp/serf", []string{"mesh/membership"}},
 	{"github.com/klauspost/compress", []string{"runner/archive"}}, // zstd, which badger packs with
+	{"github.com/miekg/dns", []string{"health/dns"}},
 	{"github.com/moby/moby", []string{"runner/container"}},
 	{"github.com/moby/patternmatcher", []string{"cmd/mn"}},
 	{"github.com/pelletier/go-toml", []string{"configs"}},

@@ -25,6 +25,7 @@ import (
 	"mn/configs"
 	"mn/crdt/store"
 	"mn/health/clock"
+	"mn/health/dns"
 	"mn/health/vitals"
 	"mn/mesh"
 	"mn/mesh/api"
@@ -70,6 +71,7 @@ type Info struct {
 	Mesh    string
 	Address netip.AddrPort // of its one UDP port
 	Socket  string
+	DNS     string // where it answers DNS; "" if it does not
 }
 
 // daemon is a running node.
@@ -92,6 +94,7 @@ type daemon struct {
 	within  within
 	taken   chan mesh.Port // by others, as was found when a task was to have it
 	api     *api.Server
+	dns     *dns.Server // nil if it is off
 }
 
 // errMoved ends a node whose machine has got another address.

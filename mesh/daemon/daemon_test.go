@@ -35,6 +35,7 @@ type agent struct {
 	cancel context.CancelFunc
 	done   chan error
 	client *api.Client
+	info   Info
 }
 
 // freePort is a UDP port that nobody uses now.
@@ -58,6 +59,7 @@ func newAgent(t *testing.T, name string) *agent {
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
 	a := &agent{t: t, cfg: configs.Daemon{
 		Data: dir, Name: name, Bind: "127.0.0.1", Port: freePort(t), Discovery: configs.Discovery{Off: true},
+		DNS: configs.DNS{Listen: "127.0.0.1:0"},
 	}}
 	t.Cleanup(a.stop)
 	return a
@@ -74,7 +76,7 @@ func (a *agent) start() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", a.cfg.Name)
 	}
 	go func() {
-		a.done <- Run(ctx, a.cfg, Options{Release: "test", Log: log, Ready: func(Info) { close(ready) }})
+		a.done <- Run(ctx, a.cfg, Options{Release: "test", Log: log, Ready: func(i Info) { a.info = i; close(ready) }})
 	}()
 	select {
 	case <-ready:

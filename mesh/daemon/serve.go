@@ -59,12 +59,16 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	wg.Go(func() { d.content.serve(ctx, &wg) })
 	wg.Go(func() { d.content.collect(ctx) })
 	wg.Go(func() { d.watchAddress(ctx, fail) })
+	if err := d.answerNames(ctx, &wg, closers); err != nil {
+		return err
+	}
 	if err := d.listen(&wg, fail, closers); err != nil {
 		return err
 	}
 	if d.opts.Ready != nil {
 		d.opts.Ready(Info{
 			Node: d.self.ID, Name: d.self.Name, Mesh: d.id.Mesh(), Address: d.net.Addr(), Socket: d.socket(),
+			DNS: d.dnsAddress(),
 		})
 	}
 	<-ctx.Done()

@@ -22,14 +22,15 @@ import (
 type air struct {
 	mu    sync.Mutex
 	ports map[string]*port
-	apart map[string]int // address → side of a split; 0 if unset
+	apart map[string]int           // address → side of a split; 0 if unset
+	far   map[string]time.Duration // address → what packets from and to it take longer
 	lans  map[*lanPort]bool
 	bytes int64
 	count int64
 }
 
 func newAir() *air {
-	return &air{ports: map[string]*port{}, apart: map[string]int{}, lans: map[*lanPort]bool{}}
+	return &air{ports: map[string]*port{}, apart: map[string]int{}, far: map[string]time.Duration{}, lans: map[*lanPort]bool{}}
 }
 
 const delay = 2 * time.Millisecond
@@ -94,9 +95,10 @@ func (p *port) WriteTo(b []byte, addr string) (time.Time, error) {
 	p.a.mu.Lock()
 	p.a.bytes += int64(len(b)) + 28
 	p.a.count++
+	takes := delay + p.a.far[p.addr] + p.a.far[addr]
 	p.a.mu.Unlock()
 	packet := &memberlist.Packet{Buf: slices.Clone(b), From: udp(p.addr)}
-	time.AfterFunc(delay, func() {
+	time.AfterFunc(takes, func() {
 		to := p.a.reaches(p.addr, addr)
 		if to == nil {
 			return

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
 
 	"mn/mesh"
@@ -41,8 +40,6 @@ type doubter struct {
 	answered map[mesh.NodeID]time.Time
 }
 
-var _ memberlist.PingDelegate = (*doubter)(nil)
-
 func newDoubter(t timing) *doubter {
 	return &doubter{
 		suspicion: time.Duration(t.suspicion) * t.probe,
@@ -51,15 +48,12 @@ func newDoubter(t timing) *doubter {
 	}
 }
 
-// AckPayload is for memberlist: our answers carry nothing.
-func (d *doubter) AckPayload() []byte { return nil }
-
-// NotifyPingComplete is for memberlist: the node has answered a probe.
-func (d *doubter) NotifyPingComplete(n *memberlist.Node, _ time.Duration, _ []byte) {
+// answers notes that a node has answered a probe.
+func (d *doubter) answers(id mesh.NodeID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, known := d.answered[mesh.NodeID(n.Name)]; known || len(d.answered) < maxMembers {
-		d.answered[mesh.NodeID(n.Name)] = time.Now()
+	if _, known := d.answered[id]; known || len(d.answered) < maxMembers {
+		d.answered[id] = time.Now()
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
 
 	"mn/mesh"
@@ -34,7 +33,7 @@ func TestHowLongALossIsDoubted(t *testing.T) {
 			d := newDoubter(timings[Fast])
 			now := time.Now()
 			if c.answered > 0 {
-				d.NotifyPingComplete(&memberlist.Node{Name: "a"}, 0, nil)
+				d.answers("a")
 				time.Sleep(c.answered)
 				now = time.Now()
 			}

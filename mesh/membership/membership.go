@@ -98,6 +98,7 @@ type Membership struct {
 	vitals  *announcer
 	rejoin  *rejoiner
 	doubter *doubter
+	compass *compass
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -130,6 +131,10 @@ func Start(conf Config) (*Membership, error) {
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.rejoin = newRejoiner(m)
 	m.doubter = newDoubter(conf.Profile.timing())
+	if m.compass, err = newCompass(); err != nil {
+		m.stop()
+		return nil, err
+	}
 	settings, err := m.settings(tag)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (m *Membership) settings(tag string) (*serf.Config, error) {
 	list.Logger = logger
 	list.LogOutput = nil
 	list.Alive = m
-	list.Ping = m.doubter
+	list.Ping = pings{m.doubter, m.compass}
 	list.EnableCompression = false
 	list.UDPBufferSize = packetBytes
 	list.RequireNodeNames = false // seeds have no name
@@ -42,7 +42,7 @@ func (m *Membership) settings(tag string) (*serf.Config, error) {
 	s.LogOutput = nil
 	s.MemberlistConfig = list
 	s.EnableNameConflictResolution = false
-	s.DisableCoordinates = true
+	s.DisableCoordinates = true // distance.go keeps them
 	s.UserEventSizeLimit = maxHintRaw
 	s.ReconnectInterval = never // rejoin.go does it better
 	s.ReconnectTimeout = t.memory

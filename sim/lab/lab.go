@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"mn/mesh"
@@ -81,6 +82,9 @@ func Prepare(o Options) (*Lab, error) {
 	if o.Site == nil {
 		// Agents on loopback must not find those of the LAN, nor be found by them.
 		config += "\n[discovery]\noff = true\n"
+		if !strings.Contains(config, "[dns]") {
+			config += "[dns]\nlisten = \"127.0.0.1:0\"\n" // only one could have the usual port
+		}
 		l.options.Site = func(string, string) (Site, error) { return newLoopback() }
 	}
 	if err := os.WriteFile(l.config, []byte(config), 0o600); err != nil {

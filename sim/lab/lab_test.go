@@ -68,7 +68,7 @@ func TestStartFormsTheMeshInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "profile = \"fast\"\n[discovery]\noff = true\n"; string(config) != want {
+	if want := "profile = \"fast\"\n[discovery]\noff = true\n[dns]\nlisten = \"127.0.0.1:0\"\n"; string(config) != want {
 		t.Errorf("got configuration %q, want %q", config, want)
 	}
 	info, err := os.Stat(filepath.Join(dir, "token"))
