@@ -66,6 +66,8 @@ const (
 	AllocRefused  EventKind = "alloc_refused"
 	AllocBlocked  EventKind = "alloc_blocked"
 	AllocReplaced EventKind = "alloc_replaced"
+	// AllocFailed: a copy has failed for good on its node; what its coordinator has follow, and when.
+	AllocFailed   EventKind = "alloc_failed"
 	AllocStopped  EventKind = "alloc_stopped"
 	AllocTimedOut EventKind = "alloc_timed_out" // by the job's timeout
 	// A copy waits for a person, and what they have said.
@@ -108,7 +110,7 @@ var EventKinds = []EventKind{
 	NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
-	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
+	AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
 	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,

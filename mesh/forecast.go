@@ -238,6 +238,34 @@ func Next(job *Job, task *Task, restarts, moves int, opens time.Duration) string
 	return full.Spent()
 }
 
+// Follows is what follows when a task has failed for good where it was, in words. Begun says
+// whether an unsafe task of its copy was ordered to start. How many moves are used up, and when
+// the next is, the job's coordinator says.
+func Follows(job *Job, task *Task, begun bool) string {
+	full := job.normal()
+	m := RescheduleFor(&full)
+	switch {
+	case task.Lifecycle == Poststop:
+		return "nothing: what its copy has come to is decided"
+	case begun:
+		return review
+	case m.Enabled && m.Unlimited:
+		return full.moves(task)
+	case m.Enabled && m.Attempts > 0:
+		return full.moves(task) + ", as far as its reschedule policy allows"
+	}
+	return full.Spent()
+}
+
+// FollowsTimeout is what follows when a copy has timed out, in words.
+func FollowsTimeout(job *Job, begun bool) string {
+	full, then := job.normal(), review
+	if !begun {
+		then = full.Spent()
+	}
+	return "its copy is ended, and not moved: " + then
+}
+
 const (
 	ladderAll  = 5 // so many delays are all told
 	ladderSome = 3 // of more, the first

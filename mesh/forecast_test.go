@@ -76,6 +76,44 @@ func TestForecastOfEachTask(t *testing.T) {
 	}
 }
 
+// TestFollowsWhatTheForecastSays: an event says the same of a failure as the forecast before it.
+func TestFollowsWhatTheForecastSays(t *testing.T) {
+	no := false
+	work, tidy := Task{Name: "work"}, Task{Name: "tidy", Lifecycle: Poststop}
+	for _, tt := range []struct {
+		job   Job
+		task  *Task
+		begun bool
+		want  string
+	}{
+		{Job{Type: Service}, &work, false, "moves to another node"},
+		{Job{Type: System}, &work, false, "is tried again on its node"},
+		{Job{Type: Batch}, &work, false, "moves to another node, as far as its reschedule policy allows"},
+		{Job{Type: Service, Gang: true}, &work, false, "moves to another node with all copies of the job"},
+		{Job{Type: Batch, Reschedule: &ReschedulePolicy{Enabled: &no}}, &work, false, "the job has failed"},
+		{Job{Type: Batch, Recovery: Recovery{Mode: LocalRestart}}, &work, false, "the job has failed"},
+		{
+			Job{Type: Service, Recovery: Recovery{Mode: ManualRecover}},
+			&work, false,
+			"the job is paused and waits for a person: mn job retry lab",
+		},
+		{Job{Type: Service}, &work, true, "the job is paused and waits for a person: mn review ls"},
+		{Job{Type: Service}, &tidy, true, "nothing: what its copy has come to is decided"},
+	} {
+		tt.job.Name, tt.job.Tasks = "lab", []Task{work, tidy}
+		if got := Follows(&tt.job, tt.task, tt.begun); got != tt.want {
+			t.Errorf("%s %v: got %q, want %q", tt.job.Type, tt.job.Recovery, got, tt.want)
+		}
+	}
+	batch := &Job{Name: "lab", Tasks: []Task{work}}
+	if got := FollowsTimeout(batch, false); got != "its copy is ended, and not moved: the job has failed" {
+		t.Errorf("of a timeout: got %q", got)
+	}
+	if got := FollowsTimeout(batch, true); !strings.HasSuffix(got, "not moved: "+review) {
+		t.Errorf("of a timeout, when an unsafe task has begun: got %q", got)
+	}
+}
+
 func TestForecastOfATimeout(t *testing.T) {
 	job := &Job{Name: "lab", Tasks: []Task{{Name: "work"}}}
 	if got := ForecastOf(job).TimesOut; got != "" {

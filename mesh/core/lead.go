@@ -39,6 +39,7 @@ type lead struct {
 	blocked   map[mesh.AllocID]string // reasons already told
 	starved   map[mesh.JobID]bool     // jobs that wait for room on some node
 	reviews   map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
+	failed    map[mesh.JobID]map[mesh.AllocID]string // what was told to follow those copies
 	settled   map[mesh.JobID]settled
 	graceAt   time.Duration // when peers that we have not seen begin to count as lost
 	degraded  bool          // no voter majority is in sight
@@ -74,6 +75,7 @@ func newLead(graceAt time.Duration) lead {
 		blocked: map[mesh.AllocID]string{},
 		starved: map[mesh.JobID]bool{},
 		reviews: map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind{},
+		failed:  map[mesh.JobID]map[mesh.AllocID]string{},
 		settled: map[mesh.JobID]settled{},
 		members: true,
 		calmAt:  never,
@@ -299,6 +301,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	job, ok := c.records.job(id)
 	if !ok {
 		delete(c.lead.settled, id)
+		delete(c.lead.failed, id)
 		return
 	}
 	for _, a := range c.records.allocsOf(id) {
@@ -329,6 +332,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	c.starve(&plan)
 	c.tellReviews(id, plan.Reviews, fence)
 	c.tellDrain(&plan, fence)
+	c.tellFailed(&plan, fence)
 	c.tellSettled(&plan, fence)
 	delete(c.lead.wakes, id)
 	if plan.Wake > 0 {

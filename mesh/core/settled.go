@@ -30,6 +30,31 @@ func (c *Core) tellSettled(plan *reconcile.Plan, fence crdt.Fence) {
 	}
 }
 
+// tellFailed tells once of each copy that has failed for good on its node what follows, and
+// when. That nothing does is no news to who has just begun to lead.
+func (c *Core) tellFailed(plan *reconcile.Plan, fence crdt.Fence) {
+	told, leads := c.lead.failed[plan.Job], c.lead.settled[plan.Job].fence == fence
+	delete(c.lead.failed, plan.Job)
+	if len(plan.Failed) == 0 {
+		return
+	}
+	now := make(map[mesh.AllocID]string, len(plan.Failed))
+	for _, f := range plan.Failed {
+		now[f.Alloc] = f.Next
+		if told[f.Alloc] == f.Next || f.In == 0 && !leads {
+			continue
+		}
+		text := f.Reason + "; next: " + f.Next
+		if f.In > 0 {
+			text += c.now.Wall.UTC().Add(f.In).Format(" at 15:04:05 UTC")
+		}
+		c.event(mesh.Event{
+			Kind: mesh.AllocFailed, Job: plan.Job, Alloc: f.Alloc, Peer: f.Node, Fence: fence, Text: text,
+		})
+	}
+	c.lead.failed[plan.Job] = now
+}
+
 // tellDrain tells once, of the first copy of a job on each node that is drained, that no
 // other node has room for it.
 func (c *Core) tellDrain(plan *reconcile.Plan, fence crdt.Fence) {

@@ -2,9 +2,11 @@ package core
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"mn/crdt"
 	"mn/mesh"
 )
 
@@ -53,6 +55,49 @@ func TestAJobThatHasSettledIsTold(t *testing.T) {
 	l.kill(l.lead("sum"), true)
 	l.after(time.Minute)
 	check("once another leads it")
+}
+
+// TestAFailureIsToldWithWhatFollows: that it moves, when, and that it does not any more; each once,
+// and by the coordinator under its fence.
+func TestAFailureIsToldWithWhatFollows(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := batch("sum") // three copies, so that the end of one does not settle it
+	no, one := false, 1
+	job.Restart = &mesh.RestartPolicy{Enabled: &no}
+	job.Reschedule = &mesh.ReschedulePolicy{Attempts: &one}
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	l.exit("sum", 1, 3)
+	at := l.clock().Wall.UTC()
+	l.after(10 * time.Second) // more than the delay
+	l.exit("sum", 1, 4)
+	l.after(10 * time.Second)
+	got := l.texts(mesh.AllocFailed)
+	moves := "alloc_failed: loop[1] failed on n"
+	if len(got) != 2 || !strings.HasPrefix(got[0], moves) || !strings.HasPrefix(got[1], moves) {
+		t.Fatalf("got %q, want that it moves, and that it does no more", got)
+	}
+	soon := at.Add(5 * time.Second).Format(" at 15:04:05 UTC")
+	if want := "exit code 3; restarts are off; next: move 1 of 1 in 24h" + soon; !strings.HasSuffix(got[0], want) {
+		t.Errorf("first: got %q, want ... %q", got[0], want)
+	}
+	last := "exit code 4; restarts are off; 1 of 1 moves in 24h are used up; next: no copy follows"
+	if !strings.HasSuffix(got[1], last) {
+		t.Errorf("then: got %q, want ... %q", got[1], last)
+	}
+	for _, h := range l.nodes {
+		for _, e := range h.log {
+			if e.Kind == mesh.AllocFailed && (e.Fence == crdt.Fence{} || e.Job != "sum" || e.Alloc == "") {
+				t.Errorf("%+v says not under which fence, or what of", e)
+			}
+		}
+	}
+	l.kill(l.lead("sum"), true)
+	l.after(time.Minute)
+	if again := l.texts(mesh.AllocFailed); len(again) != 2 {
+		t.Errorf("who leads it then tells it again: %q", again)
+	}
 }
 
 // TestADrainIsTold as it goes on, and what holds it up.

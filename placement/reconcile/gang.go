@@ -248,6 +248,7 @@ func (p *planner) movesGang(seats []*seat, s *seat, failed *mesh.AllocView, why 
 	delay := p.policy.Delays.After(moves + 1)
 	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
 		p.waitAll(seats, fmt.Sprintf("%s; the gang moves after %v", why, mesh.Duration(delay)))
+		p.fails(failed, why, "the gang's move "+p.ofMoves(moves+1), left)
 		p.wakeIn(left)
 		return ""
 	}

@@ -26,6 +26,7 @@ type Plan struct {
 	Forget  []mesh.AllocID   // ended so long ago that nothing depends on them
 	Drain   []mesh.DrainStep // what becomes of copies on nodes that are to be drained
 	Reviews []mesh.Review    // what waits for a person
+	Failed  []Failed         // copies that have failed for good, and have no successor yet
 	Wanted  map[string]int   // how many copies the job should have, by group
 	Groups  []Progress       // how far each group has come, in the order in which they are planned
 
@@ -72,6 +73,16 @@ type Waiting struct {
 	mesh.Seat
 	Copies int
 	Reason string
+}
+
+// Failed is a copy that has failed for good on its node, and what follows. It is told, and
+// nothing is done for it.
+type Failed struct {
+	Alloc  mesh.AllocID
+	Node   mesh.NodeID
+	Reason string        // how it has failed
+	Next   string        // what follows
+	In     time.Duration // how soon; 0 if nothing does
 }
 
 // Empty says whether there is nothing to decide.

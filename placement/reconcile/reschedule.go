@@ -173,12 +173,18 @@ func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
 		p.wait(s, fmt.Sprintf("failed on %s: %s; %s after %v",
 			p.nodeName(failed.Node), cause(failed), s.pick("moves", "is tried again"), mesh.Duration(delay)))
+		p.fails(failed, p.how(s, failed), s.pick("move ", "further try ")+p.ofMoves(moves+1), left)
 		p.wakeIn(left)
 		return
 	}
 	reason := fmt.Sprintf("failed on %s: %s; %s %s",
 		p.nodeName(failed.Node), cause(failed), s.pick("move", "further try"), p.ofMoves(moves+1))
 	p.place(s, failed, reason, p.failedNodes(s))
+}
+
+// fails notes that a copy has failed for good on its node, and what follows.
+func (p *planner) fails(a *mesh.AllocView, reason, next string, in time.Duration) {
+	p.plan.Failed = append(p.plan.Failed, Failed{a.ID, a.Node, reason, next, in})
 }
 
 // ofMoves is the number of a move, and of how many, in words.
@@ -198,6 +204,7 @@ func (p *planner) giveUpGang(copies int, failed *mesh.AllocView, failure, why st
 		text += "; mn job retry " + string(p.job.ID()) + " runs it again"
 	} else {
 		p.tally.failed += copies
+		p.fails(failed, text, "no gang follows", 0)
 	}
 	p.tally.because(text)
 }
