@@ -38,6 +38,7 @@ const (
 	NodeDrainCancelled      EventKind = "node_drain_cancelled"
 	NodeDrainProgress       EventKind = "node_drain_progress" // fewer copies are left
 	NodeDrainBlocked        EventKind = "node_drain_blocked"  // no other node has room for a copy
+	NodeDrainPaused         EventKind = "node_drain_paused"   // a copy waits for a person
 	NodeDrainCompleted      EventKind = "node_drain_completed"
 	// NodeGivenUp: people do not want it to be given time to come back.
 	NodeGivenUp EventKind = "node_given_up"
@@ -74,6 +75,8 @@ const (
 	ReviewOpened   EventKind = "review_opened"
 	ReviewApproved EventKind = "review_approved"
 	ReviewRejected EventKind = "review_rejected"
+	// ReviewClosed: it waits no more, and nobody has said anything, as when its node is back.
+	ReviewClosed   EventKind = "review_closed"
 	TaskStarted    EventKind = "task_started"
 	TaskAdopted    EventKind = "task_adopted"
 	TaskExited     EventKind = "task_exited"
@@ -107,11 +110,11 @@ const (
 var EventKinds = []EventKind{
 	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
 	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainProgress, NodeDrainBlocked,
-	NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
+	NodeDrainPaused, NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
 	AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
-	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
 	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

@@ -330,7 +330,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 		c.block(id, b, fence, plan.Wake)
 	}
 	c.starve(&plan)
-	c.tellReviews(id, plan.Reviews, fence)
+	c.tellReviews(&job, plan.Reviews, fence)
 	c.tellDrain(&plan, fence)
 	c.tellFailed(&plan, fence)
 	c.tellSettled(&plan, fence)

@@ -56,17 +56,29 @@ func (c *Core) tellFailed(plan *reconcile.Plan, fence crdt.Fence) {
 }
 
 // tellDrain tells once, of the first copy of a job on each node that is drained, that no
-// other node has room for it.
+// other node has room for it, or that it waits for a person.
 func (c *Core) tellDrain(plan *reconcile.Plan, fence crdt.Fence) {
-	told := map[mesh.NodeID]bool{}
+	type hold struct {
+		node mesh.NodeID
+		kind mesh.EventKind
+	}
+	told := map[hold]bool{}
 	for _, s := range plan.Drain {
-		if s.Action != mesh.DrainBlocked || told[s.Node] {
+		h, next := hold{s.Node, mesh.NodeDrainBlocked}, "it is tried again at any change"
+		switch s.Action {
+		case mesh.DrainBlocked:
+		case mesh.DrainReview:
+			h.kind, next = mesh.NodeDrainPaused, "a person says whether the copy may leave: mn review ls"
+		default:
 			continue
 		}
-		if told[s.Node] = true; c.anew(s.Alloc, s.Reason) {
+		if told[h] {
+			continue
+		}
+		if told[h] = true; c.anew(s.Alloc, s.Reason) {
 			c.event(mesh.Event{
-				Kind: mesh.NodeDrainBlocked, Job: plan.Job, Alloc: s.Alloc, Peer: s.Node, Fence: fence,
-				Text: s.Reason + "; tried again at any change",
+				Kind: h.kind, Job: plan.Job, Alloc: s.Alloc, Peer: s.Node, Fence: fence,
+				Text: s.Reason + "; next: " + next,
 			})
 		}
 	}

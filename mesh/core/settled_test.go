@@ -120,7 +120,33 @@ func TestADrainIsTold(t *testing.T) {
 	}
 	l.ask(l.nodes[0], Submit{Job: service("web", 8)})
 	l.after(time.Minute)
-	if got := l.texts(mesh.NodeDrainCompleted); len(got) != 1 {
+	if got := l.texts(mesh.NodeDrainCompleted); len(got) != 1 ||
+		got[0] != "node_drain_completed: nothing is left on it that had to go; "+
+			"next: it takes no new work until a person says so: mn node undrain --mark-eligible" {
+		t.Errorf("its end: %q", got)
+	}
+}
+
+// TestADrainThatWaitsForAPersonIsTold once, with who has to say what, and once more when it goes on.
+func TestADrainThatWaitsForAPersonIsTold(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: unsafeJob("pay")})
+	l.until(5*time.Second, func() bool { return l.begun() == 1 })
+	runs := l.runs()
+	asked := l.other(runs)
+	if f := l.administer(asked, runs, mesh.Draining); f != nil {
+		t.Fatal(f)
+	}
+	l.after(2 * time.Minute)
+	got := l.texts(mesh.NodeDrainPaused)
+	if len(got) != 1 || !strings.HasPrefix(got[0], `node_drain_paused: task "loop" is marked unsafe`) ||
+		!strings.HasSuffix(got[0], "; next: a person says whether the copy may leave: mn review ls") {
+		t.Fatalf("got %q", got)
+	}
+	l.ask(asked, Judge{Alloc: asked.reviews("pay")[0].Alloc, Approve: true})
+	l.after(10 * time.Second)
+	if got := l.texts(mesh.NodeDrainCompleted, mesh.NodeDrainPaused); len(got) != 2 {
 		t.Errorf("its end: %q", got)
 	}
 }
