@@ -35,6 +35,11 @@ func (c *command) showWhy(w api.Why) {
 	if w.Text != "" {
 		c.field("reason", "%s", w.Text)
 	}
+	if g := w.Gang; g != nil {
+		c.field("gang", "there is room for %d of its %d copies at once, and none starts before there is for all; first missing is %s",
+			g.Fit, g.Copies, copyIndex(g.Group, g.Index))
+		c.field("", "what FITS says below is of one copy alone")
+	}
 	for _, g := range w.Groups {
 		c.printf("\ngroup %s: %d of %d running, %s; each needs %v cores, %v memory, %v disk\n",
 			g.Group, g.Running, g.Count, g.Strategy,

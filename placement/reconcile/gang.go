@@ -312,11 +312,17 @@ func (p *planner) placeGang(seats []*seat, generation int, reason string) {
 }
 
 // arrange finds a node for each copy of a gang, the best where those before it have
-// taken their room; or the first that fits nowhere.
+// taken their room; or the first that fits nowhere, and how many would. Of a group of which
+// one does not fit, no other does.
 func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Placement, *Blocked) {
 	var places []Placement
 	var master string
+	var blocked *Blocked
+	full := map[string]bool{}
 	for rank, s := range seats {
+		if full[s.Group] {
+			continue
+		}
 		var before *mesh.AllocView
 		if len(s.copies) > 0 {
 			before = s.last()
@@ -326,7 +332,11 @@ func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Place
 		a.ID = mesh.AllocIDOf(p.job.ID(), p.job.Number, s.Seat, generation)
 		choice := p.choose(s, a.ID, p.failedNodes(s))
 		if len(choice.Candidates) == 0 {
-			return nil, &Blocked{Alloc: a.ID, Seat: s.Seat, Copies: len(seats), Choice: choice}
+			full[s.Group] = true
+			if blocked == nil {
+				blocked = &Blocked{Alloc: a.ID, Seat: s.Seat, Copies: len(seats), Choice: choice, Gang: true}
+			}
+			continue
 		}
 		best := choice.Candidates[0].Node
 		if rank == 0 {
@@ -336,6 +346,10 @@ func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Place
 		a.Gang = &mesh.Gang{Rank: rank, Size: len(seats), Master: master}
 		places = append(places, Placement{Alloc: a, Choice: choice})
 		p.take(best, a)
+	}
+	if blocked != nil {
+		blocked.Fit = len(places)
+		return nil, blocked
 	}
 	return places, nil
 }
@@ -398,7 +412,7 @@ func (p *planner) gangMayMove(seats []*seat, s *seat, first *mesh.AllocView, lat
 	}
 	if _, blocked := trial.arrange(seats, latestRoll(seats).generation+1, ""); blocked != nil {
 		p.wakeIn(retryBlocked)
-		return mesh.DrainBlocked, fmt.Sprintf("%v: %s", blocked.Seat, blocked.Choice.Summary())
+		return mesh.DrainBlocked, blocked.Why()
 	}
 	return mesh.DrainMigrate, "the gang stops, and starts again elsewhere"
 }

@@ -65,6 +65,16 @@ type Blocked struct {
 	Copies int
 	Room   int // how many of them may run at once, as far as other bounds go
 	Choice placement.Choice
+	Gang   bool // they are placed together or not at all; Choice is where those that fit leave no room
+	Fit    int  // of a gang: how many of them have room beside each other
+}
+
+// Why is why they fit nowhere, in words.
+func (b *Blocked) Why() string {
+	if !b.Gang {
+		return b.Choice.Summary()
+	}
+	return fmt.Sprintf("there is room for %d of the gang's %d copies at once; %v: %s", b.Fit, b.Copies, b.Seat, b.Choice.Summary())
 }
 
 // Waiting are the seats of a group that are not to be filled now, for the
@@ -101,7 +111,7 @@ func (p *Plan) String() string {
 			a.Seat(), a.Generation, a.ID, nodes(pl.Choice), a.Reason, goesOnFrom(a))
 	}
 	for _, bl := range p.Blocked {
-		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Seat, bl.Copies), bl.Choice.Summary())
+		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Seat, bl.Copies), bl.Why())
 	}
 	for _, w := range p.Waiting {
 		fmt.Fprintf(&b, "waiting %s: %s\n", several(w.Seat, w.Copies), w.Reason)
