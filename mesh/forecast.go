@@ -291,7 +291,11 @@ func (d Delays) ladder(n int) string {
 // nodeLost is what becomes of the copies on a node that is lost, in words.
 func (j *Job) nodeLost() string {
 	r := j.Recovery
-	after := "the copies move " + Duration(r.Lost()).String() + " after gossip has given the node up"
+	move := "the copies move"
+	if j.Gang {
+		move = "all copies of the gang stop, and begin again together,"
+	}
+	after := fmt.Sprintf("%s %v after gossip has given the node up", move, Duration(r.Lost()))
 	switch {
 	case j.Type.PerNode():
 		return "its copy waits for it to come back, as long as it belongs to the mesh"
@@ -308,10 +312,11 @@ func (j *Job) nodeLost() string {
 		return after + fmt.Sprintf(", and when they have stopped for sure: "+
 			"within their lease of %v and the longest kill_grace", Duration(r.TaskLease()))
 	case r.Partition() == Keep:
-		return "the copies wait until the node is known to be dead: it has booted again, or a person forgets it"
-	}
-	if j.Gang {
-		return after + ", and all others with them"
+		text := "the copies wait until the node is known to be dead: it has booted again, or a person forgets it"
+		if j.Gang {
+			text += "; the others of the gang go on until then, and all begin again together"
+		}
+		return text
 	}
 	if r.StopAfter > 0 {
 		after += fmt.Sprintf("; where they still run, cut off, they stop after %v", r.StopAfter)

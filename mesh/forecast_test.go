@@ -192,9 +192,6 @@ func TestForecastOfAGangAndOfGroupsInOrder(t *testing.T) {
 	if got := gang.Tasks[0].Then[1]; got != "moves to another node with all copies of the job after 5s (1 in 24h)" {
 		t.Errorf("of a gang: got %q", got)
 	}
-	if !strings.HasSuffix(gang.NodeLost, "given the node up, and all others with them") {
-		t.Errorf("a gang's node is lost: got %q", gang.NodeLost)
-	}
 	order := &Job{Name: "lab", Tasks: []Task{{Name: "a"}, {Name: "b", After: []string{"a"}}}}
 	if got := order.Spent(); !strings.HasPrefix(got, "its group has failed") {
 		t.Errorf("with groups in order: got %q", got)
@@ -247,6 +244,26 @@ func TestForecastOfAnEnd(t *testing.T) {
 		tt.change(&job.Tasks[0])
 		if got := ForecastOf(job).Tasks[0]; got.Ended != tt.ended || got.Idle != tt.idle {
 			t.Errorf("got %q, %q; want %q, %q", got.Ended, got.Idle, tt.ended, tt.idle)
+		}
+	}
+}
+
+// TestForecastOfAGangOnALostNode: the others are not left alone, whatever the job's choice is.
+func TestForecastOfAGangOnALostNode(t *testing.T) {
+	for _, tt := range []struct {
+		choice OnPartition
+		want   string
+	}{
+		{"", "all copies of the gang stop, and begin again together, 1s after gossip has given the node up; " +
+			"if it comes back, of two gangs the later one stays"},
+		{Majority, "all copies of the gang stop, and begin again together, 1s after gossip has given the node up, " +
+			"and when they have stopped for sure: within their lease of 15s and the longest kill_grace"},
+		{Keep, "the copies wait until the node is known to be dead: it has booted again, or a person forgets it; " +
+			"the others of the gang go on until then, and all begin again together"},
+	} {
+		f := ForecastOf(&Job{Name: "lab", Gang: true, Recovery: Recovery{OnPartition: tt.choice}})
+		if f.NodeLost != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.choice, f.NodeLost, tt.want)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 // long as each seat's copy of it runs, is about to, may run out of sight, or has
 // completed. When one has failed for good, is lost so that another would take its
 // place, was stopped, or is of another content, all are stopped; once nothing of
-// the job may run any more, the next generation is placed, of all seats, under the
-// reschedule policy counted once, or none is. What has completed is run again with
+// the job may run any more, the next generation is placed, of all seats, or none is:
+// after a failure under the reschedule policy, counted once. What has completed is run again with
 // the others. A node that is drained loses the gang as a whole, too.
 //
 // So there are never copies of two generations that run, unless the job's choice
