@@ -81,6 +81,9 @@ func (j *Job) begins() string {
 	if text != "" {
 		text += "; then "
 	}
+	if j.Limit.Max == 1 {
+		return text + fmt.Sprintf("each copy when no other runs under limit %q, of all jobs", j.Limit.Key)
+	}
 	return text + fmt.Sprintf("each copy when fewer than %d others run under limit %q, of all jobs",
 		j.Limit.Max, j.Limit.Key)
 }
@@ -93,7 +96,8 @@ func (j *Job) beginsAfter() string {
 	case j.AfterRule == "" || j.AfterRule == AllSuccess:
 		return "when these jobs have completed: " + names
 	case j.AfterRule == QuorumSuccess:
-		return fmt.Sprintf("when %d of these jobs have completed: %s", j.AfterQuorum, names)
+		return fmt.Sprintf("when %s completed: %s",
+			Counted(j.AfterQuorum, "of these jobs has", "of these jobs have"), names)
 	}
 	return fmt.Sprintf("after these jobs, by the rule %s: %s", j.AfterRule, names)
 }

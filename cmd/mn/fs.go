@@ -345,7 +345,7 @@ func (p *meter) tell(count int, bytes int64, now mesh.File) {
 	name := files.Shown(path.Base(now.Name))
 	of := ""
 	if count > 0 {
-		of = fmt.Sprintf("%d files, ", count)
+		of = mesh.Counted(count, "file, ", "files, ")
 	}
 	fmt.Fprintf(direct(p.err), "\r\x1b[Kmn: %s%v: %s", of, mesh.Bytes(bytes), name)
 }

@@ -128,7 +128,7 @@ that is the same is passed over. Each is checked, and there whole or not at all.
 				return err
 			}
 			return c.result(g.got, func() {
-				c.printf("%d files, %v, are in %s\n", len(g.got), g.bytes, dir)
+				c.printf("%s, %v, in %s\n", mesh.Counted(len(g.got), "file", "files"), g.bytes, dir)
 			})
 		}),
 	}

@@ -77,9 +77,4 @@ func refusal(n api.WhyNode) string {
 func copyIndex(group string, index int) string { return fmt.Sprintf("%s[%d]", group, index) }
 
 // copies counts copies in words.
-func copies(n int) string {
-	if n == 1 {
-		return "1 copy"
-	}
-	return fmt.Sprintf("%d copies", n)
-}
+func copies(n int) string { return mesh.Counted(n, "copy", "copies") }

@@ -113,7 +113,7 @@ func (c *Core) changed(ch lease.Change) {
 		e.Kind = mesh.ClockCompared
 	}
 	if !ch.Slots.Empty() {
-		e.Text = strings.TrimSpace(fmt.Sprintf("%d slots %s", ch.Slots.Len(), e.Text))
+		e.Text = strings.TrimSpace(mesh.Counted(ch.Slots.Len(), "slot ", "slots ") + e.Text)
 	}
 	c.lead.allDirty = c.lead.allDirty || ch.Kind != lease.Refused && ch.Kind != lease.Paced
 	c.event(e)

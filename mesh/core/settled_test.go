@@ -82,7 +82,7 @@ func TestAFailureIsToldWithWhatFollows(t *testing.T) {
 	if want := "exit code 3; restarts are off; next: move 1 of 1 in 24h" + soon; !strings.HasSuffix(got[0], want) {
 		t.Errorf("first: got %q, want ... %q", got[0], want)
 	}
-	last := "exit code 4; restarts are off; 1 of 1 moves in 24h are used up; next: no copy follows"
+	last := "exit code 4; restarts are off; the one move within 24h is used up; next: no copy follows"
 	if !strings.HasSuffix(got[1], last) {
 		t.Errorf("then: got %q, want ... %q", got[1], last)
 	}
@@ -124,6 +124,22 @@ func TestADrainIsTold(t *testing.T) {
 		got[0] != "node_drain_completed: nothing is left on it that had to go; "+
 			"next: it takes no new work until a person says so: mn node undrain --mark-eligible" {
 		t.Errorf("its end: %q", got)
+	}
+}
+
+// TestTheLastCopyOfADrainIsOne, in words too.
+func TestTheLastCopyOfADrainIsOne(t *testing.T) {
+	l := newLab(t, 2)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: service("web", 9)}) // one more than a node has room for
+	l.after(5 * time.Second)
+	if f := l.administer(l.nodes[0], l.nodes[1], mesh.Draining); f != nil {
+		t.Fatal(f)
+	}
+	l.after(2 * time.Minute)
+	got := l.texts(mesh.NodeDrainProgress)
+	if len(got) == 0 || got[len(got)-1] != "node_drain_progress: one of its copies has to go still" {
+		t.Errorf("got %q", got)
 	}
 }
 
