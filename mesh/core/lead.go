@@ -39,6 +39,7 @@ type lead struct {
 	blocked   map[mesh.AllocID]string // reasons already told
 	starved   map[mesh.JobID]bool     // jobs that wait for room on some node
 	reviews   map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
+	waited    map[mesh.JobID]time.Time               // since when jobs wait for room that are being placed
 	failed    map[mesh.JobID]map[mesh.AllocID]string // what was told to follow those copies
 	settled   map[mesh.JobID]settled
 	graceAt   time.Duration // when peers that we have not seen begin to count as lost
@@ -75,6 +76,7 @@ func newLead(graceAt time.Duration) lead {
 		blocked: map[mesh.AllocID]string{},
 		starved: map[mesh.JobID]bool{},
 		reviews: map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind{},
+		waited:  map[mesh.JobID]time.Time{},
 		failed:  map[mesh.JobID]map[mesh.AllocID]string{},
 		settled: map[mesh.JobID]settled{},
 		members: true,
@@ -289,6 +291,7 @@ func (c *Core) leadSlots() bool {
 		if !ok || granted && !c.informed(mesh.SlotOf(id)) {
 			delete(c.lead.wakes, id)
 			delete(c.lead.starved, id)
+			delete(c.lead.waited, id)
 			continue
 		}
 		c.plan(id, fence, granted)
@@ -302,6 +305,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	if !ok {
 		delete(c.lead.settled, id)
 		delete(c.lead.failed, id)
+		delete(c.lead.waited, id)
 		return
 	}
 	for _, a := range c.records.allocsOf(id) {

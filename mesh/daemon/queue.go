@@ -14,9 +14,10 @@ import (
 // Queue says which jobs wait for room, in whose turn, and for what.
 func (b *backend) Queue(ctx context.Context) ([]api.QueuedJob, error) {
 	var view *mesh.View
+	alone := false
 	gangs := map[mesh.JobID]reconcile.Plan{}
 	err := b.loop.look(ctx, func(c *core.Core) {
-		view = c.View()
+		view, alone = c.View(), c.Degraded()
 		for i := range view.Jobs {
 			if j := &view.Jobs[i]; j.Job.Gang && !j.Stopped && !j.Paused {
 				gangs[j.ID()], _, _ = c.Outlook(j)
@@ -25,6 +26,11 @@ func (b *backend) Queue(ctx context.Context) ([]api.QueuedJob, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if alone {
+		return nil, mesh.Faultf(mesh.Unavailable, "no majority of the voters is in sight: "+
+			"whose turn it is cannot be known, and room goes to who asks first").
+			Hint("mn why JOB says what a job waits for; a node that sees a majority has the queue")
 	}
 	return queueOf(view, gangs), nil
 }
