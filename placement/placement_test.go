@@ -77,7 +77,7 @@ func TestEachFilterRefusesWithItsReason(t *testing.T) {
 		{"cordoned", func(n *mesh.NodeView) { n.Eligible = false }, "eligibility: scheduling is disabled"},
 		{"witness", func(n *mesh.NodeView) { n.Role = mesh.Witness }, "role: is a witness, which runs no tasks"},
 		{"no driver", func(n *mesh.NodeView) { n.Drivers = nil }, `driver: driver "exec" is not available`},
-		{"cpu", uses(mesh.Resources{CPU: 3500}), "capacity: cpu: needs 1 cores, 0.5 free"},
+		{"cpu", uses(mesh.Resources{CPU: 3500}), "capacity: cpu: needs 1 core, 0.5 free"},
 		{"memory", uses(mesh.Resources{Memory: 7 * mesh.GiB}), "capacity: memory: needs 2 GiB, 1 GiB free"},
 		{"disk", uses(mesh.Resources{Disk: 100 * mesh.GiB}), "capacity: disk: needs 1 GiB, 0 B free"},
 		{"just full", uses(mesh.Resources{CPU: 3000, Memory: 6 * mesh.GiB, Disk: 99 * mesh.GiB}), ""},

@@ -184,7 +184,7 @@ func eventText(l *api.EventLine, about string) string {
 	if !named || about != l.Peer {
 		return l.Text
 	}
-	for _, after := range []string{": ", ", "} {
+	for _, after := range []string{": ", ", ", "; "} {
 		if text, is := strings.CutPrefix(rest, after); is {
 			return text
 		}

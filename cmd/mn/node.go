@@ -236,7 +236,7 @@ func (c *command) showNode(n api.NodeDetail, all bool) {
 	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
 		c.field("label", "%s = %s", k, n.Labels[k])
 	}
-	c.field("cpu", "%v of %v cores used", n.Used.CPU, n.Resources.CPU)
+	c.field("cpu", "%v of %s used", n.Used.CPU, n.Resources.CPU.Words())
 	c.field("memory", "%v of %v used", n.Used.Memory, n.Resources.Memory)
 	c.field("disk", "%v of %v used", n.Used.Disk, n.Resources.Disk)
 	if n.Share != (mesh.Allowance{}) {

@@ -75,6 +75,10 @@ func (c *command) showPlan(p api.Plan) {
 		if blocked.Copies == 0 { // of a job with a copy on each node that can run it
 			what = fmt.Sprintf("no node can run a copy of group %s", blocked.Group)
 		}
+		if g := blocked.Gang; g != nil {
+			what = fmt.Sprintf("there is room for %d of the gang's %d copies at once; then %s fits nowhere",
+				g.Fit, g.Copies, copyIndex(g.Group, g.Index))
+		}
 		c.printf("\n%s:\n", what)
 		c.table(whyTable(blocked.Nodes))
 	}

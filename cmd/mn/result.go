@@ -128,7 +128,11 @@ that is the same is passed over. Each is checked, and there whole or not at all.
 				return err
 			}
 			return c.result(g.got, func() {
-				c.printf("%s, %v, in %s\n", mesh.Counted(len(g.got), "file", "files"), g.bytes, dir)
+				are := "are"
+				if len(g.got) == 1 {
+					are = "is"
+				}
+				c.printf("%s, %v, %s in %s\n", mesh.Counted(len(g.got), "file", "files"), g.bytes, are, dir)
 			})
 		}),
 	}

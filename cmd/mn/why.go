@@ -41,9 +41,9 @@ func (c *command) showWhy(w api.Why) {
 		c.field("", "what FITS says below is of one copy alone")
 	}
 	for _, g := range w.Groups {
-		c.printf("\ngroup %s: %d of %d running, %s; each needs %v cores, %v memory, %v disk\n",
+		c.printf("\ngroup %s: %d of %d running, %s; each needs %s, %v memory, %v disk\n",
 			g.Group, g.Running, g.Count, g.Strategy,
-			g.Resources.CPU, g.Resources.Memory, g.Resources.Disk)
+			g.Resources.CPU.Words(), g.Resources.Memory, g.Resources.Disk)
 		c.table(whyTable(g.Nodes))
 	}
 }

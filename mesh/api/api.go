@@ -240,6 +240,7 @@ type PlannedBlock struct {
 	Group  string    `json:"group"`
 	Copies int       `json:"copies"`
 	Nodes  []WhyNode `json:"nodes"`
+	Gang   *WhyGang  `json:"gang,omitempty"` // of a gang: all its copies, of whichever groups
 }
 
 // Explanation is what follows when something of a job goes wrong, and how much of

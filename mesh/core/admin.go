@@ -30,6 +30,12 @@ func (c *Core) administer(a mesh.Administration) (reply any, none crdt.Entry, f 
 	if a.Reason != "" {
 		text += ": " + a.Reason
 	}
+	switch a.Mode {
+	case mesh.InService:
+		text += "; next: it takes work"
+	case mesh.Maintenance:
+		text += "; next: it takes no new work, and keeps what it has"
+	}
 	draining := before.Mode == mesh.Draining && !c.hasDrained(a.Node)
 	c.event(mesh.Event{Kind: administered(draining, a.Mode), Peer: a.Node, Text: text})
 	return Kept{}, c.put(mesh.KeyAdmin(a.Node), a, crdt.Fence{}), nil

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"maps"
+
 	"mn/crdt"
 	"mn/mesh"
 	"mn/placement/reconcile"
@@ -34,14 +36,17 @@ func (c *Core) tellSettled(plan *reconcile.Plan, fence crdt.Fence) {
 // when. That nothing does is no news to who has just begun to lead.
 func (c *Core) tellFailed(plan *reconcile.Plan, fence crdt.Fence) {
 	told, leads := c.lead.failed[plan.Job], c.lead.settled[plan.Job].fence == fence
-	delete(c.lead.failed, plan.Job)
-	if len(plan.Failed) == 0 {
-		return
-	}
-	now := make(map[mesh.AllocID]string, len(plan.Failed))
+	maps.DeleteFunc(told, func(id mesh.AllocID, _ string) bool {
+		_, known := c.records.effective(id)
+		return !known
+	})
 	for _, f := range plan.Failed {
-		now[f.Alloc] = f.Next
-		if told[f.Alloc] == f.Next || f.In == 0 && !leads {
+		if told == nil {
+			told = map[mesh.AllocID]string{}
+			c.lead.failed[plan.Job] = told
+		}
+		before := told[f.Alloc]
+		if told[f.Alloc] = f.Next; before == f.Next || f.In == 0 && !leads {
 			continue
 		}
 		text := f.Reason + "; next: " + f.Next
@@ -52,7 +57,6 @@ func (c *Core) tellFailed(plan *reconcile.Plan, fence crdt.Fence) {
 			Kind: mesh.AllocFailed, Job: plan.Job, Alloc: f.Alloc, Peer: f.Node, Fence: fence, Text: text,
 		})
 	}
-	c.lead.failed[plan.Job] = now
 }
 
 // tellDrain tells once, of the first copy of a job on each node that is drained, that no

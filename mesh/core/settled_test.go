@@ -8,6 +8,8 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/placement/reconcile"
+	"mn/runner"
 )
 
 // texts are what all hosts have told of some kinds, in order.
@@ -100,6 +102,38 @@ func TestAFailureIsToldWithWhatFollows(t *testing.T) {
 	}
 }
 
+// TestAFailureIsNotToldAgainWhenItsNodeIsBack: nothing new has become of it.
+func TestAFailureIsNotToldAgainWhenItsNodeIsBack(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	no, none := false, 0
+	job := batch("patch")
+	job.Type, job.Tasks[0].Count = mesh.SysBatch, 0
+	job.Restart = &mesh.RestartPolicy{Enabled: &no}
+	job.Reschedule = &mesh.ReschedulePolicy{Attempts: &none}
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(5 * time.Second)
+	runs := l.nodes[0]
+	if runs == l.lead("patch") {
+		runs = l.nodes[1]
+	}
+	for key, o := range runs.tasks {
+		delete(runs.tasks, key)
+		o.Kind, o.ExitCode, o.At = runner.Exited, 3, l.clock().Wall
+		l.post(runs, labDelay, Observed{o})
+	}
+	l.after(5 * time.Second)
+	l.kill(runs, true)
+	l.after(20 * time.Second)
+	l.start(runs)
+	l.step(runs, Tick{})
+	l.meet(runs)
+	l.after(20 * time.Second)
+	if got := l.texts(mesh.AllocFailed); len(got) != 1 {
+		t.Errorf("got %q, want it told once\n%s", got, l.events())
+	}
+}
+
 // TestADrainIsTold as it goes on, and what holds it up.
 func TestADrainIsTold(t *testing.T) {
 	l := newLab(t, 2)
@@ -164,5 +198,11 @@ func TestADrainThatWaitsForAPersonIsTold(t *testing.T) {
 	l.after(10 * time.Second)
 	if got := l.texts(mesh.NodeDrainCompleted, mesh.NodeDrainPaused); len(got) != 2 {
 		t.Errorf("its end: %q", got)
+	}
+	v := asked.core.View()
+	for id, n := range reconcile.Moves(v, v.Job("pay")) {
+		if n != 0 {
+			t.Errorf("a copy that a drain has moved counts as %d moves of its policy: %s", n, id)
+		}
 	}
 }

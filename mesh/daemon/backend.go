@@ -185,11 +185,7 @@ func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
 	}
 	out := api.Why{ID: id, Status: plan.Status, Text: outlook(plan)}
 	for i := range plan.Blocked {
-		if b := &plan.Blocked[i]; b.Gang {
-			out.Gang = &api.WhyGang{
-				Copies: b.Copies, Fit: b.Fit, Group: b.Group, Index: b.Index, Reason: b.Choice.Summary(),
-			}
-		}
+		out.Gang = gangOf(&plan.Blocked[i])
 	}
 	for _, g := range job.Job.Groups() {
 		wg := api.WhyGroup{
@@ -208,6 +204,14 @@ func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
 		out.Groups = append(out.Groups, wg)
 	}
 	return out, nil
+}
+
+// gangOf is what a gang lacks, if those that fit nowhere are one.
+func gangOf(b *reconcile.Blocked) *api.WhyGang {
+	if !b.Gang {
+		return nil
+	}
+	return &api.WhyGang{Copies: b.Copies, Fit: b.Fit, Group: b.Group, Index: b.Index, Reason: b.Choice.Summary()}
 }
 
 // millionths are what placement counts scores in.

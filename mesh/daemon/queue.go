@@ -54,8 +54,11 @@ func queueOf(view *mesh.View, gangs map[mesh.JobID]reconcile.Plan) []api.QueuedJ
 		}
 		row := api.QueuedJob{Job: j.ID(), Priority: j.Job.Rank()}
 		for _, bl := range plan.Blocked {
-			waits := mesh.QueuedGroup{Group: bl.Group, Copies: bl.Copies}
-			row.Groups = append(row.Groups, waitingGroup(view, &j.Job, waits, nil, running))
+			group, _ := j.Job.Group(bl.Group)
+			row.Groups = append(row.Groups, api.QueuedGroup{
+				Group: bl.Group, Copies: bl.Copies, Why: bl.Why(), Ends: []api.Ending{},
+				Nodes: explain(view, &j.Job, group, bl.Choice), // when those that fit have taken their room
+			})
 		}
 		rows = append(rows, row)
 	}

@@ -252,12 +252,16 @@ func (p *planner) moves(s *seat, at time.Time) int {
 		if p.failed(a, s) {
 			failed[a.ID] = a
 		}
-		if before := failed[a.Replaces]; before != nil && answers(a, before) {
+		if before := failed[a.Replaces]; before != nil && answers(a, before) && !departed(before) {
 			window.Add(a.At.Sub(at))
 		}
 	}
 	return window.Count(0)
 }
+
+// departed says whether a copy has left its node for a drain, or to make room: that it was not
+// to run again by itself makes no failure of it.
+func departed(a *mesh.AllocView) bool { return a.Leaves && a.State() == mesh.Stopped }
 
 // Moves is, for the last copy of each seat that the job wants, how many moves of
 // it the job's policy counts: now, or when that copy failed.
