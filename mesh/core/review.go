@@ -116,7 +116,7 @@ func (c *Core) tellClosed(job *mesh.JobView, id mesh.AllocID, kind mesh.ReviewKi
 	case job.Stopped:
 		text = "the job is stopped"
 	case kind == mesh.ReviewLost && n.Liveness == mesh.Alive:
-		text = "node " + c.name(a.Node) + " is back; next: what it says of the copy is gone by"
+		text = "node " + c.name(a.Node) + " is back; next: it says what has become of the copy"
 	case kind == mesh.ReviewDrain && c.records.admin[a.Node].Mode != mesh.Draining:
 		text = "node " + c.name(a.Node) + " is drained no more; next: the copy stays"
 	case kind != mesh.ReviewFailed && c.ended(id, a.Node):

@@ -105,7 +105,7 @@ func TestAReviewThatEndsByItselfIsTold(t *testing.T) {
 	l.meet(runs)
 	l.after(10 * time.Second)
 	back := "review_closed: no person has to decide any more: node " + runs.name +
-		" is back; next: what it says of the copy is gone by"
+		" is back; next: it says what has become of the copy"
 	if got := l.texts(mesh.ReviewClosed); len(got) != 1 || got[0] != back {
 		t.Fatalf("got %q, want %q\n%s", got, back, l.events())
 	}

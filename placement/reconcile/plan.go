@@ -74,7 +74,8 @@ func (b *Blocked) Why() string {
 	if !b.Gang {
 		return b.Choice.Summary()
 	}
-	return fmt.Sprintf("there is room for %d of the gang's %d copies at once; %v: %s", b.Fit, b.Copies, b.Seat, b.Choice.Summary())
+	return fmt.Sprintf("there is room for %d of the gang's %d copies at once; %v: %s",
+		b.Fit, b.Copies, b.Seat, b.Choice.Summary())
 }
 
 // Waiting are the seats of a group that are not to be filled now, for the

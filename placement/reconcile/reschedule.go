@@ -235,7 +235,8 @@ func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
 	case !p.policy.Unlimited && p.policy.Attempts == 0:
 		return s.pick("moves", "further tries") + " are off"
 	case !p.policy.Unlimited && moves >= p.policy.Attempts && p.policy.Attempts == 1:
-		return fmt.Sprintf("the one %s within %v is used up", s.pick("move", "further try"), mesh.Duration(p.policy.Interval))
+		return fmt.Sprintf("the one %s within %v is used up",
+			s.pick("move", "further try"), mesh.Duration(p.policy.Interval))
 	case !p.policy.Unlimited && moves >= p.policy.Attempts:
 		return fmt.Sprintf("%d of %d %s in %v are used up",
 			moves, p.policy.Attempts, s.pick("moves", "further tries"), mesh.Duration(p.policy.Interval))
