@@ -51,7 +51,8 @@ to run on the node what has become of it. It holds for this absence of the node 
 			if n := rec.Counts[api.Failed]; n > 0 {
 				return mesh.Faultf(mesh.Unavailable,
 					"not elsewhere after %v: %d of %s", wait, n,
-					mesh.Counted(rec.Counts[api.Checked], "copy", "copies")).Hint("mn job status JOB says what they wait for")
+					mesh.Counted(rec.Counts[api.Checked], "copy", "copies")).
+					Hint("mn job status JOB says what they wait for")
 			}
 			return nil
 		}),

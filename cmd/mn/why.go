@@ -37,7 +37,8 @@ func (c *command) showWhy(w api.Why) {
 	}
 	if g := w.Gang; g != nil {
 		c.field("gang",
-			"there is room for %d of its %d copies at once, and none starts before there is for all; first missing is %s",
+			"there is room for %d of its %d copies at once, and none starts before there is for all; "+
+				"first missing is %s",
 			g.Fit, g.Copies, copyIndex(g.Group, g.Index))
 		c.field("", "what FITS says below is of one copy alone")
 	}
