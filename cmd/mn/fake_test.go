@@ -162,7 +162,10 @@ func hello() api.Snapshot {
 	gpus := node("cccc4444dddd5555", "box-2", mesh.Alive)
 	gpus.Devices = []mesh.Device{
 		{ID: "GPU-0", Kind: mesh.GPU, Model: "Tesla T4", Driver: "cuda", APIVersion: "12.4", Memory: 16 * mesh.GiB},
-		{ID: "GPU-1", Kind: mesh.GPU, Index: 1, Model: "Tesla T4", Driver: "cuda", Memory: 16 * mesh.GiB, Sick: "Xid 79"},
+		{
+			ID: "GPU-1", Kind: mesh.GPU, Index: 1, Model: "Tesla T4", Driver: "cuda", Memory: 16 * mesh.GiB, Foreign: mesh.GiB,
+			ForeignBy: []string{"alice/4711"}, Sick: "Xid 79",
+		},
 		{ID: "cam0", Kind: "camera"},
 	}
 	gpus.Foreign = []mesh.Port{{Number: 22, Transport: mesh.TCP}}

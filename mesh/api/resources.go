@@ -33,8 +33,9 @@ type Device struct {
 	DriverVersion string     `json:"driver_version"`
 	APIVersion    string     `json:"api_version"`
 	Memory        mesh.Bytes `json:"memory"`
-	Foreign       mesh.Bytes `json:"foreign"` // of its memory, what programs have that are not of the mesh
-	Free          mesh.Bytes `json:"free"`    // of its memory, what can be given out
+	Foreign       mesh.Bytes `json:"foreign"`    // of its memory, what programs have that are not of the mesh
+	ForeignBy     []string   `json:"foreign_by"` // the biggest of those, as user/pid, where its driver names them
+	Free          mesh.Bytes `json:"free"`       // of its memory, what can be given out
 	Capabilities  []string   `json:"capabilities"`
 	Sick          string     `json:"sick"`  // why it takes no work
 	State         string     `json:"state"` // "free", "shared", "used", "foreign" or "sick"
@@ -60,12 +61,7 @@ type Port struct {
 
 func (p picture) resources() []Resources {
 	rows := make([]Resources, 0, len(p.View.Nodes))
-	jobs := map[mesh.AllocID]mesh.JobID{}
-	for i := range p.View.Allocs {
-		if a := &p.View.Allocs[i]; a.Grants != nil {
-			jobs[a.ID] = a.Job
-		}
-	}
+	jobs := p.granted()
 	for i := range p.View.Nodes {
 		n := &p.View.Nodes[i]
 		rows = append(rows, Resources{
@@ -76,6 +72,17 @@ func (p picture) resources() []Resources {
 	}
 	slices.SortStableFunc(rows, func(a, b Resources) int { return strings.Compare(a.Node, b.Node) })
 	return rows
+}
+
+// granted are the jobs of the copies that have devices or ports.
+func (p picture) granted() map[mesh.AllocID]mesh.JobID {
+	jobs := map[mesh.AllocID]mesh.JobID{}
+	for i := range p.View.Allocs {
+		if a := &p.View.Allocs[i]; a.Grants != nil {
+			jobs[a.ID] = a.Job
+		}
+	}
+	return jobs
 }
 
 // over is what of a node more is in use than the mesh may have by now: it stays until it
@@ -139,7 +146,8 @@ func deviceRow(d mesh.Device, users []User) Device {
 	row := Device{
 		ID: d.ID, Kind: d.Kind, Index: d.Index, Vendor: d.Vendor, Model: d.Model, Driver: d.Driver,
 		DriverVersion: d.DriverVersion, APIVersion: d.APIVersion, Memory: d.Memory, Foreign: d.Foreign,
-		Free: max(d.Memory-d.Foreign, 0), Capabilities: listed(d.Capabilities), Sick: d.Sick, Users: users,
+		ForeignBy: listed(d.ForeignBy),
+		Free:      max(d.Memory-d.Foreign, 0), Capabilities: listed(d.Capabilities), Sick: d.Sick, Users: users,
 	}
 	row.State = "free"
 	if !d.Whole() {

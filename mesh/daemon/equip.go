@@ -28,25 +28,7 @@ const (
 // whenever that changes.
 func (d *daemon) equip(ctx context.Context) {
 	found := make(chan inventory.State)
-	var over inventory.Overuse
-	heard := 0 // devices whose drivers have said how busy they are
-	watch := inventory.Start(inventory.Config{
-		Sources: inventory.Sources(d.cfg.Listed()),
-		Ours:    inventory.Ours{Process: d.owns, Device: func(id string) bool { return d.holds(ctx, id) }},
-		Looked: func(uses []inventory.Use, busy map[string]int) {
-			d.overuse(ctx, &over, uses)
-			if last := heard; last+len(busy) > 0 {
-				heard = len(busy)
-				d.loop.tell(core.Worked{Load: runner.Load{Busy: busy}})
-			}
-		},
-		Tell: func(s inventory.State) {
-			select {
-			case found <- s:
-			case <-ctx.Done():
-			}
-		},
-	})
+	watch := d.watchDevices(ctx, found)
 	defer watch.Close()
 	engines := make(chan mesh.Engine)
 	var watching sync.WaitGroup
@@ -94,6 +76,32 @@ func (d *daemon) equip(ctx context.Context) {
 			d.loop.tell(now)
 		}
 	}
+}
+
+// watchDevices looks after this machine's devices, and tells what there is.
+func (d *daemon) watchDevices(ctx context.Context, found chan<- inventory.State) *inventory.Watch {
+	var over inventory.Overuse
+	heard := 0 // devices whose drivers have said how busy they are
+	return inventory.Start(inventory.Config{
+		Sources: inventory.Sources(d.cfg.Listed()),
+		Ours: inventory.Ours{
+			Process: d.owns, Device: func(id string) bool { return d.holds(ctx, id) },
+			User: inventory.Runs(os.DirFS("/")),
+		},
+		Looked: func(uses []inventory.Use, busy map[string]int) {
+			d.overuse(ctx, &over, uses)
+			if last := heard; last+len(busy) > 0 {
+				heard = len(busy)
+				d.loop.tell(core.Worked{Load: runner.Load{Busy: busy}})
+			}
+		},
+		Tell: func(s inventory.State) {
+			select {
+			case found <- s:
+			case <-ctx.Done():
+			}
+		},
+	})
 }
 
 // among adds a port to sorted ones.
