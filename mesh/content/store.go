@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"mn/mesh"
 )
 
 // Store is the objects of one node, a file each. Its methods may be called at once; a
@@ -95,7 +97,7 @@ func (s *Store) Get(h Hash) ([]byte, error) {
 func (s *Store) Put(object []byte) (Hash, error) {
 	h := HashOf(object)
 	if len(object) > TreeBytes {
-		return h, fmt.Errorf("keep object: %d bytes, more than %d", len(object), TreeBytes)
+		return h, fmt.Errorf("keep object: %v, more than %v", mesh.Bytes(len(object)), mesh.Bytes(TreeBytes))
 	}
 	if s.Touch(h) {
 		return h, nil
