@@ -85,6 +85,32 @@ func (p picture) granted() map[mesh.AllocID]mesh.JobID {
 	return jobs
 }
 
+// trouble is what is wrong with the devices of a task that has not ended: that one is gone, or
+// sick, whether the task has noticed or not.
+func (p picture) trouble(a *mesh.AllocView, t *mesh.TaskStatus) string {
+	n := p.View.Node(a.Node)
+	if a.Grants == nil || t.State.Final() || n == nil || !n.Known || n.Liveness != mesh.Alive {
+		return ""
+	}
+	var all []string
+	for i := range a.Grants.Devices {
+		g := &a.Grants.Devices[i]
+		if g.Task != t.Name {
+			continue
+		}
+		for _, given := range g.Given {
+			at := slices.IndexFunc(n.Devices, func(d mesh.Device) bool { return d.ID == given.ID })
+			switch {
+			case at < 0:
+				all = append(all, fmt.Sprintf("its device %s is not there any more", given.ID))
+			case n.Devices[at].Sick != "":
+				all = append(all, fmt.Sprintf("its device %s is sick: %s", given.ID, n.Devices[at].Sick))
+			}
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
 // over is what of a node more is in use than the mesh may have by now: it stays until it
 // ends, and nothing new is placed beside it.
 func over(n *mesh.NodeView) string {
