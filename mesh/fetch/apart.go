@@ -23,7 +23,9 @@ import (
 // files in which its own folder is in another place.
 
 const (
-	gitUser  = 65534  // whom all systems know as nobody
+	// gitUser is nobody else's: 65520 to 65533 are given out by no system. Tasks may run as nobody
+	// (65534), and could end what their own user runs, and read the passwords that it has.
+	gitUser  = 65521
 	gitPlace = "/tmp" // where git sees its folder
 
 	gitExtra   = 64 << 20  // bytes besides the objects themselves: lists of them
