@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -43,7 +44,7 @@ func (d *daemon) equip(ctx context.Context) {
 	})
 	look := time.NewTicker(portsEvery)
 	defer look.Stop()
-	now := core.Inventory{Programs: programs()}
+	now := core.Inventory{Programs: programs(), Closed: closedAbove(filepath.Dir(d.allocs()))}
 	var seen []mesh.Port
 	known := false // what devices there are
 	for {
@@ -64,11 +65,11 @@ func (d *daemon) equip(ctx context.Context) {
 			ports := d.foreign(ctx)
 			both := slices.DeleteFunc(slices.Clone(ports), func(p mesh.Port) bool { return !slices.Contains(seen, p) })
 			seen = ports
-			has := programs()
-			if slices.Equal(both, now.Foreign) && slices.Equal(has, now.Programs) {
+			has, closed := programs(), closedAbove(filepath.Dir(d.allocs()))
+			if slices.Equal(both, now.Foreign) && slices.Equal(has, now.Programs) && closed == now.Closed {
 				continue
 			}
-			now.Foreign, now.Programs = both, has
+			now.Foreign, now.Programs, now.Closed = both, has, closed
 		case p := <-d.taken: // so that it is not given out again at once
 			now.Foreign, seen = among(now.Foreign, p), append(slices.Clone(seen), p)
 		}
