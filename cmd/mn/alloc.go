@@ -174,8 +174,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 		degraded = ", without a majority of voters"
 	}
 	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, fence(a.Fence), degraded)
-	c.field("reserves", "%v cores, %v memory, %v disk",
-		a.Resources.CPU, a.Resources.Memory, a.Resources.Disk)
+	c.field("reserves", "%s", amounts(a.Resources))
 	for _, p := range a.Grants.Ports {
 		c.field("port", "%s of task %s: %d/%s", p.Label, p.Task, p.Number, p.Protocol.Transport())
 	}

@@ -74,7 +74,7 @@ func (c *command) showNode(n api.NodeDetail, all bool) {
 func (c *command) showIsolation(of map[mesh.Isolation]string) {
 	has := []string{string(mesh.IsolateNone)}
 	for _, k := range slices.Sorted(maps.Keys(of)) {
-		if of[k] == "" {
+		if of[k] == "" && k != mesh.IsolateNone {
 			has = append(has, string(k))
 		}
 	}
@@ -91,6 +91,9 @@ func (c *command) showEquipment(n api.NodeDetail) {
 	var foreign []string
 	ours := newTable("PORT", "TRANSPORT", "LABEL", "USED BY")
 	for _, p := range n.Ports {
+		if p.Agent != "" {
+			continue // it is its address, or another's
+		}
 		if p.User == nil {
 			foreign = append(foreign, strconv.Itoa(int(p.Port))+"/"+string(p.Transport))
 			continue

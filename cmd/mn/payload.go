@@ -168,7 +168,7 @@ func (c *command) send(ctx context.Context, client *api.Client, dir string, job 
 		return nil, mesh.Faultf(mesh.Conflict, "the job's folder changed while it was sent").
 			Hint("try again when nobody writes to it")
 	}
-	c.say("files: %v, of which %v were sent", p.Bytes, s.sent)
+	c.say("files: %v, of which %v were sent", p.Bytes, min(s.sent, p.Bytes)) // their list goes, too
 	return p, nil
 }
 

@@ -221,8 +221,11 @@ func (c *command) showPorts(rows []nodePort) {
 	b := newTable("NODE", "PORT", "TRANSPORT", "LABEL", "USED BY")
 	for _, p := range rows {
 		by := cell{"foreign", faint}
-		if p.User != nil {
+		switch {
+		case p.User != nil:
 			by = cell{text: usedBy([]api.User{*p.User})}
+		case p.Agent != "":
+			by = cell{"agent of " + p.Agent, faint}
 		}
 		b.add(p.Node, p.Port.Port, p.Transport, p.Label, by)
 	}

@@ -36,11 +36,31 @@ func (c *command) showWhy(w api.Why) {
 		c.field("reason", "%s", w.Text)
 	}
 	for _, g := range w.Groups {
-		c.printf("\ngroup %s: %d of %d running, %s; each needs %v cores, %v memory, %v disk\n",
-			g.Group, g.Running, g.Count, g.Strategy,
-			g.Resources.CPU, g.Resources.Memory, g.Resources.Disk)
+		c.printf("\ngroup %s: %d of %d running, %s; each copy reserves %s\n",
+			g.Group, g.Running, g.Count, g.Strategy, amounts(g.Resources))
 		c.table(whyTable(g.Nodes))
 	}
+}
+
+// amounts are resources in words, without those that are none.
+func amounts(r mesh.Resources) string {
+	var all []string
+	switch {
+	case r.CPU == mesh.Core:
+		all = append(all, "1 core")
+	case r.CPU > 0:
+		all = append(all, fmt.Sprintf("%v cores", r.CPU))
+	}
+	if r.Memory > 0 {
+		all = append(all, fmt.Sprintf("%v of memory", r.Memory))
+	}
+	if r.Disk > 0 {
+		all = append(all, fmt.Sprintf("%v of disk", r.Disk))
+	}
+	if len(all) == 0 {
+		return "no cpu, memory or disk"
+	}
+	return strings.Join(all, ", ")
 }
 
 // whyTable is each node's part in a placement.

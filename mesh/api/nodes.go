@@ -128,7 +128,7 @@ func (p picture) nodeDetail(ref string) (NodeDetail, error) {
 		d.LostFor = mesh.Duration(n.LostFor.Truncate(time.Second))
 	}
 	jobs := p.granted()
-	d.Devices, d.Ports = devices(n, jobs), ports(n, jobs)
+	d.Devices, d.Ports = devices(n, jobs), p.ports(n, jobs)
 	var here []mesh.AllocView
 	for i := range p.View.Jobs {
 		here = append(here, p.current(&p.View.Jobs[i])...)

@@ -3,7 +3,9 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mn/mesh"
@@ -56,7 +58,8 @@ type Port struct {
 	Transport mesh.Transport `json:"transport"`
 	Label     string         `json:"label"`
 	Foreign   bool           `json:"foreign"` // a program listens on it that is not of the mesh
-	User      *User          `json:"user"`    // null if it is foreign
+	Agent     string         `json:"agent"`   // the node whose agent has it; "" if none does
+	User      *User          `json:"user"`    // the task that has it; null if none does
 }
 
 func (p picture) resources() []Resources {
@@ -67,7 +70,7 @@ func (p picture) resources() []Resources {
 		rows = append(rows, Resources{
 			Node: p.nodeName(n.ID), NodeID: n.ID, Status: n.Liveness, Resources: n.Capacity, Used: n.Used.Resources,
 			Share: n.Allowance, Over: over(n),
-			Devices: devices(n, jobs), Ports: ports(n, jobs),
+			Devices: devices(n, jobs), Ports: p.ports(n, jobs),
 		})
 	}
 	slices.SortStableFunc(rows, func(a, b Resources) int { return strings.Compare(a.Node, b.Node) })
@@ -195,9 +198,23 @@ func deviceRow(d mesh.Device, users []User) Device {
 	return row
 }
 
+// agents are the nodes by the ports of their agents, of those on the machine of one.
+func (p picture) agents(of *mesh.NodeView) map[mesh.Port]string {
+	all := map[mesh.Port]string{}
+	host, _, _ := net.SplitHostPort(of.Address)
+	for i := range p.View.Nodes {
+		n := &p.View.Nodes[i]
+		at, port, err := net.SplitHostPort(n.Address)
+		if number, wrong := strconv.ParseUint(port, 10, 16); err == nil && wrong == nil && at == host {
+			all[mesh.Port{Number: uint16(number), Transport: mesh.UDP}] = p.nodeName(n.ID)
+		}
+	}
+	return all
+}
+
 // ports are those in use on a node.
-func ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
-	rows := []Port{}
+func (p picture) ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
+	rows, agents := []Port{}, p.agents(n)
 	for _, c := range n.Used.Claims {
 		if jobs[c.Alloc] == "" {
 			continue
@@ -211,7 +228,8 @@ func ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
 		}
 	}
 	for _, p := range n.Foreign {
-		rows = append(rows, Port{Port: p.Number, Transport: p.Transport, Foreign: true})
+		agent := agents[p]
+		rows = append(rows, Port{Port: p.Number, Transport: p.Transport, Foreign: agent == "", Agent: agent})
 	}
 	slices.SortStableFunc(rows, func(a, b Port) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Transport, b.Transport))

@@ -1,10 +1,41 @@
 package api
 
 import (
+	"maps"
 	"testing"
 
 	"mn/mesh"
 )
+
+// The port of an agent is no stranger's, on whichever machine several agents are.
+func TestPortsOfAgentsAreTold(t *testing.T) {
+	p := picture{Snapshot: world()}
+	for i, address := range []string{"10.0.0.1:7700", "10.0.0.1:7701", "10.0.0.2:7702"} {
+		p.View.Nodes[i].Address = address
+	}
+	p.View.Nodes[0].Foreign = []mesh.Port{
+		{Number: 22, Transport: mesh.TCP},
+		{Number: 7700, Transport: mesh.TCP},
+		{Number: 7700, Transport: mesh.UDP},
+		{Number: 7701, Transport: mesh.UDP},
+		{Number: 7702, Transport: mesh.UDP},
+	}
+	got := map[mesh.Port]string{}
+	for _, row := range p.resources()[0].Ports {
+		if row.Foreign != (row.Agent == "" && row.User == nil) {
+			t.Errorf("port %d/%s: foreign: %v", row.Port, row.Transport, row.Foreign)
+		}
+		if row.Agent != "" {
+			got[mesh.Port{Number: row.Port, Transport: row.Transport}] = row.Agent
+		}
+	}
+	want := map[mesh.Port]string{
+		{Number: 7700, Transport: mesh.UDP}: "n1", {Number: 7701, Transport: mesh.UDP}: "n2",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
 
 // Whoever asks about a copy hears of the devices that it has lost, as long as it runs.
 func TestADeviceThatIsLostIsToldOfItsTask(t *testing.T) {
