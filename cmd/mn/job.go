@@ -225,7 +225,7 @@ names are in the way of what tasks find in their folders.`,
 			return c.result(job, func() {
 				c.printf("job %q is good\n", job.Name)
 				if files != nil {
-					c.printf("%d files, %v, go with it\n", files.Files, files.Bytes)
+					c.printf("with it go %s, %v in all\n", several(files.Files, "file"), files.Bytes)
 				}
 			})
 		},

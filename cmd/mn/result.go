@@ -141,7 +141,7 @@ that is the same is passed over. Each is checked, and there whole or not at all.
 				return err
 			}
 			return c.result(g.got, func() {
-				c.printf("%d files, %v, are in %s\n", len(g.got), g.bytes, dir)
+				c.printf("%s, %v in all, now in %s\n", several(len(g.got), "file"), g.bytes, dir)
 			})
 		}),
 	}

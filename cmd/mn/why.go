@@ -98,3 +98,11 @@ func copies(n int) string {
 	}
 	return fmt.Sprintf("%d copies", n)
 }
+
+// several counts things in words whose plural has an s.
+func several(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
