@@ -135,6 +135,41 @@ func TestIsolationIsAConditionOnTheNode(t *testing.T) {
 	}
 }
 
+// A plain task of another user cannot start where a folder above the agent's is closed.
+func TestATaskIsPlacedWhereItsUserGetsToItsFolder(t *testing.T) {
+	tests := []struct {
+		name, closed, user string
+		wants              mesh.Isolation
+		driver             string
+		refused            bool
+	}{
+		{"open", "", "alice", "", "", false},
+		{"closed", "/root", "alice", "", "", true},
+		{"with limits", "/root", "alice", mesh.IsolateCgroup, "", true},
+		{"as the agent", "/root", "", "", "", false},
+		{"as root", "/root", "root", "", "", false},
+		{"in a sandbox", "/root", "alice", mesh.IsolateSandbox, "", false},
+		{"in a container", "/root", "alice", "", mesh.ContainerDriver, false},
+	}
+	for _, tt := range tests {
+		job := jobOf(mesh.Binpack, mesh.Resources{})
+		job.Tasks[0].User, job.Tasks[0].Isolation, job.Tasks[0].Driver = tt.user, tt.wants, tt.driver
+		n := node("n1", func(n *mesh.NodeView) {
+			n.Closed, n.Drivers = tt.closed, []string{mesh.ContainerDriver, mesh.DefaultDriver}
+			n.Isolation = map[mesh.Isolation]string{mesh.IsolateCgroup: "", mesh.IsolateSandbox: ""}
+		})
+		c := place(&mesh.View{Nodes: []mesh.NodeView{n}}, job, nil)
+		if got := len(c.Refused) > 0; got != tt.refused {
+			t.Errorf("%s: refused: %v, want %v", tt.name, got, tt.refused)
+		}
+		const want = `user "alice" gets to no folder of a task, as "/root" lets nobody but root through: ` +
+			`let others pass (chmod o+x /root), or keep the agent's data elsewhere (mn agent --data)`
+		if tt.refused && len(c.Refused) > 0 && c.Refused[0].Error() != want {
+			t.Errorf("%s: got %q, want %q", tt.name, c.Refused[0].Error(), want)
+		}
+	}
+}
+
 func TestVolumesAreThoseThatTheNodeShares(t *testing.T) {
 	tests := []struct {
 		shares []string

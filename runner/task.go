@@ -154,7 +154,10 @@ func (c *Copy) started(t *task, o Observation) {
 	if o.Kind == Adopted {
 		kind, verb = mesh.TaskAdopted, "adopted"
 	}
-	c.event(kind, t, fmt.Sprintf("%s with pid %d (attempt %d)", verb, o.PID, o.Attempt))
+	if o.PID > 0 { // a container's is its engine's
+		verb += fmt.Sprintf(" with pid %d", o.PID)
+	}
+	c.event(kind, t, fmt.Sprintf("%s (attempt %d)", verb, o.Attempt))
 }
 
 // ended decides what follows the end of an attempt.

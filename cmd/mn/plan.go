@@ -30,7 +30,7 @@ had nothing to wait for; or not_runnable.`,
 				return err
 			}
 			defer client.Close()
-			if job.Payload, _, err = c.look(cmd.Context(), args[0]); err != nil {
+			if job.Payload, _, err = c.look(cmd.Context(), args[0], job); err != nil {
 				return err
 			}
 			plan, err := client.Plan(cmd.Context(), *job)

@@ -43,11 +43,28 @@ func (c *command) showWhy(w api.Why) {
 		c.field("", "what FITS says below is of one copy alone")
 	}
 	for _, g := range w.Groups {
-		c.printf("\ngroup %s: %d of %d running, %s; each needs %s, %v memory, %v disk\n",
-			g.Group, g.Running, g.Count, g.Strategy,
-			g.Resources.CPU.Words(), g.Resources.Memory, g.Resources.Disk)
+		c.printf("\ngroup %s: %d of %d running, %s; each copy reserves %s\n",
+			g.Group, g.Running, g.Count, g.Strategy, amounts(g.Resources))
 		c.table(whyTable(g.Nodes))
 	}
+}
+
+// amounts are resources in words, without those that are none.
+func amounts(r mesh.Resources) string {
+	var all []string
+	if r.CPU > 0 {
+		all = append(all, r.CPU.Words())
+	}
+	if r.Memory > 0 {
+		all = append(all, fmt.Sprintf("%v of memory", r.Memory))
+	}
+	if r.Disk > 0 {
+		all = append(all, fmt.Sprintf("%v of disk", r.Disk))
+	}
+	if len(all) == 0 {
+		return "no cpu, memory or disk"
+	}
+	return strings.Join(all, ", ")
 }
 
 // whyTable is each node's part in a placement.

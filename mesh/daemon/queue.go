@@ -80,6 +80,11 @@ func waitingGroup(
 		Group: g.Name, Copies: waits.Copies, Why: choice.Summary(), Nodes: explain(view, job, g, choice),
 		Ends: []api.Ending{},
 	}
+	if job.Type.Long() { // a copy of its own that ends is replaced by the next
+		running = slices.DeleteFunc(slices.Clone(running), func(v reconcile.Victim) bool {
+			return v.Job == mesh.JobID(job.Name)
+		})
+	}
 	first := slices.DeleteFunc(slices.Clone(running), func(v reconcile.Victim) bool {
 		return !slices.Contains(told, v.ID)
 	})
