@@ -256,7 +256,7 @@ func (v *validator) destination(a *Artifact, places []string, at func(string) []
 		v.fault("%q is not a path beneath the task's folder: want a relative one, without . and ..", clip(to)).
 			at(where...)
 		return
-	case WithinPath(to, "volumes") || to == "checkpoint-ready" || WithinPath(to, ".mn-python"):
+	case WithinPath(to, VolumesDir) || to == CheckpointReady || WithinPath(to, PythonNote):
 		v.fault("%q is a name of ours in the task's folder: want another", clip(to)).at(where...)
 		return
 	case len(to) > destinationMax || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' || r == '\\' }):

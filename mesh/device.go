@@ -28,6 +28,8 @@ type Device struct {
 	Sick string `json:"sick,omitempty"`
 	// Foreign is how much of its memory processes have that are not ours.
 	Foreign Bytes `json:"foreign,omitempty"`
+	// ForeignBy are those of them that its driver names, as user/pid: the biggest, sorted.
+	ForeignBy []string `json:"foreign_by,omitempty"`
 }
 
 // screenPart is the part of a device's memory that programs of others may have where it is

@@ -38,6 +38,7 @@ const (
 	NodeDrainCancelled      EventKind = "node_drain_cancelled"
 	NodeDrainProgress       EventKind = "node_drain_progress" // fewer copies are left
 	NodeDrainBlocked        EventKind = "node_drain_blocked"  // no other node has room for a copy
+	NodeDrainPaused         EventKind = "node_drain_paused"   // a copy waits for a person
 	NodeDrainCompleted      EventKind = "node_drain_completed"
 	// NodeGivenUp: people do not want it to be given time to come back.
 	NodeGivenUp EventKind = "node_given_up"
@@ -66,12 +67,16 @@ const (
 	AllocRefused  EventKind = "alloc_refused"
 	AllocBlocked  EventKind = "alloc_blocked"
 	AllocReplaced EventKind = "alloc_replaced"
+	// AllocFailed: a copy has failed for good on its node; what its coordinator has follow, and when.
+	AllocFailed   EventKind = "alloc_failed"
 	AllocStopped  EventKind = "alloc_stopped"
 	AllocTimedOut EventKind = "alloc_timed_out" // by the job's timeout
 	// A copy waits for a person, and what they have said.
 	ReviewOpened   EventKind = "review_opened"
 	ReviewApproved EventKind = "review_approved"
 	ReviewRejected EventKind = "review_rejected"
+	// ReviewClosed: it waits no more, and nobody has said anything, as when its node is back.
+	ReviewClosed   EventKind = "review_closed"
 	TaskStarted    EventKind = "task_started"
 	TaskAdopted    EventKind = "task_adopted"
 	TaskExited     EventKind = "task_exited"
@@ -108,11 +113,11 @@ const (
 var EventKinds = []EventKind{
 	NodeJoined, NodeLost, NodeLeft, NodeAdmitted, NodeEvicted, NodeForgotten, NodeMaintenanceEnabled,
 	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainProgress, NodeDrainBlocked,
-	NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
+	NodeDrainPaused, NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
-	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
-	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
+	ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
 	ServiceChanged, TaskUnhealthy,
 	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,

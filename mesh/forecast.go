@@ -81,6 +81,9 @@ func (j *Job) begins() string {
 	if text != "" {
 		text += "; then "
 	}
+	if j.Limit.Max == 1 {
+		return text + fmt.Sprintf("each copy when no other runs under limit %q, of all jobs", j.Limit.Key)
+	}
 	return text + fmt.Sprintf("each copy when fewer than %d others run under limit %q, of all jobs",
 		j.Limit.Max, j.Limit.Key)
 }
@@ -93,7 +96,8 @@ func (j *Job) beginsAfter() string {
 	case j.AfterRule == "" || j.AfterRule == AllSuccess:
 		return "when these jobs have completed: " + names
 	case j.AfterRule == QuorumSuccess:
-		return fmt.Sprintf("when %d of these jobs have completed: %s", j.AfterQuorum, names)
+		return fmt.Sprintf("when %s completed: %s",
+			Counted(j.AfterQuorum, "of these jobs has", "of these jobs have"), names)
 	}
 	return fmt.Sprintf("after these jobs, by the rule %s: %s", j.AfterRule, names)
 }
@@ -238,6 +242,34 @@ func Next(job *Job, task *Task, restarts, moves int, opens time.Duration) string
 	return full.Spent()
 }
 
+// Follows is what follows when a task has failed for good where it was, in words. Begun says
+// whether an unsafe task of its copy was ordered to start. How many moves are used up, and when
+// the next is, the job's coordinator says.
+func Follows(job *Job, task *Task, begun bool) string {
+	full := job.normal()
+	m := RescheduleFor(&full)
+	switch {
+	case task.Lifecycle == Poststop:
+		return "nothing: what its copy has come to is decided"
+	case begun:
+		return review
+	case m.Enabled && m.Unlimited:
+		return full.moves(task)
+	case m.Enabled && m.Attempts > 0:
+		return full.moves(task) + ", as far as its reschedule policy allows"
+	}
+	return full.Spent()
+}
+
+// FollowsTimeout is what follows when a copy has timed out, in words.
+func FollowsTimeout(job *Job, begun bool) string {
+	full, then := job.normal(), review
+	if !begun {
+		then = full.Spent()
+	}
+	return "its copy is ended, and not moved: " + then
+}
+
 const (
 	ladderAll  = 5 // so many delays are all told
 	ladderSome = 3 // of more, the first
@@ -263,7 +295,11 @@ func (d Delays) ladder(n int) string {
 // nodeLost is what becomes of the copies on a node that is lost, in words.
 func (j *Job) nodeLost() string {
 	r := j.Recovery
-	after := "the copies move " + Duration(r.Lost()).String() + " after gossip has given the node up"
+	move := "the copies move"
+	if j.Gang {
+		move = "all copies of the gang stop, and begin again together,"
+	}
+	after := fmt.Sprintf("%s %v after gossip has given the node up", move, Duration(r.Lost()))
 	switch {
 	case j.Type.PerNode():
 		return "its copy waits for it to come back, as long as it belongs to the mesh"
@@ -280,10 +316,11 @@ func (j *Job) nodeLost() string {
 		return after + fmt.Sprintf(", and when they have stopped for sure: "+
 			"within their lease of %v and the longest kill_grace", Duration(r.TaskLease()))
 	case r.Partition() == Keep:
-		return "the copies wait until the node is known to be dead: it has booted again, or a person forgets it"
-	}
-	if j.Gang {
-		return after + ", and all others with them"
+		text := "the copies wait until the node is known to be dead: it has booted again, or a person forgets it"
+		if j.Gang {
+			text += "; the others of the gang go on until then, and all begin again together"
+		}
+		return text
 	}
 	if r.StopAfter > 0 {
 		after += fmt.Sprintf("; where they still run, cut off, they stop after %v", r.StopAfter)

@@ -76,6 +76,44 @@ func TestForecastOfEachTask(t *testing.T) {
 	}
 }
 
+// TestFollowsWhatTheForecastSays: an event says the same of a failure as the forecast before it.
+func TestFollowsWhatTheForecastSays(t *testing.T) {
+	no := false
+	work, tidy := Task{Name: "work"}, Task{Name: "tidy", Lifecycle: Poststop}
+	for _, tt := range []struct {
+		job   Job
+		task  *Task
+		begun bool
+		want  string
+	}{
+		{Job{Type: Service}, &work, false, "moves to another node"},
+		{Job{Type: System}, &work, false, "is tried again on its node"},
+		{Job{Type: Batch}, &work, false, "moves to another node, as far as its reschedule policy allows"},
+		{Job{Type: Service, Gang: true}, &work, false, "moves to another node with all copies of the job"},
+		{Job{Type: Batch, Reschedule: &ReschedulePolicy{Enabled: &no}}, &work, false, "the job has failed"},
+		{Job{Type: Batch, Recovery: Recovery{Mode: LocalRestart}}, &work, false, "the job has failed"},
+		{
+			Job{Type: Service, Recovery: Recovery{Mode: ManualRecover}},
+			&work, false,
+			"the job is paused and waits for a person: mn job retry lab",
+		},
+		{Job{Type: Service}, &work, true, "the job is paused and waits for a person: mn review ls"},
+		{Job{Type: Service}, &tidy, true, "nothing: what its copy has come to is decided"},
+	} {
+		tt.job.Name, tt.job.Tasks = "lab", []Task{work, tidy}
+		if got := Follows(&tt.job, tt.task, tt.begun); got != tt.want {
+			t.Errorf("%s %v: got %q, want %q", tt.job.Type, tt.job.Recovery, got, tt.want)
+		}
+	}
+	batch := &Job{Name: "lab", Tasks: []Task{work}}
+	if got := FollowsTimeout(batch, false); got != "its copy is ended, and not moved: the job has failed" {
+		t.Errorf("of a timeout: got %q", got)
+	}
+	if got := FollowsTimeout(batch, true); !strings.HasSuffix(got, "not moved: "+review) {
+		t.Errorf("of a timeout, when an unsafe task has begun: got %q", got)
+	}
+}
+
 func TestForecastOfATimeout(t *testing.T) {
 	job := &Job{Name: "lab", Tasks: []Task{{Name: "work"}}}
 	if got := ForecastOf(job).TimesOut; got != "" {
@@ -154,9 +192,6 @@ func TestForecastOfAGangAndOfGroupsInOrder(t *testing.T) {
 	if got := gang.Tasks[0].Then[1]; got != "moves to another node with all copies of the job after 5s (1 in 24h)" {
 		t.Errorf("of a gang: got %q", got)
 	}
-	if !strings.HasSuffix(gang.NodeLost, "given the node up, and all others with them") {
-		t.Errorf("a gang's node is lost: got %q", gang.NodeLost)
-	}
 	order := &Job{Name: "lab", Tasks: []Task{{Name: "a"}, {Name: "b", After: []string{"a"}}}}
 	if got := order.Spent(); !strings.HasPrefix(got, "its group has failed") {
 		t.Errorf("with groups in order: got %q", got)
@@ -209,6 +244,26 @@ func TestForecastOfAnEnd(t *testing.T) {
 		tt.change(&job.Tasks[0])
 		if got := ForecastOf(job).Tasks[0]; got.Ended != tt.ended || got.Idle != tt.idle {
 			t.Errorf("got %q, %q; want %q, %q", got.Ended, got.Idle, tt.ended, tt.idle)
+		}
+	}
+}
+
+// TestForecastOfAGangOnALostNode: the others are not left alone, whatever the job's choice is.
+func TestForecastOfAGangOnALostNode(t *testing.T) {
+	for _, tt := range []struct {
+		choice OnPartition
+		want   string
+	}{
+		{"", "all copies of the gang stop, and begin again together, 1s after gossip has given the node up; " +
+			"if it comes back, of two gangs the later one stays"},
+		{Majority, "all copies of the gang stop, and begin again together, 1s after gossip has given the node up, " +
+			"and when they have stopped for sure: within their lease of 15s and the longest kill_grace"},
+		{Keep, "the copies wait until the node is known to be dead: it has booted again, or a person forgets it; " +
+			"the others of the gang go on until then, and all begin again together"},
+	} {
+		f := ForecastOf(&Job{Name: "lab", Gang: true, Recovery: Recovery{OnPartition: tt.choice}})
+		if f.NodeLost != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.choice, f.NodeLost, tt.want)
 		}
 	}
 }

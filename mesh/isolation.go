@@ -35,3 +35,14 @@ func (n *Node) Isolates(t *Task) string {
 	}
 	return ""
 }
+
+// Houses says why a plain task cannot get to its own folder on a node, or "": it runs as a user
+// who does not get through a folder on the way.
+func (n *Node) Houses(t *Task) string {
+	if n.Closed == "" || t.User == "" || t.User == "root" || t.Contained() {
+		return ""
+	}
+	return "user \"" + t.User + "\" gets to no folder of a task, as \"" + n.Closed +
+		"\" lets nobody but root through: let others pass (chmod o+x " + n.Closed +
+		"), or keep the agent's data elsewhere (mn agent --data)"
+}

@@ -28,13 +28,15 @@ type Node struct {
 	Programs []string `json:"programs,omitempty"`
 	// Isolation has each that it was tried for, and why it cannot be had there; "" if it can.
 	Isolation map[Isolation]string `json:"isolation,omitempty"`
-	Engine    *Engine              `json:"engine,omitempty"`  // of containers; nil before it was looked for
-	Volumes   []string             `json:"volumes,omitempty"` // folders of which tasks may have what is in them
-	Devices   []Device             `json:"devices,omitempty"` // by id
-	Foreign   []Port               `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
-	Files     []string             `json:"files,omitempty"`   // of jobs that are here: [Payload.Tree], sorted
-	Fetched   []string             `json:"fetched,omitempty"` // for tasks that ran here: [Group.Fetches], sorted
-	Capacity  Resources            `json:"capacity"`          // what it shares out
+	// Closed is the folder that lets no user but root through to the agent's data; "" if there is none.
+	Closed   string    `json:"closed,omitempty"`
+	Engine   *Engine   `json:"engine,omitempty"`  // of containers; nil before it was looked for
+	Volumes  []string  `json:"volumes,omitempty"` // folders of which tasks may have what is in them
+	Devices  []Device  `json:"devices,omitempty"` // by id
+	Foreign  []Port    `json:"foreign,omitempty"` // on which programs listen that are not ours, sorted
+	Files    []string  `json:"files,omitempty"`   // of jobs that are here: [Payload.Tree], sorted
+	Fetched  []string  `json:"fetched,omitempty"` // for tasks that ran here: [Group.Fetches], sorted
+	Capacity Resources `json:"capacity"`          // what it shares out
 	// Quarantined is why the node takes no work for a while, by its own judgement; "" if it does.
 	Quarantined string `json:"quarantined,omitempty"`
 	// Allowance is what people let the mesh have of it. It is in views, whose Capacity is that

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 )
@@ -8,6 +9,14 @@ import (
 // TextMax bounds what the system, an archive or a server says of what went wrong, in bytes,
 // where it stands in a record.
 const TextMax = 1 << 10
+
+// Counted is a number of things in words: "1 copy", "2 copies".
+func Counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
 
 // Plain is a text of which nobody knows what is in it, as it may stand in a record and be
 // shown on a terminal: UTF-8 on one line without control characters, of at most so many bytes.

@@ -29,3 +29,11 @@ func TestPlainTextCanStandAnywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestCounted(t *testing.T) {
+	for n, want := range map[int]string{0: "0 copies run", 1: "1 copy runs", 2: "2 copies run"} {
+		if got := Counted(n, "copy runs", "copies run"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

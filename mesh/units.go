@@ -145,6 +145,14 @@ func (c *Cores) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Words is the number with what it is of: "1 core", "0.5 cores".
+func (c Cores) Words() string {
+	if c == Core {
+		return "1 core"
+	}
+	return c.String() + " cores"
+}
+
 // MarshalJSON writes the number of cores.
 func (c Cores) MarshalJSON() ([]byte, error) { return []byte(c.String()), nil }
 
@@ -199,7 +207,7 @@ func (r Resources) Sub(o Resources) Resources {
 func (r Resources) Lacks(want Resources) string {
 	switch {
 	case want.CPU > max(r.CPU, 0):
-		return fmt.Sprintf("cpu: needs %v cores, %v free", want.CPU, max(r.CPU, 0))
+		return fmt.Sprintf("cpu: needs %s, %v free", want.CPU.Words(), max(r.CPU, 0))
 	case want.Memory > max(r.Memory, 0):
 		return fmt.Sprintf("memory: needs %v, %v free", want.Memory, max(r.Memory, 0))
 	case want.Disk > max(r.Disk, 0):

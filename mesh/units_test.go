@@ -12,3 +12,11 @@ func TestWhatAsksForNothingFits(t *testing.T) {
 		t.Errorf("got %q", lacks)
 	}
 }
+
+func TestCoresInWords(t *testing.T) {
+	for c, want := range map[Cores]string{0: "0 cores", 500: "0.5 cores", Core: "1 core", 2 * Core: "2 cores"} {
+		if got := c.Words(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -70,7 +70,8 @@ func (c *crowd) tooNear(n *mesh.Node) string {
 		case a.Attribute == "":
 			return "distinct_hosts: it has a copy already"
 		default:
-			return fmt.Sprintf("distinct_property: there are %d copies where %s is %s", copies, a.Attribute, at)
+			return fmt.Sprintf("distinct_property: %s where %s is %s",
+				mesh.Counted(copies, "copy is", "copies are"), a.Attribute, at)
 		}
 	}
 	return ""

@@ -31,8 +31,12 @@ func (c Choice) Summary() string {
 	total := len(c.Candidates) + len(c.Refused)
 	if len(c.Candidates) > 0 {
 		best := c.Candidates[0]
-		return fmt.Sprintf("%d of %d nodes fit; best is %s (%s)",
-			len(c.Candidates), total, label(best.Name, best.Node), best.detail())
+		fit := "fit"
+		if len(c.Candidates) == 1 {
+			fit = "fits"
+		}
+		return fmt.Sprintf("%d of %d nodes %s; best is %s (%s)",
+			len(c.Candidates), total, fit, label(best.Name, best.Node), best.detail())
 	}
 	if total == 0 {
 		return "there is no node"
@@ -48,7 +52,7 @@ func (c Choice) Summary() string {
 	text := fmt.Sprintf("0 of %d nodes fit", total)
 	for i, reason := range reasons {
 		if i == summaryMax {
-			return text + fmt.Sprintf("; and %d other reasons", len(reasons)-i)
+			return text + "; and " + mesh.Counted(len(reasons)-i, "other reason", "other reasons")
 		}
 		text += fmt.Sprintf("; %s: %s", list(names[reason]), reason)
 	}

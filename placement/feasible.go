@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -146,7 +147,7 @@ func unmet(n *mesh.NodeView, q *asked) string {
 
 func notIsolated(n *mesh.NodeView, q *asked) string {
 	for i := range q.Tasks {
-		if why := n.Isolates(&q.Tasks[i]); why != "" {
+		if why := cmp.Or(n.Isolates(&q.Tasks[i]), n.Houses(&q.Tasks[i])); why != "" {
 			return why
 		}
 	}

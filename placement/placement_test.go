@@ -77,7 +77,7 @@ func TestEachFilterRefusesWithItsReason(t *testing.T) {
 		{"cordoned", func(n *mesh.NodeView) { n.Eligible = false }, "eligibility: scheduling is disabled"},
 		{"witness", func(n *mesh.NodeView) { n.Role = mesh.Witness }, "role: is a witness, which runs no tasks"},
 		{"no driver", func(n *mesh.NodeView) { n.Drivers = nil }, `driver: driver "exec" is not available`},
-		{"cpu", uses(mesh.Resources{CPU: 3500}), "capacity: cpu: needs 1 cores, 0.5 free"},
+		{"cpu", uses(mesh.Resources{CPU: 3500}), "capacity: cpu: needs 1 core, 0.5 free"},
 		{"memory", uses(mesh.Resources{Memory: 7 * mesh.GiB}), "capacity: memory: needs 2 GiB, 1 GiB free"},
 		{"disk", uses(mesh.Resources{Disk: 100 * mesh.GiB}), "capacity: disk: needs 1 GiB, 0 B free"},
 		{"just full", uses(mesh.Resources{CPU: 3000, Memory: 6 * mesh.GiB, Disk: 99 * mesh.GiB}), ""},
@@ -131,6 +131,41 @@ func TestIsolationIsAConditionOnTheNode(t *testing.T) {
 		}
 		if unsuited := Unsuited(&n, job.Groups()[0]); "isolation: "+unsuited != tt.want && unsuited != tt.want {
 			t.Errorf("%s: unsuited for %q, want %q", tt.name, unsuited, tt.want)
+		}
+	}
+}
+
+// A plain task of another user cannot start where a folder above the agent's is closed.
+func TestATaskIsPlacedWhereItsUserGetsToItsFolder(t *testing.T) {
+	tests := []struct {
+		name, closed, user string
+		wants              mesh.Isolation
+		driver             string
+		refused            bool
+	}{
+		{"open", "", "alice", "", "", false},
+		{"closed", "/root", "alice", "", "", true},
+		{"with limits", "/root", "alice", mesh.IsolateCgroup, "", true},
+		{"as the agent", "/root", "", "", "", false},
+		{"as root", "/root", "root", "", "", false},
+		{"in a sandbox", "/root", "alice", mesh.IsolateSandbox, "", false},
+		{"in a container", "/root", "alice", "", mesh.ContainerDriver, false},
+	}
+	for _, tt := range tests {
+		job := jobOf(mesh.Binpack, mesh.Resources{})
+		job.Tasks[0].User, job.Tasks[0].Isolation, job.Tasks[0].Driver = tt.user, tt.wants, tt.driver
+		n := node("n1", func(n *mesh.NodeView) {
+			n.Closed, n.Drivers = tt.closed, []string{mesh.ContainerDriver, mesh.DefaultDriver}
+			n.Isolation = map[mesh.Isolation]string{mesh.IsolateCgroup: "", mesh.IsolateSandbox: ""}
+		})
+		c := place(&mesh.View{Nodes: []mesh.NodeView{n}}, job, nil)
+		if got := len(c.Refused) > 0; got != tt.refused {
+			t.Errorf("%s: refused: %v, want %v", tt.name, got, tt.refused)
+		}
+		const want = `user "alice" gets to no folder of a task, as "/root" lets nobody but root through: ` +
+			`let others pass (chmod o+x /root), or keep the agent's data elsewhere (mn agent --data)`
+		if tt.refused && len(c.Refused) > 0 && c.Refused[0].Error() != want {
+			t.Errorf("%s: got %q, want %q", tt.name, c.Refused[0].Error(), want)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func CheckpointDir(alloc mesh.AllocID, task string) string {
 // CheckpointReady is the file that the task makes when its checkpoint is whole. What is
 // in it is shown to people.
 func CheckpointReady(alloc mesh.AllocID, task string) string {
-	return path.Join(WorkDir(alloc, task), "checkpoint-ready")
+	return path.Join(WorkDir(alloc, task), mesh.CheckpointReady)
 }
 
 // saving is what the driver is told of a task that is saved, or nil.

@@ -131,14 +131,25 @@ func (c *Copy) overdue() time.Duration {
 func (c *Copy) timeOut(by time.Duration) {
 	if c.deadline() <= by {
 		text := after(c.job.Timeout)
-		c.tell(mesh.AllocTimedOut, text)
+		c.tell(mesh.AllocTimedOut, text+nextIs+mesh.FollowsTimeout(c.job, c.begun()))
 		c.conclude(mesh.TimedOut, text)
 	}
 	for _, t := range c.tasks {
 		if c.deadlineOf(t) <= by {
 			t.overdue = true
-			c.event(mesh.TaskTimedOut, t, after(t.timeout()))
+			c.event(mesh.TaskTimedOut, t, after(t.timeout())+c.nextAfter(t))
 			c.conclude(mesh.TimedOut, fmt.Sprintf("task %q %s", t.def.Name, after(t.timeout())))
 		}
 	}
+}
+
+// nextAfter says what follows when the time of a task is over, if that is not decided already.
+func (c *Copy) nextAfter(t *task) string {
+	switch {
+	case t.is(mesh.Poststop):
+		return nextIs + mesh.Follows(c.job, t.def, c.begun())
+	case c.ending():
+		return ""
+	}
+	return nextIs + mesh.FollowsTimeout(c.job, c.begun())
 }

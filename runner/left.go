@@ -30,7 +30,8 @@ func (c *Copy) left(t *task, o Observation) {
 	}
 	text := "outputs: none is kept: " + o.Outputs.Fault
 	if o.Outputs.Fault == "" {
-		text = fmt.Sprintf("outputs: %d files, %v", o.Outputs.Files, mesh.Bytes(o.Outputs.Bytes))
+		text = fmt.Sprintf("outputs: %s, %v",
+			mesh.Counted(o.Outputs.Files, "file", "files"), mesh.Bytes(o.Outputs.Bytes))
 	}
 	c.event(mesh.TaskKept, t, text)
 }

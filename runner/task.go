@@ -3,6 +3,7 @@ package runner
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -158,7 +159,10 @@ func (c *Copy) started(t *task, o Observation) {
 	if o.Kind == Adopted {
 		kind, verb = mesh.TaskAdopted, "adopted"
 	}
-	c.event(kind, t, fmt.Sprintf("%s with pid %d (attempt %d)", verb, o.PID, o.Attempt))
+	if o.PID > 0 { // a container's is its engine's
+		verb += fmt.Sprintf(" with pid %d", o.PID)
+	}
+	c.event(kind, t, fmt.Sprintf("%s (attempt %d)", verb, o.Attempt))
 }
 
 // ended decides what follows the end of an attempt.
@@ -279,8 +283,20 @@ func (c *Copy) wait(t *task, delay time.Duration, reason string) {
 // fail ends a task for good, and with it the copy.
 func (c *Copy) fail(t *task, reason string) {
 	t.status.State, t.status.Reason, t.status.NextStart = mesh.Failed, reason, time.Time{}
-	c.event(mesh.TaskFailed, t, reason)
+	next := ""
+	if !c.ending() || t.is(mesh.Poststop) {
+		next = nextIs + mesh.Follows(c.job, t.def, c.begun())
+	}
+	c.event(mesh.TaskFailed, t, reason+next)
 	c.shareFate(t)
+}
+
+// nextIs begins what an event says of what follows.
+const nextIs = "; next: "
+
+// begun says whether a task that must not run twice has begun.
+func (c *Copy) begun() bool {
+	return slices.ContainsFunc(c.tasks, func(t *task) bool { return t.def.Safety.Mark() != "" && t.status.HasBegun() })
 }
 
 // shareFate ends the copy because of a task that has failed, unless that one

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -121,7 +122,7 @@ func (c *command) allocTable(allocs []api.Alloc, jobs bool) *table {
 			exit = strconv.Itoa(*a.ExitCode)
 		}
 		b.add(append(row, taskName(a.Task, a.Lifecycle), placeOf(a), a.Node, state(a.Status), number(a.PID),
-			a.Restarts, ago(a.StartedAt), exit, usual.ReplaceAllString(rounded(a.Reason), ""))...)
+			a.Restarts, ago(a.StartedAt), exit, cmp.Or(a.Trouble, usual.ReplaceAllString(rounded(a.Reason), "")))...)
 	}
 	return b
 }
@@ -173,8 +174,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 		degraded = ", without a majority of voters"
 	}
 	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, fence(a.Fence), degraded)
-	c.field("reserves", "%v cores, %v memory, %v disk",
-		a.Resources.CPU, a.Resources.Memory, a.Resources.Disk)
+	c.field("reserves", "%s", amounts(a.Resources))
 	for _, p := range a.Grants.Ports {
 		c.field("port", "%s of task %s: %d/%s", p.Label, p.Task, p.Number, p.Protocol.Transport())
 	}
@@ -203,6 +203,9 @@ func (c *command) showAlloc(a api.AllocDetail) {
 		c.showServices(a.Services, true)
 	}
 	for _, t := range a.Tasks {
+		if t.Trouble != "" {
+			c.field("trouble", "task %s: %s", t.Task, t.Trouble)
+		}
 		if t.IdleSince != nil {
 			c.field("idle", "task %s uses its devices for nothing since %s", t.Task, ago(t.IdleSince))
 		}

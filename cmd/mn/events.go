@@ -184,7 +184,7 @@ func eventText(l *api.EventLine, about string) string {
 	if !named || about != l.Peer {
 		return l.Text
 	}
-	for _, after := range []string{": ", ", "} {
+	for _, after := range []string{": ", ", ", "; "} {
 		if text, is := strings.CutPrefix(rest, after); is {
 			return text
 		}
@@ -226,7 +226,7 @@ func eventColour(k mesh.EventKind) colour {
 		mesh.TaskExited, mesh.TaskRestarting, mesh.LeaseLost, mesh.MajorityChanged, mesh.LeadChanged:
 		return yellow
 	case mesh.NodeLost, mesh.NodeEvicted, mesh.NodeForgotten, mesh.NodeOut, mesh.ClockRefused, mesh.RecordRefused,
-		mesh.TaskFailed:
+		mesh.AllocFailed, mesh.TaskFailed:
 		return red
 	}
 	return plain

@@ -46,7 +46,10 @@ var lives = map[string][]step{
 	},
 	"crash": {
 		{status: mesh.JobPending, copies: mesh.Running},
-		{status: mesh.JobFailed, copies: mesh.Failed, code: 7},
+		{
+			status: mesh.JobFailed, copies: mesh.Failed, code: 7,
+			text: "1 of 1 failed; crash[0] failed on box-1: exit code 7; restarts are off",
+		},
 	},
 	"large":  {{status: mesh.JobFailed, text: "no node has room"}},
 	"raced":  {{status: mesh.JobPending}, {status: mesh.JobRunning, number: 2}},
@@ -151,7 +154,7 @@ func hello() api.Snapshot {
 				ID: id, Name: name, Address: "10.0.0.1:7700", Boot: "b1", Role: mesh.Worker, Release: "1.2",
 				OS: "linux", Arch: "amd64", Drivers: []string{"exec"}, Labels: map[string]string{"rack": "3"},
 				Volumes:   []string{"/data", "/srv"},
-				Isolation: map[mesh.Isolation]string{mesh.IsolateCgroup: "", mesh.IsolateSandbox: "no Linux 5.12"},
+				Isolation: map[mesh.Isolation]string{mesh.IsolateNone: "", mesh.IsolateCgroup: "", mesh.IsolateSandbox: "no Linux 5.12"},
 				Capacity:  mesh.Resources{CPU: 8 * mesh.Core, Memory: 32 * mesh.GiB, Disk: 500 * mesh.GiB},
 				StartedAt: earlier(),
 			},
@@ -162,7 +165,10 @@ func hello() api.Snapshot {
 	gpus := node("cccc4444dddd5555", "box-2", mesh.Alive)
 	gpus.Devices = []mesh.Device{
 		{ID: "GPU-0", Kind: mesh.GPU, Model: "Tesla T4", Driver: "cuda", APIVersion: "12.4", Memory: 16 * mesh.GiB},
-		{ID: "GPU-1", Kind: mesh.GPU, Index: 1, Model: "Tesla T4", Driver: "cuda", Memory: 16 * mesh.GiB, Sick: "Xid 79"},
+		{
+			ID: "GPU-1", Kind: mesh.GPU, Index: 1, Model: "Tesla T4", Driver: "cuda", Memory: 16 * mesh.GiB, Foreign: mesh.GiB,
+			ForeignBy: []string{"alice/4711"}, Sick: "Xid 79",
+		},
 		{ID: "cam0", Kind: "camera"},
 	}
 	gpus.Foreign = []mesh.Port{{Number: 22, Transport: mesh.TCP}}

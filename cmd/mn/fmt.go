@@ -94,7 +94,7 @@ func (c *command) layOut(paths []string, f fmtFlags) error {
 		}
 	})
 	if err == nil && f.check && changed > 0 {
-		return mesh.Faultf(mesh.Conflict, "%d of %d files are not laid out", changed, len(rows)).
+		return mesh.Faultf(mesh.Conflict, "not laid out: %d of %s", changed, mesh.Counted(len(rows), "file", "files")).
 			Hint("mn job fmt -w lays them out")
 	}
 	return err

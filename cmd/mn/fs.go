@@ -320,7 +320,19 @@ func (c *command) takeHome(
 		return done, mesh.Faultf(mesh.Conflict, "%q is there already, and cannot be replaced: %v", done.To, err).
 			Hint("remove it, or copy to somewhere else")
 	}
+	if err == nil {
+		err = syncFolder(dir) // so that its name stays, too
+	}
 	return done, err
+}
+
+// syncFolder returns when the names in a folder stay.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // meterEvery is how often somebody who waits hears how far it has got.
@@ -345,7 +357,7 @@ func (p *meter) tell(count int, bytes int64, now mesh.File) {
 	name := files.Shown(path.Base(now.Name))
 	of := ""
 	if count > 0 {
-		of = fmt.Sprintf("%d files, ", count)
+		of = mesh.Counted(count, "file, ", "files, ")
 	}
 	fmt.Fprintf(direct(p.err), "\r\x1b[Kmn: %s%v: %s", of, mesh.Bytes(bytes), name)
 }

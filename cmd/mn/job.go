@@ -55,7 +55,7 @@ batch job has ended, then with the exit code of its task.`,
 				return err
 			}
 			defer client.Close()
-			if job.Payload, err = c.send(cmd.Context(), client, args[0]); err != nil {
+			if job.Payload, err = c.send(cmd.Context(), client, args[0], job); err != nil {
 				return err
 			}
 			done, err := client.Submit(cmd.Context(), api.RunRequest{
@@ -202,19 +202,31 @@ func recovery(r mesh.EffectiveRecovery) string {
 func (c *command) jobValidate() *cobra.Command {
 	var with configs.Variables
 	cmd := &cobra.Command{
-		Use:               "validate FILE|DIR",
-		Short:             "Check a job file, without an agent",
-		Example:           "  mn job validate job.toml\n  mn job validate train.toml --var model=small",
+		Use:   "validate FILE|DIR",
+		Short: "Check a job file, or a job's folder, without an agent",
+		Long: `Check a job file, without an agent. Of a folder with job.toml in it, its other files are
+checked, too: what .mnignore says, how large they are, where links lead, and whether their
+names are in the way of what tasks find in their folders.`,
+		Example: `  mn job validate job.toml
+  mn job validate train.toml --var model=small
+  mn job validate shop`,
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			job, err := configs.ReadJob(args[0], with)
+			if err != nil {
+				return err
+			}
+			files, _, err := c.look(cmd.Context(), args[0], job)
 			if err != nil {
 				return err
 			}
 			job.Defaults()
 			return c.result(job, func() {
 				c.printf("job %q is good\n", job.Name)
+				if files != nil {
+					c.printf("with it go %s, %v in all\n", mesh.Counted(files.Files, "file", "files"), files.Bytes)
+				}
 			})
 		},
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mn/mesh"
 	"mn/mesh/api"
 )
 
@@ -184,66 +183,4 @@ its copies are replaced, also of keep jobs and of those that never move by thems
 	cmd.Flags().BoolVar(&r.Off, "off", false, "I vouch that it is off, or will never run anything again")
 	reasonFlag(cmd, &r.Reason)
 	return cmd
-}
-
-func (c *command) showNode(n api.NodeDetail, all bool) {
-	c.field("node", "%s (%s)", n.Name, n.ID)
-	status := c.paint(stateColour(string(n.Status)), string(n.Status))
-	if n.LostFor > 0 {
-		status += fmt.Sprintf(" for %v", n.LostFor)
-	}
-	c.field("status", "%s", status)
-	c.field("state", "%s", c.paint(stateColour(n.State), n.State))
-	if d := &n.Drain; d.Mode != mesh.InService {
-		c.field("since", "%s, by way of %s", ago(d.At), d.By)
-		if d.Reason != "" {
-			c.field("reason", "%s", d.Reason)
-		}
-		if d.Deadline != nil {
-			c.field("drain", "%s, %s left, deadline %s", d.Status, copies(d.Left),
-				d.Deadline.Local().Format("2006-01-02 15:04:05"))
-		}
-	}
-	c.field("address", "%s", n.Address)
-	c.field("agent", "mn %s on %s/%s, started %s", n.Release, n.OS, n.Arch, ago(n.StartedAt))
-	role := string(n.Role)
-	if n.Voter {
-		role += ", voter"
-	}
-	c.field("role", "%s, drivers %s", role, strings.Join(n.Drivers, ", "))
-	c.field("pool", "%s", n.Pool)
-	if len(n.Programs) > 0 {
-		c.field("programs", "%s", strings.Join(n.Programs, ", "))
-	}
-	for _, k := range slices.Sorted(maps.Keys(n.Isolation)) {
-		if why := n.Isolation[k]; why != "" {
-			c.field("no "+string(k), "%s", why)
-		}
-	}
-	if n.Quarantined != "" {
-		c.field("quarantined", "%s", n.Quarantined)
-	}
-	if e := n.Engine; e != nil {
-		if e.Lacks != "" {
-			c.field("no containers", "%s", e.Lacks)
-		} else {
-			c.field("containers", "%s", e)
-		}
-	}
-	if len(n.Volumes) > 0 {
-		c.field("volumes", "%s", strings.Join(n.Volumes, ", "))
-	}
-	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
-		c.field("label", "%s = %s", k, n.Labels[k])
-	}
-	c.field("cpu", "%v of %v cores used", n.Used.CPU, n.Resources.CPU)
-	c.field("memory", "%v of %v used", n.Used.Memory, n.Resources.Memory)
-	c.field("disk", "%v of %v used", n.Used.Disk, n.Resources.Disk)
-	if n.Share != (mesh.Allowance{}) {
-		c.field("share", "%v of what it has: mn resource set", n.Share)
-	}
-	if len(n.Allocations) > 0 {
-		c.printf("\n")
-		c.showAllocs(n.Allocations, all)
-	}
 }

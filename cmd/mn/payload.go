@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/patternmatcher"
@@ -56,13 +58,23 @@ func openFolder(dir string) (*folder, error) {
 		err = nil
 	}
 	if err == nil {
-		f.ignored, err = patternmatcher.New(patterns)
+		f.ignored, err = matcher(patterns)
 	}
 	if err != nil {
 		return nil, errors.Join(
 			mesh.Faultf(mesh.Invalid, "%s: %v", filepath.Join(dir, ignoreFile), err), root.Close())
 	}
 	return f, nil
+}
+
+// matcher is patternmatcher.New, with the pattern that is wrong in the error.
+func matcher(patterns []string) (*patternmatcher.PatternMatcher, error) {
+	for _, p := range patterns {
+		if _, err := patternmatcher.New([]string{p}); err != nil {
+			return nil, fmt.Errorf("pattern %q: %w", p, err)
+		}
+	}
+	return patternmatcher.New(patterns)
 }
 
 // skip leaves out the job file, which travels by itself: a change of it need not be one of
@@ -76,16 +88,16 @@ func (f *folder) skip(name string, dir bool) bool {
 }
 
 // pack gives the folder's objects to a sink, and says what they are.
-func (f *folder) pack(ctx context.Context, to content.Sink) (*mesh.Payload, error) {
+func (f *folder) pack(ctx context.Context, to content.Sink) (*mesh.Payload, *content.Tree, error) {
 	h, tree, err := content.Pack(ctx, f.root, content.Packing{Skip: f.skip, BytesMax: int64(mesh.PayloadMax)}, to)
 	switch {
 	case errors.Is(err, content.ErrChanged):
-		return nil, mesh.Faultf(mesh.Conflict, "%v", err).Hint("try again when nobody writes to it")
+		return nil, nil, mesh.Faultf(mesh.Conflict, "%v", err).Hint("try again when nobody writes to it")
 	case err != nil:
-		return nil, mesh.Faultf(mesh.Invalid, "%v", err).
+		return nil, nil, mesh.Faultf(mesh.Invalid, "%v", err).
 			Hint("%s says what stays here, a pattern on each line", filepath.Join(f.root.Name(), ignoreFile))
 	}
-	return &mesh.Payload{Tree: h.String(), Bytes: mesh.Bytes(tree.Bytes()), Files: len(tree.Entries)}, nil
+	return &mesh.Payload{Tree: h.String(), Bytes: mesh.Bytes(tree.Bytes()), Files: len(tree.Entries)}, tree, nil
 }
 
 // names is a sink that keeps the names of objects.
@@ -99,24 +111,32 @@ func (n names) Put(object []byte) (content.Hash, error) {
 
 func (n names) Sync() error { return nil }
 
-// look finds out what is in a job's folder, if the job is one; nil if it has no other files.
-func (c *command) look(ctx context.Context, dir string) (*mesh.Payload, names, error) {
+// look finds out what is in a job's folder, if the job is one, and whether the job can be with
+// that; nil if it has no other files.
+func (c *command) look(ctx context.Context, dir string, job *mesh.Job) (*mesh.Payload, names, error) {
 	f, err := openFolder(dir)
 	if f == nil || err != nil {
 		return nil, nil, err
 	}
 	defer f.root.Close()
 	all := names{}
-	p, err := f.pack(ctx, all)
+	p, tree, err := f.pack(ctx, all)
 	if err != nil || p.Files == 0 {
 		return nil, nil, err
+	}
+	files := map[string]bool{}
+	for i := range tree.Entries {
+		files[tree.Entries[i].Path] = tree.Entries[i].Mode.IsDir()
+	}
+	if faults := job.Collides(files); len(faults) > 0 {
+		return nil, nil, mesh.Faultf(mesh.Invalid, "in the job's folder %q, %s", dir, strings.Join(faults, "; "))
 	}
 	return p, all, nil
 }
 
 // send sends the files of a job's folder to a peer, as far as it does not have them.
-func (c *command) send(ctx context.Context, client *api.Client, dir string) (*mesh.Payload, error) {
-	p, all, err := c.look(ctx, dir)
+func (c *command) send(ctx context.Context, client *api.Client, dir string, job *mesh.Job) (*mesh.Payload, error) {
+	p, all, err := c.look(ctx, dir, job)
 	if p == nil || err != nil {
 		return nil, err
 	}
@@ -138,7 +158,7 @@ func (c *command) send(ctx context.Context, client *api.Client, dir string) (*me
 		return nil, err
 	}
 	defer f.root.Close()
-	sent, err := f.pack(ctx, s)
+	sent, _, err := f.pack(ctx, s)
 	switch {
 	case s.err != nil:
 		return nil, s.err
@@ -148,7 +168,7 @@ func (c *command) send(ctx context.Context, client *api.Client, dir string) (*me
 		return nil, mesh.Faultf(mesh.Conflict, "the job's folder changed while it was sent").
 			Hint("try again when nobody writes to it")
 	}
-	c.say("files: %v, of which %v were sent", p.Bytes, s.sent)
+	c.say("files: %v, of which %v were sent", p.Bytes, min(s.sent, p.Bytes)) // their list goes, too
 	return p, nil
 }
 

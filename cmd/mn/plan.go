@@ -30,7 +30,7 @@ had nothing to wait for; or not_runnable.`,
 				return err
 			}
 			defer client.Close()
-			if job.Payload, _, err = c.look(cmd.Context(), args[0]); err != nil {
+			if job.Payload, _, err = c.look(cmd.Context(), args[0], job); err != nil {
 				return err
 			}
 			plan, err := client.Plan(cmd.Context(), *job)
@@ -74,6 +74,10 @@ func (c *command) showPlan(p api.Plan) {
 		what := fmt.Sprintf("%d of group %s fit on no node now", blocked.Copies, blocked.Group)
 		if blocked.Copies == 0 { // of a job with a copy on each node that can run it
 			what = fmt.Sprintf("no node can run a copy of group %s", blocked.Group)
+		}
+		if g := blocked.Gang; g != nil {
+			what = fmt.Sprintf("there is room for %d of the gang's %d copies at once; then %s fits nowhere",
+				g.Fit, g.Copies, copyIndex(g.Group, g.Index))
 		}
 		c.printf("\n%s:\n", what)
 		c.table(whyTable(blocked.Nodes))

@@ -49,8 +49,10 @@ to run on the node what has become of it. It holds for this absence of the node 
 				return err
 			}
 			if n := rec.Counts[api.Failed]; n > 0 {
-				return mesh.Faultf(mesh.Unavailable, "%d of %d copies do not run elsewhere after %v",
-					n, rec.Counts[api.Checked], wait).Hint("mn job status JOB says what they wait for")
+				return mesh.Faultf(mesh.Unavailable,
+					"not elsewhere after %v: %d of %s", wait, n,
+					mesh.Counted(rec.Counts[api.Checked], "copy", "copies")).
+					Hint("mn job status JOB says what they wait for")
 			}
 			return nil
 		}),

@@ -36,11 +36,11 @@ func (c *command) resourceList() *cobra.Command {
 
 func (c *command) showResources(nodes []api.Resources) {
 	b := newTable("NODE", "STATUS", "CPU", "MEMORY", "DISK", "DEVICES")
-	some := false
+	all := newDeviceTable("NODE")
 	for _, n := range nodes {
 		free := 0
 		for _, d := range n.Devices {
-			some = true
+			addDevice(all, d, n.Node)
 			if d.State == "free" {
 				free++
 			}
@@ -57,26 +57,37 @@ func (c *command) showResources(nodes []api.Resources) {
 	for _, n := range nodes {
 		c.showShare(n)
 	}
-	if !some {
-		return
+	if len(all.rows) > 0 {
+		c.printf("\n")
+		c.table(all)
 	}
-	c.printf("\n")
-	b = newTable("NODE", "DEVICE", "KIND", "MODEL", "DRIVER", "MEMORY", "FOREIGN", "FREE", "STATE", "USED BY")
-	for _, n := range nodes {
-		for _, d := range n.Devices {
-			driver := strings.TrimSpace(d.Driver + " " + d.APIVersion)
-			is := state(d.State)
-			if d.Sick != "" {
-				is.text += ": " + d.Sick
-			}
-			memory, foreign, free := fmt.Sprint(d.Memory), fmt.Sprint(d.Foreign), fmt.Sprint(d.Free)
-			if d.Memory == 0 {
-				memory, foreign, free = "", "", ""
-			}
-			b.add(n.Node, d.ID, d.Kind, d.Model, driver, memory, foreign, free, is, usedBy(d.Users))
-		}
+}
+
+// newDeviceTable is a table of devices, with more columns in front.
+func newDeviceTable(front ...string) *table {
+	return newTable(append(front,
+		"DEVICE", "KIND", "MODEL", "DRIVER", "MEMORY", "FOREIGN", "FREE", "STATE", "USED BY")...)
+}
+
+// addDevice adds a device to a table of them.
+func addDevice(b *table, d api.Device, front ...any) {
+	is := state(d.State)
+	if d.Sick != "" {
+		is.text += ": " + d.Sick
 	}
-	c.table(b)
+	memory, foreign, free := fmt.Sprint(d.Memory), fmt.Sprint(d.Foreign), fmt.Sprint(d.Free)
+	if d.Memory == 0 {
+		memory, foreign, free = "", "", ""
+	}
+	var by []string
+	if users := usedBy(d.Users); users != "" {
+		by = append(by, users)
+	}
+	for _, who := range d.ForeignBy {
+		by = append(by, "foreign: "+who)
+	}
+	b.add(append(front, d.ID, d.Kind, d.Model, strings.TrimSpace(d.Driver+" "+d.APIVersion), memory, foreign, free, is,
+		strings.Join(by, ", "))...)
 }
 
 // usedBy names tasks, with their parts of what they share.
@@ -166,7 +177,8 @@ func (c *command) resourcePorts() *cobra.Command {
 		Short: "List the ports that are in use, and by whom",
 		Long: `List the ports that are in use, on all nodes or on one: those of tasks, and those on
 which programs listen that are not of the mesh (foreign).`,
-		Example:           "  mn resource ports\n  mn resource ports box-1",
+		Example: `  mn resource ports
+  mn resource ports box-1 --json | jq '.[] | select(.foreign) | .port'`,
 		Args:              atMost("NODE"),
 		ValidArgsFunction: c.complete(nodeNames),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
@@ -182,26 +194,40 @@ which programs listen that are not of the mesh (foreign).`,
 			if err != nil {
 				return err
 			}
-			return c.result(nodes, func() { c.showPorts(nodes) })
+			rows := []nodePort{}
+			for _, n := range nodes {
+				for _, p := range n.Ports {
+					rows = append(rows, nodePort{n.Node, n.NodeID, p})
+				}
+			}
+			return c.result(rows, func() { c.showPorts(rows) })
 		}),
 	}
 	return cmd
 }
 
-func (c *command) showPorts(nodes []api.Resources) {
-	b := newTable("NODE", "PORT", "TRANSPORT", "LABEL", "USED BY")
-	for _, n := range nodes {
-		for _, p := range n.Ports {
-			by := cell{"foreign", faint}
-			if p.User != nil {
-				by = cell{text: usedBy([]api.User{*p.User})}
-			}
-			b.add(n.Node, p.Port, p.Transport, p.Label, by)
-		}
-	}
-	if len(b.rows) == 0 {
+// nodePort is a port that is in use, and where.
+type nodePort struct {
+	Node   string      `json:"node"`
+	NodeID mesh.NodeID `json:"node_id"`
+	api.Port
+}
+
+func (c *command) showPorts(rows []nodePort) {
+	if len(rows) == 0 {
 		c.printf("no port is in use\n")
 		return
+	}
+	b := newTable("NODE", "PORT", "TRANSPORT", "LABEL", "USED BY")
+	for _, p := range rows {
+		by := cell{"foreign", faint}
+		switch {
+		case p.User != nil:
+			by = cell{text: usedBy([]api.User{*p.User})}
+		case p.Agent != "":
+			by = cell{"agent of " + p.Agent, faint}
+		}
+		b.add(p.Node, p.Port.Port, p.Transport, p.Label, by)
 	}
 	c.table(b)
 }

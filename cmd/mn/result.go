@@ -15,7 +15,18 @@ import (
 )
 
 func (c *command) resultCommand() *cobra.Command {
-	return group("result", "List and get the files that tasks have left", c.resultList(), c.resultGet())
+	cmd := group("result [JOB]", "List and get the files that tasks have left", c.resultList(), c.resultGet())
+	cmd.Example = "  mn result train            # what it has left, as mn result ls\n  mn result get train -o out"
+	cmd.Args = atMost("JOB")
+	cmd.ValidArgsFunction = c.complete(jobNames)
+	help, list := cmd.RunE, c.ask(c.listResults)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return help(cmd, args)
+		}
+		return list(cmd, args)
+	}
+	return cmd
 }
 
 func (c *command) resultList() *cobra.Command {
@@ -30,14 +41,16 @@ the SHA-256 of each MiB of it, one after the other.`,
   mn result ls train --json | jq -r '.[].files[].path'`,
 		Args:              needs("JOB"),
 		ValidArgsFunction: c.complete(jobNames),
-		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
-			all, err := client.Results(cmd.Context(), api.ResultsRequest{Job: mesh.JobID(args[0])})
-			if err != nil {
-				return err
-			}
-			return c.result(all, func() { c.showResults(args[0], all) })
-		}),
+		RunE:              c.ask(c.listResults),
 	}
+}
+
+func (c *command) listResults(cmd *cobra.Command, client *api.Client, args []string) error {
+	all, err := client.Results(cmd.Context(), api.ResultsRequest{Job: mesh.JobID(args[0])})
+	if err != nil {
+		return err
+	}
+	return c.result(all, func() { c.showResults(args[0], all) })
 }
 
 func (c *command) showResults(job string, all []api.Result) {
@@ -128,7 +141,7 @@ that is the same is passed over. Each is checked, and there whole or not at all.
 				return err
 			}
 			return c.result(g.got, func() {
-				c.printf("%d files, %v, are in %s\n", len(g.got), g.bytes, dir)
+				c.printf("%s, %v in all, now in %s\n", mesh.Counted(len(g.got), "file", "files"), g.bytes, dir)
 			})
 		}),
 	}

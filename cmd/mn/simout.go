@@ -60,7 +60,7 @@ func (c *command) story(r *sim.Result, f *simFlags) {
 		lines = lines[max(0, len(lines)-tailMax):]
 	}
 	if more := len(lines) - storyMax; more > 0 {
-		c.printf("... %d lines before\n", more)
+		c.printf("... %s before\n", mesh.Counted(more, "line", "lines"))
 		lines = lines[more:]
 	}
 	for len(lines) > 0 {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mn/mesh"
@@ -15,6 +17,9 @@ import (
 // it is said to run: a program that fails at once is seen running for an instant.
 const settleTime = time.Second
 
+// causesMax is how many causes are remembered, not to be told twice.
+const causesMax = 64
+
 // progress tells, step by step, what becomes of a job.
 type progress struct {
 	*command
@@ -22,6 +27,7 @@ type progress struct {
 	long    bool
 	bounded bool              // not all copies need run at once
 	told    map[string]string // the last state of each copy
+	causes  []string          // told of copies
 	reason  string            // last told
 	last    api.Job
 }
@@ -175,11 +181,19 @@ func (p *progress) failure(j api.Job, how string) error {
 			continue // it does not decide
 		}
 		if a.Status == string(mesh.Failed) && a.ExitCode != nil && *a.ExitCode != 0 {
-			p.say("job %q %s: %s: %s", j.ID, how, copyName(a.Task, a.Index, a.Node), a.Reason)
+			p.say("job %q %s: %s", j.ID, how, cmp.Or(p.news(j.Reason), copyName(a.Task, a.Index, a.Node)))
 			return exitCode(*a.ExitCode)
 		}
 	}
-	return mesh.Faultf(mesh.Internal, "job %q %s: %s", j.ID, how, j.Reason).Hint("mn why %s", j.ID)
+	return mesh.Faultf(mesh.Internal, "job %q %s: %s", j.ID, how, p.news(j.Reason)).Hint("mn why %s", j.ID)
+}
+
+// news is a reason without the causes that were told of its copies.
+func (p *progress) news(reason string) string {
+	for _, cause := range p.causes {
+		reason = strings.ReplaceAll(reason, ": "+cause, "")
+	}
+	return reason
 }
 
 // tell says what is new: the whole in numbers, and which copies went wrong.
@@ -192,12 +206,15 @@ func (p *progress) tell(j api.Job) {
 		case was:
 		case string(mesh.Failed), string(mesh.Backoff), string(mesh.Lost):
 			p.say("%s %s: %s", copyName(a.Task, a.Index, a.Node), a.Status, a.Reason)
+			if a.Reason != "" && !slices.Contains(p.causes, a.Reason) && len(p.causes) < causesMax {
+				p.causes = append(p.causes, a.Reason)
+			}
 		}
 	}
 	if j.Reason != p.reason {
 		p.reason = j.Reason
-		if j.Reason != "" {
-			p.say("%s: %s", j.Status, j.Reason)
+		if j.Reason != "" && j.Status != mesh.JobFailed { // it is told of the job as a whole
+			p.say("%s: %s", j.Status, p.news(j.Reason))
 		}
 	}
 }

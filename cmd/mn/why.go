@@ -35,12 +35,36 @@ func (c *command) showWhy(w api.Why) {
 	if w.Text != "" {
 		c.field("reason", "%s", w.Text)
 	}
+	if g := w.Gang; g != nil {
+		c.field("gang",
+			"there is room for %d of its %d copies at once, and none starts before there is for all; "+
+				"first missing is %s",
+			g.Fit, g.Copies, copyIndex(g.Group, g.Index))
+		c.field("", "what FITS says below is of one copy alone")
+	}
 	for _, g := range w.Groups {
-		c.printf("\ngroup %s: %d of %d running, %s; each needs %v cores, %v memory, %v disk\n",
-			g.Group, g.Running, g.Count, g.Strategy,
-			g.Resources.CPU, g.Resources.Memory, g.Resources.Disk)
+		c.printf("\ngroup %s: %d of %d running, %s; each copy reserves %s\n",
+			g.Group, g.Running, g.Count, g.Strategy, amounts(g.Resources))
 		c.table(whyTable(g.Nodes))
 	}
+}
+
+// amounts are resources in words, without those that are none.
+func amounts(r mesh.Resources) string {
+	var all []string
+	if r.CPU > 0 {
+		all = append(all, r.CPU.Words())
+	}
+	if r.Memory > 0 {
+		all = append(all, fmt.Sprintf("%v of memory", r.Memory))
+	}
+	if r.Disk > 0 {
+		all = append(all, fmt.Sprintf("%v of disk", r.Disk))
+	}
+	if len(all) == 0 {
+		return "no cpu, memory or disk"
+	}
+	return strings.Join(all, ", ")
 }
 
 // whyTable is each node's part in a placement.
@@ -72,9 +96,4 @@ func refusal(n api.WhyNode) string {
 func copyIndex(group string, index int) string { return fmt.Sprintf("%s[%d]", group, index) }
 
 // copies counts copies in words.
-func copies(n int) string {
-	if n == 1 {
-		return "1 copy"
-	}
-	return fmt.Sprintf("%d copies", n)
-}
+func copies(n int) string { return mesh.Counted(n, "copy", "copies") }

@@ -13,11 +13,12 @@ type room struct {
 var rooms = []room{
 	{"crdt", 1, true, nil},
 	{"docs", 1, true, nil},
+	{"runner/disk", 1, false, nil},
 
 	{"mesh", 2, true, []string{"crdt"}},
 	{"crdt/store", 2, false, []string{"crdt"}},
 	{"health/clock", 2, false, nil},
-	{"runner/archive", 2, false, nil},
+	{"runner/archive", 2, false, []string{"runner/disk"}},
 	{"runner/frames", 2, false, nil},
 
 	{"placement", 3, true, nouns},
@@ -25,7 +26,7 @@ var rooms = []room{
 	{"runner", 3, true, nouns},
 	{"health", 3, true, nouns},
 	{"runner/logs", 3, false, nouns},
-	{"runner/files", 3, false, []string{"mesh", "crdt", "runner/frames"}},
+	{"runner/files", 3, false, []string{"mesh", "crdt", "runner/disk", "runner/frames"}},
 	{"runner/cgroup", 3, false, nil},
 	{"runner/sandbox", 3, false, nil},
 	{"runner/supervise", 4, false, []string{
@@ -37,8 +38,8 @@ var rooms = []room{
 	{"health/inventory", 3, false, nouns},
 	{"configs", 3, false, []string{"mesh", "crdt", "docs"}},
 	{"configs/manifest", 4, false, []string{"mesh", "configs"}},
-	{"mesh/content", 3, false, nouns},
-	{"mesh/fetch", 3, false, []string{"mesh", "crdt", "runner/archive"}},
+	{"mesh/content", 3, false, []string{"mesh", "crdt", "runner/disk"}},
+	{"mesh/fetch", 3, false, []string{"mesh", "crdt", "runner/archive", "runner/disk"}},
 	{"mesh/identity", 3, false, []string{"mesh", "crdt", "health/clock"}},
 	{"mesh/membership", 3, false, nouns},
 
@@ -47,7 +48,8 @@ var rooms = []room{
 	{"mesh/transport", 4, false, []string{"mesh", "crdt", "mesh/identity"}},
 	{"runner/drivertest", 4, false, []string{"mesh", "crdt", "runner"}},
 	{"runner/exec", 5, false, []string{
-		"mesh", "crdt", "runner", "runner/archive", "runner/cgroup", "runner/frames", "runner/logs", "runner/supervise",
+		"mesh", "crdt", "runner", "runner/archive", "runner/cgroup", "runner/disk", "runner/frames", "runner/logs",
+		"runner/supervise",
 	}},
 	{"runner/container", 5, false, []string{
 		"mesh", "crdt", "runner", "runner/frames", "runner/supervise", "health/clock",

@@ -1,8 +1,11 @@
 package inventory
 
 import (
+	"cmp"
 	"io/fs"
+	"os/user"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,10 +16,55 @@ import (
 type Ours struct {
 	Process func(pid int) bool       // whether one of our tasks runs as it
 	Device  func(device string) bool // whether one of our tasks has the device of this id
+	User    func(pid int) string     // whose the process is, "" if that cannot be known
 }
 
 func (o Ours) process(pid int) bool  { return o.Process != nil && o.Process(pid) }
 func (o Ours) device(id string) bool { return o.Device != nil && o.Device(id) }
+
+// strangersMax is how many processes that are not ours are named for each device.
+const strangersMax = 4
+
+// strangers are the processes that are not ours and use a device: those that have the most
+// of it, as user/pid, in the order of their pids, so that they seldom change.
+func (o Ours) strangers(r Reading) []string {
+	var theirs []User
+	for _, u := range r.Users {
+		if !o.process(u.PID) {
+			theirs = append(theirs, u)
+		}
+	}
+	slices.SortFunc(theirs, func(a, b User) int {
+		return cmp.Or(cmp.Compare(b.Memory, a.Memory), cmp.Compare(a.PID, b.PID))
+	})
+	theirs = theirs[:min(len(theirs), strangersMax)]
+	slices.SortFunc(theirs, func(a, b User) int { return cmp.Compare(a.PID, b.PID) })
+	var all []string
+	for _, u := range theirs {
+		name := ""
+		if o.User != nil {
+			name = o.User(u.PID)
+		}
+		all = append(all, cmp.Or(plain(name), "?")+"/"+strconv.Itoa(u.PID))
+	}
+	return all
+}
+
+// Runs says whose processes are, by name or else by number; for [Ours]. The root is that of
+// the machine's files. It cannot say so of processes that are gone, or out of sight.
+func Runs(root fs.FS) func(pid int) string {
+	return func(pid int) string {
+		for line := range strings.Lines(value(root, path.Join("proc", strconv.Itoa(pid), "status"))) {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "Uid:" {
+				if u, err := user.LookupId(f[1]); err == nil {
+					return u.Username
+				}
+				return f[1]
+			}
+		}
+		return ""
+	}
+}
 
 // driverMax is how much of a device's memory its driver may need for itself: no process
 // has it.

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"mn/mesh"
@@ -53,6 +54,48 @@ func TestForeignMemoryIsToldCalmly(t *testing.T) {
 		if told = calm(told, step.now*mesh.MiB, d); told != step.want*mesh.MiB {
 			t.Errorf("step %d: got %v, want %v MiB", i, told, step.want)
 		}
+	}
+}
+
+// Those of the real answer of a driver: the biggest are named, and ours are not.
+func TestForeignProcessesAreNamed(t *testing.T) {
+	text, err := os.ReadFile("testdata/ampere-535.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readings, err := parseSMI(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := files(map[string]string{
+		"proc/4021/status": "Name:\tUid: 5\nState:\tR (running)\nUid:\t0\t7\t7\t7\nGid:\t8\n",
+		"proc/4022/status": "Name:\tpython3\nUid:\t3999999999\t0\t0\t0\n",
+	})
+	tests := []struct {
+		name string
+		ours int
+		want []string
+	}{
+		{"all", 0, []string{"root/4021", "3999999999/4022"}},
+		{"all but ours", 4021, []string{"3999999999/4022"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := Ours{Process: func(pid int) bool { return pid == tt.ours }, User: Runs(root)}
+			for _, r := range readings {
+				if len(r.Users) > 0 && r.Users[0].PID == 4021 {
+					if got := o.strangers(r); !slices.Equal(got, tt.want) {
+						t.Errorf("got %q, want %q", got, tt.want)
+					}
+					return
+				}
+			}
+			t.Error("nobody uses a device in the driver's answer")
+		})
+	}
+	r := Reading{Users: []User{{9, 1}, {8, 5}, {7, -1}, {6, 2}, {5, 3}, {4, 1}}}
+	if got, want := (Ours{}).strangers(r), []string{"?/4", "?/5", "?/6", "?/8"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -1,6 +1,9 @@
 package inventory
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // How many looks in a row at a device must find nothing new before it takes work again.
 const (
@@ -9,7 +12,7 @@ const (
 )
 
 // quarantine keeps a device away from work from when its driver reports an error
-// until enough looks in a row have found none. Each time that it falls ill again
+// until it passes its self-test: enough looks in a row that find none. Each time that it falls ill again
 // doubles how many are enough, so that a device which fails under load and
 // recovers without does not take one task after the other with it. Each time
 // that it stays well for passesMax looks halves it.
@@ -43,6 +46,9 @@ func (q *quarantine) look(wrong string, errors uint64) string {
 	switch {
 	case q.reason != "" && q.passes >= q.enough:
 		q.reason, q.passes = "", 0
+	case q.reason != "":
+		return fmt.Sprintf("%s; in self-test: %d looks in a row must find no error, which takes %v",
+			q.reason, q.enough, time.Duration(q.enough)*rest)
 	case q.reason == "" && q.passes >= passesMax:
 		if q.enough, q.passes = q.enough/2, 0; q.enough < passesMin {
 			q.enough = 0

@@ -33,6 +33,21 @@ func TestASickDeviceComesBackAfterPassingLooks(t *testing.T) {
 	}
 }
 
+// While it is tested it says so, and for how long.
+func TestASelfTestIsNamed(t *testing.T) {
+	var q quarantine
+	q.look("lost", 0)
+	const want = "lost; in self-test: 4 looks in a row must find no error, which takes 1m0s"
+	for i := range passesMin - 1 {
+		if got := q.look("", 0); got != want {
+			t.Errorf("look %d: got %q, want %q", i, got, want)
+		}
+	}
+	if got := q.look("", 0); got != "" {
+		t.Errorf("got %q after it has passed", got)
+	}
+}
+
 // A count that stays is an old error, one that grows is a new one.
 func TestErrorsCountWhenTheyAreNew(t *testing.T) {
 	var q quarantine

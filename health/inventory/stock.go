@@ -63,7 +63,7 @@ func (s *stock) take(i int, readings []Reading, err error) {
 			continue
 		}
 		named[r.Device.ID] = true
-		shelf.put(r, s.ours.foreign(r))
+		shelf.put(r, s.ours.foreign(r), s.ours.strangers(r))
 	}
 	for id, it := range shelf.items {
 		if !named[id] {
@@ -81,7 +81,7 @@ func (s *stock) take(i int, readings []Reading, err error) {
 }
 
 // put notes a device, of whose memory others have some.
-func (s *shelf) put(r Reading, foreign mesh.Bytes) {
+func (s *shelf) put(r Reading, foreign mesh.Bytes, by []string) {
 	it := s.items[r.Device.ID]
 	if it == nil {
 		it = &item{}
@@ -90,7 +90,7 @@ func (s *shelf) put(r Reading, foreign mesh.Bytes) {
 	told := it.device.Foreign
 	it.device, it.users, it.busy, it.here = r.Device, r.Users, r.Busy, true
 	it.device.Sick = it.health.look(r.Device.Sick, r.Errors)
-	it.device.Foreign = calm(told, foreign, r.Device)
+	it.device.Foreign, it.device.ForeignBy = calm(told, foreign, r.Device), by
 }
 
 // forget lets go of devices that are gone: of those that were well, and of all if they

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"mn/mesh"
@@ -27,7 +28,11 @@ func said(s State) string {
 	for _, d := range s.Devices {
 		out += d.ID
 		if d.Sick != "" {
-			out += ":" + d.Sick
+			sick, _, testing := strings.Cut(d.Sick, "; in self-test")
+			out += ":" + sick
+			if testing {
+				out += "?"
+			}
 		}
 		out += " "
 	}
@@ -49,17 +54,17 @@ func TestOnlyTheDeviceThatFailsIsAway(t *testing.T) {
 	}{
 		{[]Reading{b, a}, nil, "a b "},
 		{[]Reading{a, lost}, nil, "a b:lost "},
-		{[]Reading{a, b}, nil, "a b:lost "},
+		{[]Reading{a, b}, nil, "a b:lost? "},
 		{[]Reading{a}, errors.New("b fell off"), "a b:b fell off | b fell off"},
 		{nil, errors.New("hangs"), "a:hangs b:hangs | hangs"},
-		{[]Reading{a, b, a, a}, nil, "a:hangs b:hangs "},
-		{[]Reading{a, b}, nil, "a:hangs b:hangs "},
-		{[]Reading{a, b}, nil, "a:hangs b:hangs "},
+		{[]Reading{a, b, a, a}, nil, "a:hangs? b:hangs? "},
+		{[]Reading{a, b}, nil, "a:hangs? b:hangs? "},
+		{[]Reading{a, b}, nil, "a:hangs? b:hangs? "},
 		{[]Reading{a, b}, nil, "a b "},
 		{[]Reading{a, lost}, nil, "a b:lost "},
 		{[]Reading{a}, nil, "a "},
 		{nil, errors.New("hangs"), "a:hangs | hangs"},
-		{[]Reading{b}, nil, "b:lost "}, // it comes back as sick as it went
+		{[]Reading{b}, nil, "b:lost? "}, // it comes back as sick as it went
 		{nil, nil, ""},
 	}
 	for i, step := range steps {
@@ -134,7 +139,7 @@ func TestForeignMemoryIsOfTheDevice(t *testing.T) {
 	r := gpu("a", 0)
 	r.Used, r.Users = 3*mesh.GiB, []User{{1, mesh.GiB}, {2, 2*mesh.GiB - mesh.MiB}}
 	want := r.Device
-	want.Foreign = 2 * mesh.GiB
+	want.Foreign, want.ForeignBy = 2*mesh.GiB, []string{"?/2"}
 	s.take(0, []Reading{r}, nil)
 	r.Users[1].Memory -= 100 * mesh.MiB
 	s.take(0, []Reading{r}, nil)

@@ -32,6 +32,7 @@ type Alloc struct {
 	ExitCode   *int           `json:"exit_code"`
 	Restarts   int            `json:"restarts"`
 	Reason     string         `json:"reason"`
+	Trouble    string         `json:"trouble"` // what is wrong with the devices that it uses now; "" if nothing
 }
 
 // AllocDetail is the state of an allocation.
@@ -77,6 +78,7 @@ type TaskDetail struct {
 	Outputs    *Left          `json:"outputs"`    // of the last attempt; null if it has none
 	Log        *Left          `json:"log"`        // the end of its log; null if it is not kept yet
 	Unrestored *time.Time     `json:"unrestored"` // since when nothing can be had of what was saved of it
+	Trouble    string         `json:"trouble"`    // what is wrong with the devices that it uses now; "" if nothing
 	IdleSince  *time.Time     `json:"idle_since"` // since when it leaves its devices idle, if that is too long
 }
 
@@ -171,7 +173,7 @@ func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) b
 				Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
 				Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
 				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: max(t.Restarts-t.Looks, 0),
-				Reason: t.Reason,
+				Reason: t.Reason, Trouble: p.trouble(a, &t),
 			}
 			if row.Reason == "" {
 				row.Reason = a.Reason
@@ -314,6 +316,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 			Restarts: max(t.Restarts-t.Looks, 0), NextStart: known(t.NextStart), Reason: t.Reason,
 			Checkpoint: p.checkpoint(t.Checkpoint), Kept: p.checkpoint(t.Elsewhere()), Unrestored: known(t.Unrestored),
 			Outputs: p.left(t.Outputs), Log: p.left(t.Log), IdleSince: known(t.IdleSince),
+			Trouble: p.trouble(a, &t),
 		})
 	}
 	return d

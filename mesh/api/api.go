@@ -240,6 +240,7 @@ type PlannedBlock struct {
 	Group  string    `json:"group"`
 	Copies int       `json:"copies"`
 	Nodes  []WhyNode `json:"nodes"`
+	Gang   *WhyGang  `json:"gang,omitempty"` // of a gang: all its copies, of whichever groups
 }
 
 // Explanation is what follows when something of a job goes wrong, and how much of
@@ -279,6 +280,16 @@ type Why struct {
 	Status mesh.JobStatus `json:"status"`
 	Text   string         `json:"text"`
 	Groups []WhyGroup     `json:"groups"`
+	Gang   *WhyGang       `json:"gang,omitempty"` // of a gang that fits nowhere
+}
+
+// WhyGang is what a gang lacks: a node that fits one more copy does not fit all of them.
+type WhyGang struct {
+	Copies int    `json:"copies"` // that are placed together or not at all
+	Fit    int    `json:"fit"`    // that have room beside each other
+	Group  string `json:"group"`  // of the first for which the others leave no room
+	Index  int    `json:"index"`
+	Reason string `json:"reason"` // what each node lacks for that one
 }
 
 // WhyGroup explains the placement of a group's copies.

@@ -116,7 +116,7 @@ func withDevices(n mesh.NodeView) mesh.NodeView {
 		{ID: "GPU-0", Kind: mesh.GPU, Driver: "cuda", Memory: 16 * mesh.GiB, Sick: "Xid 79"},
 		{
 			ID: "GPU-1", Kind: mesh.GPU, Index: 1, Vendor: "nvidia", Model: "Tesla T4", Driver: "cuda", DriverVersion: "550.54",
-			APIVersion: "12.4", Memory: 16 * mesh.GiB, Foreign: mesh.GiB, Capabilities: []string{"fp16"},
+			APIVersion: "12.4", Memory: 16 * mesh.GiB, Foreign: mesh.GiB, ForeignBy: []string{"alice/4711"}, Capabilities: []string{"fp16"},
 		},
 	}
 	n.Foreign = []mesh.Port{{Number: 22, Transport: mesh.TCP}}

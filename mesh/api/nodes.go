@@ -45,6 +45,8 @@ type NodeDetail struct {
 	Node
 	LostFor     mesh.Duration `json:"lost_for"` // how long it has not been alive
 	Drain       Drain         `json:"drain"`    // what people want of it, and how far that is
+	Devices     []Device      `json:"devices"`  // by kind and index
+	Ports       []Port        `json:"ports"`    // in use, by number
 	Allocations []Alloc       `json:"allocations"`
 }
 
@@ -125,6 +127,8 @@ func (p picture) nodeDetail(ref string) (NodeDetail, error) {
 	if n.Liveness != mesh.Alive {
 		d.LostFor = mesh.Duration(n.LostFor.Truncate(time.Second))
 	}
+	jobs := p.granted()
+	d.Devices, d.Ports = devices(n, jobs), p.ports(n, jobs)
 	var here []mesh.AllocView
 	for i := range p.View.Jobs {
 		here = append(here, p.current(&p.View.Jobs[i])...)

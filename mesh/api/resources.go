@@ -3,7 +3,9 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mn/mesh"
@@ -33,8 +35,9 @@ type Device struct {
 	DriverVersion string     `json:"driver_version"`
 	APIVersion    string     `json:"api_version"`
 	Memory        mesh.Bytes `json:"memory"`
-	Foreign       mesh.Bytes `json:"foreign"` // of its memory, what programs have that are not of the mesh
-	Free          mesh.Bytes `json:"free"`    // of its memory, what can be given out
+	Foreign       mesh.Bytes `json:"foreign"`    // of its memory, what programs have that are not of the mesh
+	ForeignBy     []string   `json:"foreign_by"` // the biggest of those, as user/pid, where its driver names them
+	Free          mesh.Bytes `json:"free"`       // of its memory, what can be given out
 	Capabilities  []string   `json:"capabilities"`
 	Sick          string     `json:"sick"`  // why it takes no work
 	State         string     `json:"state"` // "free", "shared", "used", "foreign" or "sick"
@@ -55,27 +58,60 @@ type Port struct {
 	Transport mesh.Transport `json:"transport"`
 	Label     string         `json:"label"`
 	Foreign   bool           `json:"foreign"` // a program listens on it that is not of the mesh
-	User      *User          `json:"user"`    // null if it is foreign
+	Agent     string         `json:"agent"`   // the node whose agent has it; "" if none does
+	User      *User          `json:"user"`    // the task that has it; null if none does
 }
 
 func (p picture) resources() []Resources {
 	rows := make([]Resources, 0, len(p.View.Nodes))
+	jobs := p.granted()
+	for i := range p.View.Nodes {
+		n := &p.View.Nodes[i]
+		rows = append(rows, Resources{
+			Node: p.nodeName(n.ID), NodeID: n.ID, Status: n.Liveness, Resources: n.Capacity, Used: n.Used.Resources,
+			Share: n.Allowance, Over: over(n),
+			Devices: devices(n, jobs), Ports: p.ports(n, jobs),
+		})
+	}
+	slices.SortStableFunc(rows, func(a, b Resources) int { return strings.Compare(a.Node, b.Node) })
+	return rows
+}
+
+// granted are the jobs of the copies that have devices or ports.
+func (p picture) granted() map[mesh.AllocID]mesh.JobID {
 	jobs := map[mesh.AllocID]mesh.JobID{}
 	for i := range p.View.Allocs {
 		if a := &p.View.Allocs[i]; a.Grants != nil {
 			jobs[a.ID] = a.Job
 		}
 	}
-	for i := range p.View.Nodes {
-		n := &p.View.Nodes[i]
-		rows = append(rows, Resources{
-			Node: p.nodeName(n.ID), NodeID: n.ID, Status: n.Liveness, Resources: n.Capacity, Used: n.Used.Resources,
-			Share: n.Allowance, Over: over(n),
-			Devices: devices(n, jobs), Ports: ports(n, jobs),
-		})
+	return jobs
+}
+
+// trouble is what is wrong with the devices of a task that has not ended: that one is gone, or
+// sick, whether the task has noticed or not.
+func (p picture) trouble(a *mesh.AllocView, t *mesh.TaskStatus) string {
+	n := p.View.Node(a.Node)
+	if a.Grants == nil || t.State.Final() || n == nil || !n.Known || n.Liveness != mesh.Alive {
+		return ""
 	}
-	slices.SortStableFunc(rows, func(a, b Resources) int { return strings.Compare(a.Node, b.Node) })
-	return rows
+	var all []string
+	for i := range a.Grants.Devices {
+		g := &a.Grants.Devices[i]
+		if g.Task != t.Name {
+			continue
+		}
+		for _, given := range g.Given {
+			at := slices.IndexFunc(n.Devices, func(d mesh.Device) bool { return d.ID == given.ID })
+			switch {
+			case at < 0:
+				all = append(all, fmt.Sprintf("its device %s is not there any more", given.ID))
+			case n.Devices[at].Sick != "":
+				all = append(all, fmt.Sprintf("its device %s is sick: %s", given.ID, n.Devices[at].Sick))
+			}
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // over is what of a node more is in use than the mesh may have by now: it stays until it
@@ -139,7 +175,8 @@ func deviceRow(d mesh.Device, users []User) Device {
 	row := Device{
 		ID: d.ID, Kind: d.Kind, Index: d.Index, Vendor: d.Vendor, Model: d.Model, Driver: d.Driver,
 		DriverVersion: d.DriverVersion, APIVersion: d.APIVersion, Memory: d.Memory, Foreign: d.Foreign,
-		Free: max(d.Memory-d.Foreign, 0), Capabilities: listed(d.Capabilities), Sick: d.Sick, Users: users,
+		ForeignBy: listed(d.ForeignBy),
+		Free:      max(d.Memory-d.Foreign, 0), Capabilities: listed(d.Capabilities), Sick: d.Sick, Users: users,
 	}
 	row.State = "free"
 	if !d.Whole() {
@@ -161,9 +198,23 @@ func deviceRow(d mesh.Device, users []User) Device {
 	return row
 }
 
+// agents are the nodes by the ports of their agents, of those on the machine of one.
+func (p picture) agents(of *mesh.NodeView) map[mesh.Port]string {
+	all := map[mesh.Port]string{}
+	host, _, _ := net.SplitHostPort(of.Address)
+	for i := range p.View.Nodes {
+		n := &p.View.Nodes[i]
+		at, port, err := net.SplitHostPort(n.Address)
+		if number, wrong := strconv.ParseUint(port, 10, 16); err == nil && wrong == nil && at == host {
+			all[mesh.Port{Number: uint16(number), Transport: mesh.UDP}] = p.nodeName(n.ID)
+		}
+	}
+	return all
+}
+
 // ports are those in use on a node.
-func ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
-	rows := []Port{}
+func (p picture) ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
+	rows, agents := []Port{}, p.agents(n)
 	for _, c := range n.Used.Claims {
 		if jobs[c.Alloc] == "" {
 			continue
@@ -177,7 +228,8 @@ func ports(n *mesh.NodeView, jobs map[mesh.AllocID]mesh.JobID) []Port {
 		}
 	}
 	for _, p := range n.Foreign {
-		rows = append(rows, Port{Port: p.Number, Transport: p.Transport, Foreign: true})
+		agent := agents[p]
+		rows = append(rows, Port{Port: p.Number, Transport: p.Transport, Foreign: agent == "", Agent: agent})
 	}
 	slices.SortStableFunc(rows, func(a, b Port) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Transport, b.Transport))

@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"mn/mesh"
 )
 
 // What is fetched from outside is known by another name than that of its tree: the SHA-256
@@ -51,7 +53,7 @@ func (s *Store) Keep(ctx context.Context, r io.Reader, limit int64, progress fun
 			return Kept{}, fmt.Errorf("keep file: %w", err)
 		}
 		if e.Size += int64(n); e.Size > limit {
-			return Kept{}, fmt.Errorf("keep file: %w: more than %d bytes", ErrTooLong, limit)
+			return Kept{}, fmt.Errorf("keep file: %w: more than %v", ErrTooLong, mesh.Bytes(limit))
 		}
 		if err := ctx.Err(); err != nil {
 			return Kept{}, err

@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"syscall"
+
+	"mn/mesh"
 )
 
 // Packing says what is packed of a folder.
@@ -167,6 +169,9 @@ func gone(err error) error {
 // read takes a file in, piece by piece.
 func (k *packer) read(e *Entry, info fs.FileInfo) error {
 	// A pipe may be there since: do not wait at it.
+	if k.BytesMax > 0 && k.bytes+info.Size() > k.BytesMax {
+		return k.tooLarge(e.Path, info.Size())
+	}
 	f, err := k.folder.OpenFile(e.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -195,12 +200,24 @@ func (k *packer) read(e *Entry, info fs.FileInfo) error {
 		case err != nil:
 			return err
 		case k.BytesMax > 0 && k.bytes > k.BytesMax:
-			return fmt.Errorf("more than %d bytes", k.BytesMax)
+			return k.tooLarge(e.Path, e.Size)
 		}
 		if err := k.ctx.Err(); err != nil {
 			return err
 		}
 	}
+}
+
+// tooLarge says that a file is too much, and which are the largest of those that are packed.
+func (k *packer) tooLarge(name string, size int64) error {
+	const shown = 3
+	all := append(slices.Clone(k.tree.Entries), Entry{Path: name, Size: size})
+	slices.SortStableFunc(all, func(a, b Entry) int { return cmp.Compare(b.Size, a.Size) })
+	text := ""
+	for _, e := range all[:min(len(all), shown)] {
+		text += fmt.Sprintf(", %q (%v)", e.Path, mesh.Bytes(e.Size))
+	}
+	return fmt.Errorf("more than %v, with %q; the largest: %s", mesh.Bytes(k.BytesMax), name, text[len(", "):])
 }
 
 // unchanged looks at everything once more.

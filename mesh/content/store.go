@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"mn/mesh"
+	"mn/runner/disk"
 )
 
 // Store is the objects of one node, a file each. Its methods may be called at once; a
@@ -95,7 +97,7 @@ func (s *Store) Get(h Hash) ([]byte, error) {
 func (s *Store) Put(object []byte) (Hash, error) {
 	h := HashOf(object)
 	if len(object) > TreeBytes {
-		return h, fmt.Errorf("keep object: %d bytes, more than %d", len(object), TreeBytes)
+		return h, fmt.Errorf("keep object: %v, more than %v", mesh.Bytes(len(object)), mesh.Bytes(TreeBytes))
 	}
 	if s.Touch(h) {
 		return h, nil
@@ -118,27 +120,18 @@ var ErrNoRoom = errors.New("the disk is nearly full")
 
 // room says whether there is room for some bytes in a folder.
 func (s *Store) room(dir string, bytes int64) error {
-	free, _, err := disk(dir)
+	free, _, err := disk.Room(dir)
 	if err == nil && free-bytes < s.reserve {
-		err = fmt.Errorf("%w: of %d MiB that are free at %q, %d are wanted, and %d must stay",
-			ErrNoRoom, free>>20, dir, bytes>>20, s.reserve>>20)
+		err = fmt.Errorf("%w: of %v that are free at %q, %v are wanted, and %v must stay",
+			ErrNoRoom, mesh.Bytes(free), dir, mesh.Bytes(bytes), mesh.Bytes(s.reserve))
 	}
 	return err
-}
-
-// disk says how many bytes are free where a folder lies, and how many there are.
-func disk(dir string) (free, all int64, err error) {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return 0, 0, fmt.Errorf("look at the disk of %q: %w", dir, err)
-	}
-	return int64(fs.Bavail) * int64(fs.Bsize), int64(fs.Blocks) * int64(fs.Bsize), nil
 }
 
 // Spare is how many bytes may stay of what nobody wants any more, for it may be wanted
 // again: a tenth of the disk, 20 GiB at most; nothing where the disk is nearly full.
 func (s *Store) Spare() (bytes int64, err error) {
-	free, all, err := disk(s.root.Name())
+	free, all, err := disk.Room(s.root.Name())
 	if err != nil || free < 2*s.reserve {
 		return 0, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mn/crdt"
+	"mn/mesh"
 )
 
 // Tree is what is in a folder.
@@ -52,7 +53,7 @@ func (t *Tree) encode() ([]byte, error) {
 		return nil, err
 	}
 	if len(b) > TreeBytes {
-		return nil, fmt.Errorf("list of files: %d bytes, more than %d", len(b), TreeBytes)
+		return nil, fmt.Errorf("list of files: %v, more than %v", mesh.Bytes(len(b)), mesh.Bytes(TreeBytes))
 	}
 	return b, nil
 }

@@ -30,6 +30,12 @@ func (c *Core) administer(a mesh.Administration) (reply any, none crdt.Entry, f 
 	if a.Reason != "" {
 		text += ": " + a.Reason
 	}
+	switch a.Mode {
+	case mesh.InService:
+		text += "; next: it takes work"
+	case mesh.Maintenance:
+		text += "; next: it takes no new work, and keeps what it has"
+	}
 	draining := before.Mode == mesh.Draining && !c.hasDrained(a.Node)
 	c.event(mesh.Event{Kind: administered(draining, a.Mode), Peer: a.Node, Text: text})
 	return Kept{}, c.put(mesh.KeyAdmin(a.Node), a, crdt.Fence{}), nil
@@ -52,6 +58,7 @@ func (c *Core) giveUp(g GiveUp) (reply any, none crdt.Entry, f *mesh.Fault) {
 	if g.Reason != "" {
 		text += ": " + g.Reason
 	}
+	text += "; next: its copies are replaced now, where their jobs allow that, and not when lost_after is over"
 	c.event(mesh.Event{Kind: mesh.NodeGivenUp, Peer: g.Node, Text: text})
 	return Kept{}, c.put(mesh.KeyAdmin(g.Node), a, crdt.Fence{}), nil
 }
@@ -77,6 +84,10 @@ type draining struct {
 	over  bool
 }
 
+// drainDone is what is told of a drain that is over.
+const drainDone = "nothing is left on it that had to go; " +
+	"next: it takes no new work until a person says so: mn node undrain --mark-eligible"
+
 // tellDrained says how the drain of this node goes on, and once that it is over.
 func (c *Core) tellDrained() {
 	admin := c.records.admin[c.self]
@@ -88,9 +99,12 @@ func (c *Core) tellDrained() {
 	c.drain = now
 	switch {
 	case now.over:
-		c.event(mesh.Event{Kind: mesh.NodeDrainCompleted, Peer: c.self, Text: "nothing is left on it that had to go"})
+		c.event(mesh.Event{Kind: mesh.NodeDrainCompleted, Peer: c.self, Text: drainDone})
 	case was.asked == now.asked && now.left < was.left:
 		text := fmt.Sprintf("%d of its copies have to go still", now.left)
+		if now.left == 1 {
+			text = "one of its copies has to go still"
+		}
 		c.event(mesh.Event{Kind: mesh.NodeDrainProgress, Peer: c.self, Text: text})
 	}
 }

@@ -436,6 +436,7 @@ func (c *Core) found(i Inventory) {
 		c.event(e)
 	}
 	c.cfg.Self.Devices, c.cfg.Self.Foreign, c.cfg.Self.Programs = i.Devices, i.Foreign, i.Programs
+	c.cfg.Self.Closed = i.Closed
 	if i.Drivers != nil {
 		c.cfg.Self.Drivers, c.cfg.Self.Engine = i.Drivers, i.Engine
 	}

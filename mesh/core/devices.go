@@ -11,7 +11,7 @@ import (
 func ownUse(n mesh.Node) mesh.Node {
 	n.Foreign, n.Fetched, n.Devices = nil, nil, slices.Clone(n.Devices)
 	for i := range n.Devices {
-		n.Devices[i].Foreign = 0
+		n.Devices[i].Foreign, n.Devices[i].ForeignBy = 0, nil
 	}
 	return n
 }
@@ -48,7 +48,7 @@ func deviceEvents(before, now []mesh.Device) []mesh.Event {
 		case d.Sick != "" && !wasSick: // what it says of that may change all the time
 			tell(mesh.DeviceSick, d, " takes no work: "+d.Sick)
 		case d.Sick == "" && wasSick:
-			tell(mesh.DeviceWell, d, " takes work again")
+			tell(mesh.DeviceWell, d, " takes work again: it has passed its self-test")
 		}
 	}
 	for i := range before {

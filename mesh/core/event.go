@@ -50,6 +50,7 @@ type Inventory struct {
 	Drivers  []string
 	Engine   *mesh.Engine
 	Programs []string    // as in the node's record
+	Closed   string      // as of [mesh.Node]
 	Foreign  []mesh.Port // on which programs listen that are not of the mesh, sorted
 }
 

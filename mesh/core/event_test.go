@@ -41,7 +41,7 @@ func TestEventsSayWhatComesNext(t *testing.T) {
 		{"refused", mesh.AllocRefused, `^no room; asking \S+$`},
 		{"refused", mesh.AllocRefused, `^no room$`},
 		{"refused", mesh.AllocBlocked, `^every candidate refused .*: \S+: no room; \S+: no room; tried again in 1s$`},
-		{"large", mesh.AllocBlocked, `; tried again at any change, and in 5s at the latest$`},
+		{"large", mesh.AllocBlocked, `; next: tried again at any change, and in 5s at the latest$`},
 	} {
 		found := false
 		for _, e := range events {

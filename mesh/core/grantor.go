@@ -56,7 +56,8 @@ func (c *Core) permit(from mesh.NodeID, m *AskPermit) {
 			continue
 		case !m.Claim && others >= m.Limit.Max:
 			g.answer.Refused = append(g.answer.Refused, id)
-			g.answer.Refusal = fmt.Sprintf("limit %q = %d: %d copies run", m.Limit.Key, m.Limit.Max, others)
+			g.answer.Refusal = fmt.Sprintf("limit %q = %d: %s", m.Limit.Key, m.Limit.Max,
+				mesh.Counted(others, "copy runs", "copies run"))
 			continue
 		}
 		c.put(mesh.KeyPermit(m.Limit.Key, id),

@@ -39,6 +39,8 @@ type lead struct {
 	blocked   map[mesh.AllocID]string // reasons already told
 	starved   map[mesh.JobID]bool     // jobs that wait for room on some node
 	reviews   map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind
+	waited    map[mesh.JobID]time.Time               // since when jobs wait for room that are being placed
+	failed    map[mesh.JobID]map[mesh.AllocID]string // what was told to follow those copies
 	settled   map[mesh.JobID]settled
 	graceAt   time.Duration // when peers that we have not seen begin to count as lost
 	degraded  bool          // no voter majority is in sight
@@ -74,6 +76,8 @@ func newLead(graceAt time.Duration) lead {
 		blocked: map[mesh.AllocID]string{},
 		starved: map[mesh.JobID]bool{},
 		reviews: map[mesh.JobID]map[mesh.AllocID]mesh.ReviewKind{},
+		waited:  map[mesh.JobID]time.Time{},
+		failed:  map[mesh.JobID]map[mesh.AllocID]string{},
 		settled: map[mesh.JobID]settled{},
 		members: true,
 		calmAt:  never,
@@ -111,7 +115,7 @@ func (c *Core) changed(ch lease.Change) {
 		e.Kind = mesh.ClockCompared
 	}
 	if !ch.Slots.Empty() {
-		e.Text = strings.TrimSpace(fmt.Sprintf("%d slots %s", ch.Slots.Len(), e.Text))
+		e.Text = strings.TrimSpace(mesh.Counted(ch.Slots.Len(), "slot ", "slots ") + e.Text)
 	}
 	c.lead.allDirty = c.lead.allDirty || ch.Kind != lease.Refused && ch.Kind != lease.Paced
 	c.event(e)
@@ -287,6 +291,7 @@ func (c *Core) leadSlots() bool {
 		if !ok || granted && !c.informed(mesh.SlotOf(id)) {
 			delete(c.lead.wakes, id)
 			delete(c.lead.starved, id)
+			delete(c.lead.waited, id)
 			continue
 		}
 		c.plan(id, fence, granted)
@@ -299,6 +304,8 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	job, ok := c.records.job(id)
 	if !ok {
 		delete(c.lead.settled, id)
+		delete(c.lead.failed, id)
+		delete(c.lead.waited, id)
 		return
 	}
 	for _, a := range c.records.allocsOf(id) {
@@ -327,8 +334,9 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 		c.block(id, b, fence, plan.Wake)
 	}
 	c.starve(&plan)
-	c.tellReviews(id, plan.Reviews, fence)
+	c.tellReviews(&job, plan.Reviews, fence)
 	c.tellDrain(&plan, fence)
+	c.tellFailed(&plan, fence)
 	c.tellSettled(&plan, fence)
 	delete(c.lead.wakes, id)
 	if plan.Wake > 0 {

@@ -60,7 +60,15 @@ func (c *Core) lineUp(job *mesh.JobView, plan *reconcile.Plan, fence crdt.Fence)
 		return
 	}
 	old, stands := c.records.queued[plan.Job]
+	since, placed := c.lead.waited[plan.Job]
+	if stands {
+		since, placed = old.Since, true
+	}
+	delete(c.lead.waited, plan.Job)
 	if len(plan.Blocked) == 0 || job.Job.Gang {
+		if placed && len(c.pending(plan.Job)) > 0 { // its node may refuse: then it waits as before
+			c.lead.waited[plan.Job] = since
+		}
 		if stands {
 			c.drop(mesh.KeyQueued(plan.Job), fence)
 		}
@@ -79,8 +87,8 @@ func (c *Core) lineUp(job *mesh.JobView, plan *reconcile.Plan, fence crdt.Fence)
 			g.Targets = append(g.Targets, b.Target)
 		}
 	}
-	if stands {
-		q.Since = old.Since
+	if placed {
+		q.Since = since
 	}
 	if c.now.Wall.Sub(q.Since) >= preemptAfter {
 		q.Preempts = reconcile.Preempt(c.scene(job), &job.Job, plan.Blocked, c.victims(q.Priority), old.Preempts)

@@ -130,3 +130,49 @@ func TestOnlyWhatWouldFitIsWaitedFor(t *testing.T) {
 		t.Fatalf("runs on %v\n%s", l.running(), l.events())
 	}
 }
+
+// TestARefusedPlacementDoesNotLoseItsTurn: what waits for room keeps its place in the queue, though
+// a node seemed to have some meanwhile.
+func TestARefusedPlacementDoesNotLoseItsTurn(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: big("full", 3, 0)})
+	l.after(5 * time.Second)
+	l.ask(l.nodes[1], Submit{Job: big("waits", 1, 40)})
+	l.after(5 * time.Second)
+	since := func() time.Time {
+		t.Helper()
+		q := l.nodes[0].core.View().Queue
+		if len(q) != 1 || q[0].Job != "waits" {
+			t.Fatalf("the queue is %v\n%s", q, l.events())
+		}
+		return q[0].Since
+	}
+	first := since()
+	refused := 0
+	l.lose = func(_ *host, e Envelope) bool {
+		asks := e.Msg.Reserve != nil && e.Msg.Reserve.Alloc.Job == "waits"
+		if asks {
+			refused++
+		}
+		return asks
+	}
+	for _, h := range l.nodes { // it may lead the job, and would not be asked by a message
+		if h != l.lead("waits") {
+			l.administer(l.nodes[0], h, mesh.InService)
+		} else {
+			l.administer(l.nodes[0], h, mesh.Maintenance)
+		}
+	}
+	l.ask(l.nodes[0], Submit{Job: big("full", 2, 0)})
+	l.after(3 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: big("full", 3, 90)})
+	l.lose = nil
+	l.after(10 * time.Second)
+	if refused == 0 {
+		t.Fatalf("nobody was asked for room\n%s", l.events())
+	}
+	if got := since(); !got.Equal(first) {
+		t.Errorf("it waits since %v, and has since %v", got, first)
+	}
+}

@@ -115,7 +115,8 @@ func (c *Core) mayVouch(off []mesh.NodeID, reason string) *mesh.Fault {
 		return sees(id) && standing.Knows == roster.Epoch
 	}
 	decides := mesh.Faultf(mesh.Conflict,
-		"a majority of the %d voters is in sight: the mesh decides by itself", len(roster.Voters)).
+		"a majority of %s is in sight: the mesh decides by itself",
+		mesh.Counted(len(roster.Voters), "voter", "voters")).
 		Hint("mn node forget NAME --off, for a machine that is off for good")
 	if c.party.Majority(knows) {
 		return decides

@@ -27,7 +27,7 @@ func TestPersonVouchesForNewVoters(t *testing.T) {
 			t.Errorf("got %+v, want a fault that says %q", r, text)
 		}
 	}
-	refused(vouch, "a majority of the 5 voters is in sight")
+	refused(vouch, "a majority of 5 voters is in sight")
 	for _, h := range burnt {
 		l.kill(h, true)
 	}

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -72,24 +74,60 @@ func (c *Core) judgedAt(a mesh.AllocView, job *mesh.JobView) time.Time {
 	return at
 }
 
-// tellReviews tells once what of a job has begun to wait for a person.
-func (c *Core) tellReviews(job mesh.JobID, open []mesh.Review, fence crdt.Fence) {
-	told := c.lead.reviews[job]
-	delete(c.lead.reviews, job)
-	if len(open) == 0 {
-		return
-	}
-	now := map[mesh.AllocID]mesh.ReviewKind{}
+// tellReviews tells once what of a job has begun to wait for a person, and what does not wait
+// any more although nobody has said anything. Who has just begun to lead it does not know of
+// the latter.
+func (c *Core) tellReviews(job *mesh.JobView, open []mesh.Review, fence crdt.Fence) {
+	id := job.ID()
+	told, leads := c.lead.reviews[id], c.lead.settled[id].fence == fence
+	delete(c.lead.reviews, id)
+	now := make(map[mesh.AllocID]mesh.ReviewKind, len(open))
 	for _, r := range open {
 		now[r.Alloc] = r.Kind
+	}
+	for _, alloc := range slices.Sorted(maps.Keys(told)) {
+		if kind := told[alloc]; leads && now[alloc] != kind {
+			c.tellClosed(job, alloc, kind, fence)
+		}
+	}
+	for _, r := range open {
 		if told[r.Alloc] != r.Kind {
 			c.event(mesh.Event{
-				Kind: mesh.ReviewOpened, Job: job, Alloc: r.Alloc, Peer: r.Node, Fence: fence,
+				Kind: mesh.ReviewOpened, Job: id, Alloc: r.Alloc, Peer: r.Node, Fence: fence,
 				Text: r.Reason + "; mn review approve or reject " + string(r.Alloc),
 			})
 		}
 	}
-	c.lead.reviews[job] = now
+	if len(now) > 0 {
+		c.lead.reviews[id] = now
+	}
+}
+
+// tellClosed tells that a copy does not wait for a person any more, unless one has spoken.
+func (c *Core) tellClosed(job *mesh.JobView, id mesh.AllocID, kind mesh.ReviewKind, fence crdt.Fence) {
+	a, ok := c.records.effective(id)
+	if v, judged := c.records.verdicts[id]; !ok || judged && v.Kind == kind {
+		return
+	}
+	n := mesh.NodeView{Node: mesh.Node{ID: a.Node}}
+	c.liveness(&n)
+	text := fmt.Sprintf("version %d of the job wants it otherwise", job.Number)
+	switch {
+	case job.Stopped:
+		text = "the job is stopped"
+	case kind == mesh.ReviewLost && n.Liveness == mesh.Alive:
+		text = "node " + c.name(a.Node) + " is back; next: it says what has become of the copy"
+	case kind == mesh.ReviewDrain && c.records.admin[a.Node].Mode != mesh.Draining:
+		text = "node " + c.name(a.Node) + " is drained no more; next: the copy stays"
+	case kind != mesh.ReviewFailed && c.ended(id, a.Node):
+		text = "the copy has ended: " + string(c.records.statuses[id][a.Node].State)
+	case kind == mesh.ReviewRestore:
+		text = "what was saved can be had again; next: the copy goes on from it"
+	}
+	c.event(mesh.Event{
+		Kind: mesh.ReviewClosed, Job: a.Job, Alloc: id, Peer: a.Node, Fence: fence,
+		Text: "no person has to decide any more: " + text,
+	})
 }
 
 // endUnstarted ends a copy that this agent does not start, or start again. What its

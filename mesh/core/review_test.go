@@ -86,6 +86,47 @@ func TestLostUnsafeCopyWaitsForAPerson(t *testing.T) {
 	}
 }
 
+// TestAReviewThatEndsByItselfIsTold: when the node is back, when the drain is cancelled; not when
+// a person has spoken.
+func TestAReviewThatEndsByItselfIsTold(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: unsafeJob("pay")})
+	l.until(5*time.Second, func() bool { return l.begun() == 1 })
+	runs := l.runs()
+	l.kill(runs, false)
+	l.after(time.Minute)
+	asked := l.other(runs)
+	if open := asked.reviews("pay"); len(open) != 1 {
+		t.Fatalf("%v waits\n%s", open, l.events())
+	}
+	l.start(runs)
+	l.step(runs, Tick{})
+	l.meet(runs)
+	l.after(10 * time.Second)
+	back := "review_closed: no person has to decide any more: node " + runs.name +
+		" is back; next: it says what has become of the copy"
+	if got := l.texts(mesh.ReviewClosed); len(got) != 1 || got[0] != back {
+		t.Fatalf("got %q, want %q\n%s", got, back, l.events())
+	}
+	l.administer(asked, runs, mesh.Draining)
+	l.after(10 * time.Second)
+	l.administer(asked, runs, mesh.InService)
+	l.after(10 * time.Second)
+	calm := "review_closed: no person has to decide any more: node " + runs.name +
+		" is drained no more; next: the copy stays"
+	if got := l.texts(mesh.ReviewClosed); len(got) != 2 || got[1] != calm {
+		t.Fatalf("got %q, want %q\n%s", got, calm, l.events())
+	}
+	l.administer(asked, runs, mesh.Draining)
+	l.after(10 * time.Second)
+	l.ask(asked, Judge{Alloc: asked.reviews("pay")[0].Alloc, Approve: true})
+	l.after(10 * time.Second)
+	if got := l.texts(mesh.ReviewClosed); len(got) != 2 {
+		t.Errorf("what a person has said is told as if nobody had: %q", got)
+	}
+}
+
 // TestNobodyVouchesForTheOtherSide of a split: who sees no majority cannot know what
 // runs where it is.
 func TestNobodyVouchesForTheOtherSide(t *testing.T) {

@@ -48,8 +48,8 @@ func (c *Core) freed() {
 
 // block tells once that a copy fits nowhere, and again when the reason changes.
 func (c *Core) block(job mesh.JobID, b reconcile.Blocked, fence crdt.Fence, wake time.Duration) {
-	if text := b.Choice.Summary(); c.anew(b.Alloc, text) {
-		text += fmt.Sprintf("; tried again at any change, and in %v at the latest", mesh.Duration(wake))
+	if text := b.Why(); c.anew(b.Alloc, text) {
+		text += fmt.Sprintf("; next: tried again at any change, and in %v at the latest", mesh.Duration(wake))
 		c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Fence: fence, Text: text})
 	}
 }

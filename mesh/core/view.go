@@ -47,6 +47,9 @@ func (c *Core) ViewFor(job *mesh.Job) (view *mesh.View, granted bool) {
 	return &v, !c.lead.degraded
 }
 
+// Degraded says whether no majority of the voters is in sight.
+func (c *Core) Degraded() bool { return c.lead.degraded }
+
 // outcomes adds to a view what has become of the jobs that one comes after, as far as
 // there are such. What those come after does not matter for that: they may go in a circle.
 func (c *Core) outcomes(v *mesh.View, job *mesh.Job) {

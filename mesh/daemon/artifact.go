@@ -96,31 +96,33 @@ func (o *outside) alone(ctx context.Context, what errand) (done func(), err erro
 }
 
 // Artifact implements [exec.Content].
-func (c *contents) Artifact(ctx context.Context, a *mesh.Artifact, progress func(have, all int64)) (string, error) {
+func (c *contents) Artifact(
+	ctx context.Context, a *mesh.Artifact, progress func(have, all int64),
+) (tree, from string, err error) {
 	slow := fmt.Errorf("it has not come within %v: set its timeout, if it takes so long", mesh.Duration(a.Limit()))
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Limit(), slow)
 	defer cancel()
-	tree, err := c.artifact(ctx, a, progress)
+	got, from, err := c.artifact(ctx, a, progress)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return "", exec.Unfetched{Err: err, Final: fetch.IsFinal(err)}
+		return "", "", exec.Unfetched{Err: err, Final: fetch.IsFinal(err)}
 	}
-	return tree.String(), nil
+	return got.String(), from, nil
 }
 
 func (c *contents) artifact(
 	ctx context.Context, a *mesh.Artifact, progress func(have, all int64),
-) (tree content.Hash, err error) {
+) (tree content.Hash, from string, err error) {
 	if a.Pinned() {
 		done, err := c.outside.alone(ctx, errand{content.Hash(a.Name()), a.Source})
 		if err != nil {
-			return tree, err
+			return tree, "", err
 		}
 		defer done()
-		if tree, ok := c.fromMesh(ctx, a, progress); ok {
-			return tree, nil
+		if tree, from, ok := c.fromMesh(ctx, a, progress); ok {
+			return tree, from, nil
 		}
 	}
 	if a.IsGit() {
@@ -131,7 +133,7 @@ func (c *contents) artifact(
 	if err == nil {
 		err = c.name(a, tree)
 	}
-	return tree, err
+	return tree, "", err
 }
 
 // name has others find it, on this node or on another. Of a commit nobody else could tell whether
@@ -146,21 +148,27 @@ func (c *contents) name(a *mesh.Artifact, tree content.Hash) error {
 	return c.store.Name(content.Hash(a.Name()), tree)
 }
 
+// Where an artifact has come from, if not from its source.
+const (
+	fromHere  = ", which this node has fetched before"
+	fromOther = " from another node, which has fetched it before"
+)
+
 // fromMesh is what this node has fetched before, or another has. However others behave, there is
 // time left then to ask the source.
 func (c *contents) fromMesh(
 	ctx context.Context, a *mesh.Artifact, progress func(have, all int64),
-) (content.Hash, bool) {
+) (tree content.Hash, from string, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, min(a.Limit()/peersPart, peersTime))
 	defer cancel()
-	if tree, ok := c.known(ctx, a, progress); ok || a.IsGit() {
-		return tree, ok
+	if tree, ok = c.known(ctx, a, progress); ok || a.IsGit() {
+		return tree, fromHere, ok
 	}
-	tree, ok := c.fromPeers(ctx, a, progress)
+	tree, ok = c.fromPeers(ctx, a, progress)
 	if ok && c.name(a, tree) != nil {
-		return tree, false // the disk is full, or broken: what the source gives will say so
+		return tree, "", false // the disk is full, or broken: what the source gives will say so
 	}
-	return tree, ok
+	return tree, fromOther, ok
 }
 
 // known is what has been fetched before. What was given back of it since is asked for again.

@@ -41,7 +41,7 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 func waits(view *mesh.View, plan *reconcile.Plan) (list []api.Wait) {
 	for _, b := range plan.Blocked {
 		list = append(list, api.Wait{
-			Group: b.Group, Copies: b.Copies, For: api.WaitsForRoom, Reason: b.Choice.Summary(),
+			Group: b.Group, Copies: b.Copies, For: api.WaitsForRoom, Reason: b.Why(),
 		})
 	}
 	for _, r := range plan.Reviews {
@@ -65,7 +65,7 @@ func waits(view *mesh.View, plan *reconcile.Plan) (list []api.Wait) {
 func outlook(plan reconcile.Plan) string {
 	switch {
 	case len(plan.Blocked) > 0:
-		return plan.Text + ": " + plan.Blocked[0].Choice.Summary()
+		return plan.Text + ": " + plan.Blocked[0].Why()
 	case len(plan.Waiting) > 0:
 		return plan.Text + ": " + plan.Waiting[0].Reason
 	}
@@ -184,6 +184,9 @@ func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
 		return api.Why{}, noJob(id)
 	}
 	out := api.Why{ID: id, Status: plan.Status, Text: outlook(plan)}
+	for i := range plan.Blocked {
+		out.Gang = gangOf(&plan.Blocked[i])
+	}
 	for _, g := range job.Job.Groups() {
 		wg := api.WhyGroup{
 			Group: g.Name, Count: plan.Wanted[g.Name], Strategy: job.Job.Strategy, Resources: g.Resources,
@@ -201,6 +204,14 @@ func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
 		out.Groups = append(out.Groups, wg)
 	}
 	return out, nil
+}
+
+// gangOf is what a gang lacks, if those that fit nowhere are one.
+func gangOf(b *reconcile.Blocked) *api.WhyGang {
+	if !b.Gang {
+		return nil
+	}
+	return &api.WhyGang{Copies: b.Copies, Fit: b.Fit, Group: b.Group, Index: b.Index, Reason: b.Choice.Summary()}
 }
 
 // millionths are what placement counts scores in.

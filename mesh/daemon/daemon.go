@@ -293,7 +293,7 @@ func (d *daemon) describe() (mesh.Node, error) {
 		ID: d.id.ID(), Name: name, Address: d.net.Addr().String(), Boot: host.Boot,
 		Role: mesh.Worker, Release: d.opts.Release, OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Pool: d.cfg.Pool, Labels: d.cfg.Labels, Drivers: []string{mesh.DefaultDriver}, Programs: programs(),
-		Isolation: d.driver.Isolation(), Volumes: d.cfg.Volumes,
+		Isolation: d.driver.Isolation(), Volumes: d.cfg.Volumes, Closed: closedAbove(filepath.Dir(d.allocs())),
 		Capacity:  capacity(host.Capacity, d.cfg),
 		StartedAt: clock.Wall().UTC(),
 	}, nil

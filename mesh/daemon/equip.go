@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -28,25 +29,7 @@ const (
 // whenever that changes.
 func (d *daemon) equip(ctx context.Context) {
 	found := make(chan inventory.State)
-	var over inventory.Overuse
-	heard := 0 // devices whose drivers have said how busy they are
-	watch := inventory.Start(inventory.Config{
-		Sources: inventory.Sources(d.cfg.Listed()),
-		Ours:    inventory.Ours{Process: d.owns, Device: func(id string) bool { return d.holds(ctx, id) }},
-		Looked: func(uses []inventory.Use, busy map[string]int) {
-			d.overuse(ctx, &over, uses)
-			if last := heard; last+len(busy) > 0 {
-				heard = len(busy)
-				d.loop.tell(core.Worked{Load: runner.Load{Busy: busy}})
-			}
-		},
-		Tell: func(s inventory.State) {
-			select {
-			case found <- s:
-			case <-ctx.Done():
-			}
-		},
-	})
+	watch := d.watchDevices(ctx, found)
 	defer watch.Close()
 	engines := make(chan mesh.Engine)
 	var watching sync.WaitGroup
@@ -61,7 +44,7 @@ func (d *daemon) equip(ctx context.Context) {
 	})
 	look := time.NewTicker(portsEvery)
 	defer look.Stop()
-	now := core.Inventory{Programs: programs()}
+	now := core.Inventory{Programs: programs(), Closed: closedAbove(filepath.Dir(d.allocs()))}
 	var seen []mesh.Port
 	known := false // what devices there are
 	for {
@@ -82,11 +65,11 @@ func (d *daemon) equip(ctx context.Context) {
 			ports := d.foreign(ctx)
 			both := slices.DeleteFunc(slices.Clone(ports), func(p mesh.Port) bool { return !slices.Contains(seen, p) })
 			seen = ports
-			has := programs()
-			if slices.Equal(both, now.Foreign) && slices.Equal(has, now.Programs) {
+			has, closed := programs(), closedAbove(filepath.Dir(d.allocs()))
+			if slices.Equal(both, now.Foreign) && slices.Equal(has, now.Programs) && closed == now.Closed {
 				continue
 			}
-			now.Foreign, now.Programs = both, has
+			now.Foreign, now.Programs, now.Closed = both, has, closed
 		case p := <-d.taken: // so that it is not given out again at once
 			now.Foreign, seen = among(now.Foreign, p), append(slices.Clone(seen), p)
 		}
@@ -94,6 +77,32 @@ func (d *daemon) equip(ctx context.Context) {
 			d.loop.tell(now)
 		}
 	}
+}
+
+// watchDevices looks after this machine's devices, and tells what there is.
+func (d *daemon) watchDevices(ctx context.Context, found chan<- inventory.State) *inventory.Watch {
+	var over inventory.Overuse
+	heard := 0 // devices whose drivers have said how busy they are
+	return inventory.Start(inventory.Config{
+		Sources: inventory.Sources(d.cfg.Listed()),
+		Ours: inventory.Ours{
+			Process: d.owns, Device: func(id string) bool { return d.holds(ctx, id) },
+			User: inventory.Runs(os.DirFS("/")),
+		},
+		Looked: func(uses []inventory.Use, busy map[string]int) {
+			d.overuse(ctx, &over, uses)
+			if last := heard; last+len(busy) > 0 {
+				heard = len(busy)
+				d.loop.tell(core.Worked{Load: runner.Load{Busy: busy}})
+			}
+		},
+		Tell: func(s inventory.State) {
+			select {
+			case found <- s:
+			case <-ctx.Done():
+			}
+		},
+	})
 }
 
 // among adds a port to sorted ones.

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Permissions of others, and of all but the owner.
@@ -38,13 +40,26 @@ func openData(dir string, log *slog.Logger) error {
 			return fmt.Errorf("let tasks of other users through the data folder: %w", err)
 		}
 	}
+	if above := closedAbove(dir); above != "" {
+		log.Warn("tasks of other users cannot start here: a folder lets nobody but root through",
+			"folder", above, "data", dir)
+	}
+	return nil
+}
+
+// closedAbove is the folder above the data folder that lets nobody but root through, "" if there is
+// none. One that is another user's, or that some group may pass, is not it: that user's tasks start.
+func closedAbove(dir string) string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
 	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
-		if info, err := os.Stat(above); err == nil && info.Mode()&pass&ofOthers == 0 {
-			log.Warn("tasks of other users may not be able to start: a folder lets others not through",
-				"folder", above, "data", dir)
+		var info unix.Stat_t
+		if err := unix.Stat(above, &info); err == nil && info.Uid == 0 && info.Mode&pass == 0 {
+			return above
 		}
 		if above == filepath.Dir(above) {
-			return nil
+			return ""
 		}
 	}
 }

@@ -53,6 +53,43 @@ func TestDataFolderLetsOthersInNowhereButToAllocations(t *testing.T) {
 	}
 }
 
+// A folder above that only root gets through is told, as no plain task of another user could start.
+func TestAFolderAboveThatIsClosedIsTold(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root's agent runs tasks as others")
+	}
+	for _, test := range []struct {
+		mode   os.FileMode
+		owner  int
+		closed bool
+	}{
+		{0o700, 0, true},
+		{0o755, 0, false},
+		{0o711, 0, false},
+		{0o710, 0, false},
+		{0o700, 1, false}, // its tasks start
+	} {
+		base := t.TempDir()
+		above := filepath.Join(base, "above")
+		data := filepath.Join(above, "some", "data")
+		for _, err := range []error{
+			os.Chmod(filepath.Dir(base), 0o755), os.Chmod(base, 0o755), os.MkdirAll(data, 0o755),
+			os.Chmod(above, test.mode), os.Chown(above, test.owner, 0),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := ""
+		if test.closed {
+			want = above
+		}
+		if got := closedAbove(data); got != want {
+			t.Errorf("above with mode %04o, of user %d: got %q, want %q", test.mode, test.owner, got, want)
+		}
+	}
+}
+
 // What a closed folder alone has kept from others is closed by itself before it is opened.
 func TestWhatTheDataFolderHasClosedStaysClosed(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -63,7 +63,7 @@ func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 	for _, bl := range plan.Blocked {
 		group, _ := job.Group(bl.Group)
 		out.Blocked = append(out.Blocked, api.PlannedBlock{
-			Group: bl.Group, Copies: bl.Copies, Nodes: explain(view, &job, group, bl.Choice),
+			Group: bl.Group, Copies: bl.Copies, Nodes: explain(view, &job, group, bl.Choice), Gang: gangOf(&bl),
 		})
 	}
 	if nowhere(&job, plan) {

@@ -14,9 +14,10 @@ import (
 // Queue says which jobs wait for room, in whose turn, and for what.
 func (b *backend) Queue(ctx context.Context) ([]api.QueuedJob, error) {
 	var view *mesh.View
+	alone := false
 	gangs := map[mesh.JobID]reconcile.Plan{}
 	err := b.loop.look(ctx, func(c *core.Core) {
-		view = c.View()
+		view, alone = c.View(), c.Degraded()
 		for i := range view.Jobs {
 			if j := &view.Jobs[i]; j.Job.Gang && !j.Stopped && !j.Paused {
 				gangs[j.ID()], _, _ = c.Outlook(j)
@@ -25,6 +26,11 @@ func (b *backend) Queue(ctx context.Context) ([]api.QueuedJob, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if alone {
+		return nil, mesh.Faultf(mesh.Unavailable, "no majority of the voters is in sight: "+
+			"whose turn it is cannot be known, and room goes to who asks first").
+			Hint("mn why JOB says what a job waits for; a node that sees a majority has the queue")
 	}
 	return queueOf(view, gangs), nil
 }
@@ -48,8 +54,11 @@ func queueOf(view *mesh.View, gangs map[mesh.JobID]reconcile.Plan) []api.QueuedJ
 		}
 		row := api.QueuedJob{Job: j.ID(), Priority: j.Job.Rank()}
 		for _, bl := range plan.Blocked {
-			waits := mesh.QueuedGroup{Group: bl.Group, Copies: bl.Copies}
-			row.Groups = append(row.Groups, waitingGroup(view, &j.Job, waits, nil, running))
+			group, _ := j.Job.Group(bl.Group)
+			row.Groups = append(row.Groups, api.QueuedGroup{
+				Group: bl.Group, Copies: bl.Copies, Why: bl.Why(), Ends: []api.Ending{},
+				Nodes: explain(view, &j.Job, group, bl.Choice), // when those that fit have taken their room
+			})
 		}
 		rows = append(rows, row)
 	}
@@ -70,6 +79,11 @@ func waitingGroup(
 	row := api.QueuedGroup{
 		Group: g.Name, Copies: waits.Copies, Why: choice.Summary(), Nodes: explain(view, job, g, choice),
 		Ends: []api.Ending{},
+	}
+	if job.Type.Long() { // a copy of its own that ends is replaced by the next
+		running = slices.DeleteFunc(slices.Clone(running), func(v reconcile.Victim) bool {
+			return v.Job == mesh.JobID(job.Name)
+		})
 	}
 	first := slices.DeleteFunc(slices.Clone(running), func(v reconcile.Victim) bool {
 		return !slices.Contains(told, v.ID)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mn/mesh"
+	"mn/runner/disk"
 )
 
 // Git reads what a stranger's server sends, so where the agent is root's git runs as somebody who
@@ -23,7 +24,9 @@ import (
 // files in which its own folder is in another place.
 
 const (
-	gitUser  = 65534  // whom all systems know as nobody
+	// gitUser is nobody else's: 65520 to 65533 are given out by no system. Tasks may run as nobody
+	// (65534), and could end what their own user runs, and read the passwords that it has.
+	gitUser  = 65521
 	gitPlace = "/tmp" // where git sees its folder
 
 	gitExtra   = 64 << 20  // bytes besides the objects themselves: lists of them
@@ -153,15 +156,16 @@ func (g *git) watched(ctx context.Context) (watched context.Context, stop func()
 
 // room says whether git may go on.
 func (g *git) room() error {
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(g.dir, &disk); err != nil {
-		return fmt.Errorf("look at the disk: %w", err)
+	free, _, err := disk.Room(g.dir)
+	if err != nil {
+		return err
 	}
-	if free := int64(disk.Bavail) * int64(disk.Bsize); free < gitReserve {
-		return fmt.Errorf("the disk is nearly full: %d MiB are free, and %d must stay", free>>20, gitReserve>>20)
+	if free < gitReserve {
+		return fmt.Errorf("the disk is nearly full: %v are free, and %v must stay", mesh.Bytes(free),
+			mesh.Bytes(gitReserve))
 	}
 	held := int64(0)
-	err := filepath.WalkDir(g.dir, func(_ string, e fs.DirEntry, err error) error {
+	err = filepath.WalkDir(g.dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // gone meanwhile
 		}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -158,12 +159,16 @@ func TestAListOfFilesIsAsLongAsItMayBe(t *testing.T) {
 	}
 }
 
-// What a stranger's server sends is read by somebody who may do nothing.
-func TestGitIsNobody(t *testing.T) {
+// What a stranger's server sends is read by somebody who may do nothing, and whom no task can run
+// as: tasks run as users whom the machine knows by name.
+func TestGitIsNobodyElse(t *testing.T) {
 	g := pretended(t, 1<<20, `id -u; id -G; touch "$HOME/mine"`)
 	said, err := g.run(t.Context(), "fetch")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if u, err := user.LookupId(strconv.Itoa(gitUser)); err == nil {
+		t.Errorf("a task with user = %q is git's user", u.Username)
 	}
 	id, _, _ := strings.Cut(string(said), "\n")
 	want := strconv.Itoa(os.Geteuid())

@@ -70,9 +70,4 @@ func (p *planner) left(g mesh.Group) int {
 	return left
 }
 
-func running(n int) string {
-	if n == 1 {
-		return "1 copy runs"
-	}
-	return fmt.Sprintf("%d copies run", n)
-}
+func running(n int) string { return mesh.Counted(n, "copy runs", "copies run") }

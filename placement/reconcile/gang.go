@@ -15,8 +15,8 @@ import (
 // long as each seat's copy of it runs, is about to, may run out of sight, or has
 // completed. When one has failed for good, is lost so that another would take its
 // place, was stopped, or is of another content, all are stopped; once nothing of
-// the job may run any more, the next generation is placed, of all seats, under the
-// reschedule policy counted once, or none is. What has completed is run again with
+// the job may run any more, the next generation is placed, of all seats, or none is:
+// after a failure under the reschedule policy, counted once. What has completed is run again with
 // the others. A node that is drained loses the gang as a whole, too.
 //
 // So there are never copies of two generations that run, unless the job's choice
@@ -248,6 +248,7 @@ func (p *planner) movesGang(seats []*seat, s *seat, failed *mesh.AllocView, why 
 	delay := p.policy.Delays.After(moves + 1)
 	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
 		p.waitAll(seats, fmt.Sprintf("%s; the gang moves after %v", why, mesh.Duration(delay)))
+		p.fails(failed, why, "the gang's move "+p.ofMoves(moves+1), left)
 		p.wakeIn(left)
 		return ""
 	}
@@ -311,11 +312,17 @@ func (p *planner) placeGang(seats []*seat, generation int, reason string) {
 }
 
 // arrange finds a node for each copy of a gang, the best where those before it have
-// taken their room; or the first that fits nowhere.
+// taken their room; or the first that fits nowhere, and how many would. Of a group of which
+// one does not fit, no other does.
 func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Placement, *Blocked) {
 	var places []Placement
 	var master string
+	var blocked *Blocked
+	full := map[string]bool{}
 	for rank, s := range seats {
+		if full[s.Group] {
+			continue
+		}
 		var before *mesh.AllocView
 		if len(s.copies) > 0 {
 			before = s.last()
@@ -325,7 +332,11 @@ func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Place
 		a.ID = mesh.AllocIDOf(p.job.ID(), p.job.Number, s.Seat, generation)
 		choice := p.choose(s, a.ID, p.failedNodes(s))
 		if len(choice.Candidates) == 0 {
-			return nil, &Blocked{Alloc: a.ID, Seat: s.Seat, Copies: len(seats), Choice: choice}
+			full[s.Group] = true
+			if blocked == nil {
+				blocked = &Blocked{Alloc: a.ID, Seat: s.Seat, Copies: len(seats), Choice: choice, Gang: true}
+			}
+			continue
 		}
 		best := choice.Candidates[0].Node
 		if rank == 0 {
@@ -335,6 +346,10 @@ func (p *planner) arrange(seats []*seat, generation int, reason string) ([]Place
 		a.Gang = &mesh.Gang{Rank: rank, Size: len(seats), Master: master}
 		places = append(places, Placement{Alloc: a, Choice: choice})
 		p.take(best, a)
+	}
+	if blocked != nil {
+		blocked.Fit = len(places)
+		return nil, blocked
 	}
 	return places, nil
 }
@@ -397,7 +412,7 @@ func (p *planner) gangMayMove(seats []*seat, s *seat, first *mesh.AllocView, lat
 	}
 	if _, blocked := trial.arrange(seats, latestRoll(seats).generation+1, ""); blocked != nil {
 		p.wakeIn(retryBlocked)
-		return mesh.DrainBlocked, fmt.Sprintf("%v: %s", blocked.Seat, blocked.Choice.Summary())
+		return mesh.DrainBlocked, blocked.Why()
 	}
 	return mesh.DrainMigrate, "the gang stops, and starts again elsewhere"
 }

@@ -26,6 +26,7 @@ type Plan struct {
 	Forget  []mesh.AllocID   // ended so long ago that nothing depends on them
 	Drain   []mesh.DrainStep // what becomes of copies on nodes that are to be drained
 	Reviews []mesh.Review    // what waits for a person
+	Failed  []Failed         // copies that have failed for good, and have no successor yet
 	Wanted  map[string]int   // how many copies the job should have, by group
 	Groups  []Progress       // how far each group has come, in the order in which they are planned
 
@@ -64,6 +65,17 @@ type Blocked struct {
 	Copies int
 	Room   int // how many of them may run at once, as far as other bounds go
 	Choice placement.Choice
+	Gang   bool // they are placed together or not at all; Choice is where those that fit leave no room
+	Fit    int  // of a gang: how many of them have room beside each other
+}
+
+// Why is why they fit nowhere, in words.
+func (b *Blocked) Why() string {
+	if !b.Gang {
+		return b.Choice.Summary()
+	}
+	return fmt.Sprintf("there is room for %d of the gang's %d copies at once; %v: %s",
+		b.Fit, b.Copies, b.Seat, b.Choice.Summary())
 }
 
 // Waiting are the seats of a group that are not to be filled now, for the
@@ -72,6 +84,16 @@ type Waiting struct {
 	mesh.Seat
 	Copies int
 	Reason string
+}
+
+// Failed is a copy that has failed for good on its node, and what follows. It is told, and
+// nothing is done for it.
+type Failed struct {
+	Alloc  mesh.AllocID
+	Node   mesh.NodeID
+	Reason string        // how it has failed
+	Next   string        // what follows
+	In     time.Duration // how soon; 0 if nothing does
 }
 
 // Empty says whether there is nothing to decide.
@@ -90,7 +112,7 @@ func (p *Plan) String() string {
 			a.Seat(), a.Generation, a.ID, nodes(pl.Choice), a.Reason, goesOnFrom(a))
 	}
 	for _, bl := range p.Blocked {
-		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Seat, bl.Copies), bl.Choice.Summary())
+		fmt.Fprintf(&b, "blocked %s: %s\n", several(bl.Seat, bl.Copies), bl.Why())
 	}
 	for _, w := range p.Waiting {
 		fmt.Fprintf(&b, "waiting %s: %s\n", several(w.Seat, w.Copies), w.Reason)

@@ -173,12 +173,18 @@ func (p *planner) reschedule(s *seat, failed *mesh.AllocView) {
 	if left := min(delay-p.view.Now.Sub(failed.Status.At), delay); left > 0 {
 		p.wait(s, fmt.Sprintf("failed on %s: %s; %s after %v",
 			p.nodeName(failed.Node), cause(failed), s.pick("moves", "is tried again"), mesh.Duration(delay)))
+		p.fails(failed, p.how(s, failed), s.pick("move ", "further try ")+p.ofMoves(moves+1), left)
 		p.wakeIn(left)
 		return
 	}
 	reason := fmt.Sprintf("failed on %s: %s; %s %s",
 		p.nodeName(failed.Node), cause(failed), s.pick("move", "further try"), p.ofMoves(moves+1))
 	p.place(s, failed, reason, p.failedNodes(s))
+}
+
+// fails notes that a copy has failed for good on its node, and what follows.
+func (p *planner) fails(a *mesh.AllocView, reason, next string, in time.Duration) {
+	p.plan.Failed = append(p.plan.Failed, Failed{a.ID, a.Node, reason, next, in})
 }
 
 // ofMoves is the number of a move, and of how many, in words.
@@ -198,6 +204,7 @@ func (p *planner) giveUpGang(copies int, failed *mesh.AllocView, failure, why st
 		text += "; mn job retry " + string(p.job.ID()) + " runs it again"
 	} else {
 		p.tally.failed += copies
+		p.fails(failed, text, "no gang follows", 0)
 	}
 	p.tally.because(text)
 }
@@ -227,6 +234,9 @@ func (p *planner) exhausted(s *seat, failed *mesh.AllocView, moves int) string {
 		return "reschedule is not enabled"
 	case !p.policy.Unlimited && p.policy.Attempts == 0:
 		return s.pick("moves", "further tries") + " are off"
+	case !p.policy.Unlimited && moves >= p.policy.Attempts && p.policy.Attempts == 1:
+		return fmt.Sprintf("the one %s within %v is used up",
+			s.pick("move", "further try"), mesh.Duration(p.policy.Interval))
 	case !p.policy.Unlimited && moves >= p.policy.Attempts:
 		return fmt.Sprintf("%d of %d %s in %v are used up",
 			moves, p.policy.Attempts, s.pick("moves", "further tries"), mesh.Duration(p.policy.Interval))
@@ -243,12 +253,16 @@ func (p *planner) moves(s *seat, at time.Time) int {
 		if p.failed(a, s) {
 			failed[a.ID] = a
 		}
-		if before := failed[a.Replaces]; before != nil && answers(a, before) {
+		if before := failed[a.Replaces]; before != nil && answers(a, before) && !departed(before) {
 			window.Add(a.At.Sub(at))
 		}
 	}
 	return window.Count(0)
 }
+
+// departed says whether a copy has left its node for a drain, or to make room: that it was not
+// to run again by itself makes no failure of it.
+func departed(a *mesh.AllocView) bool { return a.Leaves && a.State() == mesh.Stopped }
 
 // Moves is, for the last copy of each seat that the job wants, how many moves of
 // it the job's policy counts: now, or when that copy failed.

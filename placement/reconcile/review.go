@@ -82,6 +82,7 @@ func (p *planner) giveUp(s *seat, failed *mesh.AllocView, why string) {
 	default:
 		p.tally.failed++
 		p.tally.because(p.how(s, failed) + why)
+		p.fails(failed, p.how(s, failed)+why, "no copy follows", 0)
 		return
 	}
 	p.tally.review++

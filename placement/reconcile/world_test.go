@@ -231,6 +231,9 @@ func (w *world) report(c *toyCopy, state mesh.AllocState) {
 			if t.Checkpoint, t.Kept = b.Checkpoint, b.Kept; state != mesh.Running {
 				t.Unrestored = b.Unrestored
 			}
+			if t.StartedAt.IsZero() { // who has begun once has begun
+				t.StartedAt = b.StartedAt
+			}
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"os"
 	"path"
 	"strings"
-	"syscall"
+
+	"mn/runner/disk"
 )
 
 // Writer makes what an archive lists.
@@ -77,11 +78,11 @@ func (w *Writer) room() error {
 	if w.looked > 0 && w.wrote-w.looked < lookEvery {
 		return nil
 	}
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(w.into.Name(), &disk); err != nil {
-		return fmt.Errorf("look at the disk: %w", err)
+	free, err := disk.RoomIn(w.into)
+	if err != nil {
+		return err
 	}
-	if free := int64(disk.Bavail) * int64(disk.Bsize); free < reserve {
+	if free < reserve {
 		return fmt.Errorf("the disk is nearly full: %d MiB are free, and %d must stay", free>>20, reserve>>20)
 	}
 	w.looked = max(w.wrote, 1)

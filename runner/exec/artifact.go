@@ -170,10 +170,11 @@ func (a *artifact) make(ctx context.Context, u *supervise.User) error {
 		return nil
 	}
 	a.say(runner.Fetching, "")
-	if err := a.fetch(ctx, u); err != nil {
+	from, err := a.fetch(ctx, u)
+	if err != nil {
 		return err
 	}
-	a.say(runner.Fetched, "")
+	a.say(runner.Fetched, from)
 	return nil
 }
 
@@ -200,17 +201,17 @@ func (a *artifact) progress() func(have, all int64) {
 	}
 }
 
-// fetch tries some times to make it whole.
-func (a *artifact) fetch(ctx context.Context, u *supervise.User) error {
+// fetch tries some times to make it whole, and says from where it has come if not from its source.
+func (a *artifact) fetch(ctx context.Context, u *supervise.User) (from string, err error) {
 	for try := 1; ; try++ {
-		err := a.attemptFetch(ctx, u)
+		from, err = a.attemptFetch(ctx, u)
 		why := Unfetched{}
 		again := errors.Is(err, ErrMissing) || errors.As(err, &why) && !why.Final
 		switch {
 		case err == nil || ctx.Err() != nil || !again:
-			return err
+			return from, err
 		case try == artifactTries:
-			return fmt.Errorf("%w (the last of %d tries)", err, try)
+			return "", fmt.Errorf("%w (the last of %d tries)", err, try)
 		}
 		a.say(runner.FetchedSome, fmt.Sprintf(": %v; trying again", err))
 		wait := time.NewTimer(artifactDelays.After(try))
@@ -218,22 +219,22 @@ func (a *artifact) fetch(ctx context.Context, u *supervise.User) error {
 		case <-wait.C:
 		case <-ctx.Done():
 			wait.Stop()
-			return ctx.Err()
+			return "", ctx.Err()
 		}
 	}
 }
 
 // attemptFetch makes it whole, in its own folder, and notes that it is.
-func (a *artifact) attemptFetch(ctx context.Context, u *supervise.User) error {
+func (a *artifact) attemptFetch(ctx context.Context, u *supervise.User) (from string, err error) {
 	var tree string
-	err := a.d.load(ctx, a.job, func() (err error) {
-		tree, err = a.d.cfg.Content.Artifact(ctx, a.Artifact, a.progress())
+	err = a.d.load(ctx, a.job, func() (err error) {
+		tree, from, err = a.d.cfg.Content.Artifact(ctx, a.Artifact, a.progress())
 		return err
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	return a.d.within(ctx, a.d.restores, func() error {
+	return from, a.d.within(ctx, a.d.restores, func() error {
 		if err := a.restore(ctx, tree); err != nil {
 			return err
 		}

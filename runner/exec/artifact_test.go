@@ -56,7 +56,7 @@ func TestArtifactsAreThereAndFetchedOnce(t *testing.T) {
 	spec.Artifacts[1].Executable = true
 	d.Start(spec)
 	_, said := skip(t, d, runner.Started)
-	want := "fetching https://host/text, fetched https://host/text, fetching https://host/tool, fetched https://host/tool"
+	want := "fetching https://host/text, fetched https://host/text from elsewhere, fetching https://host/tool, fetched https://host/tool from elsewhere"
 	if got := strings.Join(said, ", "); got != want {
 		t.Errorf("said %q", got)
 	}

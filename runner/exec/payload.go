@@ -7,10 +7,9 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"mn/mesh"
 	"mn/runner"
+	"mn/runner/disk"
 	"mn/runner/supervise"
 )
 
@@ -76,8 +75,8 @@ func (d *Driver) note(k key, name, text string) error {
 		return err
 	}
 	defer dir.Close()
-	if err := unix.Syncfs(int(dir.Fd())); err != nil {
-		return &fs.PathError{Op: "syncfs", Path: dir.Name(), Err: err}
+	if err := disk.Sync(dir); err != nil {
+		return err
 	}
 	note, err := d.root.Create(name)
 	if err != nil {

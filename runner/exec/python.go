@@ -42,7 +42,7 @@ const (
 
 const (
 	pythonDir  = ".python" // in the folder of allocations: no allocation has such a name
-	pythonNote = ".mn-python"
+	pythonNote = mesh.PythonNote
 	pythonExit = 70 // of the bootstrap, if there is no environment; the note says why
 
 	askedMax = 120 << 10 // bytes, of the 128 KiB that the kernel has for a variable

@@ -10,6 +10,7 @@ import (
 
 	"mn/mesh"
 	"mn/runner"
+	"mn/runner/disk"
 )
 
 // What is kept of retired allocations, the newest first: their folders as long as all of
@@ -75,19 +76,7 @@ func (d *Driver) remove(alloc mesh.AllocID) error {
 
 // removeAll removes what a task may have made, or its job brought: also from folders that it
 // may not be removed from.
-func (d *Driver) removeAll(name string) error {
-	err := d.root.RemoveAll(name)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	fs.WalkDir(d.root.FS(), name, func(name string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() {
-			d.root.Chmod(name, 0o700) // what comes of that is seen below
-		}
-		return nil
-	})
-	return d.root.RemoveAll(name)
-}
+func (d *Driver) removeAll(name string) error { return disk.RemoveAll(d.root, name) }
 
 // sweepSoon sees to it that a sweep begins after now.
 func (d *Driver) sweepSoon() {

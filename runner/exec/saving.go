@@ -27,8 +27,9 @@ type Content interface {
 	Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error
 	// Artifact has an artifact here, from whoever has it, and returns the name of its content:
 	// of a repository its files, else one that is called "file". Progress is told now and then
-	// how much has come, and of how much, which is 0 if nobody knows. The error is an [Unfetched].
-	Artifact(ctx context.Context, a *mesh.Artifact, progress func(have, all int64)) (tree string, err error)
+	// how much has come, and of how much, which is 0 if nobody knows. From says, in words that follow
+	// its source, where else it was; "" if nowhere. The error is an [Unfetched].
+	Artifact(ctx context.Context, a *mesh.Artifact, progress func(have, all int64)) (tree, from string, err error)
 }
 
 // ErrMissing says that nobody who can be asked has all of what was saved.

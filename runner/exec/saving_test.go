@@ -42,11 +42,12 @@ func (s *shelf) Save(_ context.Context, dir string) (*mesh.Checkpoint, error) {
 
 func (s *shelf) Artifact(
 	ctx context.Context, a *mesh.Artifact, progress func(have, all int64),
-) (string, error) {
+) (tree, from string, err error) {
 	if s.artifact == nil {
-		return "", Unfetched{Err: errors.New("there is none"), Final: true}
+		return "", "", Unfetched{Err: errors.New("there is none"), Final: true}
 	}
-	return s.artifact(ctx, a, progress)
+	tree, err = s.artifact(ctx, a, progress)
+	return tree, " from elsewhere", err
 }
 
 func (s *shelf) Restore(ctx context.Context, from *mesh.Checkpoint, dir string) error {

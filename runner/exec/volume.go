@@ -16,7 +16,7 @@ import (
 )
 
 // volumesDir is the folder in a task's own in which links lead to its volumes.
-const volumesDir = "volumes"
+const volumesDir = mesh.VolumesDir
 
 // volumes finds the volumes of a task, and makes links to them. It returns what a
 // sandbox is to show, and what a container.

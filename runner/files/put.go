@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"mn/mesh"
+	"mn/runner/disk"
 )
 
 // Owner is whose a folder is.
@@ -64,7 +65,7 @@ func (f *Folder) Put(from io.Reader, p Put) (done mesh.Arrived, err error) {
 	if err := p.Aside.Mkdir(beside, 0o700); err != nil {
 		return done, fmt.Errorf("make folder for what is sent: %w", err)
 	}
-	defer func() { err = errors.Join(err, removeAll(p.Aside, beside)) }()
+	defer func() { err = errors.Join(err, disk.RemoveAll(p.Aside, beside)) }()
 	into, err := p.Aside.OpenRoot(beside)
 	if err != nil {
 		return done, fmt.Errorf("open folder for what is sent: %w", err)
@@ -149,20 +150,8 @@ func move(from, to *os.Root, name, shown string) error {
 	case err != nil:
 		return fmt.Errorf("put %q: %w", shown, err)
 	}
-	return nil
-}
-
-// removeAll removes what is left of something that was sent, folders too that nobody may write to.
-func removeAll(in *os.Root, name string) error {
-	err := in.RemoveAll(name)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
+	if err := target.Sync(); err != nil { // so that its name stays, too
+		return fmt.Errorf("put %q: %w", shown, err)
 	}
-	_ = fs.WalkDir(in.FS(), name, func(at string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() {
-			_ = in.Chmod(at, 0o700) // what comes of that is seen below
-		}
-		return nil
-	})
-	return in.RemoveAll(name)
+	return nil
 }

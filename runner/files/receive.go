@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"mn/mesh"
+	"mn/runner/disk"
 	"mn/runner/frames"
 )
 
@@ -175,16 +175,11 @@ const lookAgain = 16 << 20
 
 // free says that there is no room for some bytes of a file, if so.
 func (r *receiver) free(f mesh.File, bytes uint64) error {
-	dir, err := r.into.Open(".")
+	room, err := disk.RoomIn(r.into)
 	if err != nil {
 		return fmt.Errorf("make file %q: %w", f.Name, err)
 	}
-	defer dir.Close()
-	var disk syscall.Statfs_t
-	if err := syscall.Fstatfs(int(dir.Fd()), &disk); err != nil {
-		return fmt.Errorf("make file %q: see what is free: %w", f.Name, err)
-	}
-	free := disk.Bavail * uint64(disk.Bsize)
+	free := uint64(room)
 	free -= min(free, r.spare)
 	r.room = lookAgain
 	if bytes > free {
@@ -334,7 +329,20 @@ func (r *receiver) finish(left mesh.LeftOut) (mesh.LeftOut, error) {
 			return r.left, fmt.Errorf("finish folder %q: %w", d.Name, err)
 		}
 	}
-	return r.left, nil
+	return r.left, r.sync()
+}
+
+// sync returns when all that has come stays, before it is given its name: after a power cut there
+// is no file in its place that is empty or torn.
+func (r *receiver) sync() error {
+	dir, err := r.into.Open(".")
+	if err == nil {
+		err = errors.Join(disk.Sync(dir), dir.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("have what has come stay: %w", err)
+	}
+	return nil
 }
 
 func (r *receiver) leaveLink(l mesh.File) {
