@@ -13,6 +13,7 @@ type asked struct {
 	asks       *mesh.Grants
 	conditions []condition
 	crowd      crowd
+	served     []found
 	first      func() []rival // who comes first; nil if that does not matter
 }
 
@@ -34,6 +35,7 @@ var filters = append([]filter{
 	{"status", notInSight},
 	{"eligibility", notEligible},
 }, append(suits, []filter{
+	{"service", unserved},
 	{"distinct", tooNear},
 	{"capacity", noRoom},
 	{"grants", noGrants},

@@ -116,7 +116,10 @@ func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
 	if now {
 		return api.RunnableNow
 	}
-	job.After = nil
+	job.After, job.Requires, job.Tasks = nil, nil, slices.Clone(job.Tasks)
+	for i := range job.Tasks {
+		job.Tasks[i].Requires = nil // what offers it may come yet
+	}
 	empty := &mesh.View{Now: view.Now, Self: view.Self}
 	for i := range view.Nodes {
 		n := placement.Vacant(&view.Nodes[i])
