@@ -60,6 +60,8 @@ const (
 	LeadChanged  EventKind = "lead_changed"
 	JobSubmitted EventKind = "job_submitted"
 	JobTagged    EventKind = "job_tagged" // a person has named a version, or no longer does
+	// JobBlocked: it does not begin for want of a service, and which.
+	JobBlocked EventKind = "job_blocked"
 	// JobSettled: the job has completed or failed, was ended, or waits for a person, and why.
 	JobSettled    EventKind = "job_settled"
 	AllocPlaced   EventKind = "alloc_placed"
@@ -110,8 +112,8 @@ var EventKinds = []EventKind{
 	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainProgress, NodeDrainBlocked,
 	NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
-	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
-	AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
+	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobBlocked, JobSettled,
+	AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
 	ReviewRejected, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
 	ServiceChanged, TaskUnhealthy,
