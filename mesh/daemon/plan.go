@@ -80,7 +80,7 @@ func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 		out.Waiting = append(out.Waiting, api.PlannedWait{Group: w.Group, Copies: w.Copies, Reason: w.Reason})
 	}
 	begins := len(plan.Waiting) == 0 && len(plan.Wanted) > 0 || len(plan.Place)+out.Keep > 0
-	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0)
+	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0 && plan.Unready == "")
 	return out
 }
 

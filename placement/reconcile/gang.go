@@ -41,6 +41,7 @@ func (p *planner) gang(seats []*seat) {
 			return
 		}
 		p.hold(seats)
+	case p.gangHeldBack(seats):
 	case p.places.all > 0:
 		p.disband(seats, why)
 	default:

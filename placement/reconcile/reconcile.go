@@ -253,7 +253,7 @@ func (p *planner) fill(s *seat) {
 		p.tally.starting++
 	case len(s.stale) > 0 && !p.mayReplace():
 		p.tally.live(p, s.stale[0])
-	case len(s.stale) > 0 && p.heldBack(s):
+	case p.heldBack(s):
 	case len(s.stale) > 0:
 		p.retire(s)
 		p.wait(s, fmt.Sprintf("version %d follows when the copy before it has stopped", p.job.Number))

@@ -82,6 +82,7 @@ func (w *world) say(which string, approve bool) error {
 //	status GROUP[INDEX].GENERATION STATE
 //	saves GROUP[INDEX].GENERATION NUMBER NODE...    unrestored GROUP[INDEX].GENERATION
 //	approve|reject GROUP[INDEX].GENERATION
+//	offer SERVICE[:TAG+TAG] NODE passing|failing|gone
 //	settle    advance DURATION    other JOB STATUS    permits LIMIT JOB COUNT
 //	plan [degraded]    apply [degraded]
 func (w *world) command(f []string, out *strings.Builder) error {
@@ -133,6 +134,8 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		n, err := strconv.Atoi(f[3])
 		w.othersHold(f[1], mesh.JobID(f[2]), n)
 		return err
+	case "offer":
+		w.offer(f[1], mesh.NodeID(f[2]), f[3])
 	case "settle":
 		w.settle()
 	case "advance":
@@ -218,6 +221,7 @@ func (w *world) jobCommand(args []string) error {
 	job := mesh.Job{Name: "lab", Type: mesh.Service}
 	var effects mesh.SideEffects
 	var saved *mesh.CheckpointPolicy
+	var needs []mesh.ServiceNeed
 	stopped := false
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
@@ -261,6 +265,12 @@ func (w *world) jobCommand(args []string) error {
 			job.AfterRule = mesh.AfterRule(value)
 		case "quorum":
 			job.AfterQuorum = n
+		case "requires": // of the job; needs is of the groups that follow
+			job.Requires = append(job.Requires, toyNeed(value))
+		case "needs":
+			needs = append(needs, toyNeed(value))
+		case "forced":
+			w.forced = true
 		case "strategy":
 			job.Strategy = mesh.Strategy(value)
 		case "unsafe":
@@ -271,6 +281,7 @@ func (w *world) jobCommand(args []string) error {
 			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
 		default:
 			task, err := toyTask(key, value)
+			task.Requires = needs
 			if task.Checkpoint = saved; effects != "" {
 				task.Safety = &mesh.Safety{SideEffects: effects}
 			}

@@ -57,14 +57,32 @@ func (p *planner) unready() string {
 	return ""
 }
 
-// heldBack keeps the copies of an earlier version that run in a seat, as long as this one may
-// not begin for want of a service; and says whether it does. What has to leave its node stops.
+// heldBack keeps a copy of an earlier version that lives in a seat, as long as this one may not
+// begin for want of a service; and says whether it does. What has to leave its node stops.
 func (p *planner) heldBack(s *seat) bool {
-	if p.plan.Unready == "" || slices.ContainsFunc(s.stale, p.leaves) {
+	if p.plan.Unready == "" || len(s.stale) == 0 || slices.ContainsFunc(s.stale, p.leaves) {
 		return false
 	}
-	p.tally.live(p, s.stale[0])
+	stays := p.chosen(s, s.stale)
+	if p.running(stays) {
+		p.stopOthers(s.stale, stays)
+	}
+	p.tally.live(p, stays)
 	p.waitFor(s, p.plan.Unready)
+	return true
+}
+
+// gangHeldBack does so with a gang, if it is whole.
+func (p *planner) gangHeldBack(seats []*seat) bool {
+	whole := func(s *seat) bool {
+		return len(s.stale) == 1 && len(s.live) == 0 && s.busy == "" && s.lost == nil && !p.leaves(s.stale[0])
+	}
+	if p.plan.Unready == "" || slices.ContainsFunc(seats, func(s *seat) bool { return !whole(s) }) {
+		return false
+	}
+	for _, s := range seats {
+		p.heldBack(s)
+	}
 	return true
 }
 
