@@ -60,8 +60,8 @@ type host struct {
 	trees  map[string]bool // contents on its disk
 	offers []Watch         // whose services pass, but those in sick
 	sick   map[string]bool
-	broken string          // why it can start nothing
-	fails  bool            // to fetch any
+	broken string // why it can start nothing
+	fails  bool   // to fetch any
 	orders []runner.Order
 }
 

@@ -17,7 +17,8 @@ func (c *checker) servedWhereItIs() error {
 			for _, t := range g.Tasks {
 				for _, need := range t.Requires {
 					if !c.passes(need, cand.Node, g.Name) {
-						return fmt.Errorf("places %s on %s, where no other copy's %v passes", pl.Alloc.ID, cand.Node, &need)
+						return fmt.Errorf("places %s on %s, where no %v of another copy passes",
+							pl.Alloc.ID, cand.Node, &need)
 					}
 				}
 			}

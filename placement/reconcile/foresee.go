@@ -28,7 +28,8 @@ func Lose(v *mesh.View, lost []mesh.NodeID) *mesh.View {
 			n.Liveness, n.LostFor, n.Unread = mesh.Lost, forLong, false
 		}
 	}
-	w.Offers = slices.DeleteFunc(slices.Clone(v.Offers), func(o mesh.Offer) bool { return slices.Contains(lost, o.Node) })
+	gone := func(o mesh.Offer) bool { return slices.Contains(lost, o.Node) }
+	w.Offers = slices.DeleteFunc(slices.Clone(v.Offers), gone)
 	for i := range w.Allocs {
 		if a := &w.Allocs[i]; slices.Contains(lost, a.Node) {
 			a.Unrenewed = forLong

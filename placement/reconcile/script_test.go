@@ -91,7 +91,7 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		return w.nodeCommand(f[1:])
 	case "job":
 		return w.jobCommand(f[1:])
-	case "pause", "resume", "cancel", "stop", "retry", "scale":
+	case "pause", "resume", "cancel", "stop", "retry", "scale", "offer":
 		return w.verbCommand(f[0], f[1:])
 	case "lost", "left", "unseen":
 		d, err := time.ParseDuration(f[2])
@@ -134,8 +134,6 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		n, err := strconv.Atoi(f[3])
 		w.othersHold(f[1], mesh.JobID(f[2]), n)
 		return err
-	case "offer":
-		w.offer(f[1], mesh.NodeID(f[2]), f[3])
 	case "settle":
 		w.settle()
 	case "advance":
@@ -176,6 +174,8 @@ func (w *world) copyCommand(c *toyCopy, what string, args []string) error {
 
 func (w *world) verbCommand(verb string, args []string) error {
 	switch verb {
+	case "offer":
+		w.offer(args[0], mesh.NodeID(args[1]), args[2])
 	case "retry":
 		w.act(mesh.VerbRetry, len(args) > 0, "")
 	case "scale":
@@ -221,8 +221,8 @@ func (w *world) jobCommand(args []string) error {
 	job := mesh.Job{Name: "lab", Type: mesh.Service}
 	var effects mesh.SideEffects
 	var saved *mesh.CheckpointPolicy
-	var needs []mesh.ServiceNeed
 	stopped := false
+	args, needs := w.needs(&job, args)
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
 		d, _ := time.ParseDuration(value)
@@ -265,12 +265,6 @@ func (w *world) jobCommand(args []string) error {
 			job.AfterRule = mesh.AfterRule(value)
 		case "quorum":
 			job.AfterQuorum = n
-		case "requires": // of the job; needs is of the groups that follow
-			job.Requires = append(job.Requires, toyNeed(value))
-		case "needs":
-			needs = append(needs, toyNeed(value))
-		case "forced":
-			w.forced = true
 		case "strategy":
 			job.Strategy = mesh.Strategy(value)
 		case "unsafe":
@@ -281,8 +275,7 @@ func (w *world) jobCommand(args []string) error {
 			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
 		default:
 			task, err := toyTask(key, value)
-			task.Requires = needs
-			if task.Checkpoint = saved; effects != "" {
+			if task.Checkpoint, task.Requires = saved, needs; effects != "" {
 				task.Safety = &mesh.Safety{SideEffects: effects}
 			}
 			if err != nil {

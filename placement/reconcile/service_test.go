@@ -46,6 +46,24 @@ func toyNeed(s string) mesh.ServiceNeed {
 	return need
 }
 
+// needs takes from what a job is said to be what it needs of services: requires=SERVICE of the job,
+// needs=SERVICE of its groups, and that its version is forced.
+func (w *world) needs(job *mesh.Job, args []string) (rest []string, needs []mesh.ServiceNeed) {
+	for _, arg := range args {
+		switch key, value, _ := strings.Cut(arg, "="); key {
+		case "requires":
+			job.Requires = append(job.Requires, toyNeed(value))
+		case "needs":
+			needs = append(needs, toyNeed(value))
+		case "forced":
+			w.forced = true
+		default:
+			rest = append(rest, arg)
+		}
+	}
+	return rest, needs
+}
+
 // drawNeeds has a job need services, of which there are two.
 func drawNeeds(t *rapid.T, job *mesh.Job) {
 	if rapid.IntRange(0, 4).Draw(t, "requires") == 0 {
