@@ -163,7 +163,9 @@ func (c *command) showJob(j api.Job) {
 	c.field("version", "%d, submitted %s at %s", j.Version, ago(&j.SubmittedAt), j.SubmittedBy)
 	c.field("status", "%s, %d of %d copies running",
 		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
-	if j.Reason != "" && (j.Status != mesh.JobRunning || j.Running < j.Count) {
+	asItShould := j.Status == mesh.JobRunning && j.Running == j.Count &&
+		j.Reason == fmt.Sprintf("%d of %d running", j.Count, j.Count)
+	if j.Reason != "" && !asItShould {
 		c.field("reason", "%s", rounded(j.Reason))
 	}
 	for _, g := range j.Groups {
