@@ -71,7 +71,8 @@ func (c *command) showServices(all []api.Service, hidden bool) {
 			tags = strings.Join(s.Tags, ",")
 		}
 		cells := []any{
-			s.Name, hostPort(s), tags, s.Job, copyIndex(s.Group, s.Index), s.Node, state(string(s.Status)), ago(s.Since),
+			s.Name, hostPort(s), tags, s.Job, copyIndex(s.Group, s.Index), s.Node, state(string(s.Status)),
+			ago(s.Since),
 		}
 		if hidden {
 			cells = append(cells, whyHidden(s))
@@ -140,7 +141,8 @@ func (c *command) serviceWatch() *cobra.Command {
 		Short: "Show where a service is, now and whenever that changes",
 		Long: `Show all instances of a service, with the reason of those to which nobody is sent, now and
 whenever something of that changes. With --json it is a list in each line.`,
-		Example:           "  mn service watch vllm\n  mn service watch vllm --json | jq -c 'map(select(.hidden == \"\").address)'",
+		Example: "  mn service watch vllm\n" +
+			"  mn service watch vllm --json | jq -c 'map(select(.hidden == \"\").address)'",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(serviceNames),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {

@@ -116,7 +116,8 @@ func (p picture) resolve(r ServicesRequest) ([]Service, error) {
 		return nil, err
 	}
 	if len(hidden) > 0 {
-		return nil, mesh.Faultf(mesh.Unavailable, "nobody is sent to %s%s now: %s", need.String(), where, whyHidden(hidden)).
+		why := whyHidden(hidden)
+		return nil, mesh.Faultf(mesh.Unavailable, "nobody is sent to %s%s now: %s", need.String(), where, why).
 			Hint("mn service ls --all")
 	}
 	f := mesh.Faultf(mesh.NotFound, "nothing that runs%s offers %s", where, need.String())

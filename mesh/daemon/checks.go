@@ -48,7 +48,9 @@ type endedProbe struct {
 	fault string
 }
 
-func newChecks(clock func() core.Now, probe func(context.Context, *health.Probe) string, tell func(core.Event)) *checks {
+func newChecks(
+	clock func() core.Now, probe func(context.Context, *health.Probe) string, tell func(core.Event),
+) *checks {
 	return &checks{
 		machine: health.New(newRand()), clock: clock, probe: probe, tell: tell,
 		places: make(chan struct{}, probesMax), scripts: make(chan struct{}, scriptsMax),
