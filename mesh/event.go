@@ -61,6 +61,8 @@ const (
 	LeadChanged  EventKind = "lead_changed"
 	JobSubmitted EventKind = "job_submitted"
 	JobTagged    EventKind = "job_tagged" // a person has named a version, or no longer does
+	// JobBlocked: it does not begin for want of a service, and which.
+	JobBlocked EventKind = "job_blocked"
 	// JobSettled: the job has completed or failed, was ended, or waits for a person, and why.
 	JobSettled    EventKind = "job_settled"
 	AllocPlaced   EventKind = "alloc_placed"
@@ -115,9 +117,9 @@ var EventKinds = []EventKind{
 	NodeMaintenanceDisabled, NodeDrainStarted, NodeDrainCancelled, NodeDrainProgress, NodeDrainBlocked,
 	NodeDrainPaused, NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
-	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobSettled, AllocPlaced,
-	AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut, ReviewOpened, ReviewApproved,
-	ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobBlocked, JobSettled,
+	AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut,
+	ReviewOpened, ReviewApproved, ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
 	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
 	ServiceChanged, TaskUnhealthy,
 	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,

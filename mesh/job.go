@@ -273,6 +273,8 @@ type JobVersion struct {
 	Reason  string    `json:"reason,omitempty"`  // why, as they said
 	At      time.Time `json:"submitted_at"`
 	By      NodeID    `json:"by"` // the peer that took it
+	// Forced: a person has it begin though services may be missing that it requires.
+	Forced bool `json:"forced,omitempty"`
 
 	// Since is the number of the version from which on completed work counts, Anew
 	// that from which on failures and moves do; 0: this version's own. They are never

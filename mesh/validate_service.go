@@ -18,6 +18,7 @@ func (v *validator) services(j *Job) {
 	v.prefix, v.task = nil, ""
 	v.offered(j.Services, j.Tasks, nil, "service")
 	v.required(j.Requires, "requires_service")
+	v.selfish(j.Requires, j, "")
 	for i := range j.Tasks {
 		t := &j.Tasks[i]
 		v.prefix, v.task = []string{"task", strconv.Itoa(i)}, clip(t.Name)
@@ -27,6 +28,36 @@ func (v *validator) services(j *Job) {
 		mates := slices.DeleteFunc(slices.Clone(j.Tasks), func(o Task) bool { return o.group() != t.group() })
 		v.offered(t.Services, mates, t, "service")
 		v.required(t.Requires, "requires_service")
+		v.selfish(t.Requires, j, t.group())
+	}
+}
+
+// selfish refuses needs that a job has of itself, or a group of its own copies if it is not "":
+// nothing of it would ever be placed.
+func (v *validator) selfish(all []ServiceNeed, j *Job, group string) {
+	offers, labels := []ServiceDef{}, map[Value]bool{}
+	for i := range j.Tasks {
+		if t := &j.Tasks[i]; group == "" || t.group() == group {
+			offers = append(offers, t.Services...)
+			for _, p := range t.Ports {
+				labels[Value(p.Label)] = true
+			}
+		}
+	}
+	for _, s := range j.Services {
+		if group == "" || s.External() || labels[s.Port] {
+			offers = append(offers, s)
+		}
+	}
+	who, whose := "the job", "another's"
+	if group != "" {
+		who, whose = "the same group", "another group's, or job's"
+	}
+	for i := range all {
+		if slices.ContainsFunc(offers, func(s ServiceDef) bool { return all[i].Met(&s) }) {
+			v.fault("is offered by %s itself, which would wait for itself: want %s", who, whose).
+				at("requires_service", strconv.Itoa(i), "name")
+		}
 	}
 }
 

@@ -122,6 +122,23 @@ func TestValidateFindsBadServices(t *testing.T) {
 			`requires_service.0.name: the service's name is missing` + "\n" +
 				`task "web": requires_service.0.tags: "" is not a name`,
 		},
+		{
+			"its own", offers(func(j *Job, s *ServiceDef, _ *Check) {
+				s.Name, s.Tags = "vllm", []string{"embedding", "large"}
+				j.Requires = []ServiceNeed{{Name: "vllm", Tags: []string{"small"}}, {Name: "vllm", Tags: []string{"large"}}}
+				j.Tasks[0].Requires = []ServiceNeed{{Name: "db"}, {Name: "vllm"}}
+			}),
+			`requires_service.1.name: is offered by the job itself, which would wait for itself: want another's` + "\n" +
+				`task "web": requires_service.1.name: is offered by the same group itself, which would wait for itself: ` +
+				`want another group's, or job's`,
+		},
+		{
+			"of another group", offers(func(j *Job, s *ServiceDef, _ *Check) {
+				other := Task{Name: "other", Command: []string{"x"}, Requires: []ServiceNeed{{Name: s.Name}}}
+				j.Tasks = append(j.Tasks, other)
+			}),
+			"",
+		},
 		{"before the work", offers(func(j *Job, _ *ServiceDef, _ *Check) {
 			first := j.Tasks[0]
 			first.Name, first.Group, first.Lifecycle, first.Ports = "first", "web", Prestart, nil

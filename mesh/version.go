@@ -66,13 +66,14 @@ func (v *JobVersion) Date(now time.Time, copies []AllocView) {
 //
 // Pausing and resuming keep what has completed, and what the policies have
 // counted. A retry keeps what has completed. A stop does nothing with either, and
-// passes both on, for a retry of what was stopped.
+// passes both on, for a retry of what was stopped. That the version was forced goes for
+// what is made of it, too.
 func (v *JobVersion) Next(verb Verb) JobVersion {
 	n := JobVersion{
 		Job: v.Job, Number: v.Number + 1, Parent: v.Hash, Verb: verb,
 		Stopped: verb == VerbStop || verb == VerbCancel, Paused: verb == VerbPause,
 	}
-	n.Since, n.Anew = v.since(), v.anew()
+	n.Since, n.Anew, n.Forced = v.since(), v.anew(), v.Forced
 	if verb == VerbRetry {
 		n.Anew = 0
 	}
@@ -84,7 +85,7 @@ func (v *JobVersion) Next(verb Verb) JobVersion {
 // the first.
 func (v *JobVersion) NextRun(job *Job) JobVersion {
 	n := v.Next(VerbRun)
-	n.Job = *job
+	n.Job, n.Forced = *job, false
 	if !v.Paused || HashJob(&v.Job, false) != HashJob(job, false) {
 		n.Since, n.Anew = 0, 0
 	}
@@ -122,7 +123,7 @@ func (v *JobVersion) anew() uint64 {
 func (v *JobVersion) Content() string {
 	content := HashJob(&v.Job, v.Stopped)
 	cancelled := v.Verb == VerbCancel
-	if !v.Paused && !cancelled && v.Since == 0 && v.Anew == 0 {
+	if !v.Paused && !cancelled && !v.Forced && v.Since == 0 && v.Anew == 0 {
 		return content
 	}
 	return hashContent(struct {
@@ -131,7 +132,8 @@ func (v *JobVersion) Content() string {
 		Cancelled bool   `json:"cancelled"`
 		Since     uint64 `json:"since"`
 		Anew      uint64 `json:"anew"`
-	}{content, v.Paused, cancelled, v.Since, v.Anew})
+		Forced    bool   `json:"forced,omitempty"`
+	}{content, v.Paused, cancelled, v.Since, v.Anew, v.Forced})
 }
 
 // Did is what a person did to make the version, also of one that does not say.

@@ -22,6 +22,9 @@ type View struct {
 	// Permits are those that copies have under shared limits, by key and copy. A view for
 	// one job needs only those of its limit, and those that its copies have.
 	Permits []Permit
+	// Offers are services that jobs need, as copies offer them: by job, group, index, copy and
+	// task. A view for one job has those that it and what waits for room needs.
+	Offers []Offer
 	// Forgotten are the nodes that a person said are off for good, by id. Of any other
 	// that has copies and is not among Nodes, the record is on its way here.
 	Forgotten []NodeID

@@ -14,6 +14,7 @@ type asked struct {
 	asks       *mesh.Grants
 	conditions []condition
 	crowd      crowd
+	served     []found
 	first      func() []rival // who comes first; nil if that does not matter
 }
 
@@ -35,6 +36,7 @@ var filters = append([]filter{
 	{"status", notInSight},
 	{"eligibility", notEligible},
 }, append(suits, []filter{
+	{"service", unserved},
 	{"distinct", tooNear},
 	{"capacity", noRoom},
 	{"grants", noGrants},

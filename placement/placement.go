@@ -86,7 +86,7 @@ func Trial(v *mesh.View, job *mesh.Job, group mesh.Group) func(*mesh.NodeView) b
 // prepare makes ready what all nodes of a view are asked, and how they are scored.
 func prepare(v *mesh.View, job *mesh.Job, group mesh.Group) (*asked, func(*mesh.NodeView) []Term) {
 	q := ask(group)
-	q.crowd = around(v, job, group)
+	q.crowd, q.served = around(v, job, group), served(v, job, group)
 	if len(v.Queue) > 0 {
 		var all []rival
 		known := false

@@ -29,14 +29,14 @@ func rivals(v *mesh.View, job *mesh.Job) []rival {
 		if q == own || q.Priority < job.Rank() || q.Priority == job.Rank() && own != nil && own.Before(q) < 0 {
 			continue
 		}
-		theirs := &mesh.View{Nodes: v.Nodes, Allocs: q.Allocs}
+		theirs := &mesh.View{Nodes: v.Nodes, Allocs: q.Allocs, Offers: v.Offers}
 		for _, waits := range q.Groups {
 			g, ok := q.Spec.Group(waits.Group)
 			if !ok {
 				continue
 			}
 			a := ask(g)
-			a.crowd = around(theirs, q.Spec, g)
+			a.crowd, a.served = around(theirs, q.Spec, g), served(theirs, q.Spec, g)
 			all = append(all, rival{q.Job, q.Priority, waits.Targets, a, q.Ending})
 		}
 	}

@@ -21,7 +21,7 @@ func (c *command) jobCommand() *cobra.Command {
 }
 
 func (c *command) jobRun() *cobra.Command {
-	var wait bool
+	var wait, force bool
 	var with configs.Variables
 	w := &conditions{}
 	cmd := &cobra.Command{
@@ -37,6 +37,9 @@ and job.toml. What the mesh has of them already is not sent again.
 
 With --expect-version N, only if N is the current version: nobody else has changed
 the job meanwhile. 0 is for a job that there is not yet.
+
+A job that requires services begins once an instance of each passes; with --force at
+once, which is kept with the version.
 
 With --wait, return when all copies of a service have run for a second, or when a
 batch job has ended, then with the exit code of its task.`,
@@ -59,7 +62,7 @@ batch job has ended, then with the exit code of its task.`,
 				return err
 			}
 			done, err := client.Submit(cmd.Context(), api.RunRequest{
-				Job: *job, Reason: w.reason, Expect: w.expect(),
+				Job: *job, Reason: w.reason, Expect: w.expect(), Force: force,
 			})
 			if err != nil {
 				return err
@@ -80,6 +83,7 @@ batch job has ended, then with the exit code of its task.`,
 	w.flags(cmd)
 	variableFlags(cmd, &with)
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when the job runs, or for batch, has ended")
+	cmd.Flags().BoolVar(&force, "force", false, "do not wait for the services that the job requires")
 	return cmd
 }
 
@@ -159,7 +163,9 @@ func (c *command) showJob(j api.Job) {
 	c.field("version", "%d, submitted %s at %s", j.Version, ago(&j.SubmittedAt), j.SubmittedBy)
 	c.field("status", "%s, %d of %d copies running",
 		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
-	if j.Reason != "" && (j.Status != mesh.JobRunning || j.Running < j.Count) {
+	asItShould := j.Status == mesh.JobRunning && j.Running == j.Count &&
+		j.Reason == fmt.Sprintf("%d of %d running", j.Count, j.Count)
+	if j.Reason != "" && !asItShould {
 		c.field("reason", "%s", rounded(j.Reason))
 	}
 	for _, g := range j.Groups {

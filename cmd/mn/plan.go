@@ -15,8 +15,8 @@ func (c *command) jobPlan() *cobra.Command {
 		Use:   "plan FILE|DIR",
 		Short: "Say what running a job would do, and do nothing",
 		Long: `Say which copies would be placed where, which stopped and which kept, and give a
-verdict: runnable_now; runnable_later, when it would fit if the mesh were empty and it
-had nothing to wait for; or not_runnable.`,
+verdict: runnable_now; runnable_later, when it would fit if the mesh were empty, all
+services were there that it needs, and it had nothing else to wait for; or not_runnable.`,
 		Example:           "  mn job plan job.toml\n  mn job plan job.toml --json | jq -r .verdict",
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,

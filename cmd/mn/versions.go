@@ -37,6 +37,9 @@ Concurrent versions have the same number; the one that runs is current.`,
 					if v.All {
 						did += " --all"
 					}
+					if v.Forced && v.Verb == mesh.VerbRun {
+						did += " --force"
+					}
 					b.add(v.Number, v.Hash, ago(&v.At), v.Node, did, v.Reason, strings.Join(v.Tags, " "), current)
 				}
 				c.table(b)

@@ -58,7 +58,7 @@ var rooms = []room{
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
 	{"mesh/core", 5, true, []string{
-		"crdt", "mesh", "placement", "placement/lease", "placement/reconcile", "runner",
+		"crdt", "health", "mesh", "placement", "placement/lease", "placement/reconcile", "runner",
 	}},
 
 	{"mesh/daemon", 6, false, anyBelow},

@@ -173,7 +173,7 @@ type Verdict string
 // The verdicts.
 const (
 	RunnableNow   Verdict = "runnable_now"
-	RunnableLater Verdict = "runnable_later" // it would fit if the mesh were empty
+	RunnableLater Verdict = "runnable_later" // it would fit if the mesh were empty, and had the services that it needs
 	NotRunnable   Verdict = "not_runnable"
 )
 

@@ -148,6 +148,7 @@ type RunRequest struct {
 	Job    mesh.Job `json:"job"`
 	Reason string   `json:"reason,omitempty"`         // kept with the version, for people
 	Expect *uint64  `json:"expect_version,omitempty"` // refuse unless this is the current version; 0: no job
+	Force  bool     `json:"force,omitempty"`          // it begins though services may be missing that it requires
 
 	// Verb is for the backend: VerbRun if unset.
 	Verb mesh.Verb `json:"-"`

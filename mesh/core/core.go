@@ -370,6 +370,7 @@ func (c *Core) touch(t touched) {
 		for job := range c.records.followers[t.job] {
 			c.lead.dirty[job] = true
 		}
+		c.supplied(t.job)
 	}
 	if t.spec {
 		c.tend.retry = true

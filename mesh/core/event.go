@@ -84,6 +84,7 @@ type Submit struct {
 	Verb   mesh.Verb // VerbRun if unset
 	Reason string    // for people
 	Expect *uint64   // refuse unless this is the current version
+	Force  bool      // it begins though services may be missing that it requires
 }
 
 // Act makes a version of a job by a verb that leaves the content as it is. The

@@ -58,8 +58,10 @@ type host struct {
 	boots  int
 	wakes  int
 	trees  map[string]bool // contents on its disk
-	broken string          // why it can start nothing
-	fails  bool            // to fetch any
+	offers []Watch         // whose services pass, but those in sick
+	sick   map[string]bool
+	broken string // why it can start nothing
+	fails  bool   // to fetch any
 	orders []runner.Order
 }
 
@@ -236,6 +238,9 @@ func (l *lab) perform(h *host, r Ready) {
 	for _, o := range r.Orders {
 		l.order(h, o)
 		h.orders = append(h.orders, o)
+	}
+	for _, w := range r.Watch {
+		l.check(h, w)
 	}
 	for _, f := range r.Fetch {
 		l.post(h, labFork, l.fetch(h, f))

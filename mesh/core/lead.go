@@ -313,7 +313,9 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 			c.read(a.Node)
 		}
 	}
-	plan := reconcile.Job(c.scene(&job), &job, c.pending(id), granted)
+	scene := c.scene(&job)
+	c.readOffers(scene)
+	plan := reconcile.Job(scene, &job, c.pending(id), granted)
 	for _, s := range plan.Stop {
 		c.stopAlloc(s, fence, granted)
 	}
@@ -334,6 +336,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 		c.block(id, b, fence, plan.Wake)
 	}
 	c.starve(&plan)
+	c.tellUnready(&plan, fence)
 	c.tellReviews(&job, plan.Reviews, fence)
 	c.tellDrain(&plan, fence)
 	c.tellFailed(&plan, fence)

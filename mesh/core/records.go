@@ -35,6 +35,7 @@ type records struct {
 	picture   picture
 	reads     reads
 
+	dealings dealings
 	// followers are the jobs of which some version comes after one.
 	followers map[mesh.JobID]map[mesh.JobID]struct{}
 	// carriers are the jobs of which some version has files.
@@ -72,6 +73,7 @@ func newRecords() *records {
 		picture:   newPicture(),
 		reads:     reads{},
 
+		dealings:    newDealings(),
 		followers:   map[mesh.JobID]map[mesh.JobID]struct{}{},
 		preemptible: map[mesh.JobID]struct{}{},
 		carriers:    map[mesh.JobID]struct{}{},
@@ -99,6 +101,7 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 	}
 	r.versions[id][key] = *v
 	r.picture.versioned(id)
+	r.dealings.take(&v.Job)
 	if v.Job.Payload != nil {
 		r.carriers[id] = struct{}{}
 	}

@@ -70,8 +70,9 @@ func (c *Core) submit(s Submit) (reply any, none crdt.Entry, f *mesh.Fault) {
 		return nil, none, f
 	}
 	next := current.NextRun(s.Job)
+	next.Forced = s.Force && len(s.Job.Requires) > 0
 	if exists && !current.Stopped && !current.Paused &&
-		mesh.HashJob(&next.Job, false) == mesh.HashJob(&current.Job, false) {
+		mesh.HashJob(&next.Job, false) == mesh.HashJob(&current.Job, false) && !(next.Forced && c.unready(&current)) {
 		return Submitted{Version: current.JobVersion, Unchanged: true}, none, nil
 	}
 	if s.Verb != "" {
@@ -79,6 +80,12 @@ func (c *Core) submit(s Submit) (reply any, none crdt.Entry, f *mesh.Fault) {
 	}
 	next.Reason = s.Reason
 	return c.version(next)
+}
+
+// unready says whether a job does not begin for want of a service.
+func (c *Core) unready(job *mesh.JobView) bool {
+	plan, _, _ := c.Outlook(job)
+	return plan.Unready != ""
 }
 
 // act makes the next version of a job by a verb, if the verb makes sense now.
@@ -215,6 +222,9 @@ func (c *Core) version(next mesh.JobVersion) (reply any, none crdt.Entry, f *mes
 	text := fmt.Sprintf("version %d", next.Number)
 	if next.Verb != mesh.VerbRun {
 		text += ": " + string(next.Verb)
+	}
+	if next.Forced && next.Verb == mesh.VerbRun {
+		text += ", forced: it waits for no service that it requires"
 	}
 	if next.Reason != "" {
 		text += ": " + next.Reason

@@ -28,7 +28,8 @@ const (
 // starve takes notice of whether a job waits for room.
 func (c *Core) starve(plan *reconcile.Plan) {
 	stuck := func(d mesh.DrainStep) bool { return d.Action == mesh.DrainBlocked }
-	if len(plan.Blocked) > 0 || plan.Limited > 0 || slices.ContainsFunc(plan.Drain, stuck) {
+	if len(plan.Blocked) > 0 || plan.Limited > 0 || slices.ContainsFunc(plan.Drain, stuck) ||
+		slices.ContainsFunc(plan.Follow, stuck) {
 		c.lead.starved[plan.Job] = true
 	} else {
 		delete(c.lead.starved, plan.Job)
@@ -38,11 +39,16 @@ func (c *Core) starve(plan *reconcile.Plan) {
 // freed wakes the jobs that wait for room.
 func (c *Core) freed() {
 	for id := range c.lead.starved {
-		at := c.now.Boot + roomPause + time.Duration(len(c.lead.starved))*roomEach +
-			time.Duration(min(c.records.permitted[id], permitMost))*permitEach
-		if wake, waits := c.lead.wakes[id]; !waits || at < wake {
-			c.lead.wakes[id] = at
-		}
+		c.wakeJob(id, roomPause+time.Duration(len(c.lead.starved))*roomEach+
+			time.Duration(min(c.records.permitted[id], permitMost))*permitEach)
+	}
+}
+
+// wakeJob has a job planned again after a while at the latest.
+func (c *Core) wakeJob(id mesh.JobID, after time.Duration) {
+	at := c.now.Boot + after
+	if wake, waits := c.lead.wakes[id]; !waits || at < wake {
+		c.lead.wakes[id] = at
 	}
 }
 
@@ -51,6 +57,20 @@ func (c *Core) block(job mesh.JobID, b reconcile.Blocked, fence crdt.Fence, wake
 	if text := b.Why(); c.anew(b.Alloc, text) {
 		text += fmt.Sprintf("; next: tried again at any change, and in %v at the latest", mesh.Duration(wake))
 		c.event(mesh.Event{Kind: mesh.AllocBlocked, Job: job, Alloc: b.Alloc, Fence: fence, Text: text})
+	}
+}
+
+// tellUnready tells once that a job does not begin for want of a service, and which.
+func (c *Core) tellUnready(plan *reconcile.Plan, fence crdt.Fence) {
+	key := mesh.AllocID("job/" + plan.Job) // no copy's
+	switch {
+	case plan.Unready == "":
+		delete(c.lead.blocked, key)
+	case c.anew(key, plan.Unready):
+		c.event(mesh.Event{
+			Kind: mesh.JobBlocked, Job: plan.Job, Fence: fence,
+			Text: plan.Unready + "; begins once it passes, or with mn job run --force",
+		})
 	}
 }
 

@@ -25,6 +25,7 @@ func (c *Core) View() *mesh.View {
 	for i := range v.Jobs {
 		c.outcomes(v, &v.Jobs[i].Job)
 	}
+	c.offers(v, slices.Collect(maps.Keys(c.records.dealings.needs)))
 	c.count(v.Allocs)
 	c.view, c.viewedAt = v, c.now
 	return v
@@ -44,6 +45,7 @@ func (c *Core) ViewFor(job *mesh.Job) (view *mesh.View, granted bool) {
 	v := *c.View()
 	v.Outcomes = maps.Clone(v.Outcomes)
 	c.outcomes(&v, job)
+	c.offers(&v, slices.AppendSeq(job.NeededNames(), maps.Keys(c.records.dealings.needs)))
 	return &v, !c.lead.degraded
 }
 
@@ -72,6 +74,7 @@ func (c *Core) stage(job *mesh.JobView) *mesh.View {
 		Allocs: slices.Clone(c.records.allocsOf(job.ID())), Forgotten: c.forgottenIDs(),
 		Permits: c.records.permitsFor(job), Queue: c.queue(),
 	}
+	c.offers(v, c.needed(&job.Job))
 	c.count(v.Allocs)
 	return v
 }

@@ -81,7 +81,7 @@ func (b *backend) Submit(ctx context.Context, r api.RunRequest) (api.Submitted, 
 	if err != nil {
 		return api.Submitted{}, err
 	}
-	s, err := b.submit(ctx, core.Submit{Job: &r.Job, Verb: r.Verb, Reason: r.Reason, Expect: r.Expect})
+	s, err := b.submit(ctx, core.Submit{Job: &r.Job, Verb: r.Verb, Reason: r.Reason, Expect: r.Expect, Force: r.Force})
 	if err == nil && alone {
 		s.Warnings = append(s.Warnings,
 			"only this node has the job's files so far: no peer has said that it keeps them")

@@ -80,7 +80,7 @@ func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 		out.Waiting = append(out.Waiting, api.PlannedWait{Group: w.Group, Copies: w.Copies, Reason: w.Reason})
 	}
 	begins := len(plan.Waiting) == 0 && len(plan.Wanted) > 0 || len(plan.Place)+out.Keep > 0
-	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0)
+	out.Verdict = verdict(view, job, begins && len(plan.Blocked) == 0 && plan.Unready == "")
 	return out
 }
 
@@ -116,7 +116,10 @@ func verdict(view *mesh.View, job mesh.Job, now bool) api.Verdict {
 	if now {
 		return api.RunnableNow
 	}
-	job.After = nil
+	job.After, job.Requires, job.Tasks = nil, nil, slices.Clone(job.Tasks)
+	for i := range job.Tasks {
+		job.Tasks[i].Requires = nil // what offers it may come yet
+	}
 	empty := &mesh.View{Now: view.Now, Self: view.Self}
 	for i := range view.Nodes {
 		n := placement.Vacant(&view.Nodes[i])

@@ -42,6 +42,7 @@ func TestBatchWorkEnds(t *testing.T) {
 			w.sight(w.nodes[id], mesh.Alive, 0)
 			w.administer(w.nodes[id], mesh.InService, 0, false)
 		}
+		w.peaceful(t, slices.Sorted(maps.Keys(w.nodes))[0])
 		var last Plan
 		for range 60 {
 			last = w.plan(true)

@@ -56,13 +56,18 @@ func (p *planner) underWay() bool {
 	return !slices.ContainsFunc(p.seatsAll, func(s *seat) bool { return s.done == nil && !p.goesOn(s) })
 }
 
-// preceded is why the job may not begin yet, or "".
-func (p *planner) preceded() string {
-	j := &p.job.Job
+// hasBegun says whether the job has begun, as of the version that begins anew.
+func (p *planner) hasBegun() bool {
 	ofLine := func(a mesh.AllocView) bool {
 		return a.Version >= p.anew.Number && p.job.CameFrom(a.Version, a.Hash)
 	}
-	if len(j.After) == 0 || slices.ContainsFunc(p.allocs, ofLine) || p.underWay() {
+	return slices.ContainsFunc(p.allocs, ofLine) || p.underWay()
+}
+
+// preceded is why the job may not begin yet for those that it comes after, or "".
+func (p *planner) preceded() string {
+	j := &p.job.Job
+	if len(j.After) == 0 || p.hasBegun() {
 		return ""
 	}
 	ids := j.Before()

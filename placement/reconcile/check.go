@@ -18,7 +18,7 @@ func Check(p Plan, v *mesh.View) error {
 	}
 	checks := []func() error{
 		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.neverAgain, c.oneStays, c.forgetsAreOver,
-		c.withinBounds, c.inTurn, c.gangIsWhole,
+		c.withinBounds, c.inTurn, c.gangIsWhole, c.servedWhereItIs, c.readyToBegin,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -235,7 +235,7 @@ func (c *checker) cutOff() bool { return c.job.Job.Recovery.StopAfter > 0 && !c.
 // leaves says whether a copy is to leave its node, which is drained.
 func (c *checker) leaves(a *mesh.AllocView) bool {
 	n := c.v.Node(a.Node)
-	return n != nil && n.Admin.Mode == mesh.Draining
+	return n != nil && n.Admin.Mode == mesh.Draining || a.Target == "" && c.unserved(a)
 }
 
 // bounded says whether one more copy may be one too many.

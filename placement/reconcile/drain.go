@@ -26,26 +26,28 @@ import (
 // against no policy. Should the one that starts first fail, another is tried after
 // the delays of the reschedule policy.
 
-// drained notes what becomes of a copy on a node that is to be drained.
+// drained notes what becomes of a copy that has to leave its node, as that is to be drained or
+// for want of a service there.
 func (p *planner) drained(a *mesh.AllocView, action mesh.DrainAction, format string, args ...any) {
-	p.plan.Drain = append(p.plan.Drain,
-		mesh.DrainStep{Alloc: a.ID, Node: a.Node, Action: action, Reason: fmt.Sprintf(format, args...)})
-}
-
-// isDrained is why a copy stops that has to leave a node, and why the next is placed.
-func (p *planner) isDrained(id mesh.NodeID) string {
-	return fmt.Sprintf("node %s is drained", p.nodeName(id))
+	step := mesh.DrainStep{Alloc: a.ID, Node: a.Node, Action: action, Reason: fmt.Sprintf(format, args...)}
+	if !p.draining(a.Node) {
+		p.tellLack(a, step)
+		return
+	}
+	p.plan.Drain = append(p.plan.Drain, step)
 }
 
 // stopToLeave decides that a copy stops, as it has to leave its node.
 func (p *planner) stopToLeave(a *mesh.AllocView) {
-	p.plan.Stop = append(p.plan.Stop, Stop{Alloc: a.ID, Node: a.Node, Reason: p.isDrained(a.Node), Leaves: true})
+	p.plan.Stop = append(p.plan.Stop, Stop{Alloc: a.ID, Node: a.Node, Reason: p.whyLeaves(a), Leaves: true})
 }
 
 // leaves says whether a copy has to leave its node.
 func (p *planner) leaves(a *mesh.AllocView) bool {
-	n := p.view.Node(a.Node)
-	return n != nil && n.Admin.Mode == mesh.Draining && (a.Target == "" || n.Admin.System)
+	if p.draining(a.Node) {
+		return a.Target == "" || p.view.Node(a.Node).Admin.System
+	}
+	return p.lacks(a) != nil
 }
 
 // split tells the copies that live in sight apart: those that have to leave.
@@ -87,7 +89,7 @@ func (p *planner) budget() {
 	p.movable = p.job.Job.Update.Parallel()
 	p.stoppable, p.turn = p.movable, never
 	draining := func(n mesh.NodeView) bool { return n.Admin.Mode == mesh.Draining }
-	if !slices.ContainsFunc(p.view.Nodes, draining) {
+	if p.needs == nil && !slices.ContainsFunc(p.view.Nodes, draining) {
 		return // nobody asks
 	}
 	room := map[string]bool{}
@@ -151,7 +153,7 @@ func (p *planner) waitTurn(a *mesh.AllocView) {
 // destination is where the copy that follows one that has to leave can go. With no
 // node the copy stays, until there is one.
 func (p *planner) destination(s *seat, a *mesh.AllocView) (next mesh.Alloc, choice placement.Choice, ok bool) {
-	next = p.next(s, a, p.isDrained(a.Node))
+	next = p.next(s, a, p.whyLeaves(a))
 	choice = p.choose(s, next.ID, p.failedNodes(s))
 	if len(choice.Candidates) == 0 {
 		p.drained(a, mesh.DrainBlocked, "%s", choice.Summary())
@@ -255,13 +257,12 @@ func (p *planner) handOver(s *seat, staying, leaving []*mesh.AllocView) {
 	p.stopOthers(staying, next)
 	wait := p.healthy(next)
 	if wait == 0 {
-		p.stop(leaving, "node %s is drained; the copy on %s has taken over",
-			p.nodeName(leaving[0].Node), p.nodeName(next.Node))
+		p.stop(leaving, "%s; the copy on %s has taken over", p.whyLeaves(leaving[0]), p.nodeName(next.Node))
 		p.tally.live(p, next)
 		return
 	}
 	if !slices.ContainsFunc(leaving, p.running) {
-		p.stop(leaving, "node %s is drained, and it does not run", p.nodeName(leaving[0].Node))
+		p.stop(leaving, "%s, and it does not run", p.whyLeaves(leaving[0]))
 		p.tally.live(p, next)
 		return
 	}

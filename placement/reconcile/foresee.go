@@ -28,6 +28,8 @@ func Lose(v *mesh.View, lost []mesh.NodeID) *mesh.View {
 			n.Liveness, n.LostFor, n.Unread = mesh.Lost, forLong, false
 		}
 	}
+	gone := func(o mesh.Offer) bool { return slices.Contains(lost, o.Node) }
+	w.Offers = slices.DeleteFunc(slices.Clone(v.Offers), gone)
 	for i := range w.Allocs {
 		if a := &w.Allocs[i]; slices.Contains(lost, a.Node) {
 			a.Unrenewed = forLong
@@ -67,6 +69,7 @@ func Want(v *mesh.View, a mesh.Administration) *mesh.View {
 func Foresee(v *mesh.View, granted bool) []mesh.Outcome {
 	f := foresight{now: *v, granted: granted, plans: make([]Plan, len(v.Jobs))}
 	f.now.Nodes, f.now.Allocs, f.now.Permits = slices.Clone(v.Nodes), slices.Clone(v.Allocs), slices.Clone(v.Permits)
+	f.now.Offers = slices.Clone(v.Offers)
 	f.now.Queue = nil // it is of now; who comes first when room is scarce is not foreseen
 	for i := range f.now.Nodes {
 		f.now.Nodes[i].Unread = false // what we know is all that there is to go by
@@ -151,6 +154,7 @@ func (f *foresight) stop(job mesh.JobID, s Stop) {
 	a := &allocs[slices.IndexFunc(allocs, func(a mesh.AllocView) bool { return a.ID == s.Alloc })]
 	a.Want, a.Reason, a.Leaves = mesh.WantStop, s.Reason, s.Leaves
 	if n := f.now.Node(a.Node); n != nil && n.Liveness == mesh.Alive {
+		f.now.Offers = slices.DeleteFunc(f.now.Offers, func(o mesh.Offer) bool { return o.Alloc == a.ID })
 		n.Used = n.Used.Without(&a.Alloc)
 		a.Status = &mesh.Status{Alloc: a.ID, Job: a.Job, Node: a.Node, Boot: n.Boot, State: mesh.Stopped, At: f.now.Now}
 	}
@@ -167,6 +171,10 @@ func (f *foresight) place(job *mesh.Job, pl Placement) {
 	for _, t := range g.Tasks {
 		a.Status.Tasks = append(a.Status.Tasks,
 			mesh.TaskStatus{Name: t.Name, State: mesh.Running, StartedAt: f.now.Now.Add(-forLong)})
+	}
+	for _, o := range a.Offers() {
+		o.Usable = true
+		f.now.Offers = append(f.now.Offers, o)
 	}
 	at, _ := slices.BinarySearchFunc(f.now.Allocs, &a, func(b mesh.AllocView, a *mesh.AllocView) int {
 		return cmp.Or(cmp.Compare(b.Job, a.Job), cmp.Compare(b.Group, a.Group), cmp.Compare(b.Index, a.Index),

@@ -41,6 +41,7 @@ func (p *planner) gang(seats []*seat) {
 			return
 		}
 		p.hold(seats)
+	case p.gangHeldBack(seats):
 	case p.places.all > 0:
 		p.disband(seats, why)
 	default:
@@ -364,10 +365,12 @@ func (p *planner) drainGang(seats []*seat) string {
 	for _, s := range seats {
 		for _, a := range s.live {
 			if p.leaves(a) {
-				left := p.view.Node(a.Node).Admin.Deadline.Sub(p.view.Now)
-				leaving, late = append(leaving, a), late || left <= 0
-				p.wakeIn(left)
-				first = cmp.Or(first, s)
+				leaving, first = append(leaving, a), cmp.Or(first, s)
+				if p.draining(a.Node) {
+					left := p.view.Node(a.Node).Admin.Deadline.Sub(p.view.Now)
+					late = late || left <= 0
+					p.wakeIn(left)
+				}
 			}
 		}
 	}
@@ -381,7 +384,7 @@ func (p *planner) drainGang(seats []*seat) string {
 	if action != mesh.DrainMigrate {
 		return ""
 	}
-	return p.isDrained(leaving[0].Node)
+	return p.whyLeaves(leaving[0])
 }
 
 // gangMayMove is what becomes of a gang that has to leave a node. What a person says of

@@ -50,6 +50,7 @@ func drawJob(t *rapid.T, partition mesh.OnPartition) mesh.Job {
 		job.Tasks = append(job.Tasks, task)
 	}
 	ordered := slices.ContainsFunc(job.Tasks, func(t mesh.Task) bool { return len(t.After) > 0 })
+	drawNeeds(t, &job)
 	if job.MaxRunning == 0 && job.Limit == nil && !ordered && !job.Type.PerNode() {
 		job.Gang = rapid.IntRange(0, 2).Draw(t, "gang") == 0
 	}
@@ -94,7 +95,7 @@ func (w *world) drawCopy(t *rapid.T) *toyCopy {
 func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 	ids := slices.Sorted(maps.Keys(w.nodes))
 	n := w.nodes[rapid.SampledFrom(ids).Draw(t, "node")]
-	switch rapid.IntRange(0, 14).Draw(t, "what happens") {
+	switch rapid.IntRange(0, 16).Draw(t, "what happens") {
 	case 8, 9, 10:
 		w.drawAdmin(t, n)
 	case 0:
@@ -122,6 +123,8 @@ func (w *world) disturb(t *rapid.T, partition mesh.OnPartition) {
 		if c := w.drawCopy(t); c != nil {
 			w.drawSaved(t, c)
 		}
+	case 14, 15:
+		w.drawOffer(t, n)
 	case 13:
 		open := slices.DeleteFunc(w.plan(true).Reviews, func(r mesh.Review) bool { return r.Kind == mesh.ReviewLost })
 		if len(open) > 0 {
@@ -242,6 +245,7 @@ func TestEndsWhereTheJobWants(t *testing.T) {
 				w.administer(w.nodes[id], mesh.Draining, 30*time.Second, true)
 			}
 		}
+		w.peaceful(t, ids[0])
 		var last Plan
 		for range 50 {
 			last = w.plan(true)

@@ -235,6 +235,8 @@ func (p *planner) keepOne(s *seat) {
 	p.stopOthers(s.live, stays)
 	p.tally.live(p, stays)
 	switch n := p.view.Node(stays.Node); {
+	case len(leaving) > 0 && !p.draining(stays.Node):
+		p.follow(s, stays)
 	case len(leaving) > 0:
 		p.drain(s, stays)
 	case n.Admin.Mode == mesh.Draining:

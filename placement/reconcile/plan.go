@@ -25,6 +25,8 @@ type Plan struct {
 	Limited int              // copies that wait for the job's shared limit
 	Forget  []mesh.AllocID   // ended so long ago that nothing depends on them
 	Drain   []mesh.DrainStep // what becomes of copies on nodes that are to be drained
+	Follow  []mesh.DrainStep // what becomes of copies from whose nodes a service has gone that they need
+	Unready string           // why the job may not begin: it waits for a service; or ""
 	Reviews []mesh.Review    // what waits for a person
 	Failed  []Failed         // copies that have failed for good, and have no successor yet
 	Wanted  map[string]int   // how many copies the job should have, by group
@@ -125,6 +127,9 @@ func (p *Plan) String() string {
 	}
 	for _, d := range p.Drain {
 		fmt.Fprintf(&b, "drain %s: %s: %s\n", d.Alloc, d.Action, d.Reason)
+	}
+	for _, d := range p.Follow {
+		fmt.Fprintf(&b, "follow %s: %s: %s\n", d.Alloc, d.Action, d.Reason)
 	}
 	for _, r := range p.Reviews {
 		fmt.Fprintf(&b, "review %s: %s: %s\n", r.Alloc, r.Kind, r.Reason)

@@ -25,6 +25,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -64,7 +65,8 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 			p.group(g)
 		}
 	}
-	p.comesLater = p.preceded()
+	p.plan.Unready = p.unready()
+	p.comesLater = cmp.Or(p.preceded(), p.plan.Unready)
 	if job.Job.Gang {
 		p.gang(p.seatsAll)
 	} else {
@@ -103,6 +105,7 @@ type planner struct {
 	groups    []mesh.Group       // in the order of planning
 	passages  map[string]passage // of the groups so far
 	outcomes  map[string]outcome
+	needs     map[string][]mesh.ServiceNeed // of groups, on the nodes of their copies
 	// comesLater is why the job may not begin yet, or "".
 	comesLater string
 	tally      tally
@@ -126,6 +129,7 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted, Wanted: map[string]int{}},
 	}
 	p.line()
+	p.needed()
 	work := *v
 	work.Nodes = slices.Clone(v.Nodes)
 	work.Allocs = slices.Clone(p.allocs)
@@ -249,6 +253,7 @@ func (p *planner) fill(s *seat) {
 		p.tally.starting++
 	case len(s.stale) > 0 && !p.mayReplace():
 		p.tally.live(p, s.stale[0])
+	case p.heldBack(s):
 	case len(s.stale) > 0:
 		p.retire(s)
 		p.wait(s, fmt.Sprintf("version %d follows when the copy before it has stopped", p.job.Number))

@@ -31,7 +31,7 @@ func (p *planner) refill(s *seat) {
 	}
 	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
 	if before != nil && before.Leaves && p.leaves(before) {
-		reason = p.isDrained(before.Node)
+		reason = p.whyLeaves(before)
 	}
 	p.place(s, before, reason, p.failedNodes(s))
 }

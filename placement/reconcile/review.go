@@ -152,10 +152,10 @@ func (p *planner) asks(s *seat, a *mesh.AllocView) (action mesh.DrainAction, why
 	if t := unrestored(a); t != nil && p.restoreWord(a, t) == nil {
 		return mesh.DrainWaiting, fmt.Sprintf("task %q waits for what was saved of it", t.Name)
 	}
-	n := p.view.Node(a.Node)
+	since := p.leavesSince(a)
 	switch v := p.word(a, mesh.ReviewDrain); {
-	case v == nil || !v.At.After(n.Admin.At):
-		p.review(a, mesh.ReviewDrain, n.Admin.At, fmt.Sprintf("node %s is drained; %s", p.nodeName(n.ID), why))
+	case v == nil || !v.At.After(since):
+		p.review(a, mesh.ReviewDrain, since, p.whyLeaves(a)+"; "+why)
 		return mesh.DrainReview, why
 	case !v.Approve:
 		return mesh.DrainWaiting, "waits for its end; " + said("a person wants it to stay", v)

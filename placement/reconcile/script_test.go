@@ -82,6 +82,7 @@ func (w *world) say(which string, approve bool) error {
 //	status GROUP[INDEX].GENERATION STATE
 //	saves GROUP[INDEX].GENERATION NUMBER NODE...    unrestored GROUP[INDEX].GENERATION
 //	approve|reject GROUP[INDEX].GENERATION
+//	offer SERVICE[:TAG+TAG] NODE passing|failing|gone
 //	settle    advance DURATION    other JOB STATUS    permits LIMIT JOB COUNT
 //	plan [degraded]    apply [degraded]
 func (w *world) command(f []string, out *strings.Builder) error {
@@ -90,7 +91,7 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		return w.nodeCommand(f[1:])
 	case "job":
 		return w.jobCommand(f[1:])
-	case "pause", "resume", "cancel", "stop", "retry", "scale":
+	case "pause", "resume", "cancel", "stop", "retry", "scale", "offer":
 		return w.verbCommand(f[0], f[1:])
 	case "lost", "left", "unseen":
 		d, err := time.ParseDuration(f[2])
@@ -173,6 +174,8 @@ func (w *world) copyCommand(c *toyCopy, what string, args []string) error {
 
 func (w *world) verbCommand(verb string, args []string) error {
 	switch verb {
+	case "offer":
+		w.offer(args[0], mesh.NodeID(args[1]), args[2])
 	case "retry":
 		w.act(mesh.VerbRetry, len(args) > 0, "")
 	case "scale":
@@ -219,6 +222,7 @@ func (w *world) jobCommand(args []string) error {
 	var effects mesh.SideEffects
 	var saved *mesh.CheckpointPolicy
 	stopped := false
+	args, needs := w.needs(&job, args)
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
 		d, _ := time.ParseDuration(value)
@@ -271,7 +275,7 @@ func (w *world) jobCommand(args []string) error {
 			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
 		default:
 			task, err := toyTask(key, value)
-			if task.Checkpoint = saved; effects != "" {
+			if task.Checkpoint, task.Requires = saved, needs; effects != "" {
 				task.Safety = &mesh.Safety{SideEffects: effects}
 			}
 			if err != nil {

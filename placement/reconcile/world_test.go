@@ -20,11 +20,13 @@ type world struct {
 	jobs   map[string]*mesh.Job // by the hash of the version
 	copies map[mesh.AllocID]*toyCopy
 	unsafe bool            // all tasks are marked so
+	forced bool            // the next version is
 	words  []mesh.Ancestor // the versions that begin anew
 
 	forgotten map[mesh.NodeID]bool
 	others    map[mesh.JobID]mesh.JobStatus // jobs
 	permits   []mesh.Permit
+	offers    []mesh.Offer // by copies of other jobs
 }
 
 // toyNode is a node, as it is and as it is seen.
@@ -71,6 +73,7 @@ func (w *world) submit(job mesh.Job, stopped bool) {
 		}
 	}
 	next := w.job.NextRun(&job)
+	next.Forced, w.forced = w.forced, false
 	if next.Stopped = stopped; stopped {
 		next.Verb = mesh.VerbStop
 	}
@@ -102,7 +105,7 @@ func (w *world) version(next mesh.JobVersion) {
 func (w *world) view() *mesh.View {
 	v := &mesh.View{
 		Now: w.now, Jobs: []mesh.JobView{w.job}, Forgotten: slices.Sorted(maps.Keys(w.forgotten)), Outcomes: w.others,
-		Permits: w.permits,
+		Permits: w.permits, Offers: w.offered(),
 	}
 	used := map[mesh.NodeID]mesh.Resources{}
 	for _, c := range w.copies {
