@@ -100,8 +100,11 @@ func (v *validator) templates(t *Task) {
 func (v *validator) onChange(t *Task, f *Template, at func(string) []string) {
 	oneOf(v, f.OnChange, onChanges, at("on_change")...)
 	oneOf(v, f.Signal, stopSignals, at("signal")...)
-	if f.Signal != "" && f.Follows() != ChangeSignal {
+	switch {
+	case f.Signal != "" && f.Follows() != ChangeSignal:
 		v.fault("is for on_change = %q: leave it out", ChangeSignal).at(at("signal")...)
+	case f.Follows() == ChangeSignal && f.Tells() == cmp.Or(t.StopSignal, "SIGTERM"):
+		v.fault("%s is what asks it to end, too: want another", f.Tells()).at(at("signal")...)
 	}
 	if mark := t.Safety.Mark(); mark != "" && f.Follows() == ChangeRestart {
 		v.fault("%q starts the task a second time, and it is marked unsafe (%s): want %q or %q", ChangeRestart, mark,

@@ -54,6 +54,14 @@ func TestValidateFindsWhatNoTemplateCanBe(t *testing.T) {
 			},
 			`task "web": template.0.on_change: "restart" starts the task a second time, and it is marked unsafe (unsafe = true): want "signal" or "noop"`,
 		},
+		{
+			"what asks it to end", func(j *Job) {
+				j.Tasks[0].Templates = []Template{{Path: "a", Content: "x", OnChange: ChangeSignal, Signal: "SIGTERM"}}
+				j.Tasks[1].StopSignal, j.Tasks[1].Templates = "SIGHUP", []Template{{Path: "a", Content: "x", OnChange: ChangeSignal}}
+			},
+			`task "web": template.0.signal: SIGTERM is what asks it to end, too: want another` + "\n" +
+				`task "side": template.0.signal: SIGHUP is what asks it to end, too: want another`,
+		},
 		{"too many", templates(make([]Template, 17)...), `task "web": template: has 17 entries, more than 16`},
 		{"too many services", func(j *Job) {
 			for i := range 65 {
