@@ -81,8 +81,8 @@ func ParseReference(s string) (Reference, error) {
 		return Reference{}, fmt.Errorf("unknown namespace %q in ${%s}; did you mean ${%s.%s}?",
 			clip(space), clip(s), near, clip(rest))
 	}
-	return Reference{}, fmt.Errorf("unknown namespace %q in ${%s}; known are %s, and in job files var; $${ stands for ${",
-		clip(space), clip(s), strings.Join(spaces, ", "))
+	return Reference{}, fmt.Errorf("unknown namespace %q in ${%s}; known are %s, and in job files var; "+
+		"$${ stands for ${", clip(space), clip(s), strings.Join(spaces, ", "))
 }
 
 // parseKey reads a key of the node or of the copy.
@@ -98,7 +98,8 @@ func parseKey(space, s string, keys []string) (Reference, error) {
 	var names []string
 	for _, k := range keys {
 		if strings.HasSuffix(k, ".") && labelled && Nearest(key+".", []string{k}) != "" {
-			return Reference{}, fmt.Errorf("unknown ${%s.%s}; did you mean ${%s.%s%s}?", space, clip(s), space, k, clip(of))
+			return Reference{}, fmt.Errorf("unknown ${%s.%s}; did you mean ${%s.%s%s}?",
+				space, clip(s), space, k, clip(of))
 		}
 		names = append(names, k)
 	}
@@ -108,7 +109,8 @@ func parseKey(space, s string, keys []string) (Reference, error) {
 	for i := range names {
 		names[i] = labelOf(names[i])
 	}
-	return Reference{}, fmt.Errorf("unknown ${%s.%s}; known of %s are %s", space, clip(s), space, strings.Join(names, ", "))
+	return Reference{}, fmt.Errorf("unknown ${%s.%s}; known of %s are %s",
+		space, clip(s), space, strings.Join(names, ", "))
 }
 
 // labelOf is a key for people.
@@ -130,8 +132,8 @@ func parseService(s string) (Reference, error) {
 			return Reference{}, fmt.Errorf("unknown key %q in ${service.%s}; did you mean ${service.%s.%s}?",
 				clip(key), clip(s), clip(name), near)
 		}
-		return Reference{}, fmt.Errorf("${service.%s} ends in no key of a service: want ${service.NAME.KEY}, with one of %s",
-			clip(s), strings.Join(serviceKeys, ", "))
+		return Reference{}, fmt.Errorf("${service.%s} ends in no key of a service: want ${service.NAME.KEY}, "+
+			"with one of %s", clip(s), strings.Join(serviceKeys, ", "))
 	}
 	tag := ""
 	if i := strings.LastIndex(name, tagMark); i >= 0 {

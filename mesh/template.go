@@ -116,7 +116,8 @@ func (v *validator) onChange(t *Task, f *Template, at func(string) []string) {
 func (v *validator) beside(to string, templates []string, artifacts []Artifact, where []string) {
 	for _, other := range templates {
 		if WithinPath(to, other) || WithinPath(other, to) {
-			v.fault("is %q, and another template is %q: want places beside each other", clip(to), clip(other)).at(where...)
+			v.fault("is %q, and another template is %q: want places beside each other", clip(to), clip(other)).
+				at(where...)
 			return
 		}
 	}

@@ -56,8 +56,8 @@ var (
 // ValueMax bounds an expanded value: the kernel takes no longer one.
 const ValueMax = 128 << 10
 
-// Expand replaces each ${NAME} in s by its value; what names there are, [ParseReference] says. "$${" stands for "${"; any
-// other "$" for itself.
+// Expand replaces each ${NAME} in s by its value; what names there are, [ParseReference] says.
+// "$${" stands for "${"; any other "$" for itself.
 func Expand(s string, value func(name string) (string, error)) (string, error) {
 	var out strings.Builder
 	for {
@@ -171,7 +171,8 @@ func (v *validator) references(s string, known, labels []string, keys ...string)
 
 func (v *validator) unknownVariable(ref, name string, known, keys []string) {
 	if near := Nearest(name, known); near != "" {
-		v.fault("unknown variable ${%s}; did you mean ${%s}?", clip(ref), strings.TrimSuffix(ref, name)+near).at(keys...)
+		near = strings.TrimSuffix(ref, name) + near
+		v.fault("unknown variable ${%s}; did you mean ${%s}?", clip(ref), near).at(keys...)
 		return
 	}
 	usual := slices.DeleteFunc(slices.Concat(OwnVariables, BaseVariables), func(name string) bool {
@@ -183,7 +184,8 @@ func (v *validator) unknownVariable(ref, name string, known, keys []string) {
 
 func (v *validator) unknownPort(ref, label string, labels, keys []string) {
 	if near := Nearest(label, labels); near != "" {
-		v.fault("no port of the copy has the label of ${%s}; did you mean ${alloc.port.%s}?", clip(ref), near).at(keys...)
+		v.fault("no port of the copy has the label of ${%s}; did you mean ${alloc.port.%s}?", clip(ref), near).
+			at(keys...)
 		return
 	}
 	v.fault("no port of the copy has the label of ${%s}: add a [[task.port]]", clip(ref)).at(keys...)

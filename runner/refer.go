@@ -155,7 +155,8 @@ func (c *Copy) ofNode(r mesh.Reference) (string, error) {
 	default:
 		value, ok := a.Labels[r.Of]
 		if !ok {
-			return "", fmt.Errorf("the node has no label %q, for ${node.label.%s}: have a constraint on label.%s", r.Of, r.Of, r.Of)
+			return "", fmt.Errorf("the node has no label %q, for ${node.label.%s}: have a constraint on label.%s",
+				r.Of, r.Of, r.Of)
 		}
 		return value, nil
 	}

@@ -41,7 +41,8 @@ func (c *Copy) templates(t *task, e environment) ([]File, error) {
 			return nil, fmt.Errorf("template %q: %w", def.Path, err)
 		}
 		all = append(all, File{
-			Path: def.Path, Text: text, Mode: def.Perm(), Signal: def.Tells(), Restart: def.Follows() == mesh.ChangeRestart,
+			Path: def.Path, Text: text, Mode: def.Perm(),
+			Signal: def.Tells(), Restart: def.Follows() == mesh.ChangeRestart,
 		})
 	}
 	return all, nil

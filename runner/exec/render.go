@@ -173,7 +173,8 @@ func (t *task) render() {
 			continue
 		}
 		o := runner.Observation{
-			Alloc: t.key.alloc, Task: t.key.task, Attempt: t.attempt, Kind: runner.Rendered, Files: changed, At: time.Now(),
+			Alloc: t.key.alloc, Task: t.key.task, Attempt: t.attempt, Kind: runner.Rendered,
+			Files: changed, At: time.Now(),
 		}
 		if err != nil {
 			o.Err = err.Error()
