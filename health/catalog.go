@@ -35,26 +35,32 @@ type Instance struct {
 func Catalog(v *mesh.View) []Instance {
 	var all []Instance
 	for i := range v.Allocs {
-		a := &v.Allocs[i]
-		if a.Status == nil || a.Placed == nil || a.State().Final() {
-			continue
-		}
-		for j := range a.Status.Tasks {
-			t := &a.Status.Tasks[j]
-			if len(t.Services) == 0 {
-				continue
-			}
-			for _, def := range a.Placed.Offered(&a.Alloc, t.Name) {
-				if said := statusOf(t.Services, def.Name); said != nil {
-					all = append(all, instance(v, a, t.Name, &def, said))
-				}
-			}
-		}
+		all = append(all, Offered(v, &v.Allocs[i])...)
 	}
 	slices.SortStableFunc(all, func(a, b Instance) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Group, b.Group),
 			cmp.Compare(a.Index, b.Index), cmp.Compare(a.Alloc, b.Alloc), cmp.Compare(a.Task, b.Task))
 	})
+	return all
+}
+
+// Offered are the services that the tasks of a copy offer, by task.
+func Offered(v *mesh.View, a *mesh.AllocView) []Instance {
+	if a.Status == nil || a.Placed == nil || a.State().Final() {
+		return nil
+	}
+	var all []Instance
+	for i := range a.Status.Tasks {
+		t := &a.Status.Tasks[i]
+		if len(t.Services) == 0 {
+			continue
+		}
+		for _, def := range a.Placed.Offered(&a.Alloc, t.Name) {
+			if said := statusOf(t.Services, def.Name); said != nil {
+				all = append(all, instance(v, a, t.Name, &def, said))
+			}
+		}
+	}
 	return all
 }
 
@@ -99,10 +105,11 @@ func hidden(v *mesh.View, a *mesh.AllocView, said *mesh.ServiceStatus) string {
 // Usable are those of a service that others may be sent to, with all of the tags.
 func Usable(all []Instance, name string, tags []string) []Instance {
 	return slices.DeleteFunc(slices.Clone(all), func(i Instance) bool {
-		return i.Service != name || i.Hidden != "" || !hasAll(i.Tags, tags)
+		return i.Service != name || i.Hidden != "" || !i.Has(tags)
 	})
 }
 
-func hasAll(has, want []string) bool {
-	return !slices.ContainsFunc(want, func(tag string) bool { return !slices.Contains(has, tag) })
+// Has says whether the instance has all of some tags.
+func (i *Instance) Has(tags []string) bool {
+	return !slices.ContainsFunc(tags, func(tag string) bool { return !slices.Contains(i.Tags, tag) })
 }

@@ -7,12 +7,13 @@ import (
 	"mn/mesh"
 )
 
-// Command is what a person has run within a task that runs.
+// Command is what is run within a task that runs.
 type Command struct {
 	Command  []string
-	Terminal bool   // it has one
-	Term     string // of which kind
-	Rows     int    // its size; 0 if nobody knows
+	Env      []string // "NAME=VALUE" besides those that the task has, or in place of them
+	Terminal bool     // it has one
+	Term     string   // of which kind
+	Rows     int      // its size; 0 if nobody knows
 	Columns  int
 }
 

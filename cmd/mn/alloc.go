@@ -198,6 +198,10 @@ func (c *command) showAlloc(a api.AllocDetail) {
 			ago(t.FinishedAt), exit, rounded(t.Reason))
 	}
 	c.table(b)
+	if len(a.Services) > 0 {
+		c.printf("\n")
+		c.showServices(a.Services, true)
+	}
 	for _, t := range a.Tasks {
 		if t.IdleSince != nil {
 			c.field("idle", "task %s uses its devices for nothing since %s", t.Task, ago(t.IdleSince))

@@ -173,6 +173,9 @@ func hello() api.Snapshot {
 	gpus.Used = gpus.Used.With(&mesh.Alloc{ID: "abce0001", Grants: grants})
 	second := placed("hello", "abce0001", 1, "cccc4444dddd5555", mesh.Running)
 	second.Grants = grants
+	first := placed("hello", "abcd0000", 0, "aaaa2222bbbb3333", mesh.Running)
+	offer(&first, mesh.Passing)
+	offer(&second, mesh.Critical)
 	return api.Snapshot{
 		View: &mesh.View{
 			Now: time.Now(),
@@ -185,7 +188,7 @@ func hello() api.Snapshot {
 				Job: helloJob(2), Number: 3, Hash: "fedcba9876543210", At: earlier(), By: "cccc4444dddd5555",
 			}, Tags: []mesh.Tag{{Job: "hello", Name: "first", Version: 1, Hash: "0000111122223333"}}}},
 			Allocs: []mesh.AllocView{
-				placed("hello", "abcd0000", 0, "aaaa2222bbbb3333", mesh.Running),
+				first,
 				second,
 			},
 		},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"mn/health"
 	"mn/mesh"
 )
 
@@ -56,6 +57,7 @@ type AllocDetail struct {
 	Resources     mesh.Resources `json:"resources"`
 	Grants        mesh.Grants    `json:"grants"` // its ports and devices
 	Tasks         []TaskDetail   `json:"tasks"`
+	Services      []Service      `json:"services"` // that it offers
 }
 
 // TaskDetail is the state of one task of an allocation.
@@ -300,6 +302,10 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 	}
 	if a.Status != nil {
 		d.ReportedAt = known(a.Status.At)
+	}
+	d.Services = []Service{}
+	for _, i := range health.Offered(p.View, a) {
+		d.Services = append(d.Services, p.service(&i))
 	}
 	for _, t := range p.tasks(a) {
 		d.Tasks = append(d.Tasks, TaskDetail{

@@ -175,6 +175,26 @@ func (c *Client) WatchLimits(ctx context.Context, each func([]Limit) error) erro
 	return watchCall(ctx, c, callLimits, none{}, each)
 }
 
+// Services lists what tasks offer.
+func (c *Client) Services(ctx context.Context, r ServicesRequest) ([]Service, error) {
+	return do(ctx, c, callServices, r)
+}
+
+// WatchServices is Services now and whenever they change.
+func (c *Client) WatchServices(ctx context.Context, r ServicesRequest, each func([]Service) error) error {
+	return watchCall(ctx, c, callServices, r, each)
+}
+
+// Resolve says where a service is to be found: at least one place, or why there is none.
+func (c *Client) Resolve(ctx context.Context, r ServicesRequest) ([]Service, error) {
+	return do(ctx, c, callResolve, r)
+}
+
+// Preflight says whether there is what a job needs.
+func (c *Client) Preflight(ctx context.Context, job mesh.Job) (Preflight, error) {
+	return do(ctx, c, callPreflight, jobBody{job})
+}
+
 // Reviews lists what waits for a person.
 func (c *Client) Reviews(ctx context.Context) ([]Review, error) {
 	return do(ctx, c, callReviews, none{})

@@ -85,6 +85,13 @@ var (
 	callQueue = call[none, []QueuedJob]{
 		"GET", "/v1/queue", "list the jobs that wait for room, in whose turn, and for what", false,
 	}
+	callServices = call[ServicesRequest, []Service]{"GET", "/v1/services", "list what tasks offer", true}
+	callResolve  = call[ServicesRequest, []Service]{
+		"GET", "/v1/services/{service}", "say where a service is to be found", true,
+	}
+	callPreflight = call[jobBody, Preflight]{
+		"POST", "/v1/services/check", "say whether there is what a job needs", false,
+	}
 	callReviews = call[none, []Review]{"GET", "/v1/reviews", "list what waits for a person", true}
 	callJudge   = call[JudgeRequest, []Review]{
 		"POST", "/v1/reviews", "decide about what waits for a person", false,

@@ -132,6 +132,14 @@ func (s *Server) routeReads(b Backend) {
 	serve(s, callDrain, reads(b, func(p picture, r nodeRef) (Drain, error) { return p.drain(r.Node) }))
 	serve(s, callResources, reads(b, func(p picture, _ none) ([]Resources, error) { return p.resources(), nil }))
 	serve(s, callLimits, reads(b, func(p picture, _ none) ([]Limit, error) { return p.limits(), nil }))
+	serve(s, callServices, reads(b, picture.services))
+	serve(s, callResolve, reads(b, picture.resolve))
+	serve(s, callPreflight, reads(b, func(p picture, r jobBody) (Preflight, error) {
+		if f := r.Job.Check(); f != nil {
+			return Preflight{}, f
+		}
+		return p.preflight(&r.Job), nil
+	}))
 	serve(s, callReviews, reads(b, func(p picture, _ none) ([]Review, error) { return p.reviews(), nil }))
 	serve(s, callAllocs, reads(b, picture.allocs))
 	serve(s, callAlloc, reads(b, func(p picture, r allocRef) (AllocDetail, error) {

@@ -16,6 +16,9 @@ func ownUse(n mesh.Node) mesh.Node {
 	return n
 }
 
+// Devices are those of this node. Nobody may change them.
+func (c *Core) Devices() []mesh.Device { return c.cfg.Self.Devices }
+
 // Claims are what copies on this node were granted. Nobody may change them.
 func (c *Core) Claims() []mesh.Claim { return c.records.used()[c.self].Claims }
 

@@ -281,8 +281,10 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 		c.event(e)
 	}
 	status := t.Status()
-	if out.Changed {
+	if out.Changed || t.watched == nil {
 		c.watch(id, t)
+	}
+	if out.Changed {
 		c.putStatus(status)
 	}
 	if status.State.Final() {

@@ -86,6 +86,7 @@ type daemon struct {
 	gossip  atomic.Pointer[membership.Membership] // the transport asks it for addresses at any time
 	loop    *loop
 	up      chan struct{} // closed when there is a loop: the transport listens before
+	checks  *checks
 	history *history
 	content *contents
 	within  within

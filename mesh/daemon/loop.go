@@ -126,6 +126,9 @@ func (l *loop) do(ctx context.Context, r core.Ready) bool {
 	for _, f := range r.Fetch {
 		l.perform.fetch(f)
 	}
+	for _, w := range r.Watch {
+		l.perform.watch(w)
+	}
 	for _, reply := range r.Reply {
 		l.deliver(reply)
 	}

@@ -28,6 +28,7 @@ type performer struct {
 	net    sender
 	driver runner.Driver
 	fetch  func(core.Fetch)
+	watch  func(core.Watch)
 	log    *slog.Logger
 	events *history
 }

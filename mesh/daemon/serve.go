@@ -39,11 +39,13 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	closers.add(func() error { wg.Wait(); return nil })
 	closers.add(func() error { fail(nil); return nil })
 
+	d.checks = newChecks(clocks, d.prober().Run, func(ev core.Event) { d.loop.tell(ev) })
 	d.loop = newLoop(c, clocks, &performer{
-		store: d.store, net: d.net, driver: d.driver, log: d.log, events: d.history,
+		store: d.store, net: d.net, driver: d.driver, log: d.log, events: d.history, watch: d.checks.set,
 		fetch: func(f core.Fetch) { d.content.fetch(ctx, &wg, f) },
 	})
 	wg.Go(func() { d.loop.run(ctx) })
+	wg.Go(func() { d.checks.run(ctx) })
 	close(d.up)
 	if err := d.startGossip(ctx, closers); err != nil {
 		return err

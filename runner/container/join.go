@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -112,8 +113,9 @@ func (g *guest) start(ctx context.Context, command runner.Command) error {
 	options := client.ExecCreateOptions{
 		TTY: g.terminal, AttachStdin: true, AttachStdout: true, AttachStderr: true, Cmd: command.Command,
 	}
+	options.Env = slices.Clone(command.Env)
 	if command.Term != "" {
-		options.Env = []string{"TERM=" + command.Term}
+		options.Env = append(options.Env, "TERM="+command.Term)
 	}
 	made, err := g.c.ExecCreate(ctx, g.box, options)
 	if err != nil {

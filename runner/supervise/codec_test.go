@@ -170,7 +170,7 @@ func nested(v any) int {
 }
 
 func TestGuestsAreReadAsEncodingJSONWritesThem(t *testing.T) {
-	for _, want := range []Guest{{Command: []string{"a", "", "\"ü\n"}, Terminal: true, Term: "x", Rows: 3, Columns: 4}, {}} {
+	for _, want := range []Guest{{Command: []string{"a", "", "\"ü\n"}, Env: []string{"A=b"}, Terminal: true, Term: "x", Rows: 3, Columns: 4}, {}} {
 		var got Guest
 		o := parse(t, want)
 		if got.decode(o); o.fault() != nil || !reflect.DeepEqual(got, want) {

@@ -119,7 +119,7 @@ func wait(pid int) (status syscall.WaitStatus) {
 }
 
 // mainEnter is the process that becomes the task; or, if there are arguments, what
-// runs within it instead: the kind of terminal, if there is one, and the command.
+// runs within it instead: how many variables it has besides the task's, these, and the command.
 func mainEnter(instead []string) int {
 	syscall.CloseOnExec(reportFD)
 	if err := enter(instead); err != nil {
@@ -138,8 +138,11 @@ func enter(instead []string) error {
 		return err
 	}
 	if len(instead) > 0 {
-		spec.Command = instead[1:]
-		spec.Env = withTerm(spec.Env, instead[0])
+		n, err := strconv.Atoi(instead[0])
+		if err != nil || n < 0 || n >= len(instead) {
+			return errors.New("what is to be run is not understood")
+		}
+		spec.Env, spec.Command = with(spec.Env, instead[1:1+n]), instead[1+n:]
 	}
 	for i := range spec.Groups {
 		syscall.CloseOnExec(groupsFD + i)

@@ -23,12 +23,14 @@ const (
 	askTimeout = 5 * time.Second // to be told what to run
 	endTimeout = time.Second     // to say the last when the task ends
 	termMax    = 64              // bytes of the name of a kind of terminal
+	envMax     = 64              // variables besides those of the task
 	endOfInput = 4               // what a terminal takes for that: control-D
 )
 
 // Guest is what somebody wants run within a task.
 type Guest struct {
 	Command  []string `json:"command"`
+	Env      []string `json:"env,omitempty"`      // besides that of the task
 	Terminal bool     `json:"terminal,omitempty"` // it has one
 	Term     string   `json:"term,omitempty"`     // of which kind
 	Rows     int      `json:"rows,omitempty"`
@@ -37,24 +39,26 @@ type Guest struct {
 
 func (g *Guest) decode(o *object) {
 	g.Command = o.texts("command")
+	g.Env = o.texts("env")
 	g.Terminal = o.flag("terminal")
 	g.Term = o.text("term")
 	g.Rows = int(o.integer("rows"))
 	g.Columns = int(o.integer("columns"))
 }
 
-// withTerm is an environment with a kind of terminal, if there is one.
-func withTerm(env []string, term string) []string {
-	if term == "" {
-		return env
-	}
-	var all []string
-	for _, v := range env {
-		if !bytes.HasPrefix([]byte(v), []byte("TERM=")) {
-			all = append(all, v)
+// with is an environment with some more, in place of what has the same names.
+func with(env, more []string) []string {
+	for _, m := range more {
+		name := m[:bytes.IndexByte([]byte(m+"="), '=')]
+		var all []string
+		for _, v := range env {
+			if !bytes.HasPrefix([]byte(v), []byte(name+"=")) {
+				all = append(all, v)
+			}
 		}
+		env = append(all, m)
 	}
-	return append(all, "TERM="+term)
+	return env
 }
 
 // host is the life of a guest's process: it starts the command, takes what goes in and
@@ -192,6 +196,8 @@ func (h *host) ask(from *frames.Reader) error {
 		return o.fault()
 	case len(h.guest.Command) == 0 || h.guest.Command[0] == "":
 		return errors.New("the command is empty")
+	case len(h.guest.Env) > envMax:
+		return errors.New("it has more than " + strconv.Itoa(envMax) + " variables of its own")
 	case len(h.guest.Term) > termMax:
 		return errors.New("the name of the terminal's kind is longer than " + strconv.Itoa(termMax) + " bytes")
 	}
@@ -208,11 +214,14 @@ func (h *host) start() error {
 		sys = inner(*h.spec.User)
 	}
 	sys.Setpgid, sys.Setsid, sys.Pdeathsig = false, true, syscall.SIGKILL
-	instead := []string{""}
+	env := h.guest.Env
 	if h.guest.Terminal {
 		sys.Setctty, sys.Ctty = true, 0
-		instead[0] = h.guest.Term
+		if h.guest.Term != "" {
+			env = append(env, "TERM="+h.guest.Term)
+		}
 	}
+	instead := append([]string{strconv.Itoa(len(env))}, env...)
 	pid, err := forkEntering(h.stdio.ways, h.stdio.theirFDs(), sys, append(instead, h.guest.Command...)...)
 	if h.stdio.tty == nil {
 		closeAll(h.stdio.theirs)

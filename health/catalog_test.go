@@ -1,0 +1,105 @@
+package health
+
+import (
+	"slices"
+	"testing"
+
+	"mn/mesh"
+)
+
+// one is a view of a node with one copy that offers the services web, checked, and db, which is external.
+func one(health mesh.Health) *mesh.View {
+	job := &mesh.Job{
+		Name: "shop",
+		Services: []mesh.ServiceDef{
+			{Name: "db", Address: "db.example.org", Port: "5432"},
+			{Name: "other", Port: "admin"}, // of another group
+		},
+		Tasks: []mesh.Task{
+			{Name: "helper", Group: "g", Lifecycle: mesh.Prestart},
+			{Name: "web", Group: "g", Services: []mesh.ServiceDef{{Name: "web", Port: "http", Tags: []string{"a", "b"}}}},
+			{Name: "admin", Group: "h"},
+		},
+	}
+	said := []mesh.ServiceStatus{{Name: "web", Health: health}, {Name: "db", Health: mesh.Passing}}
+	return &mesh.View{
+		Self: "n1",
+		Nodes: []mesh.NodeView{
+			{Node: mesh.Node{ID: "n1", Address: "10.0.0.1:7", Boot: "b"}, Known: true, Liveness: mesh.Unseen},
+			{Node: mesh.Node{ID: "n2", Address: "10.0.0.2:7", Boot: "b"}, Known: true, Liveness: mesh.Alive},
+		},
+		Allocs: []mesh.AllocView{{
+			Alloc: mesh.Alloc{
+				ID: "a1", Job: "shop", Group: "g", Node: "n2", Want: mesh.WantRun,
+				Grants: &mesh.Grants{Ports: []mesh.PortGrant{{Task: "web", Label: "http", Number: 20001}}},
+			},
+			Placed: job,
+			Status: &mesh.Status{Alloc: "a1", Boot: "b", State: mesh.Running, Tasks: []mesh.TaskStatus{
+				{Name: "web", State: mesh.Running, Services: said}, {Name: "helper", State: mesh.Complete},
+			}},
+		}},
+	}
+}
+
+// TestCatalogSaysWhereServicesAre: with the ports that the copy was given, and the address of its node.
+func TestCatalogSaysWhereServicesAre(t *testing.T) {
+	all := Catalog(one(mesh.Passing))
+	if len(all) != 2 {
+		t.Fatalf("got %+v, want two instances", all)
+	}
+	db, web := all[0], all[1]
+	if db.Service != "db" || !db.External || db.Address != "db.example.org" || db.Port != 5432 || db.Hidden != "" {
+		t.Errorf("got %+v, want the external service where it is", db)
+	}
+	if web.Service != "web" || web.External || web.Address != "10.0.0.2" || web.Port != 20001 || web.Task != "web" {
+		t.Errorf("got %+v, want the service on its node, with the port that the copy was given", web)
+	}
+	for _, c := range []struct {
+		tags []string
+		want int
+	}{{nil, 1}, {[]string{"b"}, 1}, {[]string{"b", "a"}, 1}, {[]string{"b", "c"}, 0}} {
+		if got := Usable(all, "web", c.tags); len(got) != c.want {
+			t.Errorf("with tags %v: got %d instances, want %d", c.tags, len(got), c.want)
+		}
+	}
+}
+
+// TestNobodyIsSentToWhatMayNotBeThere is each way in which an instance is hidden, or not there.
+func TestNobodyIsSentToWhatMayNotBeThere(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(v *mesh.View)
+		want   string // "-" if it is not in the catalog
+	}{
+		{"as it is", func(*mesh.View) {}, ""},
+		{"in warning", func(v *mesh.View) { *v = *one(mesh.Warning) }, "warning"},
+		{"critical", func(v *mesh.View) { *v = *one(mesh.Critical) }, "critical"},
+		{"node lost", func(v *mesh.View) { v.Nodes[1].Liveness = mesh.Lost }, "its node is out of sight"},
+		{"node not seen", func(v *mesh.View) { v.Nodes[1].Liveness = mesh.Unseen }, "its node is out of sight"},
+		{"node left", func(v *mesh.View) { v.Nodes[1].Liveness = mesh.Left }, "its node has left"},
+		{"node evicted", func(v *mesh.View) { v.Nodes[1].Evicted = true }, "its node is evicted"},
+		{"node not read", func(v *mesh.View) { v.Nodes[1].Unread = true }, "what its node says is not read yet"},
+		{"node not known", func(v *mesh.View) { v.Nodes[1].Known = false }, "its node is not known here yet"},
+		{"node forgotten", func(v *mesh.View) { v.Nodes = v.Nodes[:1] }, "its node is not known here yet"},
+		{"node rebooted", func(v *mesh.View) { v.Nodes[1].Boot = "c" }, "its node was started anew since"},
+		{"on this node", func(v *mesh.View) { v.Self, v.Nodes[1].Liveness = "n2", mesh.Unseen }, ""},
+		{"to stop", func(v *mesh.View) { v.Allocs[0].Want = mesh.WantStop }, "its copy is to end"},
+		{"ended", func(v *mesh.View) { v.Allocs[0].Status.State = mesh.Failed }, "-"},
+		{"task ended", func(v *mesh.View) { v.Allocs[0].Status.Tasks[0].Services = nil }, "-"},
+		{"nothing said", func(v *mesh.View) { v.Allocs[0].Status = nil }, "-"},
+		{"version not here", func(v *mesh.View) { v.Allocs[0].Placed = nil }, "-"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := one(mesh.Passing)
+			c.change(v)
+			all := Catalog(v)
+			at := slices.IndexFunc(all, func(i Instance) bool { return i.Service == "web" })
+			switch {
+			case at < 0 && c.want != "-":
+				t.Errorf("it is not there, want it hidden as %q", c.want)
+			case at >= 0 && all[at].Hidden != c.want:
+				t.Errorf("got %q, want %q", all[at].Hidden, c.want)
+			}
+		})
+	}
+}
