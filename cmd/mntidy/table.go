@@ -55,7 +55,7 @@ var rooms = []room{
 	{"runner/supervise/early", 5, false, []string{"runner/supervise"}},
 
 	{"mesh/core", 5, true, []string{
-		"crdt", "mesh", "placement", "placement/lease", "placement/reconcile", "runner", "health",
+		"crdt", "health", "mesh", "placement", "placement/lease", "placement/reconcile", "runner",
 	}},
 
 	{"mesh/daemon", 6, false, anyBelow},
