@@ -71,26 +71,32 @@ func TestACopyStartsOnceTheServiceIsThereThatItRefersTo(t *testing.T) {
 	}
 	l.after(15 * time.Second)
 	l.ask(l.nodes[0], Submit{Job: referring()})
-	l.ask(l.nodes[1], Submit{Job: offered(2)})
-	if _, ok := l.until(20*time.Second, func() bool { return len(l.runsTask("vllm")) == 2 }); !ok {
-		t.Fatalf("runs on %v\n%s", l.running(), l.events())
-	}
 	l.after(20 * time.Second)
 	waits := l.nodes[3].core.records.allocsOf("web")
 	if len(waits) != 1 || waits[0].Status == nil || waits[0].State() != mesh.Pending ||
 		waits[0].Status.Tasks[0].Reason != "waits for service vllm with tag gpu: no instance passes" {
 		t.Fatalf("got %+v\n%s", waits, l.events())
 	}
-	vllm := l.runsTask("vllm")
-	l.said(vllm[1], "vllm", mesh.Critical)
-	l.said(vllm[0], "vllm", mesh.Passing)
+	serve := func(copies int) []*host {
+		t.Helper()
+		if _, ok := l.until(20*time.Second, func() bool { return len(l.runsTask("vllm")) == copies }); !ok {
+			t.Fatalf("runs on %v\n%s", l.running(), l.events())
+		}
+		l.after(10 * time.Millisecond)
+		for _, h := range l.nodes {
+			l.said(h, "vllm", mesh.Passing)
+		}
+		return l.runsTask("vllm")
+	}
+	l.ask(l.nodes[1], Submit{Job: offered(1)})
+	first := serve(1)[0]
 	if took, ok := l.until(time.Second, func() bool { return len(l.runsTask("web")) == 1 }); !ok || took > 100*time.Millisecond {
 		t.Fatalf("started: %v, after %v\n%s", ok, took, l.events())
 	}
 	web := l.runsTask("web")[0]
 	address := func(h *host) string { return strings.TrimSuffix(h.self.Address, ":7000") }
 	start, _ := web.last(runner.DoStart, "web")
-	if want := []string{"./web", address(vllm[0]) + ":8000", address(web)}; !slices.Equal(start.Spec.Command, want) ||
+	if want := []string{"./web", address(first) + ":8000", address(web)}; !slices.Equal(start.Spec.Command, want) ||
 		start.Spec.Templates[0].Text != want[1]+" 3" {
 		t.Errorf("started %q with %+v, want %q", start.Spec.Command, start.Spec.Templates, want)
 	}
@@ -104,10 +110,12 @@ func TestACopyStartsOnceTheServiceIsThereThatItRefersTo(t *testing.T) {
 		}
 	}
 	renders("", 0)
-	l.said(vllm[1], "vllm", mesh.Passing)
-	both := []string{address(vllm[0]) + ":8000", address(vllm[1]) + ":8000"}
-	if allocs := l.nodes[0].core.records.allocsOf("vllm"); allocs[0].Node != vllm[0].self.ID {
-		slices.Reverse(both)
+	l.ask(l.nodes[2], Scale{Job: "vllm", Count: 2})
+	serve(2)
+	var both []string
+	for _, a := range l.nodes[0].core.records.allocsOf("vllm") {
+		i := slices.IndexFunc(l.nodes, func(h *host) bool { return h.self.ID == a.Node })
+		both = append(both, address(l.nodes[i])+":8000")
 	}
 	all := strings.Join(both, ",") + " 3"
 	renders(all, 1)
