@@ -46,7 +46,7 @@ func ReadJob(path string, with Variables) (*mesh.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	job, d := parseJob(path, data, values)
+	job, d := parseJob(path, data, values, filepath.Dir(path))
 	if err := d.unknown(must); err != nil {
 		return nil, err
 	}
@@ -54,22 +54,23 @@ func ReadJob(path string, with Variables) (*mesh.Job, error) {
 }
 
 // ParseJob reads a job from the content of a file; name is what messages call
-// the file. Its variables have the values that it has itself. The error is a
-// [mesh.Fault] with a line for each thing wrong.
+// the file. Its variables have the values that it has itself, and it has no folder.
+// The error is a [mesh.Fault] with a line for each thing wrong.
 func ParseJob(name string, data []byte) (*mesh.Job, error) {
-	job, d := parseJob(name, data, nil)
+	job, d := parseJob(name, data, nil, "")
 	return job, d.err()
 }
 
 // parseJob reads a job, nil if anything is wrong with it, with these values of its
-// variables in place of its own.
-func parseJob(name string, data []byte, values map[string]string) (*mesh.Job, *decoder) {
+// variables in place of its own, and with the files of a folder, "" for none.
+func parseJob(name string, data []byte, values map[string]string, folder string) (*mesh.Job, *decoder) {
 	var job mesh.Job
 	d := &decoder{file: name}
 	if tree := d.tree(data); tree != nil {
 		d.take(tree, values)
 		d.tasks = taskNames(tree)
 		d.table(reflect.ValueOf(&job).Elem(), tree, "")
+		d.sources(&job, folder)
 	}
 	if !d.syntax {
 		for _, f := range job.Validate() {
@@ -94,8 +95,9 @@ var indexes = regexp.MustCompile(`\[\d+\]`)
 // lists are the keys of files whose values are lists. Other numbers in a path
 // are keys of their own.
 var lists = []string{
-	"affinity", "artifact", "command", "constraint", "device", "do", "fault", "faults", "job", "later", "machine",
-	"packages", "port", "program", "proves", "spread", "target", "task", "volume",
+	"affinity", "artifact", "check", "command", "constraint", "device", "do", "fault", "faults", "job", "later",
+	"machine", "packages", "port", "program", "proves", "requires_service", "service", "spread", "target", "task",
+	"template", "volume",
 }
 
 // pathOf writes a path of package mesh as this package writes paths.

@@ -137,6 +137,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.Tasks[0].Artifacts[1].Executable": true, "Job.Tasks[0].Artifacts[1].MaxSize": true,
 		"Job.Tasks[0].Artifacts[1].Timeout": true,
 		"Job.Tasks[0].Container":            true, // of a process
+		"Job.Tasks[0].Templates[0].Source":  true, // which was read
 		// One of the two.
 		"Job.Tasks[0].Devices[0].Memory": true,
 		"Job.Constraints[0].Value":       true, "Job.Constraints[1].Values": true, "Job.Affinities[0].Values": true,

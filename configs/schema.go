@@ -48,6 +48,7 @@ var required = map[string][]string{
 	"service": {"name"}, "service.check_restart": {"limit"}, "task.service": {"name"},
 	"task.service.check_restart": {"limit"}, "requires_service": {"name"}, "task.requires_service": {"name"},
 	"task.port": {"label"}, "task.volume": {"name", "source"}, "task.artifact": {"source"},
+	"task.template": {"path"},
 }
 
 // JobSchema is the JSON Schema of the job file, for editors. What it takes may still be

@@ -252,20 +252,7 @@ func (v *validator) destination(a *Artifact, places []string, at func(string) []
 	case a.Destination == "" && (to == "" || to == "." || to == "/" || to == ".."):
 		v.fault("is missing, and the source ends in no name").at(where...)
 		return
-	case to == "." || path.IsAbs(to) || path.Clean(to) != to || to == ".." || strings.HasPrefix(to, "../"):
-		v.fault("%q is not a path beneath the task's folder: want a relative one, without . and ..", clip(to)).
-			at(where...)
-		return
-	case WithinPath(to, VolumesDir) || to == CheckpointReady || WithinPath(to, PythonNote):
-		v.fault("%q is a name of ours in the task's folder: want another", clip(to)).at(where...)
-		return
-	case len(to) > destinationMax || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' || r == '\\' }):
-		v.fault("%q is not a path of at most %d bytes, without \\ and control characters", clip(to), destinationMax).
-			at(where...)
-		return
-	case slices.ContainsFunc(strings.Split(to, "/"), func(s string) bool { return len(s) > destinationPartMax }):
-		v.fault("%q has a name of more than %d bytes in it: want a shorter one", clip(to), destinationPartMax).
-			at(where...)
+	case !v.beneath(to, where):
 		return
 	}
 	for _, other := range places {
@@ -275,6 +262,26 @@ func (v *validator) destination(a *Artifact, places []string, at func(string) []
 			return
 		}
 	}
+}
+
+// beneath checks that a path is one beneath the task's folder that is not ours, and says whether it is.
+func (v *validator) beneath(to string, where []string) bool {
+	switch {
+	case to == "." || path.IsAbs(to) || path.Clean(to) != to || to == ".." || strings.HasPrefix(to, "../"):
+		v.fault("%q is not a path beneath the task's folder: want a relative one, without . and ..", clip(to)).
+			at(where...)
+	case WithinPath(to, VolumesDir) || to == CheckpointReady || WithinPath(to, PythonNote):
+		v.fault("%q is a name of ours in the task's folder: want another", clip(to)).at(where...)
+	case len(to) > destinationMax || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' || r == '\\' }):
+		v.fault("%q is not a path of at most %d bytes, without \\ and control characters", clip(to), destinationMax).
+			at(where...)
+	case slices.ContainsFunc(strings.Split(to, "/"), func(s string) bool { return len(s) > destinationPartMax }):
+		v.fault("%q has a name of more than %d bytes in it: want a shorter one", clip(to), destinationPartMax).
+			at(where...)
+	default:
+		return true
+	}
+	return false
 }
 
 // WithinPath says whether a relative path is another, or beneath it, by their names. Both are

@@ -99,6 +99,8 @@ const (
 	// ServiceChanged: what its checks say of a service. TaskUnhealthy: they have the task restarted.
 	ServiceChanged EventKind = "service_changed"
 	TaskUnhealthy  EventKind = "task_unhealthy"
+	// TaskRendered: a file of a task that runs was rendered anew, and what followed; or why it was not.
+	TaskRendered EventKind = "task_rendered"
 	// A node on which nothing can be started takes no work for a while.
 	NodeQuarantined EventKind = "node_quarantined"
 	NodeReleased    EventKind = "node_released"
@@ -119,8 +121,9 @@ var EventKinds = []EventKind{
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobBlocked, JobSettled,
 	AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut,
-	ReviewOpened, ReviewApproved, ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting, TaskFailed, TaskTimedOut,
+	ReviewOpened, ReviewApproved, ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting,
+	TaskFailed, TaskTimedOut,
 	TaskSaved, TaskRestored, TaskJoined, TaskGiven, TaskFetching, TaskFetched, ImagePulled, TaskKept, TaskIdle,
-	ServiceChanged, TaskUnhealthy,
+	ServiceChanged, TaskUnhealthy, TaskRendered,
 	NodeQuarantined, NodeReleased, DeviceFound, DeviceLost, DeviceSick, DeviceWell, DeviceOverused,
 }

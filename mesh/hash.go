@@ -67,6 +67,12 @@ func (j *Job) normal() Job {
 		for i := range t.Ports {
 			unset(&t.Ports[i].Protocol, ProtocolTCP)
 		}
+		t.Templates = slices.Clone(t.Templates)
+		for i := range t.Templates {
+			unset(&t.Templates[i].Mode, templateMode)
+			unset(&t.Templates[i].OnChange, ChangeRestart)
+			unset(&t.Templates[i].Signal, DefaultOnSignal)
+		}
 		for i := range t.Devices {
 			unset(&t.Devices[i].Kind, GPU)
 			unset(&t.Devices[i].Count, 1)

@@ -130,6 +130,7 @@ type Task struct {
 	Checkpoint       *CheckpointPolicy `json:"checkpoint,omitempty" toml:"checkpoint"`
 	Artifacts        []Artifact        `json:"artifact,omitempty" toml:"artifact"`
 	Python           *Python           `json:"python,omitempty" toml:"python"`
+	Templates        []Template        `json:"template,omitempty" toml:"template"`
 	// Outputs are patterns of the files in the task's own folder that are kept when it has ended.
 	Outputs []string `json:"outputs,omitempty" toml:"outputs"`
 	// Services are what the task offers; Requires has to be on the node that runs it.

@@ -122,6 +122,10 @@ func taskLimits() map[string]Limit {
 		"task.artifact.checksum":    {Pattern: sumPattern},
 		"task.artifact.commit":      {Pattern: gitPattern},
 		"task.artifact.unpack":      {OneOf: texts(unpacks)},
+		"task.template":             {Most: templatesMax},
+		"task.template.mode":        {Pattern: modePattern},
+		"task.template.on_change":   {OneOf: texts(onChanges)},
+		"task.template.signal":      {OneOf: stopSignals},
 		"task.python.version":       {Pattern: pythonVersionPattern},
 		"task.python.packages":      {Most: pythonPackagesMax},
 	}

@@ -71,6 +71,7 @@ func (v *validator) oneTask(t *Task) {
 	v.checkpoint(t)
 	v.artifacts(t)
 	v.python(t.Python)
+	v.templates(t)
 	v.outputs(t.Outputs)
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -57,8 +56,8 @@ var (
 // ValueMax bounds an expanded value: the kernel takes no longer one.
 const ValueMax = 128 << 10
 
-// Expand replaces each ${NAME} in s by its value. "$${" stands for "${"; any
-// other "$" for itself.
+// Expand replaces each ${NAME} in s by its value; what names there are, [ParseReference] says.
+// "$${" stands for "${"; any other "$" for itself.
 func Expand(s string, value func(name string) (string, error)) (string, error) {
 	var out strings.Builder
 	for {
@@ -125,39 +124,69 @@ func (v *validator) variables(t *Task, j *Job) {
 	if t.Checkpoint != nil {
 		known = append(known, CheckpointVariables...)
 	}
-	for i, arg := range t.Command {
-		v.references(arg, known, "command", strconv.Itoa(i))
+	if c := t.Container; c != nil && len(c.Entrypoint) > argsMax || len(t.Templates) > templatesMax {
+		return
 	}
-	if c := t.Container; c != nil && len(c.Entrypoint) <= argsMax {
-		for i, arg := range c.Entrypoint {
-			v.references(arg, known, "container", "entrypoint", strconv.Itoa(i))
-		}
-	}
-	v.references(t.Dir, known, "dir")
-	for _, k := range slices.Sorted(maps.Keys(t.Env)) {
-		v.references(t.Env[k], known, "env", k)
-	}
+	labels := labelsOf(j, t)
+	t.eachText(func(s string, keys ...string) { v.references(s, known, labels, keys...) })
 }
 
-func (v *validator) references(s string, known []string, keys ...string) {
+// labelsOf are the labels of the ports of a task's copy.
+func labelsOf(j *Job, t *Task) (labels []string) {
+	for i := range j.Tasks {
+		if j.Tasks[i].group() == t.group() {
+			for _, p := range j.Tasks[i].Ports {
+				labels = append(labels, p.Label)
+			}
+		}
+	}
+	return labels
+}
+
+// references finds what is wrong with those of a text, where these variables and labels of ports are known.
+func (v *validator) references(s string, known, labels []string, keys ...string) {
 	var told []string
 	_, err := Expand(s, func(name string) (string, error) {
-		if slices.Contains(known, name) || slices.Contains(told, name) {
+		if slices.Contains(told, name) {
+			return "", nil
+		}
+		r, err := ParseReference(name)
+		switch {
+		case err != nil:
+			v.fault("%v", err).at(keys...)
+		case r.Space == SpaceEnv && !slices.Contains(known, r.Key):
+			v.unknownVariable(name, r.Key, known, keys)
+		case r.Space == SpaceAlloc && r.Key == KeyPort && !slices.Contains(labels, r.Of):
+			v.unknownPort(name, r.Of, labels, keys)
+		default:
 			return "", nil
 		}
 		told = append(told, name)
-		if near := Nearest(name, known); near != "" {
-			v.fault("unknown variable ${%s}; did you mean ${%s}?", clip(name), near).at(keys...)
-		} else {
-			usual := slices.DeleteFunc(slices.Concat(OwnVariables, BaseVariables), func(name string) bool {
-				return !slices.Contains(known, name)
-			})
-			v.fault("unknown variable ${%s}; it is not in env, and known are %s; $${ stands for ${",
-				clip(name), strings.Join(usual, ", ")).at(keys...)
-		}
 		return "", nil
 	})
 	if err != nil && len(s) <= textMax {
 		v.fault("%s", clip(err.Error())).at(keys...)
 	}
+}
+
+func (v *validator) unknownVariable(ref, name string, known, keys []string) {
+	if near := Nearest(name, known); near != "" {
+		near = strings.TrimSuffix(ref, name) + near
+		v.fault("unknown variable ${%s}; did you mean ${%s}?", clip(ref), near).at(keys...)
+		return
+	}
+	usual := slices.DeleteFunc(slices.Concat(OwnVariables, BaseVariables), func(name string) bool {
+		return !slices.Contains(known, name)
+	})
+	v.fault("unknown variable ${%s}; it is not in env, and known are %s; $${ stands for ${",
+		clip(ref), strings.Join(usual, ", ")).at(keys...)
+}
+
+func (v *validator) unknownPort(ref, label string, labels, keys []string) {
+	if near := Nearest(label, labels); near != "" {
+		v.fault("no port of the copy has the label of ${%s}; did you mean ${alloc.port.%s}?", clip(ref), near).
+			at(keys...)
+		return
+	}
+	v.fault("no port of the copy has the label of ${%s}: add a [[task.port]]", clip(ref)).at(keys...)
 }

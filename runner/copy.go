@@ -79,6 +79,7 @@ type Copy struct {
 	tasks []*task
 	array mesh.Array // of the group
 
+	around  *Around // nil as long as nobody has said
 	fence   crdt.Fence
 	run     bool          // told to run
 	halt    bool          // told to stop
@@ -128,6 +129,8 @@ func (c *Copy) Step(now Now, in Input) Output {
 		c.load(in)
 	case Checked:
 		c.checked(in)
+	case Around:
+		c.hear(in)
 	case Observed:
 		c.observed(in.Observation)
 		c.complete()
@@ -171,6 +174,8 @@ func (c *Copy) Wake() time.Duration {
 			at = min(at, t.tellAgain)
 		case t.status.State == mesh.Backoff && c.mayStartAt(max(t.next, c.now.Boot)):
 			at = min(at, t.next)
+		case c.mayRender(t):
+			at = min(at, t.renderAt)
 		}
 	}
 	return at
@@ -261,6 +266,7 @@ func (c *Copy) advance() {
 			c.startDue(t)
 		}
 		c.stopUnwell(t)
+		c.renderDue(t)
 	}
 	if c.ending() && c.halted() {
 		c.cleanUp()
@@ -285,12 +291,16 @@ func (c *Copy) startDue(t *task) {
 		t.charge = false
 		t.count(c.now)
 	}
+	if c.holdsUp(t) {
+		return
+	}
 	spec, err := c.spec(t)
 	if err != nil {
 		c.fail(t, err.Error()) // it would fail in the same way again
 		return
 	}
 	t.attempt, t.live = spec.Attempt, true
+	t.begins(spec.Templates, c.now)
 	if !spec.fetches() || t.def.Safety.Mark() != "" {
 		t.begin(c.now) // else when it starts: to find that may take long
 	}

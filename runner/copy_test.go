@@ -89,6 +89,7 @@ func (s *story) newCopy() {
 //	late 5s                    so much time passes, and nobody says so
 //	wall -1h                   the clock on the wall is moved
 //	checked TASK ATTEMPT HEALTH [why it is restarted]   by its only check
+//	around [SERVICE[/TAG]=host:port,... ...] [label.KEY=VALUE ...]   what the node sees
 //	reboot                     the machine was switched off, and is on for a minute
 //	KIND TASK ATTEMPT [...]    an observation, see observation
 //	agent restarts [and stops] [with KIND TASK ATTEMPT [...] ; ...]
@@ -126,6 +127,8 @@ func (s *story) do(line string) string {
 		return s.step(Renew{Lease: s.duration(rest)})
 	case "checked":
 		return s.step(s.checked(strings.Fields(rest)))
+	case "around":
+		return s.step(s.around(strings.Fields(rest)))
 	case "agent":
 		rest, stops := strings.CutPrefix(strings.TrimPrefix(rest, "restarts"), " and stops")
 		return s.restart(strings.TrimPrefix(rest, " with "), stops)
@@ -167,6 +170,29 @@ func (s *story) checked(f []string) Checked {
 	return in
 }
 
+// around reads what the node sees: the first of a service's instances is the copy's.
+func (s *story) around(words []string) Around {
+	in := Around{Address: "10.0.0.1", Labels: map[string]string{}, Services: map[mesh.ServiceRef]Instances{}}
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		if label, ok := strings.CutPrefix(name, "label."); ok {
+			in.Labels[label] = value
+			continue
+		}
+		var found Instances
+		for at := range strings.SplitSeq(value, ",") {
+			host, port, _ := strings.Cut(at, ":")
+			n, _ := strconv.Atoi(port)
+			found.All = append(found.All, Place{host, n})
+		}
+		found.First = found.All[0]
+		ref := mesh.ServiceRef{}
+		ref.Name, ref.Tag, _ = strings.Cut(name, "/")
+		in.Services[ref] = found
+	}
+	return in
+}
+
 // observation reads "exited web 1 code=137 signal=9 oom expired pid=7 ago=2s err=...".
 func (s *story) observation(line string) Observation {
 	f := strings.Fields(line)
@@ -195,6 +221,8 @@ func (s *story) observation(line string) Observation {
 			o.Limit = mesh.Bytes(n) * mesh.MiB
 		case "expired":
 			o.Expired = true
+		case "files":
+			o.Files = strings.Split(value, ",")
 		case "err":
 			o.Err = strings.TrimPrefix(strings.Join(f[3+i:], " "), "err=")
 			return o
@@ -214,6 +242,13 @@ func (s *story) step(in Input) string {
 		fmt.Fprintf(&b, "-> %v\n", o)
 		if o.Spec != nil && o.Spec.Until != 0 {
 			fmt.Fprintf(&b, "   until %v\n", o.Spec.Until-time.Hour)
+		}
+		files := o.Files
+		if o.Spec != nil {
+			files = o.Spec.Templates
+		}
+		for _, f := range files {
+			fmt.Fprintf(&b, "   %s is %q\n", f.Path, f.Text)
 		}
 	}
 	for _, e := range out.Events {

@@ -95,6 +95,9 @@ func (c *Copy) spec(t *task) (Spec, error) {
 		s.Container = &own
 	}
 	var err error
+	if s.Templates, err = c.templates(t, e); err != nil {
+		return s, err
+	}
 	if s.Dir, err = e.expand(t.def.Dir, nil); err != nil {
 		return s, fmt.Errorf("dir: %w", err)
 	}
@@ -105,6 +108,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 // task's own, over it what we say about the task.
 func (c *Copy) environment(t *task) environment {
 	e := environment{vars: map[string]string{}, plain: map[string]bool{}, done: map[string]string{}}
+	e.refer = func(r mesh.Reference) (string, error) { return c.refer(t, r) }
 	base := c.facts.Base
 	if t.def.Container != nil {
 		base = nil // it is the node's, and the image has its own
@@ -232,16 +236,25 @@ type allocation struct {
 
 func (c *Copy) path(dir string) string { return path.Join(c.facts.Root, dir) }
 
-// environment expands ${NAME} in values, which may refer to each other.
+// environment expands references in values, which may refer to each other.
 type environment struct {
+	refer func(mesh.Reference) (string, error) // to all that is no variable
 	vars  map[string]string
 	plain map[string]bool   // these have values that are not expanded
 	done  map[string]string // expanded before: else doubling references take for ever
 }
 
-// value is the value of a variable, expanded. Within are the variables whose
-// values led here.
+// value is what a reference stands for: the value of a variable, expanded, or something
+// else. Within are the variables whose values led here.
 func (e environment) value(name string, within []string) (string, error) {
+	ref, err := mesh.ParseReference(name)
+	if err != nil {
+		return "", err
+	}
+	if ref.Space != mesh.SpaceEnv {
+		return e.refer(ref)
+	}
+	name = ref.Key
 	value, ok := e.vars[name]
 	if !ok {
 		return "", fmt.Errorf("unknown variable ${%s}; the known ones are %s",
@@ -259,7 +272,7 @@ func (e environment) value(name string, within []string) (string, error) {
 		}
 		return "", fmt.Errorf("${%s} refers to itself by way of ${%s}", name, within[len(within)-1])
 	}
-	value, err := e.expand(value, append(within, name))
+	value, err = e.expand(value, append(within, name))
 	if err == nil {
 		e.done[name] = value
 	}

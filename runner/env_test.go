@@ -179,8 +179,10 @@ func FuzzExpand(f *testing.F) {
 	f.Add("${A}", "${B}${B}", "x${MN_JOB}")
 	f.Add("$${", "${", "}")
 	f.Add("${A", "$${B}", "${C}")
+	f.Add("${service.a.b.tag.c.all}", "${env.B}${node.label.x}", "${alloc.port.p}${env.A}")
 	f.Fuzz(func(t *testing.T, s, a, b string) {
 		e := environment{
+			refer: func(r mesh.Reference) (string, error) { return r.Of, nil },
 			vars:  map[string]string{"A": a, "B": b, "P": "${A}"},
 			plain: map[string]bool{"P": true},
 			done:  map[string]string{},

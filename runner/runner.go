@@ -75,6 +75,8 @@ type Spec struct {
 	Payload *mesh.Payload `json:"payload,omitempty"`
 	// Artifacts are there too, then: fetched from outside.
 	Artifacts []mesh.Artifact `json:"artifacts,omitempty"`
+	// Templates are files that are there whenever an attempt starts.
+	Templates []File `json:"templates,omitempty"`
 	// Python is the environment that the command runs in; nil: none.
 	Python *mesh.Python `json:"python,omitempty"`
 	// Saving is nil for a task without checkpoints.
@@ -130,6 +132,8 @@ const (
 	// PortTaken comes instead of Started if a program that is not of the mesh listens on a port of
 	// the task.
 	PortTaken Kind = "port_taken"
+	// Rendered says which files of a task that runs have another text now, and Err why some have not.
+	Rendered Kind = "rendered"
 )
 
 // Observation is what a driver saw of one attempt of one task.
@@ -157,6 +161,7 @@ type Observation struct {
 	// Outputs and Log are what is kept of the attempt, of which who has it is not the
 	// driver's to say. They come with Exited; the Log also with Kept.
 	Outputs, Log *mesh.Kept
+	Files        []string // Rendered: their paths
 }
 
 // Driver runs tasks. Its methods return at once and are safe for concurrent
@@ -173,6 +178,10 @@ type Driver interface {
 	// Renew moves the instant at which a task stops by itself. It never moves
 	// back.
 	Renew(alloc mesh.AllocID, task string, until time.Duration)
+	// Render writes those files of an attempt that runs which had another text when the task heard of
+	// them last, and sends it the signals that are to follow. It answers with Rendered, unless none had.
+	// Who asks again before the answer wants only the later files.
+	Render(alloc mesh.AllocID, task string, attempt int, files []File)
 	// Acknowledge says that what was Saved under that name is on record, so that the task
 	// may hear that it is.
 	Acknowledge(alloc mesh.AllocID, task, tree string)
@@ -204,17 +213,21 @@ const (
 	DoRemove Verb = "remove"
 
 	DoAcknowledge Verb = "acknowledge"
+	DoRender      Verb = "render"
 )
 
 // Order is one thing that a driver must do.
 type Order struct {
 	Verb  Verb
 	Alloc mesh.AllocID
-	Task  string        // DoStart, DoStop, DoRenew, DoAcknowledge
+	Task  string        // DoStart, DoStop, DoRenew, DoAcknowledge, DoRender
 	Spec  *Spec         // DoStart
 	Grace time.Duration // DoStop
 	Until time.Duration // DoRenew: an instant since boot
 	Tree  string        // DoAcknowledge
+
+	Attempt int    // DoRender
+	Files   []File // DoRender
 }
 
 // String is the order in words, for traces: "stop ab2c/web grace 5s".
@@ -228,6 +241,8 @@ func (o Order) String() string {
 		return fmt.Sprintf("renew %s/%s until %v", o.Alloc, o.Task, o.Until)
 	case DoAcknowledge:
 		return fmt.Sprintf("acknowledge %s/%s", o.Alloc, o.Task)
+	case DoRender:
+		return fmt.Sprintf("render %d files of %s/%s attempt %d", len(o.Files), o.Alloc, o.Task, o.Attempt)
 	case DoRetire, DoRemove:
 	}
 	return fmt.Sprintf("%s %s", o.Verb, o.Alloc)
@@ -244,6 +259,8 @@ func (o Order) Perform(d Driver) {
 		d.Renew(o.Alloc, o.Task, o.Until)
 	case DoAcknowledge:
 		d.Acknowledge(o.Alloc, o.Task, o.Tree)
+	case DoRender:
+		d.Render(o.Alloc, o.Task, o.Attempt, o.Files)
 	case DoRetire:
 		d.Retire(o.Alloc)
 	case DoRemove:

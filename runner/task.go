@@ -2,6 +2,7 @@ package runner
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -26,7 +27,15 @@ type task struct {
 	tellAgain time.Duration // in Stopping: when to order the stop again
 	overdue   bool          // it ends because its time is over
 
-	unwell string // why the attempt is stopped whose service fails; ""
+	unwell string // why the attempt is stopped for another to start: its service fails, or startsAnew; or ""
+
+	services   []mesh.ServiceRef // that its texts refer to
+	node       bool              // they refer to the node
+	stale      bool              // its files may be other ones by now
+	rendered   [sha256.Size]byte // the sum of its files, as they were rendered last
+	known      bool              // that is known: not so after a restart of the agent
+	renderAt   time.Duration     // since boot: not before then they are rendered again
+	unrendered string            // why not, as was told last
 
 	idling idling // of its devices
 
@@ -38,6 +47,7 @@ func newTask(job *mesh.Job, def *mesh.Task) *task {
 	t := &task{def: def, policy: mesh.RestartFor(job, def)}
 	t.policy.Attempts = min(t.policy.Attempts, mesh.WindowMax)
 	t.window.Interval = t.policy.Interval
+	t.services, t.node = def.Refers()
 	t.status = mesh.TaskStatus{Name: def.Name, Lifecycle: def.Lifecycle, State: mesh.Pending}
 	return t
 }
@@ -106,6 +116,8 @@ func (c *Copy) observed(o Observation) {
 		c.fetching(t, o)
 	case Kept:
 		c.left(t, o)
+	case Rendered:
+		c.renderedAnew(t, o)
 	}
 }
 
@@ -189,6 +201,10 @@ func (c *Copy) ended(t *task, o Observation) {
 	case o.Expired:
 		// Not the task's fault, so not counted against it.
 		t.status.State, t.status.Reason = mesh.Pending, c.leaseOver()+"; "+c.goesOn()
+	case unwell == startsAnew:
+		if c.timeOut(c.now.bootAt(o.At)); !c.ending() {
+			c.await(t, startsAnew)
+		}
 	case unwell != "":
 		if c.timeOut(c.now.bootAt(o.At)); !c.ending() {
 			c.recover(t, unwell)

@@ -215,8 +215,9 @@ func (c *Core) Step(now Now, events ...Event) Ready {
 		}
 		c.leaveIfOut()
 		tended := c.tendAllocs()
+		told := c.tellCopies()
 		led := c.leadSlots()
-		if len(c.loopback) == 0 && !tended && !led {
+		if len(c.loopback) == 0 && !tended && !told && !led {
 			break
 		}
 	}
@@ -365,6 +366,7 @@ func (c *Core) wrote(e crdt.Entry) {
 // touch marks for another look what a changed record was about.
 func (c *Core) touch(t touched) {
 	c.stir()
+	c.stirAround(t)
 	if t.job != "" {
 		c.lead.dirty[t.job] = true
 		for job := range c.records.followers[t.job] {

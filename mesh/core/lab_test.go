@@ -86,6 +86,7 @@ func newLab(t *testing.T, n int) *lab {
 		}
 		h.self = mesh.Node{
 			ID: mesh.NodeIDOf(key.Public().(ed25519.PublicKey)), Name: h.name, Role: mesh.Worker,
+			Address: fmt.Sprintf("10.0.0.%d:7000", i+1),
 			Drivers: []string{"exec"}, Capacity: mesh.Resources{CPU: 8 * mesh.Core, Memory: 8 * mesh.GiB, Disk: 100 * mesh.GiB},
 		}
 		l.nodes = append(l.nodes, h)

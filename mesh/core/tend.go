@@ -18,7 +18,9 @@ type tend struct {
 	copies map[mesh.AllocID]*tended
 	dirty  map[mesh.AllocID]bool // decisions to look at again
 	retry  bool                  // something came that a waiting decision may need
-	found  map[mesh.AllocID][]runner.Observation
+	// stirred: something has changed that copies here may refer to.
+	stirred bool
+	found   map[mesh.AllocID][]runner.Observation
 	// settleAt is when we give up waiting for a peer to compare data with.
 	settleAt time.Duration
 }
@@ -35,6 +37,7 @@ type tended struct {
 	by    mesh.NodeID   // who renewed it last, or has placed it
 
 	watched map[string]int // the attempts whose services are checked, by task
+	refers  *referral      // nil for one whose texts refer to nothing that may change
 }
 
 func newTend(found []runner.Observation, settleAt time.Duration) tend {
@@ -171,11 +174,13 @@ func (c *Core) adopt(a mesh.AllocView) {
 	c.tend.copies[a.ID] = t
 	c.keep.next = c.now.Boot // there may be something to keep from before our restart
 	delete(c.tend.found, a.ID)
+	t.refers = newReferral(t.Copy, &a.Alloc, reported || len(found) > 0)
 	if reported {
 		c.step(a.ID, runner.Resume{Status: &status, Found: found})
 	} else if len(found) > 0 {
 		c.step(a.ID, runner.Resume{Found: found})
 	}
+	c.tellFirst(a.ID)
 	switch {
 	case a.Want == mesh.WantStop:
 		c.step(a.ID, runner.Stop{Reason: a.Reason})
@@ -325,7 +330,7 @@ func (c *Core) tendDue() {
 	c.renewOwn()
 	c.askRenewal()
 	if c.tend.settleAt <= c.now.Boot {
-		c.tend.settleAt, c.tend.retry = never, true
+		c.tend.settleAt, c.tend.retry, c.tend.stirred = never, true, true
 	}
 }
 

@@ -45,7 +45,7 @@ func (e *Engine) Plan(s runner.Spec, binds []runner.Bind) ([]byte, error) {
 		return nil, err
 	}
 	p := Plan{Socket: socket, Engine: seen.Name, Node: e.cfg.Node, Spec: s, Binds: binds}
-	p.Spec.Payload, p.Spec.Saving = nil, nil // done, and of no more use
+	p.Spec.Payload, p.Spec.Saving, p.Spec.Templates = nil, nil, nil // done, and of no more use
 	if len(binds) > 0 {
 		p.Workdir = binds[0].Target
 	}

@@ -73,6 +73,7 @@ func (s Suite) Run(t *testing.T) {
 		{"WarnedTaskMayEndAtOnce", warnedEnds},
 		{"StopWithoutTimeDoesNotWaitForAWarning", warnedKilled},
 		{"LeaseDoesNotWaitForAWarning", warnedLease},
+		{"FilesAreRenderedAndTheTaskHearsOnce", renders},
 		{"NothingStaysBehind", nothingLeft},
 		{"StopFollowsStart", stopAtOnce},
 		{"RestartOfTheAgentAdopts", adopt},

@@ -251,6 +251,9 @@ func (d *Driver) prepare(ctx context.Context, k key, s runner.Spec) (supervise.S
 	if err := d.prepareArtifacts(k, &s, spec.User); err != nil {
 		return spec, err
 	}
+	if err := d.prepareTemplates(k, &s, &spec); err != nil {
+		return spec, err
+	}
 	volumes, binds, err := d.volumes(k, s)
 	if err != nil {
 		return spec, err

@@ -52,6 +52,11 @@ type task struct {
 	recorded string             // of what was saved, what is on record
 	failed   string             // why it was ended, if that was nobody's wish
 	cancel   context.CancelFunc // of what comes before there is a supervisor
+
+	wanted    []runner.File  // to be rendered, instead of those before
+	rendering bool           // somebody does that
+	ended     bool           // nothing is rendered any more
+	renders   sync.WaitGroup // who does
 }
 
 // stop tells the supervisor to stop the task.
@@ -199,6 +204,7 @@ func (t *task) follow(r *bufio.Reader, s *runner.Saving) {
 		}
 	}
 	t.reap()
+	t.endRenders()
 	close(ended)
 	<-saved
 	o := t.d.ended(t.key, *exit)

@@ -18,6 +18,9 @@ func (s *Spec) decode(o *object) {
 	s.Stop = int(o.integer("stop"))
 	s.Warn = int(o.integer("warn"))
 	s.WarnTime = time.Duration(o.integer("warn_time"))
+	for _, n := range o.unsigneds("signals", 8) {
+		s.Signals = append(s.Signals, int(n))
+	}
 	s.Until = time.Duration(o.integer("until"))
 	if user := o.object("user"); user != nil {
 		s.User = &User{

@@ -17,7 +17,8 @@ func fullRecords(t *testing.T) (Spec, State) {
 	spec := Spec{
 		Attempt: 3, Boot: "b", Command: []string{"a<b", `"\`, "\n\x01ü"}, Env: []string{"A=1"}, Dir: "/",
 		User:  &User{UID: math.MaxUint32, GID: 2, Groups: []uint32{4, 5}, Name: "u\"x"},
-		Grace: time.Second, Stop: 2, Warn: 10, WarnTime: time.Minute, Until: math.MaxInt64, Groups: []string{"/a", "/b"},
+		Grace: time.Second, Stop: 2, Warn: 10, WarnTime: time.Minute, Signals: []int{1, 12},
+		Until: math.MaxInt64, Groups: []string{"/a", "/b"},
 		Sandbox: &Sandbox{Writable: []string{"/c"}, Hidden: []string{"/d", "/e"}, Devices: []string{"/dev/f"}, Volumes: []Volume{
 			{Shared: "/f", Path: "g", Target: "/h", Write: true}, {Shared: "/i"},
 		}},

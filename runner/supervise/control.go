@@ -17,14 +17,17 @@ const (
 	talksMax   = 32 // connections at a time
 )
 
-// The verbs of commands. Each has a duration: the grace of a stop, or the
-// instant since boot at which a renewed lease ends; 0 for a guest, which has the
-// connection from then on: see guests.
+// The verbs of commands. Each has a number: the grace of a stop, or the instant
+// since boot at which a renewed lease ends, in nanoseconds; that of a signal; 0 for a
+// guest, which has the connection from then on: see guests.
 const (
-	verbStop  = "stop"
-	verbRenew = "renew"
-	verbGuest = "guest"
+	verbStop   = "stop"
+	verbRenew  = "renew"
+	verbSignal = "signal"
+	verbGuest  = "guest"
 )
+
+const signalMax = 64 // the greatest number that a signal has
 
 // command is what an agent tells a supervisor: one line.
 type command struct {
@@ -42,6 +45,11 @@ func RenewCommand(until time.Duration) string {
 	return commandLine(verbRenew, until)
 }
 
+// SignalCommand is the line that sends the task a signal.
+func SignalCommand(number int) string {
+	return commandLine(verbSignal, time.Duration(number))
+}
+
 // GuestCommand is the line behind which the connection is that of a [Guest].
 func GuestCommand() string { return commandLine(verbGuest, 0) }
 
@@ -55,9 +63,10 @@ func parseCommand(line string) (command, error) {
 	first, digits, _ := bytes.Cut([]byte(line), []byte(" "))
 	verb := string(first)
 	value, err := strconv.ParseUint(string(digits), 10, 63)
-	if err != nil || verb != verbStop && verb != verbRenew && verb != verbGuest {
-		return command{}, errors.New("read command " + strconv.Quote(line) +
-			": want " + verbStop + ", " + verbRenew + " or " + verbGuest + " and a number of nanoseconds")
+	known := verb == verbStop || verb == verbRenew || verb == verbGuest || verb == verbSignal && value-1 < signalMax
+	if err != nil || !known {
+		return command{}, errors.New("read command " + strconv.Quote(line) + ": want " + verbStop + ", " + verbRenew +
+			" or " + verbGuest + " and a number of nanoseconds, or " + verbSignal + " and its number")
 	}
 	return command{verb, time.Duration(value)}, nil
 }

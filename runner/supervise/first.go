@@ -88,6 +88,9 @@ func forkSandboxed(spec Spec, files []uintptr) (*family, int, error) {
 	return nil, 0, errors.New(string(why))
 }
 
+// toldMax are the signals that may wait to be handed on: one of each kind.
+const toldMax = 8
+
 // mainFirst is the first process of a sandbox.
 func mainFirst() int {
 	syscall.CloseOnExec(reportFD)
@@ -101,7 +104,7 @@ func mainFirst() int {
 }
 
 func first(report *os.File) error {
-	told, child := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	told, child := make(chan os.Signal, toldMax), make(chan os.Signal, 1)
 	signal.Notify(child, syscall.SIGCHLD)
 	// From the task: they must not end it as they end others.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT,
@@ -113,6 +116,9 @@ func first(report *os.File) error {
 	signal.Notify(told, spec.stop())
 	if spec.Warn != 0 {
 		signal.Notify(told, syscall.Signal(spec.Warn))
+	}
+	for _, n := range spec.Signals {
+		signal.Notify(told, syscall.Signal(n))
 	}
 	ways, err := openWays(spec)
 	if err != nil {

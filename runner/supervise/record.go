@@ -44,7 +44,9 @@ type Spec struct {
 	// long it comes before the other.
 	Warn     int           `json:"warn,omitempty"`
 	WarnTime time.Duration `json:"warn_time,omitempty"`
-	Until    time.Duration `json:"until,omitempty"` // since boot; see runner.Spec
+	// Signals are those that an agent may send it besides.
+	Signals []int         `json:"signals,omitempty"`
+	Until   time.Duration `json:"until,omitempty"` // since boot; see runner.Spec
 	// Groups are the folders of the task's control group, which is there.
 	Groups  cgroup.Group `json:"groups,omitempty"`
 	Sandbox *Sandbox     `json:"sandbox,omitempty"`

@@ -292,6 +292,10 @@ func (s *supervisor) obey(c command) {
 		s.warn(c.value)
 	case verbRenew:
 		s.lease.renew(c.value)
+	case verbSignal:
+		if s.grace == nil && !s.dead {
+			s.signal(int(c.value))
+		}
 	}
 }
 
