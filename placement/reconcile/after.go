@@ -177,9 +177,17 @@ func (p *planner) awaited(g mesh.Group) string {
 }
 
 // early says whether a copy of another version runs while its group has to wait
-// in this one.
+// in this one, or one has not begun whose group is skipped: who placed it knew of
+// a failure that others have not heard of, and have answered otherwise since.
 func (p *planner) early(a *mesh.AllocView) bool {
-	return p.passages[a.Group] != open && !p.gap && (a.Version != p.job.Number || a.Hash != p.job.Hash)
+	switch passage := p.passages[a.Group]; {
+	case passage == open || p.gap:
+		return false
+	case a.Version != p.job.Number || a.Hash != p.job.Hash:
+		return true
+	default:
+		return passage == vain && !begunAtAll(a)
+	}
 }
 
 // ordered says whether any group of the job comes after another.

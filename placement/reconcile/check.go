@@ -198,7 +198,7 @@ func (c *checker) oneStays() error {
 			}
 		case a.Content != wanted(&a), vouched(&a) && c.stops[a.ID]:
 		case c.stops[a.ID] && c.makesRoom(a.ID):
-		case c.stops[a.ID] && len(groups[a.Group].After) > 0 && a.Hash != c.job.Hash: // another version's, too early
+		case c.stops[a.ID] && len(groups[a.Group].After) > 0 && (a.Hash != c.job.Hash || !begunAtAll(&a)): // too early
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff &&
 			waitedAt(a.Status, c.job.At) && !works(a.Status):
 		case c.stops[a.ID] && unrestored(&a) != nil && c.answered(&a): // it runs nothing, and begins anew

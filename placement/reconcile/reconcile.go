@@ -256,7 +256,11 @@ func (p *planner) fill(s *seat) {
 	case p.heldBack(s):
 	case len(s.stale) > 0:
 		p.retire(s)
-		p.wait(s, fmt.Sprintf("version %d follows when the copy before it has stopped", p.job.Number))
+		next := fmt.Sprintf("version %d follows", p.job.Number)
+		if p.passages[s.Group] == vain {
+			next = "is skipped"
+		}
+		p.wait(s, next+" when the copy before it has stopped")
 	case p.bound(s) != "":
 		p.tally.awaited++
 		p.waitFor(s, p.bound(s))

@@ -24,6 +24,8 @@ func (p *planner) retire(s *seat) {
 		case v != nil:
 			p.stop([]*mesh.AllocView{a}, "%s", said("a person has it begin anew", v))
 			continue
+		case p.early(a) && p.passages[a.Group] == vain:
+			what = "what group %[2]q comes after in version %[1]d has gone otherwise"
 		case p.early(a):
 			what = "version %d has others to run before group %q"
 		default:
