@@ -34,7 +34,7 @@ func crashes() []Case {
 			Shows: "all lose power and come back with other addresses: the mesh forms again and runs all",
 		},
 		{
-			Name: "restart-storm", Faults: "F29", CI: true, run: (*scene).restartStorm,
+			Name: "restart-storm", Faults: "F29", run: (*scene).restartStorm,
 			Shows: "all agents restart twenty times within a minute: every node sees every node again",
 		},
 		{

@@ -27,15 +27,15 @@ func links() []Case {
 			Shows: "each node sees another majority, then one alone sees both sides: never two",
 		},
 		{
-			Name: "one-friend", Faults: "F17", CI: true, run: (*scene).oneFriend,
+			Name: "one-friend", Faults: "F17", run: (*scene).oneFriend,
 			Shows: "a node reaches one other only, gossip goes round by that: the others are not disturbed",
 		},
 		{
-			Name: "three-ways", Faults: "F19", CI: true, run: (*scene).threeWays,
+			Name: "three-ways", Faults: "F19", run: (*scene).threeWays,
 			Shows: "a split in 2, 2 and 1: nobody runs majority work, and all say why",
 		},
 		{
-			Name: "lossy", Faults: "F21", CI: true, run: func(s *scene) { s.lossy(30 * time.Second) },
+			Name: "lossy", Faults: "F21", run: func(s *scene) { s.lossy(30 * time.Second) },
 			Shows: "10 % loss: nobody is called dead; 30 %: never two, and all is well afterwards",
 		},
 		{
@@ -44,7 +44,7 @@ func links() []Case {
 			Shows: "10 % loss for ten minutes: nobody is called dead",
 		},
 		{
-			Name: "garbled", Faults: "F23", CI: true, run: (*scene).garbled,
+			Name: "garbled", Faults: "F23", run: (*scene).garbled,
 			Shows: "datagrams come spoiled, twice, late, in another order: never two, no agent breaks",
 		},
 	}
