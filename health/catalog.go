@@ -69,7 +69,7 @@ func instance(v *mesh.View, a *mesh.AllocView, task string, def *mesh.ServiceDef
 	i := Instance{
 		Service: def.Name, Job: a.Job, Alloc: a.ID, Group: a.Group, Index: a.Index, Task: task, Node: a.Node,
 		Address: def.Address, Port: def.PortNumber(), Tags: def.Tags, Meta: def.Meta, External: def.External(),
-		Health: said.Health, Since: said.Since, Checks: said.Checks, Hidden: hidden(v, a, said),
+		Health: said.Health, Since: said.Since, Checks: said.Checks, Hidden: hidden(v, a, task, said),
 	}
 	if n := v.Node(a.Node); n != nil && !i.External {
 		if at, err := netip.ParseAddrPort(n.Address); err == nil { // else it has not told its address yet
@@ -80,7 +80,7 @@ func instance(v *mesh.View, a *mesh.AllocView, task string, def *mesh.ServiceDef
 }
 
 // hidden is why nobody is sent to an instance, or "".
-func hidden(v *mesh.View, a *mesh.AllocView, said *mesh.ServiceStatus) string {
+func hidden(v *mesh.View, a *mesh.AllocView, task string, said *mesh.ServiceStatus) string {
 	switch n := v.Node(a.Node); {
 	case n == nil || !n.Known:
 		return "its node is not known here yet"
@@ -98,6 +98,9 @@ func hidden(v *mesh.View, a *mesh.AllocView, said *mesh.ServiceStatus) string {
 		return "its copy is to end"
 	case said.Health != mesh.Passing:
 		return string(said.Health)
+	}
+	if at, fails := v.Failing[mesh.KeyOf(a.ID, task, said.Name)]; fails && at.After(a.Status.At) {
+		return "its node says that a check has failed"
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -204,6 +205,20 @@ type ServiceStatus struct {
 	Health Health        `json:"status"`
 	Since  time.Time     `json:"since"`
 	Checks []CheckStatus `json:"checks,omitempty"`
+}
+
+// ServiceKey stands for a service of a task of a copy, where there is no room for more. Two may have the
+// same, which is as rare as with any hash of 64 bits.
+type ServiceKey uint64
+
+// KeyOf is the key of a service.
+func KeyOf(copy AllocID, task, service string) ServiceKey {
+	h := fnv.New64a()
+	for _, s := range []string{string(copy), task, service} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	return ServiceKey(h.Sum64())
 }
 
 // ServiceNeed is a service that a job or a task cannot do without. A job needs one instance of it

@@ -19,6 +19,9 @@ type View struct {
 	Queue []QueueView
 	// Outcomes are what has become of the jobs that others come after.
 	Outcomes map[JobID]JobStatus
+	// Failing are services of which gossip says that they fail, with when it was said: their records
+	// may say so later.
+	Failing map[ServiceKey]time.Time
 	// Permits are those that copies have under shared limits, by key and copy. A view for
 	// one job needs only those of its limit, and those that its copies have.
 	Permits []Permit

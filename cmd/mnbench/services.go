@@ -253,7 +253,8 @@ func (r *runner) names(ctx context.Context) error {
 		}
 		slices.Sort(took)
 		rate := float64(len(took)) / askFor.Seconds()
-		r.report.line(fmt.Sprintf("questions by DNS, %d askers beside the agent, in a second", askers), rate, rate, 0, "")
+		what := fmt.Sprintf("questions by DNS, %d askers beside the agent, in a second", askers)
+		r.report.line(what, rate, rate, 0, "")
 		p99 := float64(took[len(took)*99/100]) / float64(time.Millisecond)
 		r.report.line("answer by DNS, 99th percentile", p99, p99, 0, "ms")
 		return nil

@@ -92,6 +92,7 @@ type Core struct {
 
 	loopback []Message // to ourselves, not yet handled
 	fresh    []crdt.Entry
+	hints    map[mesh.ServiceKey]hint // of services, by gossip
 	ready    Ready
 }
 
@@ -129,6 +130,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		waits:      waits{last: cfg.Rand.Uint64() >> 1}, // no answer to an earlier run names a push of this one
 		inform:     newInform(now.Boot),
 		confirms:   newConfirms(),
+		hints:      map[mesh.ServiceKey]hint{},
 		permits:    newPermits(),
 		keep:       newKeeper(now.Boot),
 		trouble:    newTrouble(),
@@ -243,6 +245,8 @@ func (c *Core) handle(ev Event) {
 		c.found(ev)
 	case Worked:
 		c.worked(ev)
+	case Hinted:
+		c.hinted(ev)
 	case Checked:
 		c.step(ev.Alloc, ev.Checked)
 	case Asked:

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	"mn/mesh"
 	"mn/runner"
 )
@@ -58,6 +60,12 @@ type Inventory struct {
 // again and again.
 type Worked struct{ runner.Load }
 
+// Hinted is what gossip says of services: which of them fail, and which pass, by the clock of their node.
+type Hinted struct {
+	At         time.Time
+	Fail, Pass []mesh.ServiceKey
+}
+
 // Checked is what the services of a task here have come to.
 type Checked struct {
 	Alloc mesh.AllocID
@@ -66,6 +74,7 @@ type Checked struct {
 
 func (Tick) event()      {}
 func (Checked) event()   {}
+func (Hinted) event()    {}
 func (Inventory) event() {}
 func (Worked) event()    {}
 func (Received) event()  {}

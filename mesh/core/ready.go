@@ -18,6 +18,7 @@ type Ready struct {
 	Send   []Envelope     // to other nodes; may be lost
 	Orders []runner.Order // to the driver
 	Fetch  []Fetch        // content to be brought here; each is answered with Fetched
+	Hinted bool           // what views show has changed, and no record
 	Watch  []Watch        // services to be checked; what they come to is told with Checked
 	Reply  []Reply        // to callers of the API
 	Events []mesh.Event   // for the log, the API and the simulator's trace

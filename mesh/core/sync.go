@@ -145,6 +145,7 @@ func (c *Core) syncDue() {
 	}
 	waits := slices.Sorted(maps.Keys(c.sync.unread))
 	clear(c.sync.unread)
+	c.forgetHints()
 	for _, id := range pick(c.cfg.Rand, waits, len(waits)) {
 		c.read(id)
 	}

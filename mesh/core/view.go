@@ -27,6 +27,7 @@ func (c *Core) View() *mesh.View {
 	}
 	c.offers(v, slices.Collect(maps.Keys(c.records.dealings.needs)))
 	c.count(v.Allocs)
+	v.Failing = c.failing()
 	c.view, c.viewedAt = v, c.now
 	return v
 }

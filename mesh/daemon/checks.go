@@ -32,6 +32,7 @@ type checks struct {
 	clock   func() core.Now
 	probe   func(ctx context.Context, p *health.Probe) (fault string)
 	tell    func(core.Event)
+	hint    func([]health.Change, time.Time) // to all nodes, by gossip
 
 	places  chan struct{}
 	scripts chan struct{}
@@ -50,9 +51,10 @@ type endedProbe struct {
 
 func newChecks(
 	clock func() core.Now, probe func(context.Context, *health.Probe) string, tell func(core.Event),
+	hint func([]health.Change, time.Time),
 ) *checks {
 	return &checks{
-		machine: health.New(newRand()), clock: clock, probe: probe, tell: tell,
+		machine: health.New(newRand()), clock: clock, probe: probe, tell: tell, hint: hint,
 		places: make(chan struct{}, probesMax), scripts: make(chan struct{}, scriptsMax),
 		within: map[health.Of]chan struct{}{}, news: make(chan struct{}, 1),
 	}
@@ -91,7 +93,11 @@ func (c *checks) run(ctx context.Context) {
 		for _, p := range c.machine.Due(now) {
 			running.Go(func() { c.check(ctx, p) })
 		}
-		for _, ch := range c.machine.Changes(now) {
+		changes := c.machine.Changes(now)
+		if len(changes) > 0 {
+			c.hint(changes, now.Wall)
+		}
+		for _, ch := range changes {
 			c.tell(core.Checked{Alloc: ch.Alloc, Checked: runner.Checked{
 				Task: ch.Task, Attempt: ch.Attempt, Services: ch.Services, Restart: ch.Restart,
 			}})

@@ -35,7 +35,7 @@ func startChecks(t *testing.T, probe func(context.Context, *health.Probe) string
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.told = append(b.told, ev.(core.Checked))
-	})
+	}, func([]health.Change, time.Time) {})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); b.run(ctx) }()

@@ -133,7 +133,7 @@ func (l *loop) do(ctx context.Context, r core.Ready) bool {
 		l.deliver(reply)
 	}
 	l.perform.tell(r.Events)
-	l.notice(false, !r.Keep.Empty() || len(r.Events) > 0)
+	l.notice(false, !r.Keep.Empty() || len(r.Events) > 0 || r.Hinted)
 	return true
 }
 

@@ -39,7 +39,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	closers.add(func() error { wg.Wait(); return nil })
 	closers.add(func() error { fail(nil); return nil })
 
-	d.checks = newChecks(clocks, d.prober().Run, func(ev core.Event) { d.loop.tell(ev) })
+	d.checks = newChecks(clocks, d.prober().Run, func(ev core.Event) { d.loop.tell(ev) }, d.hint)
 	d.loop = newLoop(c, clocks, &performer{
 		store: d.store, net: d.net, driver: d.driver, log: d.log, events: d.history, watch: d.checks.set,
 		fetch: func(f core.Fetch) { d.content.fetch(ctx, &wg, f) },
@@ -214,7 +214,8 @@ func (d *daemon) pump(ctx context.Context) {
 			}
 			d.loop.tell(core.Seen{Node: ev.Node, Liveness: ev.State})
 			d.loop.tell(core.Abstained{Node: ev.Node, Abstains: ev.Vitals.Abstains})
-		case <-gossip.Hints():
+		case h := <-gossip.Hints():
+			d.hinted(h)
 		case o := <-d.driver.Observations():
 			d.loop.tell(core.Observed{Observation: o})
 		}
