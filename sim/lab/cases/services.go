@@ -46,12 +46,11 @@ func (s *scene) servicesInASplit() {
 	}
 }
 
-// offering is a service of copies that each offer a service of its name, which is checked.
+// offering is a service of copies that each offer a service of its name. It has no check: a command
+// within a task would be taken for the task, by what is looked for in the process table.
 func (s *scene) offering(name string, p mesh.OnPartition, copies int) mesh.Job {
 	job := s.service(name, p, copies)
-	job.Tasks[0].Services = []mesh.ServiceDef{{Name: name, Port: "7", Checks: []mesh.Check{{
-		Type: mesh.CheckScript, Command: []string{"true"}, Interval: mesh.Duration(time.Second),
-	}}}}
+	job.Tasks[0].Services = []mesh.ServiceDef{{Name: name, Port: "7"}}
 	return job
 }
 
