@@ -14,7 +14,7 @@ GO      := $(shell find . \( -name '*.go' -o -name '*.toml' \) -not -path './bin
 # Where goroutines are, what takes longest first; the rest is pure, and has nothing to race, or mostly waits for others.
 RACE    := ./runner/exec ./crdt/store ./mesh/api ./mesh/daemon ./mesh/identity ./mesh/membership ./mesh/transport ./runner \
            $(addprefix ./runner/,archive cgroup files frames logs sandbox supervise/...) \
-           ./health/... ./sim/lab/... ./cmd/mnlab
+           ./health $(addprefix ./health/,dns inventory probe vitals) ./sim/lab/... ./cmd/mnlab
 TEST    := $(TOOLS)/gotestsum --format pkgname
 HASCC    = command -v $$(go env CC) >/dev/null
 BEGAN   := $(shell date +%s)
@@ -32,7 +32,7 @@ demo: bin/mn ## watch a mesh of three agents survive the loss of one (under a mi
 
 test: lint race $(TOOLS) bin/mn bin/mnlab ## every test; as root, none skipped, and the lab (what CI runs)
 	@# What is raced is not run again.
-	@$(TEST) --jsonfile bin/test.json -- -count=1 -timeout 5m \
+	@$(TEST) --jsonfile bin/test.json -- -count=1 -parallel 3 -timeout 5m \
 		$$(if $(HASCC); then go list ./... | grep -vxF "$$(go list $(RACE))"; else go list ./...; fi)
 	@test $$(id -u) -ne 0 || ! grep -hE '"Action":"skip".*"Test":' bin/*.json >&2
 	go test -count=1 -tags mntestclock ./health/clock ./runner/supervise

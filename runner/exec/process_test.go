@@ -65,7 +65,7 @@ func lines(t *testing.T, root, task string) []string {
 func TestKilledAgentLosesNothing(t *testing.T) {
 	w := suite().NewWorld(t)
 	w.Close()
-	script := `touch ready; i=0; until [ -e go ]; do echo line $i; i=$((i+1)); done; echo $i >count; exit 5`
+	script := `touch ready; i=0; until [ -e go ]; do echo line $i; i=$((i+1)); sleep 0.002; done; echo $i >count; exit 5`
 	cmd := exec.Command("/proc/self/exe", "agent", w.Root, "", script)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
@@ -252,8 +252,8 @@ func TestAfterABootNothingIsKilled(t *testing.T) {
 func TestFloodIsRotated(t *testing.T) {
 	t.Parallel() // it takes long
 	w := suite().NewWorld(t)
-	const count = 13_000_000 // 107 MB
-	w.Start(drivertest.Spec("web", fmt.Sprintf("seq %d", count)))
+	const count = 1_060_000 // lines of 101 bytes: 107 MB
+	w.Start(drivertest.Spec("web", fmt.Sprintf("seq -f %%0100.0f %d", count)))
 	w.Expect(runner.Started)
 	if o := w.Expect(runner.Exited); o.ExitCode != 0 || o.Err != "" {
 		t.Errorf("observed %+v", o)
