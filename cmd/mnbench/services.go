@@ -230,12 +230,8 @@ func (r *runner) found(ctx context.Context, l *lab.Lab, service string, want int
 
 // names measures how fast a node answers DNS.
 func (r *runner) names(ctx context.Context) error {
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
+	server, err := freeAddress()
 	if err != nil {
-		return fmt.Errorf("find a free port: %w", err)
-	}
-	server := free.LocalAddr().String()
-	if err := free.Close(); err != nil {
 		return err
 	}
 	return r.mesh(ctx, 1, fmt.Sprintf("[dns]\nlisten = %q\n", server), func(l *lab.Lab) error {
@@ -261,11 +257,43 @@ func (r *runner) names(ctx context.Context) error {
 	})
 }
 
+// freeAddress is one on which nobody listens now, by TCP or UDP.
+func freeAddress() (string, error) {
+	const tries = 100
+	var failed error
+	for range tries {
+		stream, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", fmt.Errorf("find a free port: %w", err)
+		}
+		address := stream.Addr().String()
+		packets, err := net.ListenPacket("udp", address)
+		if err == nil {
+			err = packets.Close()
+		}
+		if failed = errors.Join(err, stream.Close()); failed == nil {
+			return address, nil
+		}
+	}
+	return "", fmt.Errorf("find a free port: %w", failed)
+}
+
 // askAll asks for a name again and again, and says how long each answer took.
 func askAll(ctx context.Context, server, name string) ([]time.Duration, error) {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server)
 	}}
+	begins, cancel := context.WithTimeout(ctx, roundMax)
+	defer cancel()
+	for { // names follow the picture of the mesh a moment later
+		_, err := resolver.LookupNetIP(begins, "ip4", name)
+		if err == nil {
+			break
+		}
+		if late := pause(begins, knownAim/10); late != nil {
+			return nil, errors.Join(err, late)
+		}
+	}
 	var mu sync.Mutex
 	var took []time.Duration
 	var failed error
