@@ -216,13 +216,6 @@ func (m *Machine) Forget(of Of) {
 	}
 }
 
-// Watched are the tasks whose services are checked, or there without a check.
-func (m *Machine) Watched() []Of {
-	return slices.SortedFunc(maps.Keys(m.targets), func(a, b Of) int {
-		return cmp.Or(cmp.Compare(a.Alloc, b.Alloc), cmp.Compare(a.Task, b.Task))
-	})
-}
-
 // Due are the checks whose turn it is. None is due again before it has ended.
 func (m *Machine) Due(now Now) []Probe {
 	var all []Probe

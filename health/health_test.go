@@ -314,14 +314,14 @@ func TestWhatIsForgottenIsNotRun(t *testing.T) {
 	n.watch(1, nil, service(mesh.Check{Name: "a"}, mesh.Check{Name: "b"}))
 	n.now = 2 * time.Second
 	probes := n.Due(at(n.now))
-	if len(probes) != 2 || len(n.Watched()) != 1 {
-		t.Fatalf("got %d checks of %v", len(probes), n.Watched())
+	if len(probes) != 2 || len(n.targets) != 1 {
+		t.Fatalf("got %d checks of %v", len(probes), n.targets)
 	}
 	n.Ended(probes[0].ID, "", at(n.now))
 	n.Forget(Of{"a", "t"})
 	n.Ended(probes[1].ID, "refused", at(n.now))
 	n.run(t, time.Hour)
-	if len(n.ran) > 0 || len(n.told) > 0 || len(n.running) > 0 || len(n.Watched()) > 0 {
+	if len(n.ran) > 0 || len(n.told) > 0 || len(n.running) > 0 || len(n.targets) > 0 {
 		t.Errorf("ran %v, told %v, running %d", n.ran, n.told, len(n.running))
 	}
 	if _, any := n.Next(); any {

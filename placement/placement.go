@@ -117,7 +117,7 @@ func (c *Choice) add(
 		c.Refused = append(c.Refused, *r)
 		return
 	}
-	cand := Candidate{Node: n.ID, Name: n.Name, Avoid: avoid[n.ID], Terms: score(n), tie: weight(key, n.ID)}
+	cand := Candidate{Node: n.ID, Name: n.Name, Avoid: avoid[n.ID], Terms: score(n), tie: Weight(key, n.ID)}
 	for _, t := range cand.Terms {
 		cand.Score += t.Value
 	}

@@ -20,7 +20,7 @@ func Rank(key string, nodes []mesh.NodeID) []mesh.NodeID {
 	}
 	order := make([]ranked, len(nodes))
 	for i, id := range nodes {
-		order[i] = ranked{id, weight(key, id)}
+		order[i] = ranked{id, Weight(key, id)}
 	}
 	slices.SortFunc(order, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.id, b.id))
@@ -96,7 +96,7 @@ func (l *Leaders) contest(s mesh.Slot, nodes []mesh.NodeID) {
 // best is the first in rank for a key: the one that was, or one of these.
 func (first leader) best(key string, nodes []mesh.NodeID) leader {
 	for _, id := range nodes {
-		w := weight(key, id)
+		w := Weight(key, id)
 		if first.id == "" || w > first.weight || w == first.weight && id < first.id {
 			first = leader{id, w}
 		}
@@ -114,9 +114,10 @@ var slotKeys = func() (keys [mesh.Slots]string) {
 
 func slotKey(s mesh.Slot) string { return slotKeys[s] }
 
-// weight is a node's claim to a key. It must be the same on every machine and
-// in every release: changing it moves all leases at once.
-func weight(key string, id mesh.NodeID) uint64 {
+// Weight is the claim to a key of a node, or of whatever else has an id: the highest
+// ranks first. It must be the same on every machine and in every release: changing
+// it moves all leases at once.
+func Weight[ID ~string](key string, id ID) uint64 {
 	var room [96]byte // for both, without allocating
 	b := append(room[:0], key...)
 	b = append(b, 0)

@@ -48,7 +48,7 @@ func TestRankIsBalanced(t *testing.T) {
 		best, most := mesh.NodeID(""), uint64(0)
 		key := fmt.Sprintf("job-%d", k)
 		for _, id := range ids {
-			if w := weight(key, id); w >= most {
+			if w := Weight(key, id); w >= most {
 				best, most = id, w
 			}
 		}

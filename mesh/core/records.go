@@ -40,9 +40,6 @@ type records struct {
 	followers map[mesh.JobID]map[mesh.JobID]struct{}
 	// carriers are the jobs of which some version has files.
 	carriers map[mesh.JobID]struct{}
-	// offering are the jobs of which some version offers a service, by its name, and offerers all of them.
-	offering map[string]map[mesh.JobID]struct{}
-	offerers map[mesh.JobID]struct{}
 	// preemptible are the jobs of which some version is.
 	preemptible map[mesh.JobID]struct{}
 }
@@ -80,8 +77,6 @@ func newRecords() *records {
 		followers:   map[mesh.JobID]map[mesh.JobID]struct{}{},
 		preemptible: map[mesh.JobID]struct{}{},
 		carriers:    map[mesh.JobID]struct{}{},
-		offering:    map[string]map[mesh.JobID]struct{}{},
-		offerers:    map[mesh.JobID]struct{}{},
 	}
 }
 
@@ -112,10 +107,6 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 	}
 	if v.Job.Preemptible {
 		r.preemptible[id] = struct{}{}
-	}
-	r.offered(id, v.Job.Services)
-	for i := range v.Job.Tasks {
-		r.offered(id, v.Job.Tasks[i].Services)
 	}
 	for _, before := range v.Job.Before() {
 		if r.followers[before] == nil {

@@ -3,7 +3,6 @@ package core
 import (
 	"cmp"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -11,6 +10,7 @@ import (
 
 	"mn/health"
 	"mn/mesh"
+	"mn/placement"
 	"mn/runner"
 )
 
@@ -41,7 +41,7 @@ func newReferral(copy *runner.Copy, a *mesh.Alloc, back bool) *referral {
 
 // stirAround notes that what copies here refer to may have changed.
 func (c *Core) stirAround(t touched) {
-	if t.nodes || t.spec || c.records.offers(t.job) {
+	if t.nodes || t.spec || len(c.records.dealings.offers[t.job]) > 0 {
 		c.tend.stirred = true
 	}
 }
@@ -109,7 +109,7 @@ func (c *Core) tellCopy(id mesh.AllocID, all []health.Instance) bool {
 func (c *Core) catalog(names []string) []health.Instance {
 	jobs := map[mesh.JobID]struct{}{}
 	for _, name := range names {
-		maps.Copy(jobs, c.records.offering[name])
+		maps.Copy(jobs, c.records.dealings.by[name])
 	}
 	v := &mesh.View{Self: c.self, Now: c.now.Wall, Nodes: c.nodes()}
 	for _, job := range slices.Sorted(maps.Keys(jobs)) {
@@ -193,27 +193,5 @@ func (c *Core) nearest(t *tended, found []health.Instance) int {
 
 // rank is how much an instance is a copy's, by rendezvous hashing.
 func rank(seat string, i *health.Instance) uint64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%d\x00%s\x00%s", seat, i.Job, i.Group, i.Index, i.Task, i.Node)
-	x := h.Sum64() // of which the last bytes have moved only the lower bits
-	x = (x ^ x>>33) * 0xff51afd7ed558ccd
-	return x ^ x>>33
-}
-
-// offered notes that a version of a job offers services.
-func (r *records) offered(job mesh.JobID, all []mesh.ServiceDef) {
-	for i := range all {
-		name := all[i].Name
-		if r.offering[name] == nil {
-			r.offering[name] = map[mesh.JobID]struct{}{}
-		}
-		r.offering[name][job] = struct{}{}
-		r.offerers[job] = struct{}{}
-	}
-}
-
-// offers says whether some version of a job offers anything.
-func (r *records) offers(job mesh.JobID) bool {
-	_, does := r.offerers[job]
-	return does
+	return placement.Weight(seat, fmt.Sprintf("%s/%s[%d]/%s@%s", i.Job, i.Group, i.Index, i.Task, i.Node))
 }
