@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,7 +100,7 @@ func parseKey(space, s string, keys []string) (Reference, error) {
 	for _, k := range keys {
 		if strings.HasSuffix(k, ".") && labelled && Nearest(key+".", []string{k}) != "" {
 			return Reference{}, fmt.Errorf("unknown ${%s.%s}; did you mean ${%s.%s%s}?",
-				space, clip(s), space, k, clip(of))
+				space, clip(s), space, k, cmp.Or(clip(of), "NAME"))
 		}
 		names = append(names, k)
 	}

@@ -27,7 +27,7 @@ func TestReferencesAreReadFromTheirSpaces(t *testing.T) {
 
 		{"node", "", Reference{Space: SpaceEnv, Key: "node"}},
 		{"node.", "unknown ${node.}; known of node are id, name, address, pool, os, arch, label.NAME", Reference{}},
-		{"node.label.", "unknown ${node.label.}", Reference{}},
+		{"node.label.", "unknown ${node.label.}; did you mean ${node.label.NAME}?", Reference{}},
 		{"node.label", "unknown ${node.label}; did you mean ${node.label.NAME}?", Reference{}},
 		{"node.name.x", "unknown ${node.name.x}", Reference{}},
 		{"node.labels.rack", "unknown ${node.labels.rack}; did you mean ${node.label.rack}?", Reference{}},

@@ -244,10 +244,23 @@ func (v *validator) checkTimes(c *Check, at func(...string) []string) {
 			v.fault("must be from 1 to %d, not %d", checkCountMax, n.value).at(at(n.key)...)
 		}
 	}
-	if c.ToWarn() > c.ToFail() {
+	if c.ToFail() > 0 && c.ToWarn() > c.ToFail() {
 		v.fault("is %d, and after %d the check is critical already", c.ToWarn(), c.ToFail()).
 			at(at("failures_before_warning")...)
 	}
+}
+
+// eitherOf is "a", "b" or "c".
+func eitherOf(types []CheckType) string {
+	var all []string
+	for _, t := range types {
+		all = append(all, strconv.Quote(string(t)))
+	}
+	last := len(all) - 1
+	if last == 0 {
+		return all[0]
+	}
+	return strings.Join(all[:last], ", ") + " or " + all[last]
 }
 
 // checkOf checks what belongs to the check's type, and that nothing of another is there.
@@ -271,7 +284,7 @@ func (v *validator) checkOf(c *Check, t *Task, at func(...string) []string) {
 		{"command", len(c.Command) > 0, []CheckType{CheckScript}},
 	} {
 		if f.set && !slices.Contains(f.of, kind) && slices.Contains(checkTypes, kind) {
-			v.fault("is of checks of type %q, and this one is of type %q", f.of[len(f.of)-1], kind).at(at(f.key)...)
+			v.fault("is of checks of type %s, and this one is of type %q", eitherOf(f.of), kind).at(at(f.key)...)
 		}
 	}
 	switch kind {

@@ -60,10 +60,22 @@ func TestValidateFindsBadServices(t *testing.T) {
 				`task "web": service.0.check.0.failures_before_warning: is 2, and after 1 the check is critical already`,
 		},
 		{
+			"less than no failures", offers(func(_ *Job, _ *ServiceDef, c *Check) {
+				c.FailuresBeforeWarning, c.FailuresBeforeCritical = 5, -2
+			}),
+			`task "web": service.0.check.0.failures_before_critical: must be from 1 to 1000, not -2`,
+		},
+		{
+			"the port of a script", offers(func(_ *Job, _ *ServiceDef, c *Check) {
+				*c = Check{Type: CheckScript, Port: "api", Command: []string{"x"}}
+			}),
+			`task "web": service.0.check.0.port: is of checks of type "tcp", "http" or "grpc", and this one is of type "script"`,
+		},
+		{
 			"another type's keys", offers(func(_ *Job, _ *ServiceDef, c *Check) {
 				*c = Check{Type: CheckScript, Path: "/", Command: []string{"x"}, Service: "y", Scheme: "http"}
 			}),
-			`task "web": service.0.check.0.scheme: is of checks of type "grpc", and this one is of type "script"` + "\n" +
+			`task "web": service.0.check.0.scheme: is of checks of type "http" or "grpc", and this one is of type "script"` + "\n" +
 				`task "web": service.0.check.0.path: is of checks of type "http", and this one is of type "script"` + "\n" +
 				`task "web": service.0.check.0.grpc_service: is of checks of type "grpc", and this one is of type "script"`,
 		},

@@ -51,7 +51,7 @@ func checkGRPC(ctx context.Context, c *mesh.Check, address string) string {
 	defer done()
 	answer, err := client.Do(r)
 	if err != nil {
-		return cause(err)
+		return cause(err, "gRPC")
 	}
 	defer answer.Body.Close() //nolint:errcheck // it was only read
 	if answer.StatusCode != http.StatusOK {
@@ -59,7 +59,7 @@ func checkGRPC(ctx context.Context, c *mesh.Check, address string) string {
 	}
 	said, err := io.ReadAll(io.LimitReader(answer.Body, bodyMax))
 	if err != nil {
-		return cause(err)
+		return cause(err, "gRPC")
 	}
 	code := answer.Trailer.Get("Grpc-Status")
 	if code == "" {

@@ -1,17 +1,18 @@
 // Package probe runs checks of services against what really answers.
 //
 // A check is bounded by its timeout and in what it reads. What it says of a failure goes to every node
-// and to whoever may see jobs: nothing in it is from a URL's query, a header, a body or an answer.
+// and to whoever may see jobs: nothing in it is from a URL's query, a header, a body or an
+// answer; but the last line that a script says is told, as whoever wrote the script wants it.
 package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
@@ -80,7 +81,7 @@ func (p *Prober) run(ctx context.Context, what *health.Probe) string {
 func checkTCP(ctx context.Context, address string) string {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return cause(err)
+		return cause(err, "TCP")
 	}
 	_ = conn.Close() // it was only to see that there is somebody
 	return ""
@@ -132,7 +133,7 @@ func checkHTTP(ctx context.Context, c *mesh.Check, address string) string {
 	defer done()
 	answer, err := client.Do(r)
 	if err != nil {
-		return cause(err)
+		return cause(err, "HTTP")
 	}
 	defer answer.Body.Close() //nolint:errcheck // it was only read
 	if !c.Expects(answer.StatusCode) {
@@ -146,7 +147,7 @@ func checkHTTP(ctx context.Context, c *mesh.Check, address string) string {
 		return ""
 	}
 	if err != nil {
-		return cause(err)
+		return cause(err, "HTTP")
 	}
 	return fmt.Sprintf("status %d, and the answer does not have in it what it should", answer.StatusCode)
 }
@@ -167,15 +168,15 @@ func (p *Prober) script(ctx context.Context, of health.Of, argv, env []string) s
 	return fmt.Sprintf("exit code %d: %s", code, last)
 }
 
-// cause is what an error comes down to, without the address, which may hold what is secret.
-func cause(err error) string {
-	var of *url.Error
-	if errors.As(err, &of) {
-		err = of.Err
-	}
+// cause is what an error of a conversation comes down to, in words of our own: those of libraries may have the
+// address in them, or some of the answer, and either may hold what is secret.
+func cause(err error, protocol string) string {
 	var timeout interface{ Timeout() bool }
 	var number syscall.Errno
 	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &number):
 		return number.Error()
@@ -185,8 +186,14 @@ func cause(err error) string {
 		return "no answer in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ended the connection"
+	case errors.As(err, &certificate):
+		return "its certificate is not accepted: " + certificate.Err.Error() // which anybody may see
+	case errors.As(err, &alert):
+		return alert.Error()
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return "it answers without TLS"
 	}
-	return err.Error()
+	return "its answer is no proper " + protocol
 }
 
 // statusText is a status of gRPC for people.

@@ -72,7 +72,7 @@ func TestHTTP(t *testing.T) {
 		}, ""},
 		{"it hangs", mesh.Check{Path: "/hang", Timeout: mesh.Duration(50 * time.Millisecond)}, "no answer within 50ms"},
 		{"it ends", mesh.Check{Path: "/cut?token=" + secret}, "it ended the connection"},
-		{"plain, where TLS is wanted", mesh.Check{Scheme: "https"}, "http: server gave HTTP response to HTTPS client"},
+		{"plain, where TLS is wanted", mesh.Check{Scheme: "https"}, "it answers without TLS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.check.Type = mesh.CheckHTTP
@@ -81,6 +81,48 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// What a server answers that does not speak as it should is nobody else's to read.
+func TestNothingOfAnAnswerIsTold(t *testing.T) {
+	const secret = "hunter2"
+	for _, answer := range []string{
+		"the password is " + secret + "\r\n\r\n",
+		"HTTP/1.1 abc" + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + secret + " is no header\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + secret + "\r\n",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*headersMax) + "\r\n\r\n",
+		"SSH-2.0-" + secret + "\x1b[31m\r\n",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Read(make([]byte, 4096))
+				_, _ = io.WriteString(c, answer)
+				_ = c.Close()
+			}
+		}()
+		for kind, want := range map[mesh.CheckType]string{
+			mesh.CheckHTTP: "its answer is no proper HTTP", mesh.CheckGRPC: "its answer is no proper gRPC",
+		} {
+			p, what := probeOf(t, l.Addr().String(), mesh.Check{Type: kind, Path: "/?token=" + secret, Contains: "x"})
+			if got := p.Run(t.Context(), what); got != want {
+				t.Errorf("%s, and an answer that begins with %.30q: got %q, want %q", kind, answer, got, want)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
