@@ -22,9 +22,11 @@ import (
 const (
 	firstWithin = time.Second     // of its start a task is checked first, all at random
 	startEvery  = 2 * time.Second // in its grace a check that has not passed yet is run so often
-	tellEvery   = time.Second     // changes of one task are told this often at most
+	tellEvery   = time.Second     // changes of one task are told this often at most,
+	minorEvery  = 10 * tellEvery  // and this often if nothing passes or fails that did not before
 	tellRate    = 50              // changes that are told in a second at most, of all tasks,
-	tellBurst   = 200             // but for so many that come at once
+	tellBurst   = 200             // but for so many that come at once,
+	minorLeaves = tellBurst / 2   // of which minor ones leave as many to others
 	reasonMax   = 256             // bytes of why a check failed
 )
 
@@ -60,11 +62,16 @@ type Probe struct {
 	Check   mesh.Check
 }
 
+// notChecked is the reason of a check that has not ended yet.
+const notChecked = "not checked yet"
+
 // Change is what the services of a task have come to.
 type Change struct {
 	Of
 	Attempt  int
 	Services []mesh.ServiceStatus
+	// Minor: all are as healthy as they were, and there is something else to say of a check.
+	Minor bool
 	// Restart is why the task is to be restarted, or "".
 	Restart string
 }
@@ -118,7 +125,7 @@ func (m *Machine) Watch(t Target, now Now) {
 		}
 		m.Forget(t.Of)
 	}
-	at := &target{Target: t, told: now.Boot - tellEvery}
+	at := &target{Target: t, told: now.Boot - minorEvery}
 	m.targets[t.Of] = at
 	for i := range t.Services {
 		s := &t.Services[i]
@@ -155,7 +162,7 @@ func (m *Machine) check(at *target, service, i int, known *mesh.ServiceStatus, n
 // first is the status of a check before it has run, or as it was before the agent was restarted.
 func (c *check) first(known *mesh.ServiceStatus, now Now) mesh.CheckStatus {
 	s := mesh.CheckStatus{Name: c.def.Title(), Health: mesh.Warning, Since: now.Wall, Required: c.def.IsRequired()}
-	s.Reason = "not checked yet"
+	s.Reason = notChecked
 	if known != nil {
 		for _, k := range known.Checks {
 			if k.Name == s.Name {
@@ -264,25 +271,35 @@ func (c *check) status() *mesh.CheckStatus { return &c.of.services[c.service].Ch
 
 func (m *Machine) succeeded(c *check, now Now) {
 	c.failures, c.unwell = 0, 0
-	if c.successes++; c.successes < c.def.ToPass() {
-		return
+	s := c.status()
+	switch c.successes++; {
+	case c.successes >= c.def.ToPass():
+		c.passed = true
+		m.become(c, mesh.Passing, "", now)
+	case s.Health == mesh.Passing:
+		m.become(c, mesh.Passing, "", now)
+	case s.Reason == notChecked:
+		m.become(c, s.Health, "has not succeeded often enough yet", now)
+	default:
+		m.become(c, s.Health, s.Reason, now)
 	}
-	c.passed = true
-	m.become(c, mesh.Passing, "", now)
 }
 
 func (m *Machine) failed(c *check, why string, now Now) {
 	c.successes = 0
+	s := c.status()
 	if !c.passed && c.inGrace(now) {
-		return // it is still starting
+		m.become(c, s.Health, "is still starting: "+why, now)
+		return
 	}
 	c.failures++
-	s := c.status()
 	switch {
 	case c.failures >= c.def.ToFail():
 		m.become(c, mesh.Critical, why, now)
 	case c.failures >= c.def.ToWarn() && s.Health != mesh.Critical:
 		m.become(c, mesh.Warning, why, now)
+	default:
+		m.become(c, s.Health, why, now)
 	}
 	m.restart(c, why, now)
 }
@@ -305,13 +322,20 @@ func (m *Machine) restart(c *check, why string, now Now) {
 	m.touch(c.of)
 }
 
-// become notes what a check has come to.
+// become notes what a check has come to, and why.
 func (m *Machine) become(c *check, h mesh.Health, why string, now Now) {
 	s := c.status()
-	if s.Health == h {
-		return // a reason that changes is not worth telling everybody
+	failures := c.failures
+	if h == mesh.Critical {
+		failures = 0
 	}
-	s.Health, s.Since, s.Reason = h, now.Wall, why
+	if s.Health == h && s.Reason == why && s.Failures == failures {
+		return
+	}
+	if s.Health != h {
+		s.Since = now.Wall
+	}
+	s.Health, s.Reason, s.Failures = h, why, failures
 	service := &c.of.services[c.service]
 	if sum := Sum(service.Checks); sum != service.Health {
 		service.Health, service.Since = sum, now.Wall
@@ -333,12 +357,14 @@ func (m *Machine) Changes(now Now) []Change {
 	m.filled = now.Boot
 	var all []Change
 	m.dirty = slices.DeleteFunc(m.dirty, func(t *target) bool {
-		if m.tokens < 1 || now.Boot < t.told+tellEvery {
+		if now.Boot < m.tellAt(t) {
 			return false
 		}
-		if t.dirty = false; t.restart != "" || !slices.EqualFunc(t.said, t.services, same) {
+		minor := t.minor()
+		if t.dirty = false; !minor || !slices.EqualFunc(t.said, t.services, identical) {
 			m.tokens--
 			c := t.change()
+			c.Minor = minor
 			all = append(all, c)
 			t.said, t.told, t.restart = c.Services, now.Boot, ""
 		}
@@ -347,10 +373,30 @@ func (m *Machine) Changes(now Now) []Change {
 	return all
 }
 
+// tellAt is when what a task has come to may be told, unless others are told before.
+func (m *Machine) tellAt(t *target) time.Duration {
+	every, tokens := tellEvery, 1.0
+	if t.minor() {
+		every, tokens = minorEvery, 1+minorLeaves
+	}
+	return max(t.told+every, m.filled+time.Duration(max(tokens-m.tokens, 0)/tellRate*float64(time.Second)))
+}
+
+// minor says whether all services of a task are as healthy as was last told.
+func (t *target) minor() bool {
+	return t.restart == "" && slices.EqualFunc(t.said, t.services, same)
+}
+
 // same says whether the health of a service, and of each of its checks, is the same.
 func same(a, b mesh.ServiceStatus) bool {
 	alike := func(a, b mesh.CheckStatus) bool { return a.Health == b.Health }
 	return a.Name == b.Name && a.Health == b.Health && slices.EqualFunc(a.Checks, b.Checks, alike)
+}
+
+// identical says whether there is nothing new to say of a service that is the same.
+func identical(a, b mesh.ServiceStatus) bool {
+	alike := func(a, b mesh.CheckStatus) bool { return a.Reason == b.Reason && a.Failures == b.Failures }
+	return slices.EqualFunc(a.Checks, b.Checks, alike)
 }
 
 func (t *target) change() Change {
@@ -373,7 +419,7 @@ func (m *Machine) Next() (time.Duration, bool) {
 		at(m.due[0].next)
 	}
 	for _, t := range m.dirty {
-		at(max(t.told+tellEvery, m.filled+time.Duration(max(1-m.tokens, 0)/tellRate*float64(time.Second))))
+		at(m.tellAt(t))
 	}
 	return next, any
 }

@@ -23,6 +23,7 @@ type node struct {
 	now   time.Duration
 	fails func(p Probe, now time.Duration) string
 	told  []string
+	minor []Change
 	ran   map[string]int
 	times []time.Duration
 }
@@ -47,6 +48,10 @@ func (n *node) run(t interface{ Fatalf(string, ...any) }, until time.Duration) {
 			n.Ended(p.ID, n.fails(p, n.now), at(n.now))
 		}
 		for _, c := range n.Changes(at(n.now)) {
+			if c.Minor {
+				n.minor = append(n.minor, c)
+				continue
+			}
 			for _, s := range c.Services {
 				text := fmt.Sprintf("%s %s", s.Name, s.Health)
 				if c.Restart != "" {
@@ -306,6 +311,83 @@ func TestAStormIsBounded(t *testing.T) {
 	}
 	if len(last) != 1000 {
 		t.Errorf("%d tasks were told, want 1000", len(last))
+	}
+}
+
+// What is said of a check is what is so now: also while it starts, while its failures are too few to count,
+// and when it fails in another way than at first. But that is told seldom, and no service is worse for it.
+func TestWhatIsSaidOfACheckIsWhatIsSo(t *testing.T) {
+	n := newNode(3)
+	said := func() mesh.CheckStatus { return n.targets[Of{"a", "t"}].said[0].Checks[0] }
+	end := "refused"
+	n.fails = func(Probe, time.Duration) string { return end }
+	n.watch(1, nil, service(mesh.Check{
+		Interval: mesh.Duration(5 * time.Second), Grace: mesh.Duration(time.Minute), FailuresBeforeCritical: 3,
+		SuccessBeforePassing: 2,
+	}))
+	for _, tt := range []struct {
+		end    string
+		until  time.Duration
+		health mesh.Health
+		reason string
+		fails  int
+	}{
+		{"refused", 12 * time.Second, mesh.Warning, "is still starting: refused", 0},
+		{"status 503", 30 * time.Second, mesh.Warning, "is still starting: status 503", 0},
+		{"", 50 * time.Second, mesh.Passing, "", 0},
+		{"status 500", 58 * time.Second, mesh.Passing, "status 500", 1},
+		{"", 80 * time.Second, mesh.Passing, "", 0},
+		{"status 500", 84 * time.Second, mesh.Passing, "status 500", 1},
+		{"status 500", 96 * time.Second, mesh.Critical, "status 500", 0},
+		{"refused", 120 * time.Second, mesh.Critical, "refused", 0},
+		{"", 140 * time.Second, mesh.Passing, "", 0},
+	} {
+		end = tt.end
+		n.run(t, tt.until)
+		if got := said(); got.Health != tt.health || got.Reason != tt.reason || got.Failures != tt.fails {
+			t.Errorf("until %v: %s, %q, %d failures; want %s, %q, %d",
+				tt.until, got.Health, got.Reason, got.Failures, tt.health, tt.reason, tt.fails)
+		}
+	}
+	if got := strings.Join(n.told, ", "); got != "web warning, web passing, web critical, web passing" {
+		t.Errorf("told %s", got)
+	}
+	if len(n.minor) == 0 || len(n.minor) > 7 {
+		t.Errorf("%d things were told that change no service, want a few", len(n.minor))
+	}
+}
+
+// Reasons that are never the same twice keep nobody from being told what matters.
+func TestReasonsLeaveRoomForFailures(t *testing.T) {
+	n := newNode(4)
+	n.fails = func(p Probe, now time.Duration) string {
+		if p.Of.Alloc == "z" && now < 60*time.Second {
+			return ""
+		}
+		return fmt.Sprint("failed at ", now)
+	}
+	one := []mesh.ServiceDef{service(mesh.Check{Interval: mesh.Duration(time.Second)})}
+	for i := range 2000 {
+		n.Watch(Target{Of: Of{mesh.AllocID(fmt.Sprint("a", i)), "t"}, Attempt: 1, Services: one}, at(0))
+	}
+	n.Watch(Target{Of: Of{"z", "t"}, Attempt: 1, Services: one}, at(0))
+	minor, failed := 0, time.Duration(0)
+	for n.now < 62*time.Second {
+		for _, p := range n.Due(at(n.now)) {
+			n.Ended(p.ID, n.fails(p, n.now), at(n.now))
+		}
+		for _, c := range n.Changes(at(n.now)) {
+			if c.Minor {
+				minor++
+			}
+			if c.Alloc == "z" && c.Services[0].Health == mesh.Critical {
+				failed = n.now
+			}
+		}
+		n.now += 50 * time.Millisecond
+	}
+	if minor < 100 || failed < 60*time.Second || failed > 61100*time.Millisecond {
+		t.Errorf("%d reasons were told, and at %v the failure of 1m0s", minor, failed)
 	}
 }
 

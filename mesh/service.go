@@ -195,6 +195,8 @@ type CheckStatus struct {
 	Since  time.Time `json:"since"`
 	// Reason is why it fails, without what may be secret.
 	Reason string `json:"reason,omitempty"`
+	// Failures is how often it has failed in a row, as long as it is not critical for that.
+	Failures int `json:"consecutive_failures,omitempty"`
 	// Required is as the check has it.
 	Required bool `json:"required"`
 }

@@ -200,7 +200,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	c.table(b)
 	if len(a.Services) > 0 {
 		c.printf("\n")
-		c.showServices(a.Services, true)
+		c.showServices(a.Services, &api.ServicesRequest{All: true})
 	}
 	for _, t := range a.Tasks {
 		if t.Trouble != "" {

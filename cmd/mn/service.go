@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ sight. With --all, those to which nobody is sent are listed too, with the reason
 				func(ctx context.Context, each func([]api.Service) error) error {
 					return client.WatchServices(ctx, r, each)
 				},
-				func(all []api.Service) { c.showServices(all, r.All) })
+				func(all []api.Service) { c.showServices(all, &r) })
 		}),
 	}
 	cmd.Flags().BoolVarP(&r.All, "all", "a", false, "those to which nobody is sent, too, and why")
@@ -50,15 +51,12 @@ func (c *command) serviceFlags(cmd *cobra.Command, r *api.ServicesRequest) {
 	_ = cmd.RegisterFlagCompletionFunc("node", c.completeFlag(nodeNames))
 }
 
-func (c *command) showServices(all []api.Service, hidden bool) {
+func (c *command) showServices(all []api.Service, r *api.ServicesRequest) {
 	if len(all) == 0 {
-		if hidden {
-			c.printf("no task that runs offers a service\n")
-		} else {
-			c.printf("no service can be used now (mn service ls --all)\n")
-		}
+		c.printf("%s\n", noService(r))
 		return
 	}
+	hidden := r.All
 	heads := []string{"SERVICE", "ADDRESS", "TAGS", "JOB", "COPY", "NODE", "STATUS", "SINCE"}
 	if hidden {
 		heads = append(heads, "WHY")
@@ -82,9 +80,30 @@ func (c *command) showServices(all []api.Service, hidden bool) {
 	c.table(b)
 }
 
-// whyHidden says why nobody is sent to a service, with what its checks say.
+// noService says that there is none of those that were asked for.
+func noService(r *api.ServicesRequest) string {
+	need := mesh.ServiceNeed{Name: r.Service, Tags: r.Tags()}
+	what, where := strings.Join(strings.Fields("service "+need.String()), " "), ""
+	if r.Node != "" {
+		where = " on node " + r.Node
+	}
+	if !r.All {
+		return "no " + what + where + " can be used now (mn service ls --all)"
+	}
+	if r.Service == "" {
+		what = "a " + what
+	}
+	return "nothing that runs" + where + " offers " + what
+}
+
+// whyHidden says why nobody is sent to a service, with what its checks say, and which of them begins to fail.
 func whyHidden(s *api.Service) string {
 	if s.Hidden == "" {
+		for _, k := range s.Checks {
+			if k.Failures > 0 {
+				return fmt.Sprintf("passes still: check %q has failed %s: %s", k.Name, inARow(k.Failures), k.Reason)
+			}
+		}
 		return "-"
 	}
 	if s.Hidden != string(s.Status) {
@@ -96,6 +115,13 @@ func whyHidden(s *api.Service) string {
 		}
 	}
 	return s.Hidden
+}
+
+func inARow(times int) string {
+	if times == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times in a row", times)
 }
 
 // hostPort is where a service is.
@@ -151,7 +177,7 @@ whenever something of that changes. With --json it is a list in each line.`,
 				func(ctx context.Context, each func([]api.Service) error) error {
 					return client.WatchServices(ctx, r, each)
 				},
-				func(all []api.Service) { c.showServices(all, true) })
+				func(all []api.Service) { c.showServices(all, &r) })
 		}),
 	}
 	c.serviceFlags(cmd, &r)

@@ -70,7 +70,7 @@ func (p picture) services(r ServicesRequest) ([]Service, error) {
 		}
 		on = n.ID
 	}
-	need := mesh.ServiceNeed{Name: r.Service, Tags: tags(r.Tag)}
+	need := mesh.ServiceNeed{Name: r.Service, Tags: r.Tags()}
 	for _, i := range health.Catalog(p.View) {
 		if r.Service != "" && i.Service != r.Service || !i.Has(need.Tags) || on != "" && i.Node != on {
 			continue
@@ -82,8 +82,9 @@ func (p picture) services(r ServicesRequest) ([]Service, error) {
 	return rows, nil
 }
 
-func tags(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+// Tags are those that the services have, all of them.
+func (r *ServicesRequest) Tags() []string {
+	return strings.FieldsFunc(r.Tag, func(r rune) bool { return r == ',' })
 }
 
 func (p picture) service(i *health.Instance) Service {
@@ -105,7 +106,7 @@ func (p picture) resolve(r ServicesRequest) ([]Service, error) {
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
-	need := mesh.ServiceNeed{Name: r.Service, Tags: tags(r.Tag)}
+	need := mesh.ServiceNeed{Name: r.Service, Tags: r.Tags()}
 	where := ""
 	if r.Node != "" {
 		where = fmt.Sprintf(" on node %s", r.Node)

@@ -41,6 +41,9 @@ func (d *daemon) hint(changes []health.Change, at time.Time) {
 		news.Fail, news.Pass = nil, nil
 	}
 	for _, c := range changes {
+		if c.Minor {
+			continue
+		}
 		for i := range c.Services {
 			key := mesh.KeyOf(c.Alloc, c.Task, c.Services[i].Name)
 			if c.Services[i].Health == mesh.Passing {
