@@ -32,6 +32,11 @@ func served(v *mesh.View, job *mesh.Job, g mesh.Group) []found {
 	return all
 }
 
+// Unserved is why a node has not what a copy of the group needs there of services now, or "".
+func Unserved(v *mesh.View, job *mesh.Job, g mesh.Group, n *mesh.NodeView) string {
+	return unserved(n, &asked{served: served(v, job, g)})
+}
+
 func unserved(n *mesh.NodeView, q *asked) string {
 	for i := range q.served {
 		if s := &q.served[i]; !s.on[n.ID] {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"mn/mesh"
 	"mn/placement"
@@ -15,6 +16,9 @@ import (
 //
 // A node that takes no new work gets no copy, and none is missing there. But what a
 // sysbatch job has begun on one is part of its result: it waits there to be finished.
+//
+// Nor does a system job miss a copy where a service does not pass that a copy needs on its node: it
+// comes with the service. A sysbatch job waits for it there: its result is that of all nodes.
 
 // seats are the copies of a group that the job should have.
 func (p *planner) seats(g mesh.Group) []mesh.Seat {
@@ -52,8 +56,44 @@ func (p *planner) suits(n *mesh.NodeView, g mesh.Group) bool {
 	if !n.Eligible || !n.Known || placement.Unsuited(n, g) != "" {
 		return false
 	}
+	if why := placement.Unserved(p.view, &p.job.Job, g, n); why != "" && p.job.Job.Type == mesh.System {
+		p.leftOut(n, why)
+		return false
+	}
 	late := p.job.Job.Type == mesh.SysBatch && n.AdmittedAt.After(p.since.At)
 	return !late || p.job.Job.Late()
+}
+
+// leftOutMax is how many nodes are named that a system job leaves out.
+const leftOutMax = 3
+
+// leftOut notes that a node gets no copy for want of a service.
+func (p *planner) leftOut(n *mesh.NodeView, why string) {
+	if p.unserved == nil {
+		p.unserved = &unserved{why: why}
+	}
+	if name := p.nodeName(n.ID); !slices.Contains(p.unserved.nodes, name) {
+		p.unserved.nodes = append(p.unserved.nodes, name)
+	}
+}
+
+// unserved are nodes that get no copy, and why the first does not.
+type unserved struct {
+	nodes []string
+	why   string
+}
+
+// String is "none on a, b: no passing instance of web on this node", and nothing that changes by the second.
+func (w *unserved) String() string {
+	if w == nil {
+		return ""
+	}
+	names := w.nodes[:min(len(w.nodes), leftOutMax)]
+	text := "; none on " + strings.Join(names, ", ")
+	if more := len(w.nodes) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text + ": " + w.why
 }
 
 // bound is why a seat has to wait for its node, or "".

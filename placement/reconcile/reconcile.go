@@ -109,6 +109,7 @@ type planner struct {
 	// comesLater is why the job may not begin yet, or "".
 	comesLater string
 	tally      tally
+	unserved   *unserved // nodes that get no copy for want of a service; nil for none
 	plan       Plan
 }
 

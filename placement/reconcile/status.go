@@ -91,7 +91,7 @@ func (p *planner) conclude() {
 	case t.review > 0:
 		p.plan.Status = mesh.JobPaused
 	case t.wanted == 0:
-		p.plan.Status, p.plan.Text = mesh.JobPending, "no node can run it"
+		p.plan.Status, p.plan.Text = mesh.JobPending, "no node can run it"+p.unserved.String()
 		return
 	case t.done+t.failed+t.skipped == t.wanted:
 		p.plan.Status = mesh.JobCompleted
@@ -101,7 +101,7 @@ func (p *planner) conclude() {
 	default:
 		p.plan.Status = mesh.JobPending
 	}
-	p.plan.Text = t.text()
+	p.plan.Text = t.text() + p.unserved.String()
 }
 
 // text is the tally in words: "4 of 6 running, 1 starting, 1 waiting".
