@@ -387,9 +387,12 @@ func (t *target) minor() bool {
 	return t.restart == "" && slices.EqualFunc(t.said, t.services, same)
 }
 
-// same says whether the health of a service, and of each of its checks, is the same.
+// same says whether the health of a service, and of each of its checks, is the same; one that has not
+// ended yet is not the same as one that has.
 func same(a, b mesh.ServiceStatus) bool {
-	alike := func(a, b mesh.CheckStatus) bool { return a.Health == b.Health }
+	alike := func(a, b mesh.CheckStatus) bool {
+		return a.Health == b.Health && (a.Reason == notChecked) == (b.Reason == notChecked)
+	}
 	return a.Name == b.Name && a.Health == b.Health && slices.EqualFunc(a.Checks, b.Checks, alike)
 }
 
