@@ -17,6 +17,9 @@ var checkSchemes = []string{"http", "https"}
 func (v *validator) services(j *Job) {
 	v.prefix, v.task = nil, ""
 	v.offered(j.Services, j.Tasks, nil, "service")
+	if len(j.Services) <= servicesMax {
+		v.filled(j.Services, nil, OwnVariables, nil)
+	}
 	v.required(j.Requires, "requires_service")
 	v.selfish(j.Requires, j, "")
 	for i := range j.Tasks {

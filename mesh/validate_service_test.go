@@ -59,6 +59,25 @@ func TestValidateFindsBadServices(t *testing.T) {
 				`task "web": service.0.check.0.grace: must not be negative, as -1ns is` + "\n" +
 				`task "web": service.0.check.0.failures_before_warning: is 2, and after 1 the check is critical already`,
 		},
+		{"what its task is told", offers(func(j *Job, s *ServiceDef, c *Check) {
+			j.Tasks[0].Env = map[string]string{"TOKEN": "of ${node.name} ${MN_JOB}"}
+			j.Services = []ServiceDef{{Name: "all", Port: "api", Checks: []Check{{Type: CheckHTTP, Path: "/${alloc.id}${MN_TASK}"}}}}
+			c.Path, c.Body, c.Contains = "/${alloc.port.api}?$${x}", "${MN_PORT_API}", "${env.TOKEN}"
+			c.Headers = map[string]string{"Authorization": "Bearer ${TOKEN}"}
+		}), ""},
+		{
+			"what is unknown, or does not stay", offers(func(j *Job, s *ServiceDef, c *Check) {
+				j.Tasks[0].Env = map[string]string{"DB": "at ${service.db.address}", "A": "${A}${B}", "B": "${A}"}
+				j.Services = []ServiceDef{{Name: "all", Port: "api", Checks: []Check{{Type: CheckHTTP, Path: "/${DB}"}}}}
+				c.Path, c.Body, c.Contains = "/${NOPE}", "${DB}${A}", "${node.label.rack}"
+				c.Headers = map[string]string{"X-A": "${alloc.port.apj}"}
+			}),
+			`task "web": service.0.check.0.headers.X-A: no port of the copy has the label of ${alloc.port.apj}; did you mean ${alloc.port.api}?` + "\n" +
+				`task "web": service.0.check.0.path: unknown variable ${NOPE}; it is not in env, and known are MN_JOB, MN_TASK, MN_ALLOC_ID, MN_ALLOC_INDEX, MN_NODE, MN_FENCE, MN_TASK_DIR, MN_ALLOC_DIR, MN_ALLOCATION_JSON, HOME, LANG, LC_ALL, PATH, TZ; $${ stands for ${` + "\n" +
+				`task "web": service.0.check.0.body: refers to ${service.db.address}, which may change while the task runs: a check is filled in once` + "\n" +
+				`task "web": service.0.check.0.contains: refers to ${node.label.rack}, which may change while the task runs: a check is filled in once` + "\n" +
+				`service.0.check.0.path: unknown variable ${DB}; it is not in env, and known are MN_JOB, MN_TASK, MN_ALLOC_ID, MN_ALLOC_INDEX, MN_NODE, MN_FENCE, MN_TASK_DIR, MN_ALLOC_DIR, MN_ALLOCATION_JSON; $${ stands for ${`,
+		},
 		{
 			"less than no failures", offers(func(_ *Job, _ *ServiceDef, c *Check) {
 				c.FailuresBeforeWarning, c.FailuresBeforeCritical = 5, -2

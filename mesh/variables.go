@@ -129,6 +129,9 @@ func (v *validator) variables(t *Task, j *Job) {
 	}
 	labels := labelsOf(j, t)
 	t.eachText(func(s string, keys ...string) { v.references(s, known, labels, keys...) })
+	if len(t.Services) <= servicesMax {
+		v.filled(t.Services, t.Env, known, labels)
+	}
 }
 
 // labelsOf are the labels of the ports of a task's copy.

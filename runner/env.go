@@ -101,7 +101,7 @@ func (c *Copy) spec(t *task) (Spec, error) {
 	if s.Dir, err = e.expand(t.def.Dir, nil); err != nil {
 		return s, fmt.Errorf("dir: %w", err)
 	}
-	return s, nil
+	return s, t.fillable(e)
 }
 
 // environment is the unexpanded environment of a task: the node's, over it the

@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mn/mesh"
@@ -35,7 +36,7 @@ func (c *Copy) Offers() []Offer {
 		if t.status.State != mesh.Running {
 			continue
 		}
-		if s := c.job.Offered(&c.alloc, t.def.Name); len(s) > 0 {
+		if s := c.offered(t); len(s) > 0 {
 			all = append(all, Offer{
 				Task: t.def.Name, Attempt: t.attempt, Started: t.status.StartedAt,
 				Services: s, Known: t.status.Services,
@@ -43,6 +44,44 @@ func (c *Copy) Offers() []Offer {
 		}
 	}
 	return all
+}
+
+// offered are the services of a task, their checks filled in.
+func (c *Copy) offered(t *task) []mesh.ServiceDef {
+	var e *environment
+	fill := func(text string, _ ...string) (string, error) {
+		if !strings.Contains(text, "${") {
+			return text, nil
+		}
+		if e == nil {
+			made := c.environment(t)
+			e = &made
+		}
+		return e.expand(text, nil)
+	}
+	services := c.job.Offered(&c.alloc, t.def.Name)
+	for i := range services {
+		for j := range services[i].Checks { // they are this copy's own
+			if filled, err := services[i].Checks[j].Fill(fill); err == nil {
+				services[i].Checks[j] = filled
+			} // else it is of a job that was taken by an earlier release, which filled nothing in
+		}
+	}
+	return services
+}
+
+// fillable says why a check of the task's services cannot be filled in, as a node may have no LANG.
+func (t *task) fillable(e environment) error {
+	fill := func(text string, _ ...string) (string, error) { return e.expand(text, nil) }
+	for i := range t.def.Services {
+		s := &t.def.Services[i]
+		for j := range s.Checks {
+			if _, err := s.Checks[j].Fill(fill); err != nil {
+				return fmt.Errorf("service %q: check %q: %w", s.Name, s.Checks[j].Title(), err)
+			}
+		}
+	}
+	return nil
 }
 
 // checked takes what the services of a task have come to.

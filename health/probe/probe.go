@@ -123,6 +123,9 @@ func checkHTTP(ctx context.Context, c *mesh.Check, address string) string {
 	}
 	r.Header.Set("User-Agent", "mn")
 	for k, v := range c.Headers {
+		if strings.ContainsAny(v, "\r\n\x00") { // as what it was filled in with has
+			return fmt.Sprintf("header %q cannot be sent: it has a new line in it", k)
+		}
 		if strings.EqualFold(k, "Host") {
 			r.Host = v
 			continue

@@ -70,6 +70,7 @@ func TestHTTP(t *testing.T) {
 			Path: "/echo?q=1", Method: "POST", Headers: map[string]string{"X-A": "b", "host": "example.org"},
 			Body: "hello", Contains: "POST example.org b q=1 hello",
 		}, ""},
+		{"a header of two lines", mesh.Check{Headers: map[string]string{"X-A": secret + "\n"}}, `header "X-A" cannot be sent: it has a new line in it`},
 		{"it hangs", mesh.Check{Path: "/hang", Timeout: mesh.Duration(50 * time.Millisecond)}, "no answer within 50ms"},
 		{"it ends", mesh.Check{Path: "/cut?token=" + secret}, "it ended the connection"},
 		{"plain, where TLS is wanted", mesh.Check{Scheme: "https"}, "it answers without TLS"},
