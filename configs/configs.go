@@ -74,7 +74,7 @@ func parseJob(name string, data []byte, values map[string]string, folder string)
 	}
 	if !d.syntax {
 		for _, f := range job.Validate() {
-			d.meaning(pathOf(f.Path), f.Text)
+			d.field(f)
 		}
 		unset := mesh.Unset()
 		for _, path := range d.zeros {

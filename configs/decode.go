@@ -21,8 +21,9 @@ type decoder struct {
 	syntax bool     // the file is no TOML; nothing else is known of it
 	tasks  []string // their names, for messages
 	faults []fault
-	wrong  []string      // paths at which something is wrong already
-	with   *substitution // of a job alone
+	wrong  []string          // paths at which something is wrong already
+	with   *substitution     // of a job alone
+	read   map[string]source // files that stand in for the text at a path
 }
 
 func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {

@@ -15,6 +15,7 @@ const faultsMax = 50
 
 // fault is one thing wrong with a file.
 type fault struct {
+	file      string // "" for the file that is read, or another that it names
 	line, col int
 	text      string
 }
@@ -22,7 +23,7 @@ type fault struct {
 // at notes what is wrong with the value at path.
 func (d *decoder) at(path, text string) {
 	line, col := d.places.of(path)
-	d.note(path, fault{line, col, d.label(path) + text})
+	d.note(path, fault{"", line, col, d.label(path) + text})
 }
 
 // label is a path for people: task "web": resources.memory:
@@ -53,7 +54,7 @@ func label(path string) string {
 // atKey notes what is wrong with the key at path.
 func (d *decoder) atKey(path, text string) {
 	line, col := d.places.ofKey(path)
-	d.note(path, fault{line, col, text})
+	d.note(path, fault{"", line, col, text})
 }
 
 func (d *decoder) note(path string, f fault) {
@@ -64,12 +65,30 @@ func (d *decoder) note(path string, f fault) {
 // meaning notes that the value at path does not mean anything sensible, unless
 // it could not be read in the first place: then nobody wrote what is judged.
 func (d *decoder) meaning(path, text string) {
-	unread := slices.ContainsFunc(d.wrong, func(w string) bool {
+	if !d.unread(path) {
+		d.at(path, text)
+	}
+}
+
+func (d *decoder) unread(path string) bool {
+	return slices.ContainsFunc(d.wrong, func(w string) bool {
 		rest, ok := strings.CutPrefix(path, w)
 		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
-	if !unread {
-		d.at(path, text)
+}
+
+// field notes a fault of a job, in a long text at the very place of the reference that it is about.
+func (d *decoder) field(f mesh.FieldFault) {
+	path := pathOf(f.Path)
+	if d.unread(path) {
+		return
+	}
+	if s, ok := d.read[path]; ok {
+		d.faults = append(d.faults, s.fault(f.Reference, d.label(s.key)+f.Text))
+	} else if line, col, ok := d.places.within(path, f.Reference); ok {
+		d.faults = append(d.faults, fault{"", line, col, d.label(path) + f.Text})
+	} else {
+		d.at(path, f.Text)
 	}
 }
 
@@ -80,11 +99,11 @@ func (d *decoder) err() error {
 		return nil
 	}
 	slices.SortStableFunc(d.faults, func(a, b fault) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.col, b.col))
+		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line), cmp.Compare(a.col, b.col))
 	})
 	var lines []string
 	for _, f := range d.faults[:min(len(d.faults), faultsMax)] {
-		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", d.file, f.line, f.col, f.text))
+		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", cmp.Or(f.file, d.file), f.line, f.col, f.text))
 	}
 	if more := len(d.faults) - len(lines); more > 0 {
 		lines = append(lines, fmt.Sprintf("%s: and %d more faults", d.file, more))

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"regexp"
 	"sort"
 	"strconv"
@@ -17,6 +18,7 @@ type places struct {
 	lines []int          // the offset at which each line begins
 	key   map[string]int // offsets
 	value map[string]int
+	end   map[string]int // of values
 	count map[string]int // of [[tables]] met so far, by path
 }
 
@@ -27,6 +29,7 @@ func locate(data []byte) *places {
 		lines: []int{0},
 		key:   map[string]int{},
 		value: map[string]int{},
+		end:   map[string]int{},
 		count: map[string]int{},
 	}
 	for i, b := range data {
@@ -83,6 +86,7 @@ func (l *places) keyValue(table string, e *unstable.Node) {
 func (l *places) val(path string, v *unstable.Node) {
 	if v.Raw.Length > 0 {
 		l.value[path] = int(v.Raw.Offset)
+		l.end[path] = int(v.Raw.Offset + v.Raw.Length)
 	}
 	i := 0
 	for it := v.Children(); it.Next(); {
@@ -119,6 +123,34 @@ func (l *places) ofKey(path string) (line, col int) {
 		return l.position(at)
 	}
 	return l.of(path)
+}
+
+// within is where a reference stands in the value at path, if that is a text of several lines.
+func (l *places) within(path, reference string) (line, col int, ok bool) {
+	from, known := l.value[path]
+	if !known || reference == "" {
+		return 0, 0, false
+	}
+	at := indexOf(string(l.data[from:l.end[path]]), reference)
+	if at < 0 || !bytes.Contains(l.data[from:from+at], []byte("\n")) {
+		return 0, 0, false
+	}
+	line, col = l.position(from + at)
+	return line, col, true
+}
+
+// indexOf is where a reference stands in a text, and not what stands for one; -1 if it does not.
+func indexOf(text, reference string) int {
+	for at := 0; ; {
+		i := strings.Index(text[at:], reference)
+		if i < 0 {
+			return -1
+		}
+		if at += i; at == 0 || text[at-1] != '$' {
+			return at
+		}
+		at += len(reference)
+	}
 }
 
 func (l *places) position(at int) (line, col int) {

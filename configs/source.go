@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"mn/mesh"
 )
@@ -12,9 +15,25 @@ import (
 // sourceMax bounds a file that stands in for the text of a template: no text of a job is longer.
 const sourceMax = 64 << 10
 
+// source is a file that stands in for a text of the job file.
+type source struct {
+	key  string // the path of the key that names it
+	file string
+	text string
+}
+
+// fault is what is wrong with a reference in it.
+func (s source) fault(reference, text string) fault {
+	at := max(indexOf(s.text, reference), 0)
+	before := s.text[:at]
+	line := strings.LastIndexByte(before, '\n') + 1
+	return fault{s.file, strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[line:]) + 1, text}
+}
+
 // sources reads the files that are the contents of templates, in the folder of the job file: from then on
 // they are texts of the job as if they had been written in it.
 func (d *decoder) sources(job *mesh.Job, folder string) {
+	d.read = map[string]source{}
 	for i := range job.Tasks {
 		for j := range job.Tasks[i].Templates {
 			t := &job.Tasks[i].Templates[j]
@@ -22,16 +41,20 @@ func (d *decoder) sources(job *mesh.Job, folder string) {
 				continue
 			}
 			at := element(join(element("task", i), "template"), j)
-			content, source := join(at, "content"), join(at, "source")
+			content, key := join(at, "content"), join(at, "source")
 			if t.Content != "" {
-				d.at(source, "is another way to say what is in it: want content, or source")
+				d.at(key, "is another way to say what is in it: want content, or source")
 			} else if text, err := readSource(folder, t.Source); err != nil {
-				d.at(source, err.Error())
+				d.at(key, err.Error())
 				d.wrong = append(d.wrong, content)
-			} else if value, ok := d.substitute(text, source); ok {
-				t.Content = fmt.Sprint(value)
 			} else {
-				d.wrong = append(d.wrong, content)
+				s := source{key, filepath.Join(folder, t.Source), text}
+				d.read[content], d.read[key] = s, s
+				if value, ok := d.substitute(text, key); ok {
+					t.Content = fmt.Sprint(value)
+				} else {
+					d.wrong = append(d.wrong, content)
+				}
 			}
 			t.Source = ""
 		}

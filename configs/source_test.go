@@ -19,8 +19,8 @@ func TestSourcesAreReadWithTheJob(t *testing.T) {
 	write("big", strings.Repeat("x", sourceMax+1))
 	write("empty", "")
 	write("good", "at ${node.name}, ${var.who}\n")
-	write("unknown", "${node.nam}")
-	write("valueless", "${var.nobody}")
+	write("unknown", "at ${node.name}\nor $${node.nam} é ${node.nam}\n")
+	write("valueless", "a\nb ${var.nobody}")
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +36,8 @@ func TestSourcesAreReadWithTheJob(t *testing.T) {
 		`"../job.toml"`:         "path escapes from parent",
 		`"pipe"`:                `template[0].source: "pipe" is no file`,
 		`"."`:                   `template[0].source: "." is no file`,
-		`"unknown"`:             "template[0].content: unknown ${node.nam}; did you mean ${node.name}?",
-		`"valueless"`:           "template[0].source: ${var.nobody} has no value",
+		`"unknown"`:             "unknown:2:19: task \"a\": template[0].source: unknown ${node.nam}; did you mean ${node.name}?",
+		`"valueless"`:           "valueless:2:3: task \"a\": template[0].source: ${var.nobody} has no value",
 		"\"good\"\ncontent='x'": "template[0].source: is another way to say what is in it: want content, or source",
 	} {
 		write(JobFile, "name='a'\n[variables]\nwho='me'\n[[task]]\nname='a'\ncommand=['true']\n"+
@@ -48,6 +48,33 @@ func TestSourcesAreReadWithTheJob(t *testing.T) {
 			t.Errorf("%s: got %v, %v", source, job, err)
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")):
 			t.Errorf("%s: got %v, want %q", source, err, want)
+		}
+	}
+}
+
+// All that is wrong with a file is told, each where it stands.
+func TestFaultsOfASourceAreAllTold(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		JobFile:     "name='a'\n[[task]]\nname='a b'\ncommand=['true']\n[[task.template]]\npath='conf'\nsource='conf.tmpl'\n",
+		"conf.tmpl": "up ${service.web.all}\nbad ${service.web.hst}\n${NOPE} ${node.}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := ReadJob(dir, Variables{})
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	want := []string{JobFile + ":3:6: ", "conf.tmpl:2:5: ", "conf.tmpl:3:1: ", "conf.tmpl:3:9: "}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("got %d faults, want %d:\n%v", len(lines), len(want), err)
+	}
+	for i, line := range lines {
+		if !strings.HasPrefix(line, filepath.Join(dir, want[i])) {
+			t.Errorf("got %q, want one at %q", line, want[i])
 		}
 	}
 }

@@ -165,7 +165,11 @@ func (d *decoder) valueOf(name, path string) (string, bool) {
 		} else {
 			text += fmt.Sprintf("; give it with --var %s=VALUE, or in [%s]", clip(name), variablesTable)
 		}
-		d.at(path, text)
+		if s, sourced := d.read[path]; sourced {
+			d.note(path, s.fault(reference+name+"}", d.label(path)+text))
+		} else {
+			d.at(path, text)
+		}
 	}
 	return value, ok
 }

@@ -48,6 +48,8 @@ type FieldFault struct {
 	Path []string
 	Task string // name of the task that it is about, if it is about one
 	Text string // what is wrong, with what value
+	// Reference is what of a longer text is wrong, such as ${NOPE}; "" if it is not about a reference.
+	Reference string
 }
 
 // Error is "restart.attempts: …" or `task "web": resources.memory: …`.
@@ -167,6 +169,8 @@ type validator struct {
 	faults []FieldFault
 	prefix []string
 	task   string
+	// reference is the one that is being looked at, as it is written; or "".
+	reference string
 }
 
 // pathless is a fault that still has to be given its path.
@@ -181,9 +185,10 @@ func (v *validator) fault(format string, args ...any) pathless {
 
 func (p pathless) at(keys ...string) {
 	p.v.faults = append(p.v.faults, FieldFault{
-		Path: slices.Concat(p.v.prefix, keys),
-		Task: p.v.task,
-		Text: p.text,
+		Path:      slices.Concat(p.v.prefix, keys),
+		Task:      p.v.task,
+		Text:      p.text,
+		Reference: p.v.reference,
 	})
 }
 

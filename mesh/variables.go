@@ -153,6 +153,8 @@ func (v *validator) references(s string, known, labels []string, keys ...string)
 		if slices.Contains(told, name) {
 			return "", nil
 		}
+		v.reference = "${" + name + "}"
+		defer func() { v.reference = "" }()
 		r, err := ParseReference(name)
 		switch {
 		case err != nil:
