@@ -20,8 +20,8 @@ import (
 // Bounds of the checks of a node.
 const (
 	probesMax  = 1024 // checks that run at a time
-	scriptsMax = 32   // of them, those that are commands
-	withinMax  = 4    // of these, within one task: people need places there, too
+	withinMax  = 4    // of them, commands within one task: people need places there, too
+	scriptsMax = 32   // commands besides one of each task, which waits for no other task's
 	outputMax  = 4 << 10
 )
 
@@ -35,12 +35,12 @@ type checks struct {
 	hint    func([]health.Change, time.Time) // to all nodes, by gossip
 
 	places  chan struct{}
-	scripts chan struct{}
+	scripts chan struct{} // what is in it is a command besides the one that its task may run at any time
 
 	mu     sync.Mutex
 	watch  []core.Watch // to be taken
 	ended  []endedProbe // to be taken
-	within map[health.Of]chan struct{}
+	within map[health.Of]*commandPlaces
 	news   chan struct{} // has room for one
 }
 
@@ -56,7 +56,7 @@ func newChecks(
 	return &checks{
 		machine: health.New(newRand()), clock: clock, probe: probe, tell: tell, hint: hint,
 		places: make(chan struct{}, probesMax), scripts: make(chan struct{}, scriptsMax),
-		within: map[health.Of]chan struct{}{}, news: make(chan struct{}, 1),
+		within: map[health.Of]*commandPlaces{}, news: make(chan struct{}, 1),
 	}
 }
 
@@ -141,17 +141,17 @@ func (c *checks) take(now health.Now) {
 
 // check runs one check. The time that it waits for a place is not its own.
 func (c *checks) check(ctx context.Context, p health.Probe) {
-	places := []chan struct{}{c.places}
+	kinds := [][]chan struct{}{{c.places}}
 	if p.Check.Kind() == mesh.CheckScript {
-		places = []chan struct{}{c.placesWithin(p.Of), c.scripts, c.places}
+		w := c.placesWithin(p.Of)
+		kinds = [][]chan struct{}{{w.all}, {w.first, c.scripts}, {c.places}}
 	}
-	for _, places := range places {
-		select {
-		case places <- struct{}{}:
-			defer func() { <-places }()
-		case <-ctx.Done():
+	for _, places := range kinds {
+		leave, ok := enter(ctx, places)
+		if !ok {
 			return
 		}
+		defer leave()
 	}
 	fault := c.probe(ctx, &p)
 	if ctx.Err() != nil {
@@ -163,12 +163,33 @@ func (c *checks) check(ctx context.Context, p health.Probe) {
 	c.wake()
 }
 
-// placesWithin are the places for commands within a task.
-func (c *checks) placesWithin(of health.Of) chan struct{} {
+// enter takes a place of the first that has one, or of the second if there are two.
+func enter(ctx context.Context, places []chan struct{}) (leave func(), ok bool) {
+	first, second := places[0], places[len(places)-1]
+	select {
+	case first <- struct{}{}: // rather than one that others need, too
+		return func() { <-first }, true
+	default:
+	}
+	select {
+	case first <- struct{}{}:
+		return func() { <-first }, true
+	case second <- struct{}{}:
+		return func() { <-second }, true
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// commandPlaces are those for commands within a task: for all of them, and for the one that waits for no
+// other task's.
+type commandPlaces struct{ all, first chan struct{} }
+
+func (c *checks) placesWithin(of health.Of) *commandPlaces {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.within[of] == nil {
-		c.within[of] = make(chan struct{}, withinMax)
+		c.within[of] = &commandPlaces{make(chan struct{}, withinMax), make(chan struct{}, 1)}
 	}
 	return c.within[of]
 }

@@ -104,6 +104,41 @@ func TestChecksThatHangCostOthersNothing(t *testing.T) {
 	})
 }
 
+// TestCommandsThatHangCostOtherTasksNothing: however many hang within some tasks, those of others run.
+func TestCommandsThatHangCostOtherTasksNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many, every = 3 * scriptsMax, 10 * time.Second
+		b := startChecks(t, func(ctx context.Context, p *health.Probe) string {
+			if p.Check.Name == "well" {
+				return ""
+			}
+			<-ctx.Done()
+			return "it hangs"
+		})
+		for i := range many {
+			var all []mesh.Check
+			for j := range 2 * withinMax {
+				all = append(all, mesh.Check{Name: fmt.Sprint("hangs-", j), Type: mesh.CheckScript})
+			}
+			b.offer(fmt.Sprintf("hangs-%d", i), all...)
+		}
+		time.Sleep(every)
+		for i := range many {
+			b.offer(fmt.Sprintf("well-%d", i), mesh.Check{Name: "well", Type: mesh.CheckScript})
+		}
+		time.Sleep(5*every + time.Second)
+		synctest.Wait()
+		for i := range many {
+			b.mu.Lock()
+			ran := len(b.ran[fmt.Sprintf("well-%d", i)])
+			b.mu.Unlock()
+			if h := b.last(fmt.Sprintf("well-%d", i)); h != mesh.Passing || ran < 5 {
+				t.Fatalf("service %d is %q, and was checked %d times in five intervals", i, h, ran)
+			}
+		}
+	})
+}
+
 // TestCommandsWithinATaskLeaveRoomForPeople: no more than a few at a time.
 func TestCommandsWithinATaskLeaveRoomForPeople(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
