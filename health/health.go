@@ -174,12 +174,13 @@ func (c *check) first(known *mesh.ServiceStatus, now Now) mesh.CheckStatus {
 	return s
 }
 
-// clip is the beginning of why a check failed, and never nothing.
+// clip is the beginning of why a check failed, as it may be shown, and never nothing.
 func clip(why string) string {
+	plain := strings.TrimSpace(mesh.Plain(why, reasonMax))
 	if len(why) > reasonMax {
-		why = why[:reasonMax] + "…"
+		plain += "…"
 	}
-	return cmp.Or(strings.ToValidUTF8(why, "?"), "it failed")
+	return cmp.Or(plain, "it failed")
 }
 
 func statusOf(all []mesh.ServiceStatus, name string) *mesh.ServiceStatus {

@@ -394,6 +394,20 @@ func TestReasonsLeaveRoomForFailures(t *testing.T) {
 	}
 }
 
+// What a script says may be anything, and is shown on terminals.
+func TestReasonsArePlain(t *testing.T) {
+	for why, want := range map[string]string{
+		"":                                     "it failed",
+		" \x1b ":                               "\ufffd",
+		"a\x1b[31mred\a\tb\r\nc\xff":           "a\ufffd[31mred\ufffd b  c\ufffd",
+		strings.Repeat("é", reasonMax/2) + "x": strings.Repeat("é", reasonMax/2) + "…",
+	} {
+		if got := clip(why); got != want {
+			t.Errorf("%q: got %q, want %q", why, got, want)
+		}
+	}
+}
+
 func TestWhatIsForgottenIsNotRun(t *testing.T) {
 	n := newNode(1)
 	n.watch(1, nil, service(mesh.Check{Name: "a"}, mesh.Check{Name: "b"}))
