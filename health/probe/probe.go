@@ -165,11 +165,18 @@ func (p *Prober) script(ctx context.Context, of health.Of, argv, env []string) s
 	}
 	last := strings.TrimSpace(output[max(0, len(output)-outputMax):])
 	last = last[strings.LastIndexByte(last, '\n')+1:]
-	if last == "" {
-		return fmt.Sprintf("exit code %d", code)
+	ended := fmt.Sprintf("exit code %d", code)
+	if usual := usualCodes[code]; usual != "" {
+		ended += " (" + usual + ")"
 	}
-	return fmt.Sprintf("exit code %d: %s", code, last)
+	if last == "" {
+		return ended
+	}
+	return ended + ": " + last
 }
+
+// usualCodes are what shells, and engines of containers, mean by exit codes.
+var usualCodes = map[int]string{126: "the command cannot be run", 127: "no such command"}
 
 // cause is what an error of a conversation comes down to, in words of our own: those of libraries may have the
 // address in them, or some of the answer, and either may hold what is secret.

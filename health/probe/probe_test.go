@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	grpchealth "google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -206,6 +207,33 @@ func TestGRPC(t *testing.T) {
 	}
 }
 
+func TestGRPCOverTLS(t *testing.T) {
+	pages := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+	defer pages.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&pages.TLS.Certificates[0])))
+	healthpb.RegisterHealthServer(server, grpchealth.NewServer())
+	go server.Serve(l) //nolint:errcheck // ends with Stop
+	defer server.Stop()
+	for _, tt := range []struct {
+		check mesh.Check
+		want  string
+	}{
+		{mesh.Check{Scheme: "https", SkipVerify: true}, ""},
+		{mesh.Check{Scheme: "https"}, "its certificate is not accepted: x509: certificate signed by unknown authority"},
+		{mesh.Check{}, "it ended the connection"},
+	} {
+		tt.check.Type = mesh.CheckGRPC
+		p, what := probeOf(t, l.Addr().String(), tt.check)
+		if got := p.Run(t.Context(), what); got != tt.want {
+			t.Errorf("scheme %q, any certificate %v: got %q, want %q", tt.check.Scheme, tt.check.SkipVerify, got, tt.want)
+		}
+	}
+}
+
 func TestScriptAndGPU(t *testing.T) {
 	var told []string
 	code, output, failed := 0, "", error(nil)
@@ -234,6 +262,10 @@ func TestScriptAndGPU(t *testing.T) {
 	}
 	output = ""
 	if got := p.Run(t.Context(), what); got != "exit code 3" {
+		t.Errorf("got %q", got)
+	}
+	code = 127
+	if got := p.Run(t.Context(), what); got != "exit code 127 (no such command)" {
 		t.Errorf("got %q", got)
 	}
 	failed = errors.New("the task does not run")
