@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -257,9 +258,9 @@ func (d *daemon) sick(ctx context.Context, of health.Of) (why string) {
 			i := slices.IndexFunc(devices, func(d mesh.Device) bool { return d.ID == given.ID })
 			switch {
 			case i < 0:
-				return fmt.Sprintf("%s %s is gone", g.Kind, given.ID)
+				return fmt.Sprintf("%s %s is gone", cmp.Or(g.Kind, mesh.GPU), given.ID)
 			case devices[i].Sick != "":
-				return fmt.Sprintf("%s %s is sick: %s", g.Kind, given.ID, devices[i].Sick)
+				return fmt.Sprintf("%s %s is sick: %s", cmp.Or(g.Kind, mesh.GPU), given.ID, devices[i].Sick)
 			}
 		}
 	}
