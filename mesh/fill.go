@@ -57,8 +57,8 @@ func (v *validator) filled(services []ServiceDef, env map[string]string, known, 
 			_, _ = c.Fill(func(text string, keys ...string) (string, error) {
 				v.references(text, known, labels, at(keys...)...)
 				if ref := fleeting(text, env, map[string]bool{}); ref != "" {
-					v.fault("refers to ${%s}, which may change while the task runs: a check is filled in once", clip(ref)).
-						at(at(keys...)...)
+					const why = "which may change while the task runs: a check is filled in once"
+					v.fault("refers to ${%s}, %s", clip(ref), why).at(at(keys...)...)
 				}
 				return text, nil
 			})
