@@ -26,10 +26,10 @@ type offerKey struct {
 	task, service string
 }
 
-// knowledge is that others could be sent there, and when that was so last.
+// knowledge is that others can be sent there, or could until an instant.
 type knowledge struct {
 	health.Instance
-	at time.Duration
+	until time.Duration // 0 as long as they can
 }
 
 func newServices(s *Scenario) services {
@@ -105,6 +105,7 @@ func (w *world) checkCatalogs() {
 			w.checkShown(h, v, &all[i])
 			w.checkHint(h, v, &all[i], &record[i])
 		}
+		w.learn(h)
 	}
 }
 
@@ -181,9 +182,23 @@ func (w *world) noteUsable(h *host, r *core.Ready) {
 	}) {
 		return
 	}
+	w.learn(h)
+}
+
+// learn notes what a host's catalog shows now, and no longer.
+func (w *world) learn(h *host) {
+	now := map[offerKey]bool{}
 	for _, i := range health.Catalog(h.agent.core.View()) {
 		if i.Hidden == "" {
-			w.services.knew[offerKey{h.place, i.Alloc, i.Task, i.Service}] = knowledge{i, w.now}
+			key := offerKey{h.place, i.Alloc, i.Task, i.Service}
+			now[key] = true
+			w.services.knew[key] = knowledge{i, 0}
+		}
+	}
+	for key, k := range w.services.knew {
+		if key.host == h.place && !now[key] && k.until == 0 {
+			k.until = w.now
+			w.services.knew[key] = k
 		}
 	}
 }
@@ -196,7 +211,7 @@ func (h *host) knows(need *mesh.ServiceNeed, on mesh.NodeID, job mesh.JobID, gro
 	for key, k := range h.w.services.knew {
 		own := k.Job == job && (group == "" || k.Group == group)
 		if key.host == h.place && !own && k.Service == need.Name && k.Has(need.Tags) &&
-			(on == "" || k.Node == on) && h.w.now-k.at <= asks {
+			(on == "" || k.Node == on) && (k.until == 0 || h.w.now-k.until <= asks) {
 			return true
 		}
 	}
