@@ -98,15 +98,20 @@ func (w *world) checkCatalogs() {
 	}
 	for _, h := range w.running() {
 		v := h.agent.core.View()
-		by := *v
-		by.Failing = nil
-		all, record := health.Catalog(v), health.Catalog(&by)
+		all, record := health.Catalog(v), byRecord(v)
 		for i := range all {
 			w.checkShown(h, v, &all[i])
 			w.checkHint(h, v, &all[i], &record[i])
 		}
 		w.learn(h)
 	}
+}
+
+// byRecord is what a view shows by the records of copies alone, which is what coordinators go by.
+func byRecord(v *mesh.View) []health.Instance {
+	by := *v
+	by.Failing = nil
+	return health.Catalog(&by)
 }
 
 // checkShown: a copy that is not passing by the record that a node has, or that it cannot count on, is
@@ -188,7 +193,7 @@ func (w *world) noteUsable(h *host, r *core.Ready) {
 // learn notes what a host's catalog shows now, and no longer.
 func (w *world) learn(h *host) {
 	now := map[offerKey]bool{}
-	for _, i := range health.Catalog(h.agent.core.View()) {
+	for _, i := range byRecord(h.agent.core.View()) {
 		if i.Hidden == "" {
 			key := offerKey{h.place, i.Alloc, i.Task, i.Service}
 			now[key] = true
@@ -215,7 +220,7 @@ func (h *host) knows(need *mesh.ServiceNeed, on mesh.NodeID, job mesh.JobID, gro
 			return true
 		}
 	}
-	return slices.ContainsFunc(health.Catalog(h.agent.core.View()), func(i health.Instance) bool {
+	return slices.ContainsFunc(byRecord(h.agent.core.View()), func(i health.Instance) bool {
 		own := i.Job == job && (group == "" || i.Group == group)
 		return i.Hidden == "" && !own && i.Service == need.Name && i.Has(need.Tags) && (on == "" || i.Node == on)
 	})
