@@ -85,7 +85,7 @@ type agent struct {
 	restores map[string]*restoring // by task
 	checks   *checks               // of services; nil while there is none
 	sayings  sayings
-	cuts     int                   // sources that had something and did not give all of it, or were out of sight
+	cuts     int // sources that had something and did not give all of it, or were out of sight
 }
 
 // Bounds and delays of the loop around a core, as in mesh/daemon.

@@ -36,7 +36,8 @@ func newServices(s *Scenario) services {
 	deals := func(j mesh.Job) bool { return len(j.OfferedNames())+len(j.NeededNames()) > 0 }
 	return services{
 		slices.ContainsFunc(s.Jobs, deals) || slices.ContainsFunc(s.Later, deals),
-		map[offerKey]knowledge{}, map[mesh.JobID]bool{},
+		map[offerKey]knowledge{},
+		map[mesh.JobID]bool{},
 	}
 }
 
