@@ -65,7 +65,9 @@ func Offered(v *mesh.View, a *mesh.AllocView) []Instance {
 }
 
 // instance is a service of a task of a copy.
-func instance(v *mesh.View, a *mesh.AllocView, t *mesh.TaskStatus, def *mesh.ServiceDef, said *mesh.ServiceStatus) Instance {
+func instance(
+	v *mesh.View, a *mesh.AllocView, t *mesh.TaskStatus, def *mesh.ServiceDef, said *mesh.ServiceStatus,
+) Instance {
 	i := Instance{
 		Service: def.Name, Job: a.Job, Alloc: a.ID, Group: a.Group, Index: a.Index, Task: t.Name, Node: a.Node,
 		Address: def.Address, Port: def.PortNumber(), Tags: def.Tags, Meta: def.Meta, External: def.External(),
