@@ -57,7 +57,7 @@ func Offered(v *mesh.View, a *mesh.AllocView) []Instance {
 		}
 		for _, def := range a.Placed.Offered(&a.Alloc, t.Name) {
 			if said := statusOf(t.Services, def.Name); said != nil {
-				all = append(all, instance(v, a, t.Name, &def, said))
+				all = append(all, instance(v, a, t, &def, said))
 			}
 		}
 	}
@@ -65,11 +65,13 @@ func Offered(v *mesh.View, a *mesh.AllocView) []Instance {
 }
 
 // instance is a service of a task of a copy.
-func instance(v *mesh.View, a *mesh.AllocView, task string, def *mesh.ServiceDef, said *mesh.ServiceStatus) Instance {
+func instance(
+	v *mesh.View, a *mesh.AllocView, t *mesh.TaskStatus, def *mesh.ServiceDef, said *mesh.ServiceStatus,
+) Instance {
 	i := Instance{
-		Service: def.Name, Job: a.Job, Alloc: a.ID, Group: a.Group, Index: a.Index, Task: task, Node: a.Node,
+		Service: def.Name, Job: a.Job, Alloc: a.ID, Group: a.Group, Index: a.Index, Task: t.Name, Node: a.Node,
 		Address: def.Address, Port: def.PortNumber(), Tags: def.Tags, Meta: def.Meta, External: def.External(),
-		Health: said.Health, Since: said.Since, Checks: said.Checks, Hidden: hidden(v, a, task, said),
+		Health: said.Health, Since: said.Since, Checks: said.Checks, Hidden: hidden(v, a, t, said),
 	}
 	if n := v.Node(a.Node); n != nil && !i.External {
 		if at, err := netip.ParseAddrPort(n.Address); err == nil { // else it has not told its address yet
@@ -80,7 +82,7 @@ func instance(v *mesh.View, a *mesh.AllocView, task string, def *mesh.ServiceDef
 }
 
 // hidden is why nobody is sent to an instance, or "".
-func hidden(v *mesh.View, a *mesh.AllocView, task string, said *mesh.ServiceStatus) string {
+func hidden(v *mesh.View, a *mesh.AllocView, t *mesh.TaskStatus, said *mesh.ServiceStatus) string {
 	switch n := v.Node(a.Node); {
 	case n == nil || !n.Known:
 		return "its node is not known here yet"
@@ -96,10 +98,12 @@ func hidden(v *mesh.View, a *mesh.AllocView, task string, said *mesh.ServiceStat
 		return "its node was started anew since"
 	case a.Want == mesh.WantStop:
 		return "its copy is to end"
+	case t.State != mesh.Running:
+		return "its task is " + string(t.State)
 	case said.Health != mesh.Passing:
 		return string(said.Health)
 	}
-	if at, fails := v.Failing[mesh.KeyOf(a.ID, task, said.Name)]; fails && at.After(a.Status.At) {
+	if at, fails := v.Failing[mesh.KeyOf(a.ID, t.Name, said.Name)]; fails && at.After(a.Status.At) {
 		return "its node says that a check has failed"
 	}
 	return ""

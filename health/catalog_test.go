@@ -85,6 +85,7 @@ func TestNobodyIsSentToWhatMayNotBeThere(t *testing.T) {
 		{"node rebooted", func(v *mesh.View) { v.Nodes[1].Boot = "c" }, "its node was started anew since"},
 		{"on this node", func(v *mesh.View) { v.Self, v.Nodes[1].Liveness = "n2", mesh.Unseen }, ""},
 		{"to stop", func(v *mesh.View) { v.Allocs[0].Want = mesh.WantStop }, "its copy is to end"},
+		{"task stopping", func(v *mesh.View) { v.Allocs[0].Status.Tasks[0].State = mesh.Stopping }, "its task is stopping"},
 		{"failing, by gossip", func(v *mesh.View) {
 			v.Failing = map[mesh.ServiceKey]time.Time{mesh.KeyOf("a1", "web", "web"): v.Allocs[0].Status.At.Add(1)}
 		}, "its node says that a check has failed"},

@@ -63,6 +63,13 @@ const (
 	RestoredOlder  Name = "older_restored"
 	Unrestored     Name = "restores_failed"
 	Preempted      Name = "copies_preempted"
+	Flipped        Name = "services_turned"
+	ChecksHung     Name = "checks_hung"
+	HintsFirst     Name = "hints_first"
+	Unwell         Name = "restarts_for_checks"
+	Awaited        Name = "services_awaited"
+	Following      Name = "services_followed"
+	Forced         Name = "services_forgone"
 )
 
 // counted is a count and what it counts.
@@ -123,6 +130,13 @@ func allCounts() []counted {
 		{RestoredOlder, "a task went on from an older checkpoint, as the latest could not be had"},
 		{Unrestored, "a task did not start, as nothing could be had of what was saved"},
 		{Preempted, "a copy was stopped to make room for a job of a higher priority"},
+		{Flipped, "the services of a task began to fail, or were well again"},
+		{ChecksHung, "a check was not answered in time"},
+		{HintsFirst, "a service was hidden as gossip had said so before its record came (each second)"},
+		{Unwell, "a task was to be restarted as its checks had failed"},
+		{Awaited, "a job began that requires a service, which passed"},
+		{Following, "a copy was placed again as what it needs had gone from its node"},
+		{Forced, "a job began without a service that it requires, as people had said"},
 	}
 }
 

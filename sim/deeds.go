@@ -98,6 +98,7 @@ const (
 	never   how = iota
 	itself      // by itself
 	stopped     // as the agent wanted it
+	ill         // as its checks had failed, for another to start
 	expired     // as its lease has run out
 	lost        // with its machine
 )
@@ -186,6 +187,8 @@ func (w *world) noteEnd(p *process, code int, how how) {
 	case how == lost:
 	case p.expired:
 		how = expired
+	case p.dying && p.unwell:
+		how = ill
 	case p.dying:
 		how = stopped
 	}
@@ -285,6 +288,10 @@ func (w *world) noteDecisions(h *host, r *core.Ready) {
 			continue
 		}
 		w.know(h, d)
+	}
+	w.noteUsable(h, r)
+	for _, d := range placed {
+		w.checkNeeds(h, d, placed)
 	}
 	if len(placed) > 0 {
 		w.checkGangs(h, placed)

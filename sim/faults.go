@@ -70,6 +70,7 @@ func kinds() []kind {
 		{"disk_full", 1 * sec, 20 * sec, true, diskFull, "its disk takes no write"},
 		{"disk_slow", 1 * sec, 20 * sec, true, diskSlow, "its disk takes seconds to write"},
 		{"disk_spoilt", 100 * ms, 5 * sec, false, diskSpoilt, "its disk has lost records when its agent starts again"},
+		{"sicken", 2 * sec, 40 * sec, false, sicken, "the services of its tasks fail, or hang"},
 		{"quit", 1 * sec, 60 * sec, true, quit, "its agent ends with a goodbye, as for an upgrade; its tasks go on"},
 		{"leave", 5 * sec, 30 * sec, true, leave, "it says goodbye and is turned off; it comes back"},
 		{"remove", 0, 0, false, remove, "it is turned off for good"},

@@ -16,6 +16,7 @@ import (
 //	all have the same data, and the same roster, most of whose voters are up
 //	each slot has one coordinator, the one that ranks first
 //	each job runs exactly the copies that are wanted, or there is a reason
+//	each node sends others to exactly the services that are well, and copies are where what they need is
 func (w *world) pending() string { return w.pendingFrom(0) }
 
 // pendingFrom makes the checks from one on, and notes which one failed.
@@ -24,7 +25,7 @@ func (w *world) pendingFrom(first int) string {
 	members := w.members()
 	checks := []func([]*host) string{
 		w.everyoneIsUp, restoredAreOut, w.everyoneSeesEveryone, w.sameRoster, w.oneCoordinator,
-		w.sameData, w.inService, w.wantedCopies, w.permitsAreHeld,
+		w.sameData, w.inService, w.wantedCopies, w.permitsAreHeld, w.catalogsAreTrue, w.servicesFollowed,
 	}
 	for i, check := range checks {
 		if i > 0 && i < first { // the first is what the others rest on
@@ -236,7 +237,7 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		}
 	}
 	for _, wait := range plan.Waiting {
-		if !w.mayWait(&job.Job, wait.Reason) {
+		if !w.mayWait(&job.Job, wait.Reason) && !w.mayLack(job, wait.Reason) {
 			return "it waits: " + wait.Reason
 		}
 	}
@@ -283,7 +284,7 @@ func (h *host) roomFor(g *mesh.Group) bool {
 	for _, p := range h.tasks {
 		used = used.Add(p.spec.Resources)
 	}
-	return h.self.Capacity.Sub(used).Lacks(g.Resources) == "" && h.equippedFor(g)
+	return h.self.Capacity.Sub(used).Lacks(g.Resources) == "" && h.equippedFor(g) && h.serves(g)
 }
 
 // viewIsTrue says how what is said to run of a job differs from what runs.

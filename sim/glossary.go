@@ -77,9 +77,18 @@ func invariants() []Term {
 		{"work-goes-on", "the copy after one that is lost with its machine goes on from the latest checkpoint of " +
 			"which all others knew, if somebody who has it can be reached (each start)"},
 		{"kept-is-there", "who says that it keeps a checkpoint has it on its disk (each step)"},
+		{"unfit-is-hidden", "nobody is sent to a copy that does not run and pass by the record that a node has, " +
+			"or that it cannot count on (each second)"},
+		{"hints-only-hide", "what gossip says of a service has it hidden, never shown, and not for longer than " +
+			"hints count, nor if its record or a later hint says that it passes (each second)"},
+		{"served-where-it-is", "a copy is placed only where what it needs on its node passed, as far as whoever " +
+			"placed it could know (each step)"},
+		{"waits-for-services", "no job begins before all passed that it requires, unless people forced it (each step)"},
+		{"restarts-for-cause", "no task is restarted for a check that has not failed as often, after the time that " +
+			"it has to start (each step)"},
 		{"ends-are-true", "what a node says that a copy has come to, it has (each step)"},
 		{"settles", "soon after the last fault there are one roster, one coordinator a slot, equal data, " +
-			"and exactly the wanted copies, and it stays so (the end)"},
+			"exactly the wanted copies, and catalogs of exactly the services that are well, and it stays so (the end)"},
 		{"forms", "a mesh forms, and runs its first jobs (the start)"},
 		{"no-panic", "no core panics"},
 		{"starts", "a node starts from its own disk"},
@@ -99,6 +108,7 @@ func requests() []Term {
 		{"resume", "that a paused job goes on"},
 		{"retry", "that what has failed runs again"},
 		{"approve", "that a copy which waits for a person goes on"},
+		{"force", "that a job begins without the services that it requires"},
 		{"run", "one of the jobs that the scenario has for later, under a new name"},
 	}
 }

@@ -55,6 +55,8 @@ type host struct {
 	barred    bool                // its disk was restored: it may not go on under its key
 	vouched   bool                // people have said that it is off, and a node goes on without it
 	evicted   bool                // people have asked for that
+	sick      int                 // faults that have the services of its tasks
+	ails      condition           // be so
 	spoilt    bool                // its disk has lost records
 	wanted    mesh.Administration // what people want of it
 	wantedAt  time.Duration       // since when
@@ -81,7 +83,9 @@ type agent struct {
 	calls map[uint64]func(core.Reply)
 
 	restores map[string]*restoring // by task
-	cuts     int                   // sources that had something and did not give all of it, or were out of sight
+	checks   *checks               // of services; nil while there is none
+	sayings  sayings
+	cuts     int // sources that had something and did not give all of it, or were out of sight
 }
 
 // Bounds and delays of the loop around a core, as in mesh/daemon.
@@ -262,6 +266,7 @@ func (h *host) turn() {
 	a := h.agent
 	var batch []core.Event
 	batch, a.inbox = core.Batch(a.inbox)
+	h.w.noteSayings(h, batch)
 	h.do(a, func() core.Ready { return a.core.Step(h.now(), batch...) })
 }
 

@@ -19,7 +19,7 @@ import (
 //
 // It is a model and no oracle: it errs about nodes that are slow, stopped for a
 // while, or badly connected, and two nodes may differ for seconds. What it
-// leaves out: packets that are too large, Serf's own events, and the doubt of
+// leaves out: packets that are too large, and the doubt of
 // mesh/membership about a loss after a pause of its own.
 type gossip struct {
 	h    *host
@@ -36,6 +36,7 @@ type gossip struct {
 	acks        map[uint64]bool
 	probe       uint64
 	missing     map[int]call // who is looked for
+	hearsay     hearsay
 }
 
 // sighting is what a node thinks of another.
@@ -103,7 +104,7 @@ func (g *gossip) start() {
 	g.run++
 	g.incarnation, g.abstains = 1, false
 	g.peers, g.ring, g.news, g.telling, g.alive = nil, nil, rumours{}, false, 0
-	g.acks, g.missing = map[uint64]bool{}, map[int]call{}
+	g.acks, g.missing, g.hearsay = map[uint64]bool{}, map[int]call{}, hearsay{}
 	g.every(probeEvery, g.dice.upTo(probeEvery), g.probeNext)
 	g.later(g.dice.upTo(exchangeEvery), g.exchangeNext)
 	for _, o := range g.h.w.hosts {
@@ -164,9 +165,9 @@ func (g *gossip) some(n int, but []int) []*host {
 // send sends something to another node's gossip, with the news that there is
 // room for.
 func (g *gossip) send(to *host, size int, arrive func(*gossip)) {
-	carried := g.news.take(newsMax)
+	carried, said := g.news.take(newsMax), g.hearsay.take()
 	from := g.h
-	g.h.w.network.send(from, to, classGossip, size+len(carried)*sizeNews, func() {
+	g.h.w.network.send(from, to, classGossip, size+len(carried)*sizeNews+len(said)*sizeSaying, func() {
 		if !to.listens() {
 			return
 		}
@@ -174,6 +175,7 @@ func (g *gossip) send(to *host, size int, arrive func(*gossip)) {
 			for _, n := range carried {
 				to.gossip.hear(n)
 			}
+			to.gossip.hearAll(said)
 			arrive(to.gossip)
 		})
 	})
@@ -197,7 +199,7 @@ func order(n int) int {
 
 // round plans a round of gossip while there is news.
 func (g *gossip) round() {
-	if g.telling || g.news.none() {
+	if g.telling || g.news.none() && len(g.hearsay.tell) == 0 {
 		return
 	}
 	g.telling = true
@@ -371,11 +373,15 @@ func (g *gossip) exchangeNext() {
 
 // exchange swaps the whole lists with another node.
 func (g *gossip) exchange(to *host) {
-	mine := g.list()
-	g.send(to, len(mine)*sizePeer, func(o *gossip) {
-		theirs := o.list()
+	mine, said := g.list(), slices.Clone(g.hearsay.lately)
+	g.send(to, len(mine)*sizePeer+len(said)*sizeSaying, func(o *gossip) {
+		theirs, lately := o.list(), slices.Clone(o.hearsay.lately)
 		o.merge(mine)
-		o.send(g.h, len(theirs)*sizePeer, func(back *gossip) { back.merge(theirs) })
+		o.hearAll(said)
+		o.send(g.h, len(theirs)*sizePeer+len(lately)*sizeSaying, func(back *gossip) {
+			back.merge(theirs)
+			back.hearAll(lately)
+		})
 	})
 }
 

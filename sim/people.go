@@ -93,7 +93,8 @@ func (p *people) submit(job *mesh.Job, h *host) {
 	p.wrote[id]++
 	what := fmt.Sprintf("submit %s with %d copies", id, job.Copies())
 	p.w.tell(h, "people", "%s", what)
-	p.ask(h, what, core.Submit{Job: job}, func(r core.Reply) { p.submitted(h, what, r) })
+	call := core.Submit{Job: job, Force: p.w.services.forced[id]}
+	p.ask(h, what, call, func(r core.Reply) { p.submitted(h, what, r) })
 }
 
 // act has something done to a job that leaves its content as it is.
@@ -207,6 +208,8 @@ func (p *people) want() {
 		p.approve(h)
 	case kind == "run":
 		p.run(h)
+	case kind == "force":
+		p.force(h)
 	case len(p.w.scenario.Later) > 0 && kind != "submit":
 		if id := p.ofLater(); id != "" {
 			p.act(id, mesh.Verb(kind), h)

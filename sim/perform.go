@@ -110,6 +110,9 @@ func (h *host) effect(a *agent, r core.Ready) {
 		}
 		h.fetchFor(a, f)
 	}
+	for _, x := range r.Watch {
+		h.watch(a, x)
+	}
 	for _, reply := range r.Reply {
 		if !spend() {
 			break

@@ -85,7 +85,7 @@ const heardAt = 2 * time.Second
 // learned of the end at once: for who learns late may count anew.
 func (w *world) foreseeEnd(l *life, s *stint) {
 	policy := mesh.RestartFor(l.job, s.def)
-	fails := s.end.how == itself && !(s.succeeded() && w.toEnd(l, s))
+	fails := s.end.how == ill || s.end.how == itself && !(s.succeeded() && w.toEnd(l, s))
 	if !fails || policy.Mode == mesh.RestartDelay || s.def.Lifecycle == mesh.Poststop || !l.h.up() {
 		return
 	}

@@ -16,6 +16,13 @@ type Program struct {
 	// Saves is about how often it is saved, if its task has a checkpoint. Then Work is all
 	// that it has to do: an attempt goes on from what was saved.
 	Saves mesh.Duration `toml:"saves"`
+	// Its services fail until an attempt has run for up to Boots, and then about every Flips, until they
+	// are well again as long after. Of these times they hang in a share, and of those that are not well
+	// when faults end a share stays so.
+	Boots   mesh.Duration `toml:"boots"`
+	Flips   mesh.Duration `toml:"flips"`
+	Hangs   Share         `toml:"hangs"`
+	Lasting Share         `toml:"lasting"`
 }
 
 // program is what a task of a job runs, or nil if it does what all others do.
@@ -61,15 +68,18 @@ func (p *process) play(g *Program) {
 func (w *world) mayFail(job *mesh.Job) bool {
 	return w.scenario.Tasks.fails() || job.Timeout > 0 || slices.ContainsFunc(job.Tasks, func(t mesh.Task) bool {
 		g := w.scenario.program(&t)
-		return g != nil && g.Work > 0 || t.Timeout > 0
+		return g != nil && g.Work > 0 || t.Timeout > 0 || slices.ContainsFunc(t.Services, restarts)
 	})
 }
+
+// restarts says whether a task is restarted when the checks of a service fail.
+func restarts(s mesh.ServiceDef) bool { return s.Restart != nil }
 
 // mayEnd says whether tasks of a job may be stopped though people want them, and no
 // other copy stands in.
 func (w *world) mayEnd(job *mesh.Job) bool {
 	return w.mayFail(job) || job.Gang || slices.ContainsFunc(job.Tasks, func(t mesh.Task) bool {
-		return t.Lifecycle != ""
+		return t.Lifecycle != "" || len(t.Requires) > 0
 	})
 }
 
@@ -84,6 +94,17 @@ func (p *people) run(h *host) {
 	job.Name += "-" + string('a'+rune(len(p.ran)/26)) + string('a'+rune(len(p.ran)%26))
 	p.ran = append(p.ran, mesh.JobID(job.Name))
 	p.submit(job, h)
+}
+
+// force has people have a job begin, of those that they have run, without what it requires.
+func (p *people) force(h *host) {
+	ids := slices.DeleteFunc(slices.Clone(p.ran), func(id mesh.JobID) bool { return len(p.jobs[id].Requires) == 0 })
+	if len(ids) == 0 {
+		return
+	}
+	id := pick(p.dice, ids)
+	p.w.services.forced[id] = true
+	p.submit(p.jobs[id], h)
 }
 
 // laterMax bounds how many jobs people submit in this way.

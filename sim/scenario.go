@@ -199,6 +199,8 @@ func (s *Scenario) Validate() []mesh.FieldFault {
 		v.is(p.Name != "", "is missing").at("program", fmt.Sprint(i), "name")
 		v.lasts(p.Work, "program", fmt.Sprint(i), "work")
 		v.lasts(p.Saves, "program", fmt.Sprint(i), "saves")
+		v.lasts(p.Boots, "program", fmt.Sprint(i), "boots")
+		v.lasts(p.Flips, "program", fmt.Sprint(i), "flips")
 	}
 	return v.faults
 }

@@ -31,6 +31,9 @@ type process struct {
 	done    time.Duration // how much work it had done when it began
 	saving  bool
 	known   floor // of what was saved of it, when it was saved last
+	is      condition
+	ill     map[string][]time.Duration // when its checks failed without a break, by check
+	unwell  bool                       // its agent was told to restart it, as they do
 }
 
 // copyID names a task of a copy of a job, whichever allocation runs it.
@@ -150,6 +153,7 @@ func (h *host) fork(key string, s runner.Spec, done time.Duration) {
 	h.observe(h.sighting(r, runner.Started), think)
 	p.work()
 	p.saveLater()
+	p.fare()
 	p.watch()
 	for _, tell := range h.early[key] {
 		tell(p)

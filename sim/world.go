@@ -31,6 +31,8 @@ type world struct {
 	counts   counts
 	clocks   watches
 	saves    saves
+	services services
+	said     int // hints, by anybody
 	pids     int
 	restored bool // a disk went back in time: copies may differ until that is repaired
 	calls    uint64
@@ -61,7 +63,7 @@ func newWorld(s Scenario, o Options) *world {
 	w.network = newNetwork(w, w.scenario.Network)
 	w.people = newPeople(w)
 	w.faults = newFaults(w)
-	w.clocks, w.saves = newWatches(), newSaves(o.Seed)
+	w.clocks, w.saves, w.services = newWatches(), newSaves(o.Seed), newServices(&w.scenario)
 	return w
 }
 
@@ -222,6 +224,7 @@ func (w *world) rest() {
 	w.people.quiet()
 	w.resting = true
 	w.faults.end()
+	w.mend()
 	w.network.base.Late = 0 // by seconds: nodes would be taken for dead for ever
 	from := w.now
 	last := from + w.scenario.Settle.Std()
@@ -256,6 +259,7 @@ func (w *world) everySecond() {
 		w.checkLimits()
 		w.checkCutOff()
 		w.checkTogether()
+		w.checkCatalogs()
 		w.everySecond()
 	})
 }

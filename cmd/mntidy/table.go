@@ -63,7 +63,7 @@ var rooms = []room{
 
 	{"mesh/daemon", 6, false, anyBelow},
 	{"sim", 6, true, []string{
-		"crdt", "mesh", "mesh/core", "placement", "placement/lease", "placement/reconcile", "runner",
+		"crdt", "health", "mesh", "mesh/core", "placement", "placement/lease", "placement/reconcile", "runner",
 	}},
 
 	{"sim/lab/wire", 4, false, nil},

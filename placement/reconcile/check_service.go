@@ -56,13 +56,15 @@ func (c *checker) readyToBegin() error {
 	return nil
 }
 
-// unserved says whether nothing that runs, or is to, offers a copy what it needs on its node.
+// unserved says whether nothing that runs, or is to, offers a copy what it needs on its node, nor did until
+// just now.
 func (c *checker) unserved(a *mesh.AllocView) bool {
 	g, _ := c.job.Job.Group(a.Group)
 	for _, t := range g.Tasks {
 		for _, need := range t.Requires {
 			if !slices.ContainsFunc(c.v.Offers, func(o mesh.Offer) bool {
-				return need.MetBy(&o) && o.Node == a.Node && o.Ended.IsZero() && (o.Job != a.Job || o.Group != a.Group)
+				there := o.Ended.IsZero() || c.v.Now.Sub(o.Ended) < FollowAfter
+				return need.MetBy(&o) && o.Node == a.Node && there && (o.Job != a.Job || o.Group != a.Group)
 			}) {
 				return true
 			}
