@@ -78,6 +78,9 @@ type JobView struct {
 	// of its Since and Anew; shorter as long as the record of one is not here.
 	Line []Ancestor
 	Tags []Tag // that people have given to its versions, by name
+	// Deployment is that of the current version, and Steering what people want of it; nil for none.
+	Deployment *Deployment
+	Steering   *Steering
 }
 
 // ID is the job's id.

@@ -128,7 +128,9 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		}
 		return mesh.JobVersion{}, false
 	})
-	return &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
+	view := &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
+	view.Deployment, view.Steering = r.course.deployment(&view.JobVersion)
+	return view
 }
 
 // allocs are the effective decisions with their statuses: by job, group, index,
