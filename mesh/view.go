@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -95,6 +96,8 @@ type AllocView struct {
 	// Placed is the job as of the version that a copy was placed for, by which its node
 	// goes; nil if that is not here, or the copy has ended.
 	Placed *Job
+	// Standing is what the copy is to its job's deployment; Primary if unset.
+	Standing Standing
 	// Unrenewed is how long nobody can have put off the copy's dead-man's switch;
 	// it matters for majority jobs only, and zero delays their replacement.
 	Unrenewed time.Duration
@@ -107,6 +110,9 @@ func (a *AllocView) State() AllocState {
 	}
 	return a.Status.State
 }
+
+// Role is the effective Standing.
+func (a *AllocView) Role() Standing { return cmp.Or(a.Standing, Primary) }
 
 // Node is the node with that id, or nil.
 func (v *View) Node(id NodeID) *NodeView {

@@ -176,6 +176,7 @@ func (r *records) redraw(job mesh.JobID) {
 	}
 	ids := p.ids[job]
 	placed := map[string]*mesh.Job{} // by the hash of the version
+	head, known := r.job(job)
 	list := make([]mesh.AllocView, 0, len(ids))
 	for id := range ids {
 		a, ok := r.effective(id)
@@ -188,6 +189,9 @@ func (r *records) redraw(job mesh.JobID) {
 			}
 			if !a.State().Final() {
 				a.Placed = r.placed(&a.Alloc, placed)
+			}
+			if known {
+				a.Standing = head.StandingOf(a.Version, a.Hash)
 			}
 			list = append(list, a)
 		} else if r.granted[id].Job != job && r.degraded[id].Job != job {
