@@ -1,9 +1,6 @@
 package mesh
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // UpdateStrategy says how the copies of a service come to a new version.
 type UpdateStrategy string
@@ -38,12 +35,12 @@ const (
 type UpdatePolicy struct {
 	Strategy    UpdateStrategy `json:"strategy,omitempty" toml:"strategy"` // Rolling if unset
 	MaxParallel int            `json:"max_parallel,omitempty" toml:"max_parallel"`
-	Canary      int            `json:"canary,omitempty" toml:"canary"`           // copies; 1 if unset and Strategy is Canary
+	Canary      int            `json:"canary,omitempty" toml:"canary"`           // copies of a group; 1 if 0 and Strategy is Canary
 	MinHealthy  *Duration      `json:"min_healthy,omitempty" toml:"min_healthy"` // for a new copy to count as well
 	// HealthyDeadline is by when after its placement a new copy has to be healthy, ProgressDeadline
 	// by when after the last one another has to be: else the deployment has failed.
-	HealthyDeadline  Duration    `json:"healthy_deadline,omitempty" toml:"healthy_deadline"`
-	ProgressDeadline Duration    `json:"progress_deadline,omitempty" toml:"progress_deadline"`
+	HealthyDeadline  *Duration   `json:"healthy_deadline,omitempty" toml:"healthy_deadline"`
+	ProgressDeadline *Duration   `json:"progress_deadline,omitempty" toml:"progress_deadline"`
 	HealthCheck      HealthCheck `json:"health_check,omitempty" toml:"health_check"` // ByChecks if unset
 	// AutoPromote promotes as soon as all hidden copies are healthy; AutoRevert makes a version of
 	// the content that ran before when a deployment has failed.
@@ -76,9 +73,6 @@ func (u *UpdatePolicy) Healthy() time.Duration {
 	return u.MinHealthy.Std()
 }
 
-// How is the effective Strategy.
-func (u *UpdatePolicy) How() UpdateStrategy { return cmp.Or(u.Strategy, Rolling) }
-
 // DeploymentState is how far a deployment has come.
 type DeploymentState string
 
@@ -101,12 +95,14 @@ func (s DeploymentState) Final() bool {
 // that a job with an update policy was given. What its next step is follows from it and from
 // what the copies are: whoever coordinates the job goes on with it.
 type Deployment struct {
-	Job     JobID           `json:"job"`
-	Version uint64          `json:"version"`
-	Hash    string          `json:"hash"`           // of the version
-	From    uint64          `json:"from,omitempty"` // the last version that was deployed; 0 for none
-	Stable  string          `json:"from_hash,omitempty"`
-	State   DeploymentState `json:"status"`
+	Job     JobID  `json:"job"`
+	Version uint64 `json:"version"`
+	Hash    string `json:"hash"`           // of the version
+	From    uint64 `json:"from,omitempty"` // the last version that was deployed before; 0 for none
+	Stable  string `json:"from_hash,omitempty"`
+	// Fresh: nothing of the job ran before, so that there is nothing to replace.
+	Fresh bool            `json:"fresh,omitempty"`
+	State DeploymentState `json:"status"`
 	// Promoted: its copies are shown, and take the place of those of From.
 	Promoted bool `json:"promoted,omitempty"`
 	// Healthy is how many of its copies have been healthy, and Progress when one more was last.
@@ -115,7 +111,7 @@ type Deployment struct {
 	Progress    time.Time `json:"progress"`
 	Ended       time.Time `json:"ended,omitzero"`
 	Reason      string    `json:"reason,omitempty"` // why it is in its state
-	Coordinator NodeID    `json:"coordinator"`
+	Coordinator NodeID    `json:"coordinator"`      // that has written it; "" as long as none has
 }
 
 // Steering is what people want of a deployment, besides what its policy says.
@@ -129,29 +125,4 @@ type Steering struct {
 	Reason   string    `json:"reason,omitempty"`
 	By       NodeID    `json:"by"` // the peer that took it
 	At       time.Time `json:"at"`
-}
-
-// Standing is what a copy is to its job's deployment.
-type Standing string
-
-// The standings. Only primary copies are shown to those who look for a service, unless they ask.
-const (
-	Primary    Standing = "primary"
-	CanaryCopy Standing = "canary"    // of a new version, beside the old copies, not promoted yet
-	Candidate  Standing = "candidate" // the same of a blue-green deployment
-)
-
-// StandingOf is the standing of a copy that was placed for a version of the job.
-func (j *JobView) StandingOf(version uint64, hash string) Standing {
-	d := j.Deployment
-	switch u := j.Job.Update; {
-	case d == nil || u == nil || d.Promoted || d.State == Deployed || d.Stable == "",
-		d.Version != version || d.Hash != hash:
-		return Primary
-	case u.How() == Canary:
-		return CanaryCopy
-	case u.How() == BlueGreen:
-		return Candidate
-	}
-	return Primary
 }

@@ -79,9 +79,16 @@ type JobView struct {
 	// of its Since and Anew; shorter as long as the record of one is not here.
 	Line []Ancestor
 	Tags []Tag // that people have given to its versions, by name
-	// Deployment is that of the current version, and Steering what people want of it; nil for none.
+	// Deployment is that of the content that the current version has, as it is recorded or as it begins,
+	// and Steering what people want of it; nil for a job without an update policy, and for none.
 	Deployment *Deployment
 	Steering   *Steering
+	// Before is the last version that was deployed before that content, nil if there is none; Torn says
+	// that the record of a version is not here which may tell. Veiled are versions between the two of
+	// which copies are not shown.
+	Before *JobVersion
+	Torn   bool
+	Veiled []Ancestor
 }
 
 // ID is the job's id.

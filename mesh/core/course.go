@@ -63,13 +63,12 @@ func (c *course) remove(key string) touched {
 	return touched{job: mesh.JobID(job)}
 }
 
-// deployment is that of a version of a job, and what people want of it.
-func (c *course) deployment(v *mesh.JobVersion) (d *mesh.Deployment, s *mesh.Steering) {
-	id := mesh.JobID(v.Job.Name)
-	if is, ok := c.deployed[mesh.KeyDeployed(id, v.Number, v.Hash)]; ok {
+// deployment is that of the version of a job with that number and hash, and what people want of it.
+func (c *course) deployment(id mesh.JobID, number uint64, hash string) (d *mesh.Deployment, s *mesh.Steering) {
+	if is, ok := c.deployed[mesh.KeyDeployed(id, number, hash)]; ok {
 		d = &is
 	}
-	if said, ok := c.steering[mesh.KeySteering(id, v.Number, v.Hash)]; ok {
+	if said, ok := c.steering[mesh.KeySteering(id, number, hash)]; ok {
 		s = &said
 	}
 	return d, s

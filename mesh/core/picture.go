@@ -129,7 +129,7 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		return mesh.JobVersion{}, false
 	})
 	view := &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
-	view.Deployment, view.Steering = r.course.deployment(&view.JobVersion)
+	r.roll(view)
 	return view
 }
 

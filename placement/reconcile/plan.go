@@ -29,6 +29,7 @@ type Plan struct {
 	Unready string           // why the job may not begin: it waits for a service; or ""
 	Reviews []mesh.Review    // what waits for a person
 	Failed  []Failed         // copies that have failed for good, and have no successor yet
+	Rollout *mesh.Rollout    // what the deployment of the job comes to; nil without an update policy
 	Wanted  map[string]int   // how many copies the job should have, by group
 	Groups  []Progress       // how far each group has come, in the order in which they are planned
 
