@@ -135,7 +135,8 @@ func TestAVersionThatComesLateIsShownByItsCopies(t *testing.T) {
 // TestCopiesStandApartUntilTheirVersionIsPromoted, whichever record is here first.
 func TestCopiesStandApartUntilTheirVersionIsPromoted(t *testing.T) {
 	job := service("web", 1)
-	job.Update = &mesh.UpdatePolicy{Strategy: mesh.Canary}
+	careful := *job
+	careful.Update = &mesh.UpdatePolicy{Strategy: mesh.Canary}
 	d := mesh.Deployment{Job: "web", Version: 2, Hash: "h2", From: 1, Stable: "h1", State: mesh.Deploying}
 	promoted := d
 	promoted.Promoted = true
@@ -146,11 +147,13 @@ func TestCopiesStandApartUntilTheirVersionIsPromoted(t *testing.T) {
 	alloc := func(id mesh.AllocID, version uint64, hash string) record {
 		return record{mesh.KeyAlloc(id), mesh.Alloc{ID: id, Job: "web", Version: version, Hash: hash}}
 	}
-	version := func(n uint64, hash, parent string) record {
+	version := func(job *mesh.Job, n uint64, hash, parent string) record {
 		return record{mesh.KeyJob("web", n, hash), mesh.JobVersion{Job: *job, Number: n, Hash: hash, Parent: parent}}
 	}
 	deployed := func(d mesh.Deployment) record { return record{mesh.KeyDeployed("web", 2, "h2"), d} }
-	first := []record{version(1, "h1", ""), alloc("a1", 1, "h1"), version(2, "h2", "h1"), alloc("a2", 2, "h2"), deployed(d)}
+	first := []record{
+		version(job, 1, "h1", ""), alloc("a1", 1, "h1"), version(&careful, 2, "h2", "h1"), alloc("a2", 2, "h2"), deployed(d),
+	}
 	last := slices.Clone(first)
 	slices.Reverse(last)
 	for _, order := range [][]record{first, last} {
