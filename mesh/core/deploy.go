@@ -137,7 +137,11 @@ func (c *Core) steer(call Steer) (reply any, none crdt.Entry, f *mesh.Fault) {
 	if job.Steering != nil {
 		next = *job.Steering
 	}
-	changes, f := steers(&job, call.Verb, &next)
+	state := d.State
+	if r := c.Rollout(&job); r != nil {
+		state = r.State
+	}
+	changes, f := steers(&job, state, call.Verb, &next)
 	if f != nil || !changes {
 		return Steered{Deployment: *d, Steering: next, Unchanged: true}, none, f
 	}
@@ -165,15 +169,17 @@ func (c *Core) steeredAt(job *mesh.JobView) time.Time {
 
 // steers puts a verb into what people want, and says whether that changes anything, or why it cannot be
 // done now.
-func steers(job *mesh.JobView, verb mesh.Steer, s *mesh.Steering) (changes bool, f *mesh.Fault) {
+func steers(
+	job *mesh.JobView, state mesh.DeploymentState, verb mesh.Steer, s *mesh.Steering,
+) (changes bool, f *mesh.Fault) {
 	d, id := job.Deployment, job.ID()
 	conflict := func(format string, args ...any) *mesh.Fault {
 		args = append([]any{d.Version, id}, args...)
 		return mesh.Faultf(mesh.Conflict, "the deployment of version %d of job %q "+format, args...)
 	}
 	switch {
-	case d.State.Final():
-		return false, conflict("has ended: %s", d.State).Hint("mn deployment rollback %s goes back", id)
+	case state.Final():
+		return false, conflict("has ended: %s", state).Hint("mn deployment rollback %s goes back", id)
 	case s.Failed && verb != mesh.SteerFail:
 		return false, conflict("was given up").Hint("mn deployment rollback %s goes back", id)
 	case job.Stopped:
@@ -187,7 +193,7 @@ func steers(job *mesh.JobView, verb mesh.Steer, s *mesh.Steering) (changes bool,
 		if !job.Job.Update.Hides() || d.Fresh {
 			return false, conflict("hides nothing, so there is nothing to promote")
 		}
-		if d.State != mesh.AwaitingPromotion && !job.Promoted() {
+		if state != mesh.AwaitingPromotion && !job.Promoted() {
 			return false, conflict("has copies that are not healthy yet").Hint("mn deployment status %s", id)
 		}
 		s.Promoted = true

@@ -30,6 +30,7 @@ type Plan struct {
 	Reviews []mesh.Review    // what waits for a person
 	Failed  []Failed         // copies that have failed for good, and have no successor yet
 	Rollout *mesh.Rollout    // what the deployment of the job comes to; nil without an update policy
+	Revert  *mesh.JobVersion // what is made of the job, as its deployment has failed; or nil
 	Wanted  map[string]int   // how many copies the job should have, by group
 	Groups  []Progress       // how far each group has come, in the order in which they are planned
 
@@ -51,6 +52,7 @@ type Stop struct {
 	Node   mesh.NodeID
 	Reason string
 	Leaves bool // its node is to have room, and it goes on elsewhere
+	Yields bool // a copy of another version takes its place
 }
 
 // Placement is a copy that should run. Its node, fence and coordinator are for

@@ -136,7 +136,7 @@ func (w *world) plan(granted bool) Plan {
 func (w *world) apply(p Plan) {
 	for _, s := range p.Stop {
 		c := w.copies[s.Alloc]
-		c.view.Want, c.view.Reason, c.view.Leaves = mesh.WantStop, s.Reason, s.Leaves
+		c.view.Want, c.view.Reason, c.view.Leaves, c.view.Yields = mesh.WantStop, s.Reason, s.Leaves, s.Yields
 	}
 	w.permits = slices.DeleteFunc(w.permits, func(o mesh.Permit) bool { return slices.Contains(p.Return, o) })
 	for _, id := range p.Claim {
