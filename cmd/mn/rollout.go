@@ -116,7 +116,7 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 			return false // the peer has not seen our version yet
 		}
 		last = *d
-		if text := howFar(&d.Deployment); text != told {
+		if text := howFar(&d.Deployment); text != told && d.Version <= done.Version {
 			told = text
 			c.say("%s", text)
 		}
@@ -129,8 +129,7 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 		}
 		return err
 	case last.Version > done.Version:
-		return mesh.Faultf(mesh.Conflict, "version %d has replaced version %d of job %q",
-			last.Version, done.Version, done.ID)
+		return c.overtaken(ctx, client, done, last.Version)
 	case last.Status == mesh.DeploymentFailed:
 		if c.asJSON {
 			return errors.Join(c.json(last, false), exitCode(1))
@@ -148,6 +147,21 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 			c.printf("version %d of job %q is deployed\n", last.Version, done.ID)
 		}
 	})
+}
+
+// overtaken is what to say of a version that another has followed: one that has failed goes back by itself.
+func (c *command) overtaken(ctx context.Context, client *api.Client, done api.Submitted, by uint64) error {
+	past, err := client.DeploymentHistory(ctx, done.ID)
+	if err != nil {
+		return err
+	}
+	for i := range past {
+		if d := &past[i]; d.Version == done.Version && d.Hash == done.Hash && d.Status == mesh.DeploymentFailed {
+			return mesh.Faultf(mesh.Internal, "the deployment of version %d of job %q has failed: %s",
+				d.Version, done.ID, rounded(d.Reason)).Hint("version %d has followed: mn job history %s", by, done.ID)
+		}
+	}
+	return mesh.Faultf(mesh.Conflict, "version %d has replaced version %d of job %q", by, done.Version, done.ID)
 }
 
 // howFar is how far a deployment is, in one line without what changes all the time.
@@ -181,19 +195,16 @@ func (c *command) showDeployment(d *api.DeploymentDetail) {
 		c.field("how", "%s", howItGoes(&d.Deployment))
 	}
 	c.field("began", "%s", strings.Join(timesOf(&d.Deployment), ", "))
+	if d.Next != "" {
+		c.field("next", "%s%s", rounded(d.Next), in(d.NextAt))
+	}
 	if !d.Status.Final() {
-		if d.Next != "" {
-			c.field("next", "%s%s", rounded(d.Next), in(d.NextAt))
-		}
 		if d.HealthyBy != nil {
 			c.field("healthy by", "%s%s, or it fails", clockTime(d.HealthyBy), in(d.HealthyBy))
 		}
 		if d.ProgressBy != nil {
 			c.field("one more by", "%s%s, or it fails", clockTime(d.ProgressBy), in(d.ProgressBy))
 		}
-	}
-	if d.Status == mesh.AwaitingPromotion {
-		c.field("promote", "mn deployment promote %s", d.Key)
 	}
 	if len(d.Groups) > 0 {
 		c.printf("\n")
@@ -244,7 +255,7 @@ func timesOf(d *api.Deployment) []string {
 		times = append(times, "came forward "+ago(d.Progress))
 	}
 	if d.Coordinator != "" {
-		times = append(times, "told by "+d.Coordinator)
+		times = append(times, "decided by "+d.Coordinator)
 	}
 	return times
 }
