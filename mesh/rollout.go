@@ -74,6 +74,18 @@ func (r *Rollout) Text() string {
 	return text
 }
 
+// Words are how far it has come, why, and what is next.
+func (r *Rollout) Words() []string {
+	words := []string{r.Text()}
+	if r.Reason != "" {
+		words = append(words, r.Reason)
+	}
+	if r.Next != "" {
+		words = append(words, "next: "+r.Next)
+	}
+	return words
+}
+
 // UpdateText is how a new version of a job takes the place of the one that runs, in words, or "" if all
 // of it is replaced at once.
 func (j *Job) UpdateText() string {

@@ -11,90 +11,16 @@ import (
 	"mn/mesh"
 )
 
-// roll fills in what is known of how the content of a job's version comes to be what runs.
-func (r *records) roll(view *mesh.JobView) {
-	root, known := view.SinceWhen()
-	if view.Job.Update == nil || view.Job.Template() || !known {
-		view.Torn = view.Job.Update != nil && !known
-		return
-	}
-	h := r.historyOf(view.ID())
-	first := h.versions[root.Hash]
-	view.Deployment, view.Steering = r.course.deployment(view.ID(), root.Number, root.Hash)
-	before, idle := h.before(first, view)
-	if d := view.Deployment; d != nil {
-		view.Before = h.versions[d.Stable]
-		view.Torn = d.Stable != "" && view.Before == nil
-		return
-	}
-	begins := first.Begins(before, idle)
-	view.Before, view.Deployment = before, &begins
-}
-
-// line is the versions of a job, by hash, and what became of them.
-type line struct {
-	id       mesh.JobID
-	versions map[string]*mesh.JobVersion
-	course   *course
-}
-
-func (r *records) historyOf(id mesh.JobID) line {
-	h := line{id, map[string]*mesh.JobVersion{}, &r.course}
+// courses are the versions of a job, and what has become of them.
+func (r *records) courses(id mesh.JobID) mesh.Courses {
+	c := mesh.Courses{Versions: make(map[string]*mesh.JobVersion, len(r.versions[id]))}
 	for _, v := range r.versions[id] {
-		h.versions[v.Hash] = &v
+		c.Versions[v.Hash] = &v
 	}
-	return h
-}
-
-// before is the last version with the content that was deployed before a version was made, and whether
-// nothing of the job was meant to run then. What comes between the two is noted in the view.
-func (h *line) before(of *mesh.JobVersion, view *mesh.JobView) (before *mesh.JobVersion, idle bool) {
-	parent, ok := h.versions[of.Parent]
-	if of.Parent == "" || !ok {
-		view.Torn = of.Parent != ""
-		return nil, true
+	c.Of = func(v *mesh.JobVersion) (*mesh.Deployment, *mesh.Steering) {
+		return r.course.deployment(id, v.Number, v.Hash)
 	}
-	idle = parent.Stopped || parent.Paused || !parent.Job.Type.Long()
-	var run []*mesh.JobVersion // of one content, the latest first
-	for v := parent; ; {
-		if len(run) > 0 && run[0].Root() != v.Root() {
-			run = nil
-		}
-		if run = append(run, v); v.Root() == v.Number {
-			if h.deployed(v) {
-				return run[0], idle
-			}
-			h.veil(v, run, view)
-		}
-		next, ok := h.versions[v.Parent]
-		if !ok || next.Number >= v.Number {
-			view.Torn = view.Torn || v.Parent != "" && !ok
-			return nil, idle
-		}
-		v = next
-	}
-}
-
-// deployed says whether a version has come to be what runs: one without an update policy has at once.
-func (h *line) deployed(v *mesh.JobVersion) bool {
-	if v.Job.Update == nil || !v.Job.Type.Long() {
-		return v.Job.Type.Long() && !v.Job.Template()
-	}
-	d, _ := h.course.deployment(h.id, v.Number, v.Hash)
-	return d != nil && d.State == mesh.Deployed
-}
-
-// veil notes the versions of one content of which copies are not shown.
-func (h *line) veil(v *mesh.JobVersion, run []*mesh.JobVersion, view *mesh.JobView) {
-	d, s := h.course.deployment(h.id, v.Number, v.Hash)
-	order, _ := v.Job.UpdateOrder()
-	fresh := d != nil && (d.Promoted || d.Fresh)
-	if !v.Job.Update.Hides() || order != mesh.StartFirst || fresh || s != nil && s.Promoted {
-		return
-	}
-	for _, o := range run {
-		view.Veiled = append(view.Veiled, o.Ancestor())
-	}
+	return c
 }
 
 // Rollout is the deployment of a job as this node sees it; nil if the job has no update policy.
@@ -193,6 +119,9 @@ func steers(
 		if !job.Job.Update.Hides() || d.Fresh {
 			return false, conflict("hides nothing, so there is nothing to promote")
 		}
+		if state == mesh.DeploymentPaused {
+			return false, conflict("is paused").Hint("mn deployment resume %s", id)
+		}
 		if state != mesh.AwaitingPromotion && !job.Promoted() {
 			return false, conflict("has copies that are not healthy yet").Hint("mn deployment status %s", id)
 		}
@@ -240,10 +169,9 @@ func (c *Core) stable(job *mesh.JobView, ref string) (*mesh.JobVersion, *mesh.Fa
 		}
 		return v, nil
 	}
-	h := c.records.historyOf(job.ID())
-	var unused mesh.JobView
-	for v := &job.JobVersion; v != nil; {
-		if v, _ = h.before(v, &unused); v != nil && !mesh.SameWork(&v.Job, &job.Job) {
+	courses := c.records.courses(job.ID())
+	for v := courses.Before(&job.JobVersion); v != nil; v = courses.Before(v) {
+		if !mesh.SameWork(&v.Job, &job.Job) {
 			return v, nil
 		}
 	}

@@ -129,7 +129,10 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		return mesh.JobVersion{}, false
 	})
 	view := &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
-	r.roll(view)
+	if view.Job.Update != nil {
+		courses := r.courses(id)
+		courses.Fill(view)
+	}
 	return view
 }
 

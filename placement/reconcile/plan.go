@@ -108,6 +108,14 @@ func (p *Plan) Empty() bool { return len(p.Stop) == 0 && len(p.Place) == 0 && le
 func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s v%d %s: %s\n", p.Job, p.Version, p.Status, p.Text)
+	if r := p.Rollout; r != nil && r.State == mesh.Deployed {
+		fmt.Fprintf(&b, "rollout of version %d %s\n", r.Version, r.State)
+	} else if r != nil {
+		fmt.Fprintf(&b, "rollout of version %d %s: %s\n", r.Version, r.State, strings.Join(r.Words(), "; "))
+	}
+	if p.Revert != nil {
+		fmt.Fprintf(&b, "version %d: %s: %s\n", p.Revert.Number, p.Revert.Verb, p.Revert.Reason)
+	}
 	for _, s := range p.Stop {
 		fmt.Fprintf(&b, "stop %s: %s\n", s.Alloc, s.Reason)
 	}

@@ -23,7 +23,8 @@ import (
 //
 // At most update.max_parallel seats are between two copies at a time; those that are down anyway come
 // first, as nothing is lost with them, and one that waits for a node out of sight is left alone. A paused
-// or failed deployment takes no step, and ends those that it has begun, or goes back on them. Without a
+// deployment takes no step, and ends those that it has begun; one that has failed goes back on those that
+// have not come to a new copy alone. Without a
 // majority of the voters the copies of eager jobs go on step by step, but nobody is promoted by itself,
 // and nothing fails or has succeeded: that is recorded, and a record needs the majority.
 //
@@ -47,6 +48,7 @@ type turn struct {
 	had      bool  // the version before has such a seat
 	replaces bool  // there is, or was, something that the version changes
 	begun    bool  // its turn has come
+	lives    bool  // a copy of the version does, or is about to
 	away     bool  // what may run of it is out of sight
 	serves   bool  // an old copy runs
 	well     time.Duration
@@ -103,9 +105,9 @@ func (p *planner) turnOf(s *seat) *turn {
 		runs := a.Want == mesh.WantRun && (f.is == here || f.is == away)
 		switch {
 		case a.Content == s.content && runs && f.is == here:
-			t.begun, t.well = true, min(t.well, p.well(a))
+			t.begun, t.lives, t.well = true, true, min(t.well, p.well(a))
 		case a.Content == s.content:
-			t.begun = t.begun || runs || p.ofDeployment(a)
+			t.begun, t.lives = t.begun || runs || p.ofDeployment(a), t.lives || runs
 		case runs:
 			t.replaces = true
 			t.away = t.away || f.is == away
@@ -116,7 +118,7 @@ func (p *planner) turnOf(s *seat) *turn {
 		}
 	}
 	if next := p.pending[s.Seat]; next != nil && next.Content == s.content {
-		t.begun = true
+		t.begun, t.lives = true, true
 	}
 	t.begun = t.begun || yielded || !t.replaces
 	return t
@@ -183,7 +185,7 @@ func (p *planner) inTurns(failed bool) {
 	for _, t := range r.turns {
 		switch {
 		case !t.replaces || p.bound(t.seat) != "":
-		case failed && (r.hides && t.had || p.oldLives(t.seat)), !t.begun && (t.away || failed):
+		case failed && (t.had && (r.hides || !t.lives) || p.oldLives(t.seat)), !t.begun && (t.away || failed):
 			p.goesOnAs(t)
 			continue
 		case !t.begun:

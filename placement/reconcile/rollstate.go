@@ -275,12 +275,15 @@ func (p *planner) nextStep(v *mesh.Rollout) string {
 	between, left := 0, 0
 	for _, t := range p.rolls.turns {
 		switch {
-		case t.well == 0 && t.begun:
+		case t.well == 0 && t.begun, p.bound(t.seat) != "":
 		case t.next != nil:
 			between++
 		default:
 			left++
 		}
+	}
+	if between == 0 && v.Promoted {
+		return "what is left of the version before stops"
 	}
 	text := mesh.Counted(between, "copy is", "copies are") + " to be healthy"
 	if !v.Promoted {
