@@ -23,9 +23,9 @@ func (r *runner) deployments(ctx context.Context) error {
 			what string
 			mesh.UpdatePolicy
 		}{
-			{"one at a time", mesh.UpdatePolicy{MaxParallel: 1}},
+			{"1 at a time", mesh.UpdatePolicy{MaxParallel: 1}},
 			{"5 at a time", mesh.UpdatePolicy{MaxParallel: deployCopies / 2}},
-			{"one at a time, each stopped first", mesh.UpdatePolicy{MaxParallel: 1, Order: mesh.StopFirst}},
+			{"1 at a time, stop first", mesh.UpdatePolicy{MaxParallel: 1, Order: mesh.StopFirst}},
 			{"blue-green", mesh.UpdatePolicy{Strategy: mesh.BlueGreen, AutoPromote: true}},
 		} {
 			how.MinHealthy = &at
