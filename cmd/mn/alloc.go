@@ -189,18 +189,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	}
 	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, fence(a.Fence), degraded)
 	c.field("reserves", "%s", amounts(a.Resources))
-	for _, p := range a.Grants.Ports {
-		c.field("port", "%s of task %s: %d/%s", p.Label, p.Task, p.Number, p.Protocol.Transport())
-	}
-	for _, d := range a.Grants.Devices {
-		for _, given := range d.Given {
-			part := ""
-			if given.Part > 0 {
-				part = fmt.Sprintf(", %v of its memory", given.Part)
-			}
-			c.field("device", "%s of task %s%s", given.ID, d.Task, part)
-		}
-	}
+	c.showGrants(a.Grants)
 	c.printf("\n")
 	b := newTable("TASK", "STATUS", "PID", "RESTARTS", "STARTED", "FINISHED", "EXIT", "REASON")
 	for _, t := range a.Tasks {
@@ -237,6 +226,22 @@ func (c *command) showAlloc(a api.AllocDetail) {
 			if t.FinishedAt == nil {
 				c.field("at risk", "%s", atRisk(&t))
 			}
+		}
+	}
+}
+
+// showGrants says which ports and devices a copy was given.
+func (c *command) showGrants(g mesh.Grants) {
+	for _, p := range g.Ports {
+		c.field("port", "%s of task %s: %d/%s", p.Label, p.Task, p.Number, p.Protocol.Transport())
+	}
+	for _, d := range g.Devices {
+		for _, given := range d.Given {
+			part := ""
+			if given.Part > 0 {
+				part = fmt.Sprintf(", %v of its memory", given.Part)
+			}
+			c.field("device", "%s of task %s%s", given.ID, d.Task, part)
 		}
 	}
 }

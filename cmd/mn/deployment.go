@@ -222,26 +222,29 @@ func (c *command) deploymentList() *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the deployments, the last of each job",
-		Example: "  mn deployment ls\n  mn deployment ls --json | jq -r '.[] | select(.status == \"failed\") | .deployment_key'",
-		Args:    needs(),
+		Example: "  mn deployment ls\n" +
+			"  mn deployment ls --json | jq -r '.[] | select(.status == \"failed\") | .deployment_key'",
+		Args: needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
-			return show(c, cmd.Context(), again, client.Deployments, client.WatchDeployments, func(all []api.Deployment) {
-				if len(all) == 0 {
-					c.printf("no job has a deployment: mn deployment deploy, or [update] in a job file, gives it one\n")
-					return
-				}
-				b := newTable("KEY", "VERSION", "FROM", "STRATEGY", "STATUS", "HEALTHY", "OLD", "HIDDEN", "BEGAN", "NEXT")
-				for i := range all {
-					d := &all[i]
-					b.add(d.Key, d.Version, number(int(d.From)), d.Strategy, state(string(d.Status)),
-						fmt.Sprintf("%d/%d", d.Healthy, d.Wanted), number(d.Old), number(d.Hidden), ago(d.Began), whatNext(d))
-				}
-				c.table(b)
-			})
+			return show(c, cmd.Context(), again, client.Deployments, client.WatchDeployments, c.showDeployments)
 		}),
 	}
 	watchFlag(cmd, &again)
 	return cmd
+}
+
+func (c *command) showDeployments(all []api.Deployment) {
+	if len(all) == 0 {
+		c.printf("no job has a deployment: mn deployment deploy, or [update] in a job file, gives it one\n")
+		return
+	}
+	b := newTable("KEY", "VERSION", "FROM", "STRATEGY", "STATUS", "HEALTHY", "OLD", "HIDDEN", "BEGAN", "NEXT")
+	for i := range all {
+		d := &all[i]
+		b.add(d.Key, d.Version, number(int(d.From)), d.Strategy, state(string(d.Status)),
+			fmt.Sprintf("%d/%d", d.Healthy, d.Wanted), number(d.Old), number(d.Hidden), ago(d.Began), whatNext(d))
+	}
+	c.table(b)
 }
 
 // whatNext is what happens next of a deployment, or how it came to its end.
@@ -271,7 +274,8 @@ lists them all.`,
 				b := newTable("VERSION", "FROM", "STATUS", "BEGAN", "ENDED", "REASON")
 				for i := range all {
 					d := &all[i]
-					b.add(d.Version, number(int(d.From)), state(string(d.Status)), ago(d.Began), ago(d.Ended), rounded(d.Reason))
+					b.add(d.Version, number(int(d.From)), state(string(d.Status)), ago(d.Began), ago(d.Ended),
+						rounded(d.Reason))
 				}
 				c.table(b)
 			})

@@ -23,7 +23,8 @@ func (c *command) deploymentStatus() *cobra.Command {
 		Long: `Show how far the deployment of a job is: how many copies are new and healthy, or old, what
 comes next and when, and until when that has to happen. With --follow, go on until the
 deployment has ended; on a terminal it is one picture that changes.`,
-		Example:           "  mn deployment status agent-api\n  mn deployment status agent-api -f\n  mn deployment status agent-api --json | jq -r .status",
+		Example: "  mn deployment status agent-api\n  mn deployment status agent-api -f\n" +
+			"  mn deployment status agent-api --json | jq -r .status",
 		Args:              needs("KEY"),
 		ValidArgsFunction: c.complete(deploymentKeys),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
@@ -140,7 +141,8 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 	return c.result(last, func() {
 		switch last.Status {
 		case mesh.AwaitingPromotion:
-			c.printf("version %d of job %q waits to be promoted: mn deployment promote %s\n", last.Version, done.ID, done.ID)
+			c.printf("version %d of job %q waits to be promoted: mn deployment promote %s\n",
+				last.Version, done.ID, done.ID)
 		case mesh.VersionRecorded:
 			c.printf("version %d of job %q is recorded, and the job runs anew\n", last.Version, done.ID)
 		default:

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mn/configs"
-	"mn/health"
 	"mn/mesh"
 	"mn/mesh/api"
 )
@@ -53,9 +52,8 @@ func (c *command) serviceFlags(cmd *cobra.Command, r *api.ServicesRequest) {
 	cmd.Flags().StringVar(&r.Role, "role", "",
 		"copies of the `ROLE` in a deployment: canary, candidate, or any; primary if not given")
 	_ = cmd.RegisterFlagCompletionFunc("node", c.completeFlag(nodeNames))
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(
-		[]string{string(mesh.Primary), string(mesh.CanaryCopy), string(mesh.Candidate), health.AnyRole},
-		cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("role",
+		cobra.FixedCompletions(api.Roles(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (c *command) showServices(all []api.Service, hidden bool) {

@@ -302,7 +302,8 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 		Generation: a.Generation, Replaces: a.Replaces, Node: p.nodeName(a.Node), NodeID: a.Node,
 		Status: p.status(a, a.State()), Want: a.Want, Reason: a.Reason, Fence: a.Fence.String(),
 		Degraded: a.Degraded, Coordinator: p.nodeName(a.Coordinator),
-		CoordinatorID: a.Coordinator, PlacedAt: a.At, Resources: a.Resources, Grants: grantsOf(a.Grants), Role: a.Role(),
+		CoordinatorID: a.Coordinator, PlacedAt: a.At, Resources: a.Resources, Grants: grantsOf(a.Grants),
+		Role: a.Role(),
 	}
 	if a.Status != nil {
 		d.ReportedAt = known(a.Status.At)

@@ -15,7 +15,7 @@ type Deployment struct {
 	Type        mesh.JobType         `json:"type"`
 	Version     uint64               `json:"version"`
 	Hash        string               `json:"hash"`
-	JobVersion  uint64               `json:"job_version"`  // the current one, which may be a later one of the same content
+	JobVersion  uint64               `json:"job_version"`  // the current one, perhaps a later one of that content
 	From        uint64               `json:"from_version"` // that was deployed before; 0 for none
 	Status      mesh.DeploymentState `json:"status"`
 	Promoted    bool                 `json:"promoted"` // its copies are shown to those who look for services
@@ -74,10 +74,10 @@ type Steered struct {
 }
 
 // RollbackRequest is a job to go back to the content of a version that was deployed before, which is
-// then deployed as a new one.
+// then deployed as a new one. If none is named it is the last that has other content.
 type RollbackRequest struct {
 	Job     mesh.JobID `json:"job"`
-	Version string     `json:"version,omitempty"`        // number, hash or tag; if "" the last that was deployed and has other content
+	Version string     `json:"version,omitempty"`        // number, beginning of the hash, or tag
 	Reason  string     `json:"reason,omitempty"`         // kept with the version, for people
 	Expect  *uint64    `json:"expect_version,omitempty"` // refuse unless this is the current version
 }
@@ -149,7 +149,8 @@ func (p picture) deployment(i int) Deployment {
 		row.Next, row.NextAt = roll.Next, known(roll.NextAt)
 		row.HealthyBy, row.ProgressBy = known(roll.HealthyBy), known(roll.ProgressBy)
 		sum := roll.Counts()
-		row.Wanted, row.Old, row.Placed, row.Healthy, row.Hidden = sum.Wanted, sum.Old, sum.Placed, sum.Healthy, sum.Hidden
+		row.Wanted, row.Old, row.Placed, row.Healthy = sum.Wanted, sum.Old, sum.Placed, sum.Healthy
+		row.Hidden = sum.Hidden
 	}
 	if said := j.Steering; said != nil {
 		row.Paused = said.Paused
@@ -161,8 +162,8 @@ func (p picture) deployment(i int) Deployment {
 // record is what is written down of a deployment of a job.
 func (p picture) record(j *mesh.JobView, d *mesh.Deployment) Deployment {
 	row := Deployment{
-		Key: d.Job, Type: cmp.Or(j.Job.Type, mesh.Batch), Version: d.Version, Hash: d.Hash, From: d.From, Status: d.State,
-		Promoted: d.Promoted, Healthy: d.Healthy, Groups: []mesh.RolloutGroup{}, Reason: d.Reason,
+		Key: d.Job, Type: cmp.Or(j.Job.Type, mesh.Batch), Version: d.Version, Hash: d.Hash, From: d.From,
+		Status: d.State, Promoted: d.Promoted, Healthy: d.Healthy, Groups: []mesh.RolloutGroup{}, Reason: d.Reason,
 		Began: known(d.Began), Progress: known(d.Progress), Ended: known(d.Ended),
 		CoordinatorID: d.Coordinator, JobVersion: j.Number,
 	}

@@ -90,13 +90,17 @@ func (p picture) services(r ServicesRequest) ([]Service, error) {
 	return rows, nil
 }
 
+// Roles are what a ServicesRequest may ask for.
+func Roles() []string {
+	return []string{string(mesh.Primary), string(mesh.CanaryCopy), string(mesh.Candidate), health.AnyRole}
+}
+
 // checkRole refuses what is no role.
 func checkRole(role string) error {
-	roles := []string{string(mesh.Primary), string(mesh.CanaryCopy), string(mesh.Candidate), health.AnyRole}
-	if role == "" || slices.Contains(roles, role) {
+	if role == "" || slices.Contains(Roles(), role) {
 		return nil
 	}
-	return mesh.Faultf(mesh.Invalid, "%q is no role of a copy: %s", role, strings.Join(roles, ", "))
+	return mesh.Faultf(mesh.Invalid, "%q is no role of a copy: %s", role, strings.Join(Roles(), ", "))
 }
 
 func tags(list string) []string {

@@ -23,7 +23,7 @@ func deployments() []Case {
 		},
 		{
 			Name: "deployments-go-on", Faults: "F1", Nodes: 4, run: (*scene).deploymentsGoOn,
-			Shows: "who decides about a rolling and a canary deployment is killed: another goes on, and enough copies run",
+			Shows: "who decides about a rolling and a canary deployment is killed: it goes on, and enough copies run",
 		},
 	}
 }
@@ -141,8 +141,8 @@ func (s *scene) comesToVersion(asked *lab.Node, job string, version uint64, stat
 		if err != nil {
 			return false, err.Error()
 		}
-		return d.Version == version && d.Status == state,
-			fmt.Sprintf("version %d is %s, %d of %d healthy, %d old; %s", d.Version, d.Status, d.Healthy, d.Wanted, d.Old, d.Next)
+		return d.Version == version && d.Status == state, fmt.Sprintf("version %d is %s, %d of %d healthy, %d old; %s",
+			d.Version, d.Status, d.Healthy, d.Wanted, d.Old, d.Next)
 	})
 }
 
@@ -224,7 +224,8 @@ func (s *scene) apartFrom(asked *lab.Node, service string, want int) {
 	s.must(err)
 	for i := range shown {
 		if f := &shown[i]; f.DeploymentVersion != 1 {
-			s.fail("deployment", "%s shows %s[%d] of version %d before it is promoted", asked.Name, f.Job, f.Index, f.DeploymentVersion)
+			s.fail("deployment", "%s shows %s[%d] of version %d before it is promoted",
+				asked.Name, f.Job, f.Index, f.DeploymentVersion)
 		}
 	}
 }
