@@ -63,6 +63,11 @@ const (
 	RestoredOlder  Name = "older_restored"
 	Unrestored     Name = "restores_failed"
 	Preempted      Name = "copies_preempted"
+	Yielded        Name = "copies_yielded"
+	RolledOut      Name = "deployments_successful"
+	RollsFailed    Name = "deployments_failed"
+	Promoted       Name = "deployments_promoted"
+	Reverted       Name = "deployments_reverted"
 )
 
 // counted is a count and what it counts.
@@ -123,6 +128,11 @@ func allCounts() []counted {
 		{RestoredOlder, "a task went on from an older checkpoint, as the latest could not be had"},
 		{Unrestored, "a task did not start, as nothing could be had of what was saved"},
 		{Preempted, "a copy was stopped to make room for a job of a higher priority"},
+		{Yielded, "a copy that ran was stopped for one of another version, and no other stood in"},
+		{RolledOut, "a deployment was successful"},
+		{RollsFailed, "a deployment has failed, or another version took its place"},
+		{Promoted, "what a deployment had hidden was promoted"},
+		{Reverted, "a job went back to the version before by itself"},
 	}
 }
 

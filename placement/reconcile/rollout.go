@@ -49,6 +49,7 @@ type turn struct {
 	replaces bool  // there is, or was, something that the version changes
 	begun    bool  // its turn has come
 	lives    bool  // a copy of the version does, or is about to
+	moved    bool  // a copy of it was stopped for another version
 	away     bool  // what may run of it is out of sight
 	serves   bool  // an old copy runs
 	well     time.Duration
@@ -102,6 +103,7 @@ func (p *planner) turnOf(s *seat) *turn {
 	var yielded bool
 	for _, a := range s.copies {
 		f := p.fate(a)
+		t.moved = t.moved || a.Yields
 		runs := a.Want == mesh.WantRun && (f.is == here || f.is == away)
 		switch {
 		case a.Content == s.content && runs && f.is == here:
@@ -184,14 +186,16 @@ func (p *planner) inTurns(failed bool) {
 	begun := map[string]int{}
 	for _, t := range r.turns {
 		switch {
-		case !t.replaces || p.bound(t.seat) != "":
+		case p.bound(t.seat) != "", !t.replaces && !t.moved:
 		case failed && (t.had && (r.hides || !t.lives) || p.oldLives(t.seat)), !t.begun && (t.away || failed):
 			p.goesOnAs(t)
 			continue
 		case !t.begun:
 			waiting = append(waiting, t)
 		default:
-			begun[t.seat.Group]++
+			if t.replaces {
+				begun[t.seat.Group]++
+			}
 			if t.well > 0 {
 				between++
 			}
