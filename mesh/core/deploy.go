@@ -151,7 +151,7 @@ func (c *Core) rollback(call Rollback) (reply any, none crdt.Entry, f *mesh.Faul
 		return nil, none, f
 	case to.Job.Template() || to.Stopped:
 		return nil, none, mesh.Faultf(mesh.Invalid, "version %d of job %q runs nothing", to.Number, call.Job).
-			Hint("mn deployment list %s", call.Job)
+			Hint("mn deployment history %s", call.Job)
 	case !job.Stopped && !job.Paused && mesh.HashJob(&to.Job, false) == mesh.HashJob(&job.Job, false):
 		return Submitted{Version: job.JobVersion, Unchanged: true}, none, nil
 	}
