@@ -177,7 +177,7 @@ func (c *command) showJob(j api.Job) {
 		c.field("next", "goes on in %v", mesh.Duration(max(time.Until(*j.NextAt), 0).Round(time.Second)))
 	}
 	if d := j.Deployment; d != nil && d.Status != mesh.Deployed && d.Status != mesh.VersionRecorded {
-		c.field("deployment", "of version %d is %s; mn deployment status %s", d.Version, howFar(d), d.Key)
+		c.field("deployment", "version %d, %s; mn deployment status %s", d.Version, howFar(d), d.Key)
 	}
 	if j.Coordinator != "" {
 		c.field("coordinator", "%s, fence %s", j.Coordinator, fence(j.Fence))

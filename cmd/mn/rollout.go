@@ -190,8 +190,11 @@ func (c *command) showDeployment(d *api.DeploymentDetail) {
 		c.field("reason", "%s", rounded(d.Reason))
 	}
 	if d.SaidAt != nil {
-		said := cmp.Or(d.SaidReason, "no reason given")
-		c.field("said", "%s, %s at %s", said, ago(d.SaidAt), d.SaidBy)
+		why := ""
+		if d.SaidReason != "" {
+			why = ": " + d.SaidReason
+		}
+		c.field("steered", "by a person, %s at %s%s", ago(d.SaidAt), d.SaidBy, why)
 	}
 	if d.Strategy != "" {
 		c.field("how", "%s", howItGoes(&d.Deployment))
