@@ -29,12 +29,14 @@ func (p *people) drawUpdate() *mesh.UpdatePolicy {
 
 // rolled makes a job one whose versions take each other's place step by step.
 func (p *people) rolled(j, before *mesh.Job) {
-	j.Type, j.Update = mesh.Service, p.drawUpdate()
+	j.Update = p.drawUpdate()
 	switch {
 	case before != nil:
 		j.Type = before.Type
 	case p.dice.IntN(4) == 0:
 		j.Type, j.Tasks[0].Count = mesh.System, 1
+	default:
+		j.Type = mesh.Service
 	}
 	if order, why := j.UpdateOrder(); order == mesh.StopFirst && why != "" && j.Update.How() == mesh.BlueGreen {
 		j.Update.Strategy = mesh.Canary
@@ -45,7 +47,6 @@ func (p *people) rolled(j, before *mesh.Job) {
 func (p *people) change(next *mesh.Job) {
 	next.Tasks[0].Env = map[string]string{"RELEASE": fmt.Sprint(p.w.calls)}
 	if p.w.scenario.People.Rolled {
-		next.Update = p.drawUpdate()
 		p.rolled(next, next)
 		if p.dice.IntN(3) == 0 {
 			next.Tasks[0].Command = []string{faulty}
@@ -107,7 +108,11 @@ func (w *world) checkYields(h *host, e *crdt.Entry) {
 	down[copy] = true
 	w.counts.add(Yielded)
 	job := h.agent.core.View().Job(d.Job)
-	if job == nil || w.restored || job.Job.Update == nil {
+	if job == nil || w.restored || job.Deployment == nil {
+		return
+	}
+	if job.Deployment.Fresh {
+		delete(w.yields, d.Job) // nothing was deployed before: it is replaced at once
 		return
 	}
 	if most := job.Job.Update.Parallel(); len(down) > most {
