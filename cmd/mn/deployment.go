@@ -241,8 +241,12 @@ func (c *command) showDeployments(all []api.Deployment) {
 	b := newTable("KEY", "VERSION", "FROM", "STRATEGY", "STATUS", "HEALTHY", "OLD", "HIDDEN", "BEGAN", "NEXT")
 	for i := range all {
 		d := &all[i]
-		b.add(d.Key, d.Version, number(int(d.From)), d.Strategy, state(string(d.Status)),
-			fmt.Sprintf("%d/%d", d.Healthy, d.Wanted), number(d.Old), number(d.Hidden), ago(d.Began), whatNext(d))
+		how, healthy := string(d.Strategy), fmt.Sprintf("%d/%d", d.Healthy, d.Wanted)
+		if d.Status == mesh.VersionRecorded {
+			how, healthy = "", ""
+		}
+		b.add(d.Key, d.Version, number(int(d.From)), how, state(string(d.Status)), healthy, number(d.Old),
+			number(d.Hidden), ago(d.Began), whatNext(d))
 	}
 	c.table(b)
 }

@@ -18,6 +18,7 @@ var rollouts = map[string][]step{
 	"careful": {
 		{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.AwaitingPromotion, healthy: 1},
 	},
+	"recorded": {{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.VersionRecorded}},
 	"broken": {
 		{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.Deploying},
 		{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.DeploymentFailed},

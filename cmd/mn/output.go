@@ -165,7 +165,7 @@ func stateColour(state string) colour {
 		string(mesh.DrainBlocked), string(mesh.DrainNoPlace):
 		return red
 	case string(mesh.Complete), string(mesh.JobCompleted), string(mesh.Stopped), string(mesh.JobCancelled),
-		string(mesh.Left), "used", "expired", "revoked":
+		string(mesh.Left), string(mesh.VersionRecorded), "used", "expired", "revoked":
 		return faint
 	}
 	return plain

@@ -168,6 +168,9 @@ func (c *command) overtaken(ctx context.Context, client *api.Client, done api.Su
 
 // howFar is how far a deployment is, in one line without what changes all the time.
 func howFar(d *api.Deployment) string {
+	if d.Status == mesh.VersionRecorded {
+		return string(d.Status)
+	}
 	text := fmt.Sprintf("%s: %d of %d healthy", d.Status, d.Healthy, d.Wanted)
 	if d.Old > 0 {
 		text += fmt.Sprintf(", %d old", d.Old)
@@ -196,7 +199,7 @@ func (c *command) showDeployment(d *api.DeploymentDetail) {
 		}
 		c.field("steered", "by a person, %s at %s%s", ago(d.SaidAt), d.SaidBy, why)
 	}
-	if d.Strategy != "" {
+	if d.Strategy != "" && d.Status != mesh.VersionRecorded {
 		c.field("how", "%s", howItGoes(&d.Deployment))
 	}
 	c.field("began", "%s", strings.Join(timesOf(&d.Deployment), ", "))
@@ -239,6 +242,9 @@ func copiesTable(allocs []api.Alloc) *table {
 // howItGoes is how the copies of a deployment are replaced.
 func howItGoes(d *api.Deployment) string {
 	text := fmt.Sprintf("%s, %d at a time, %s", d.Strategy, d.MaxParallel, d.Order)
+	if d.Strategy == mesh.BlueGreen {
+		text = fmt.Sprintf("%s, %s", d.Strategy, d.Order)
+	}
 	if d.OrderReason != "" {
 		text += " as " + d.OrderReason
 	}
