@@ -192,7 +192,7 @@ func TestSchemaAndValidationRefuseTheSame(t *testing.T) {
 				t.Errorf("%s: the schema takes %.60v", path, value)
 			}
 		}
-		others := []string{"task.after_quorum", "after_quorum", "limit.max", "task.idle.gpu_below"}
+		others := []string{"task.after_quorum", "after_quorum", "limit.max", "task.idle.gpu_below", "update.canary"}
 		if s.Type != "integer" || slices.Contains(others, path) || strings.Contains(path, "service.") {
 			// what it may be depends on others
 			return

@@ -2,6 +2,7 @@ package health
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -26,9 +27,19 @@ type Instance struct {
 	Health   mesh.Health        `json:"status"`
 	Since    time.Time          `json:"since"`
 	Checks   []mesh.CheckStatus `json:"checks,omitempty"`
+	// Deployment and Version are what the copy was placed for, and Role what it is to the job's
+	// deployment: nobody is sent to one that is not primary without asking for it.
+	Deployment mesh.JobID    `json:"deployment_key"`
+	Version    uint64        `json:"deployment_version"`
+	Role       mesh.Standing `json:"role"`
 	// Hidden is why nobody is sent there, or "".
 	Hidden string `json:"hidden,omitempty"`
+	// apart: it is hidden for its role alone.
+	apart bool
 }
+
+// AnyRole stands for all roles where one is asked for.
+const AnyRole = "any"
 
 // Catalog is all that tasks offer that run as far as a node knows, by service, job, copy and task. It
 // rests on what the nodes have said of their copies, and on whether they are in sight now.
@@ -72,6 +83,11 @@ func instance(
 		Service: def.Name, Job: a.Job, Alloc: a.ID, Group: a.Group, Index: a.Index, Task: t.Name, Node: a.Node,
 		Address: def.Address, Port: def.PortNumber(), Tags: def.Tags, Meta: def.Meta, External: def.External(),
 		Health: said.Health, Since: said.Since, Checks: said.Checks, Hidden: hidden(v, a, t, said),
+		Deployment: a.Job, Version: a.Version, Role: a.Role(),
+	}
+	if i.Role != mesh.Primary && i.Hidden == "" {
+		i.apart = true
+		i.Hidden = fmt.Sprintf("it is a %s of version %d, which is not promoted", i.Role, i.Version)
 	}
 	if n := v.Node(a.Node); n != nil && !i.External {
 		if at, err := netip.ParseAddrPort(n.Address); err == nil { // else it has not told its address yet
@@ -114,6 +130,21 @@ func Usable(all []Instance, name string, tags []string) []Instance {
 	return slices.DeleteFunc(slices.Clone(all), func(i Instance) bool {
 		return i.Service != name || i.Hidden != "" || !i.Has(tags)
 	})
+}
+
+// Is says whether the instance is what those look for who ask for a role, or for any with "" or
+// [AnyRole].
+func (i *Instance) Is(role string) bool {
+	return role == "" || role == AnyRole || mesh.Standing(role) == i.Role
+}
+
+// Open says whether those are sent there who ask for a role: for [AnyRole], or if that is "" for
+// primary copies.
+func (i *Instance) Open(role string) bool {
+	if i.Hidden != "" && !i.apart {
+		return false
+	}
+	return role == AnyRole || cmp.Or(mesh.Standing(role), mesh.Primary) == i.Role
 }
 
 // Has says whether the instance has all of some tags.

@@ -114,3 +114,46 @@ func TestNobodyIsSentToWhatMayNotBeThere(t *testing.T) {
 		})
 	}
 }
+
+// TestOnlyPrimaryCopiesAreShown: who asks for a role finds the others, if nothing else hides them.
+func TestOnlyPrimaryCopiesAreShown(t *testing.T) {
+	for _, c := range []struct {
+		standing mesh.Standing
+		health   mesh.Health
+		role     string
+		open     bool
+		hidden   string
+	}{
+		{"", mesh.Passing, "", true, ""},
+		{mesh.Primary, mesh.Passing, "", true, ""},
+		{mesh.Primary, mesh.Passing, AnyRole, true, ""},
+		{mesh.Primary, mesh.Passing, "canary", false, ""},
+		{mesh.CanaryCopy, mesh.Passing, "", false, "it is a canary of version 4, which is not promoted"},
+		{mesh.CanaryCopy, mesh.Passing, "primary", false, "it is a canary of version 4, which is not promoted"},
+		{mesh.CanaryCopy, mesh.Passing, "canary", true, "it is a canary of version 4, which is not promoted"},
+		{mesh.CanaryCopy, mesh.Passing, AnyRole, true, "it is a canary of version 4, which is not promoted"},
+		{mesh.CanaryCopy, mesh.Critical, "canary", false, "critical"},
+		{mesh.Candidate, mesh.Passing, "canary", false, "it is a candidate of version 4, which is not promoted"},
+		{mesh.Candidate, mesh.Passing, "candidate", true, "it is a candidate of version 4, which is not promoted"},
+	} {
+		v := one(c.health)
+		v.Allocs[0].Standing, v.Allocs[0].Version = c.standing, 4
+		all := Catalog(v)
+		i := &all[slices.IndexFunc(all, func(i Instance) bool { return i.Service == "web" })]
+		if i.Open(c.role) != c.open || i.Hidden != c.hidden {
+			t.Errorf("%q, %s, for %q: got %v, %q, want %v, %q",
+				c.standing, c.health, c.role, i.Open(c.role), i.Hidden, c.open, c.hidden)
+		}
+		if i.Deployment != "shop" || i.Version != 4 || i.Role == "" {
+			t.Errorf("got %q, %d, %q, want what it was placed for", i.Deployment, i.Version, i.Role)
+		}
+		usable := c.health == mesh.Passing && (c.standing == "" || c.standing == mesh.Primary)
+		if got := len(Usable(all, "web", nil)) == 1; got != usable {
+			t.Errorf("%q, %s: usable is %v, want %v", c.standing, c.health, got, usable)
+		}
+		offers := slices.IndexFunc(Offers(v), func(o mesh.Offer) bool { return o.Service == "web" && o.Usable })
+		if (offers >= 0) != usable {
+			t.Errorf("%q, %s: offered as usable is %v, want %v", c.standing, c.health, offers >= 0, usable)
+		}
+	}
+}

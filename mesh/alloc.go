@@ -56,6 +56,7 @@ type Alloc struct {
 	Want       Want      `json:"want"`
 	Reason     string    `json:"reason,omitempty"` // why it was placed or stopped
 	Leaves     bool      `json:"leaves,omitempty"` // it was stopped to make its node free, and goes on elsewhere
+	Yields     bool      `json:"yields,omitempty"` // it was stopped for a copy of another version
 	Resources  Resources `json:"resources"`
 	Grants     *Grants   `json:"grants,omitempty"` // of its node's ports and devices
 	Gang       *Gang     `json:"gang,omitempty"`   // of a job whose copies are placed together

@@ -64,11 +64,23 @@ const (
 	// JobBlocked: it does not begin for want of a service, and which.
 	JobBlocked EventKind = "job_blocked"
 	// JobSettled: the job has completed or failed, was ended, or waits for a person, and why.
-	JobSettled    EventKind = "job_settled"
-	AllocPlaced   EventKind = "alloc_placed"
-	AllocRefused  EventKind = "alloc_refused"
-	AllocBlocked  EventKind = "alloc_blocked"
-	AllocReplaced EventKind = "alloc_replaced"
+	JobSettled EventKind = "job_settled"
+	// How the deployment of a version has come along, why, and what is next. DeploymentSteered: a person
+	// wants something of it.
+	DeploymentStarted  EventKind = "deployment_started"
+	DeploymentProgress EventKind = "deployment_progress" // one more copy is healthy
+	DeploymentHeld     EventKind = "deployment_paused"
+	DeploymentResumed  EventKind = "deployment_resumed"
+	DeploymentAwaiting EventKind = "deployment_awaiting_promotion"
+	DeploymentPromoted EventKind = "deployment_promoted"
+	DeploymentDone     EventKind = "deployment_successful"
+	DeploymentFailing  EventKind = "deployment_failed"
+	DeploymentReverted EventKind = "deployment_reverted" // by itself, to the version before
+	DeploymentSteered  EventKind = "deployment_steered"
+	AllocPlaced        EventKind = "alloc_placed"
+	AllocRefused       EventKind = "alloc_refused"
+	AllocBlocked       EventKind = "alloc_blocked"
+	AllocReplaced      EventKind = "alloc_replaced"
 	// AllocFailed: a copy has failed for good on its node; what its coordinator has follow, and when.
 	AllocFailed   EventKind = "alloc_failed"
 	AllocStopped  EventKind = "alloc_stopped"
@@ -120,6 +132,8 @@ var EventKinds = []EventKind{
 	NodeDrainPaused, NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobBlocked, JobSettled,
+	DeploymentStarted, DeploymentProgress, DeploymentHeld, DeploymentResumed, DeploymentAwaiting, DeploymentPromoted,
+	DeploymentDone, DeploymentFailing, DeploymentReverted, DeploymentSteered,
 	AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut,
 	ReviewOpened, ReviewApproved, ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting,
 	TaskFailed, TaskTimedOut,

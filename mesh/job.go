@@ -57,12 +57,23 @@ type Job struct {
 	Restart     *RestartPolicy    `json:"restart,omitempty" toml:"restart"`
 	Reschedule  *ReschedulePolicy `json:"reschedule,omitempty" toml:"reschedule"`
 	Update      *UpdatePolicy     `json:"update,omitempty" toml:"update"`
+	// Schedule, Triggers and Parameters make a job of which only runs have copies; Origin is set for
+	// such a run, and by nobody else.
+	Schedule   *Schedule   `json:"schedule,omitempty" toml:"schedule"`
+	Triggers   []Trigger   `json:"trigger,omitempty" toml:"trigger"`
+	Parameters *Parameters `json:"parameterized,omitempty" toml:"parameterized"`
+	Origin     *Origin     `json:"origin,omitempty" toml:"-"`
 	// Services are offered by each copy that has their port, or are external; Requires has to be there
 	// before a copy starts.
 	Services []ServiceDef  `json:"service,omitempty" toml:"service"`
 	Requires []ServiceNeed `json:"requires_service,omitempty" toml:"requires_service"`
 	Tasks    []Task        `json:"task" toml:"task"`
 	Payload  *Payload      `json:"payload,omitempty" toml:"-"` // what came with the file
+}
+
+// Template says whether the job has no copies of its own: its runs do.
+func (j *Job) Template() bool {
+	return j.Origin == nil && (j.Schedule != nil || len(j.Triggers) > 0 || j.Parameters != nil)
 }
 
 // Late is the effective IncludeLate.

@@ -18,12 +18,17 @@ const (
 	PrefixSharing  = "sharing/"  // Sharing        people
 	PrefixLabels   = "labels/"   // Labels         people
 	PrefixReview   = "review/"   // Verdict        people
+	PrefixSteering = "steering/" // Steering       people
+	PrefixOccurred = "occurred/" // Occurrence     people, and the node that saw it
 	PrefixNode     = "node/"     // Node           that node
 	PrefixStatus   = "status/"   // Status         the allocation's node
 	PrefixAlloc    = "alloc/"    // Alloc          coordinator with a granted lease
 	PrefixDegraded = "degraded/" // DegradedAlloc  coordinator without a voter majority
 	PrefixPermit   = "permit/"   // Permit         coordinator of the limit's slot, with a granted lease
 	PrefixQueued   = "queued/"   // Queued         coordinator of the job's slot, with a granted lease
+	PrefixDeployed = "deployed/" // Deployment     coordinator of the job's slot, with a granted lease
+	PrefixFired    = "fired/"    // Firing         coordinator of the job's slot, with a granted lease
+	PrefixDue      = "due/"      // Due            coordinator of the job's slot, with a granted lease
 )
 
 // KeyJob is the key of a version of a job. Concurrent versions have the same
@@ -79,6 +84,25 @@ func KeyPermit(limit string, id AllocID) string { return PrefixPermit + limit + 
 
 // KeyQueued is the key of the word that a job waits for room.
 func KeyQueued(id JobID) string { return PrefixQueued + string(id) }
+
+// KeySteering is the key of what people want of the deployment of a version.
+func KeySteering(id JobID, number uint64, hash string) string {
+	return fmt.Sprintf("%s%s/%08d-%s", PrefixSteering, id, number, hash)
+}
+
+// KeyDeployed is the key of the deployment of a version.
+func KeyDeployed(id JobID, number uint64, hash string) string {
+	return fmt.Sprintf("%s%s/%08d-%s", PrefixDeployed, id, number, hash)
+}
+
+// KeyOccurred is the key of something that has happened.
+func KeyOccurred(id OccurrenceID) string { return PrefixOccurred + string(id) }
+
+// KeyFired is the key of what was done when a job was due: its run's name is that of what it was due for.
+func KeyFired(id, run JobID) string { return PrefixFired + string(id) + "/" + string(run) }
+
+// KeyDue is the key of how far the times are gone through at which a job is due.
+func KeyDue(id JobID) string { return PrefixDue + string(id) }
 
 // Kind is the prefix of a key, with its slash.
 func Kind(key string) string {

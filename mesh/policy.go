@@ -113,35 +113,6 @@ type EffectiveRecovery struct {
 	Reason    string       `json:"reason"`
 }
 
-// UpdatePolicy bounds what is replaced at a time while the job goes on: now when a
-// node is drained.
-type UpdatePolicy struct {
-	MaxParallel int       `json:"max_parallel,omitempty" toml:"max_parallel"`
-	MinHealthy  *Duration `json:"min_healthy,omitempty" toml:"min_healthy"` // for a new copy to count as well
-}
-
-// Defaults of UpdatePolicy.
-const (
-	DefaultMaxParallel = 1
-	DefaultMinHealthy  = 10 * time.Second
-)
-
-// Parallel is the effective MaxParallel.
-func (u *UpdatePolicy) Parallel() int {
-	if u == nil || u.MaxParallel == 0 {
-		return DefaultMaxParallel
-	}
-	return u.MaxParallel
-}
-
-// Healthy is the effective MinHealthy.
-func (u *UpdatePolicy) Healthy() time.Duration {
-	if u == nil || u.MinHealthy == nil {
-		return DefaultMinHealthy
-	}
-	return u.MinHealthy.Std()
-}
-
 // DelayFunction says how the delay grows from one attempt to the next.
 type DelayFunction string
 

@@ -126,7 +126,7 @@ func (j *Job) Validate() []FieldFault {
 	v.recovery(j)
 	v.restart(j.Restart, "restart")
 	v.reschedule(j)
-	v.update(j.Update)
+	v.update(j)
 	v.payload(j.Payload)
 	v.tasks(j)
 	v.size(j)
@@ -309,18 +309,6 @@ func (v *validator) reschedule(j *Job) {
 	}
 	if p.Attempts != nil && p.Unlimited != nil && *p.Unlimited {
 		v.fault("bounds the moves, and unlimited = true does not: want one of them").at("reschedule", "attempts")
-	}
-}
-
-func (v *validator) update(u *UpdatePolicy) {
-	if u == nil {
-		return
-	}
-	if u.MaxParallel < 0 || u.MaxParallel > CopiesMax {
-		v.fault("must be from 1 to %d, not %d", CopiesMax, u.MaxParallel).at("update", "max_parallel")
-	}
-	if u.MinHealthy != nil {
-		v.duration(*u.MinHealthy, 0, policyMax, "update", "min_healthy")
 	}
 }
 

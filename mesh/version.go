@@ -104,6 +104,9 @@ func (v *JobVersion) NextScale(job *Job, verb Verb) JobVersion {
 	return n
 }
 
+// Root is the number of the version that its content came with, but for how many copies it wants.
+func (v *JobVersion) Root() uint64 { return v.since() }
+
 func (v *JobVersion) since() uint64 {
 	if v.Since == 0 {
 		return v.Number

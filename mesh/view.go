@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -78,6 +79,16 @@ type JobView struct {
 	// of its Since and Anew; shorter as long as the record of one is not here.
 	Line []Ancestor
 	Tags []Tag // that people have given to its versions, by name
+	// Deployment is that of the content that the current version has, as it is recorded or as it begins,
+	// and Steering what people want of it; nil for a job without an update policy, and for none.
+	Deployment *Deployment
+	Steering   *Steering
+	// Before is the last version that was deployed before that content, nil if there is none; Torn says
+	// that the record of a version is not here which may tell. Veiled are versions between the two of
+	// which copies are not shown.
+	Before *JobVersion
+	Torn   bool
+	Veiled []Ancestor
 }
 
 // ID is the job's id.
@@ -92,6 +103,8 @@ type AllocView struct {
 	// Placed is the job as of the version that a copy was placed for, by which its node
 	// goes; nil if that is not here, or the copy has ended.
 	Placed *Job
+	// Standing is what the copy is to its job's deployment; Primary if unset.
+	Standing Standing
 	// Unrenewed is how long nobody can have put off the copy's dead-man's switch;
 	// it matters for majority jobs only, and zero delays their replacement.
 	Unrenewed time.Duration
@@ -104,6 +117,9 @@ func (a *AllocView) State() AllocState {
 	}
 	return a.Status.State
 }
+
+// Role is the effective Standing.
+func (a *AllocView) Role() Standing { return cmp.Or(a.Standing, Primary) }
 
 // Node is the node with that id, or nil.
 func (v *View) Node(id NodeID) *NodeView {

@@ -86,6 +86,7 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 		}
 		if mesh.Kind(e.Key) == mesh.PrefixAlloc && !e.Deleted && !w.restored {
 			w.checkDecision(h, e)
+			w.checkYields(h, e)
 		}
 	}
 	w.noteDecisions(h, r)
@@ -436,6 +437,14 @@ func (w *world) countEvent(e *mesh.Event) {
 		w.counts.add(NoMajority)
 	case e.Kind == mesh.AllocReplaced:
 		w.counts.add(Replaced)
+	case e.Kind == mesh.DeploymentDone:
+		w.counts.add(RolledOut)
+	case e.Kind == mesh.DeploymentFailing:
+		w.counts.add(RollsFailed)
+	case e.Kind == mesh.DeploymentReverted:
+		w.counts.add(Reverted)
+	case e.Kind == mesh.DeploymentPromoted:
+		w.counts.add(Promoted)
 	case e.Kind == mesh.AllocRefused:
 		w.counts.add(Refusals)
 	case e.Kind == mesh.ReviewOpened:

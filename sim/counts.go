@@ -70,6 +70,11 @@ const (
 	Awaited        Name = "services_awaited"
 	Following      Name = "services_followed"
 	Forced         Name = "services_forgone"
+	Yielded        Name = "copies_yielded"
+	RolledOut      Name = "deployments_successful"
+	RollsFailed    Name = "deployments_failed"
+	Promoted       Name = "deployments_promoted"
+	Reverted       Name = "deployments_reverted"
 )
 
 // counted is a count and what it counts.
@@ -137,6 +142,11 @@ func allCounts() []counted {
 		{Awaited, "a job began that requires a service, which passed"},
 		{Following, "a copy was placed again as what it needs had gone from its node"},
 		{Forced, "a job began without a service that it requires, as people had said"},
+		{Yielded, "a copy that ran was stopped for one of another version, and no other stood in"},
+		{RolledOut, "a deployment was successful"},
+		{RollsFailed, "a deployment has failed, or another version took its place"},
+		{Promoted, "what a deployment had hidden was promoted"},
+		{Reverted, "a job went back to the version before by itself"},
 	}
 }
 

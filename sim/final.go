@@ -219,6 +219,8 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		return ""
 	case w.goesOn(&job.Job, plan.Status):
 		return fmt.Sprintf("it has not come to its end, and is %s: %s", plan.Status, plan.Text)
+	case plan.Rollout != nil && plan.Rollout.State == mesh.Deploying && !job.Stopped && !job.Paused:
+		return "its deployment is under way: " + strings.Join(plan.Rollout.Words(), "; ")
 	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || job.Stopped || job.Paused:
 		return ""
 	case len(plan.Reviews) > 0:
@@ -302,7 +304,7 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 			continue // nobody can know; such copies are waited for
 		}
 		seat := a.Seat()
-		if other, taken := seats[seat]; taken {
+		if other, taken := seats[seat]; taken && !besides(job) {
 			return fmt.Sprintf("%v is said to run as %s and as %s", seat, other, a.ID)
 		}
 		seats[seat] = a.ID
@@ -313,6 +315,11 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 		}
 	}
 	return ""
+}
+
+// besides says whether there may be two copies of a seat, as their version waits for people.
+func besides(job *mesh.JobView) bool {
+	return job.Deployment != nil && job.Deployment.State != mesh.Deployed
 }
 
 // everyNode looks for a machine without its copy of a job that wants one on each.

@@ -69,6 +69,8 @@ func invariants() []Term {
 			"(each start)"},
 		{"stops-when-cut-off", "an eager copy runs no longer than its stop_after where no majority of the voters is " +
 			"in reach (each second)"},
+		{"few-are-down", "of the copies of a job no more are down at a time for another version than max_parallel, " +
+			"by what was decided with a majority (each decision)"},
 		{"shared-limit", "of all jobs with one limit no more copies run than it allows (each start)"},
 		{"gangs-are-whole", "a gang is placed as a whole, with ranks of their own, beside no earlier one; " +
 			"with a majority, what is left of it stops (each step, each second)"},
@@ -109,6 +111,11 @@ func requests() []Term {
 		{"retry", "that what has failed runs again"},
 		{"approve", "that a copy which waits for a person goes on"},
 		{"force", "that a job begins without the services that it requires"},
+		{"promote", "that the hidden copies of a deployment take the place of the others"},
+		{"hold", "that a deployment takes no further step"},
+		{"go-on", "that it does again"},
+		{"give-up", "that it has failed"},
+		{"go-back", "the version that was deployed before"},
 		{"run", "one of the jobs that the scenario has for later, under a new name"},
 	}
 }

@@ -222,8 +222,12 @@ func (p *people) want() {
 		p.submit(next, h)
 	case kind == "change":
 		next := clone(job)
-		next.Tasks[0].Env = map[string]string{"RELEASE": fmt.Sprint(p.w.calls)}
+		p.change(next)
 		p.submit(next, h)
+	case kind == "go-back":
+		p.goBack(mesh.JobID(name), h)
+	case steers[kind] != "":
+		p.steer(mesh.JobID(name), steers[kind], h)
 	default:
 		p.act(mesh.JobID(name), mesh.Verb(kind), h)
 	}
@@ -248,6 +252,9 @@ func (p *people) draw(name string, before *mesh.Job) *mesh.Job {
 	}
 	if p.w.scenario.People.Equipped {
 		p.equipped(j)
+	}
+	if p.w.scenario.People.Rolled {
+		p.rolled(j, before)
 	}
 	j.Defaults()
 	return j

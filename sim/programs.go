@@ -30,6 +30,9 @@ func (p *process) program(job *mesh.Job) *Program {
 	if job == nil {
 		return nil
 	}
+	if len(p.spec.Command) > 0 && p.spec.Command[0] == faulty {
+		return p.h.w.scenario.program(&mesh.Task{Command: p.spec.Command})
+	}
 	i := slices.IndexFunc(job.Tasks, func(t mesh.Task) bool { return t.Name == p.spec.Task })
 	if i < 0 {
 		return nil

@@ -111,6 +111,8 @@ type People struct {
 	Do    []string      `toml:"do"`    // kinds of requests; submit, scale, change and stop if empty
 	// Equipped: their jobs ask for GPUs and ports, and have priorities.
 	Equipped bool `toml:"equipped"`
+	// Rolled: the versions of their jobs take each other's place step by step, by update policies.
+	Rolled bool `toml:"rolled"`
 }
 
 // Share is a share of cases, in parts per million. Files write "1%".

@@ -150,6 +150,7 @@ func (h *host) fork(key string, s runner.Spec, done time.Duration) {
 	h.w.changes++
 	h.w.checkStart(p)
 	h.w.noteStart(p)
+	delete(h.w.yields[p.copy.job], p.copy)
 	h.observe(h.sighting(r, runner.Started), think)
 	p.work()
 	p.saveLater()

@@ -26,6 +26,7 @@ type world struct {
 	checker  *checker
 	words    words
 	deeds    deeds
+	yields   map[mesh.JobID]map[copyID]bool // down for another version, since they ran
 	trace    *trace
 	spans    *spans
 	counts   counts
@@ -56,7 +57,8 @@ func newWorld(s Scenario, o Options) *world {
 	w := &world{
 		options: o, byID: map[mesh.NodeID]*host{}, trace: newTrace(o), counts: counts{},
 		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), words: newWords(), deeds: newDeeds(),
-		spans: newSpans(o.Timeline),
+		yields: map[mesh.JobID]map[copyID]bool{},
+		spans:  newSpans(o.Timeline),
 	}
 	w.values = values{w, map[string][]byte{}}
 	w.scenario = climate(s, o)

@@ -89,6 +89,9 @@ func (c *command) showAllocs(allocs []api.Alloc, all bool) {
 	}
 }
 
+// apart says whether a copy stands beside those that are used.
+func apart(s mesh.Standing) bool { return s != "" && s != mesh.Primary }
+
 // usual is the reason of most copies, which says nothing.
 var usual = regexp.MustCompile(`^version [0-9]+ wants it$`)
 
@@ -110,6 +113,10 @@ func (c *command) allocTable(allocs []api.Alloc, jobs bool) *table {
 	if jobs {
 		head = append([]string{"ID", "JOB"}, head[1:]...)
 	}
+	roles := slices.ContainsFunc(allocs, func(a api.Alloc) bool { return apart(a.Role) })
+	if roles {
+		head = slices.Insert(head, len(head)-1, "ROLE")
+	}
 	b := newTable(head...)
 	for i := range allocs {
 		a := &allocs[i]
@@ -121,8 +128,12 @@ func (c *command) allocTable(allocs []api.Alloc, jobs bool) *table {
 		if a.ExitCode != nil {
 			exit = strconv.Itoa(*a.ExitCode)
 		}
-		b.add(append(row, taskName(a.Task, a.Lifecycle), placeOf(a), a.Node, state(a.Status), number(a.PID),
-			a.Restarts, ago(a.StartedAt), exit, cmp.Or(a.Trouble, usual.ReplaceAllString(rounded(a.Reason), "")))...)
+		row = append(row, taskName(a.Task, a.Lifecycle), placeOf(a), a.Node, state(a.Status), number(a.PID),
+			a.Restarts, ago(a.StartedAt), exit)
+		if roles {
+			row = append(row, state(string(a.Role)))
+		}
+		b.add(append(row, cmp.Or(a.Trouble, usual.ReplaceAllString(rounded(a.Reason), "")))...)
 	}
 	return b
 }
@@ -162,6 +173,9 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	c.field("copy", "%s of job %s version %d", copyIndex(a.Group, a.Index), a.Job, a.Version)
 	c.field("node", "%s (%s)", a.Node, a.NodeID)
 	c.field("status", "%s, should %s", c.paint(stateColour(a.Status), a.Status), a.Want)
+	if apart(a.Role) {
+		c.field("role", "%s of version %d, which is not promoted", c.paint(yellow, string(a.Role)), a.Version)
+	}
 	if a.Reason != "" {
 		c.field("reason", "%s", rounded(a.Reason))
 	}
@@ -175,18 +189,7 @@ func (c *command) showAlloc(a api.AllocDetail) {
 	}
 	c.field("placed", "%s by %s, fence %s%s", ago(&placed), a.Coordinator, fence(a.Fence), degraded)
 	c.field("reserves", "%s", amounts(a.Resources))
-	for _, p := range a.Grants.Ports {
-		c.field("port", "%s of task %s: %d/%s", p.Label, p.Task, p.Number, p.Protocol.Transport())
-	}
-	for _, d := range a.Grants.Devices {
-		for _, given := range d.Given {
-			part := ""
-			if given.Part > 0 {
-				part = fmt.Sprintf(", %v of its memory", given.Part)
-			}
-			c.field("device", "%s of task %s%s", given.ID, d.Task, part)
-		}
-	}
+	c.showGrants(a.Grants)
 	c.printf("\n")
 	b := newTable("TASK", "STATUS", "PID", "RESTARTS", "STARTED", "FINISHED", "EXIT", "REASON")
 	for _, t := range a.Tasks {
@@ -223,6 +226,22 @@ func (c *command) showAlloc(a api.AllocDetail) {
 			if t.FinishedAt == nil {
 				c.field("at risk", "%s", atRisk(&t))
 			}
+		}
+	}
+}
+
+// showGrants says which ports and devices a copy was given.
+func (c *command) showGrants(g mesh.Grants) {
+	for _, p := range g.Ports {
+		c.field("port", "%s of task %s: %d/%s", p.Label, p.Task, p.Number, p.Protocol.Transport())
+	}
+	for _, d := range g.Devices {
+		for _, given := range d.Given {
+			part := ""
+			if given.Part > 0 {
+				part = fmt.Sprintf(", %v of its memory", given.Part)
+			}
+			c.field("device", "%s of task %s%s", given.ID, d.Task, part)
 		}
 	}
 }

@@ -30,6 +30,9 @@ type step struct {
 	copies mesh.AllocState // of all its copies; "" for none placed
 	code   int
 	number uint64 // of the version; 1 if 0
+
+	deployed mesh.DeploymentState // "" for none
+	healthy  int                  // copies of its deployment
 }
 
 // lives are what becomes of submitted jobs, by the job's name.
@@ -108,12 +111,14 @@ func add(snap *api.Snapshot, job mesh.Job, now step) {
 	if now.copies != "" {
 		o.Fence = fenced
 	}
+	now.roll(&snap.View.Jobs[len(snap.View.Jobs)-1], &o)
 	snap.Outlooks = append(snap.Outlooks, o)
 	if now.copies == "" {
 		return
 	}
 	for i := range job.Groups()[0].Count {
 		a := placed(job.Name, fmt.Sprintf("%s%04d", job.Name[:3], i), i, "aaaa2222bbbb3333", now.copies)
+		now.stand(&a, i)
 		if now.code != 0 {
 			a.Status.Tasks[0].ExitCode = &now.code
 			a.Status.Tasks[0].Reason = fmt.Sprintf("exit code %d", now.code)
@@ -228,6 +233,9 @@ func (f *fake) Submit(_ context.Context, r api.RunRequest) (api.Submitted, error
 		done.Warnings = []string{"no other peer is alive: the job is safe here only"}
 	}
 	f.job, f.steps = &j, lives[j.Name]
+	if steps := rollouts[j.Name]; steps != nil {
+		f.steps, done.Version = steps, steps[0].number
+	}
 	return done, nil
 }
 
@@ -474,23 +482,4 @@ func (f *fake) Suppose(ctx context.Context, s api.Supposition) ([]api.Foreseen, 
 	}
 	other := api.Foreseen{Snapshot: snap, InSight: []mesh.NodeID{"cccc4444dddd5555"}}
 	return []api.Foreseen{side, other}[:max(1, len(s.Sides))], err
-}
-
-func (f *fake) Recover(_ context.Context, r api.RecoverRequest) (api.Vouched, error) {
-	return api.Vouched{Before: 7, Was: []string{"n1", "n2"}, Epoch: 16384, Voter: "n1", Copies: 1}, nil
-}
-
-func (f *fake) Evict(context.Context, api.EvictRequest) (int, error) { return 2, nil }
-
-func (f *fake) Version(context.Context) (api.Version, error) {
-	return api.Version{
-		Release: "1.2", Node: "box-1", NodeID: "aaaa2222bbbb3333", Mesh: "m1", StartedAt: earlier(),
-	}, nil
-}
-
-func (f *fake) Digest(context.Context) (api.Digest, error) {
-	return api.Digest{
-		Node: "box-1", NodeID: "aaaa2222bbbb3333", Digest: "c0ffee", Entries: 12,
-		Waiting: []string{"job/x: from the future"},
-	}, nil
 }

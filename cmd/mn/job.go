@@ -176,6 +176,9 @@ func (c *command) showJob(j api.Job) {
 	if j.NextAt != nil {
 		c.field("next", "goes on in %v", mesh.Duration(max(time.Until(*j.NextAt), 0).Round(time.Second)))
 	}
+	if d := j.Deployment; d != nil && d.Status != mesh.Deployed && d.Status != mesh.VersionRecorded {
+		c.field("deployment", "version %d, %s; mn deployment status %s", d.Version, howFar(d), d.Key)
+	}
 	if j.Coordinator != "" {
 		c.field("coordinator", "%s, fence %s", j.Coordinator, fence(j.Fence))
 	} else {

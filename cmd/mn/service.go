@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,8 @@ func (c *command) serviceList() *cobra.Command {
 		Use:   "ls",
 		Short: "List the services that can be used, or all there are",
 		Long: `List the services that can be used: whose checks pass, of copies that run on nodes in
-sight. With --all, those to which nobody is sent are listed too, with the reason.`,
+sight. With --all, those to which nobody is sent are listed too, with the reason: also the
+canaries and candidates of a deployment that is not promoted.`,
 		Example: "  mn service ls\n  mn service ls --all --watch\n  mn service ls --tag embedding --node gpu1",
 		Args:    needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
@@ -48,7 +50,11 @@ sight. With --all, those to which nobody is sent are listed too, with the reason
 func (c *command) serviceFlags(cmd *cobra.Command, r *api.ServicesRequest) {
 	cmd.Flags().StringVar(&r.Tag, "tag", "", "those that have the `TAG`; of several, separated by commas, all")
 	cmd.Flags().StringVar(&r.Node, "node", "", "those on the `NODE`")
+	cmd.Flags().StringVar(&r.Role, "role", "",
+		"copies of the `ROLE` in a deployment: canary, candidate, or any; primary if not given")
 	_ = cmd.RegisterFlagCompletionFunc("node", c.completeFlag(nodeNames))
+	_ = cmd.RegisterFlagCompletionFunc("role",
+		cobra.FixedCompletions(api.Roles(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (c *command) showServices(all []api.Service, r *api.ServicesRequest) {
@@ -58,6 +64,10 @@ func (c *command) showServices(all []api.Service, r *api.ServicesRequest) {
 	}
 	hidden := r.All
 	heads := []string{"SERVICE", "ADDRESS", "TAGS", "JOB", "COPY", "NODE", "STATUS", "SINCE"}
+	roles := slices.ContainsFunc(all, func(s api.Service) bool { return apart(s.Role) })
+	if roles {
+		heads = append(heads, "ROLE")
+	}
 	if hidden {
 		heads = append(heads, "WHY")
 	}
@@ -71,6 +81,9 @@ func (c *command) showServices(all []api.Service, r *api.ServicesRequest) {
 		cells := []any{
 			s.Name, hostPort(s), tags, s.Job, copyIndex(s.Group, s.Index), s.Node, state(string(s.Status)),
 			ago(s.Since),
+		}
+		if roles {
+			cells = append(cells, state(string(s.Role)))
 		}
 		if hidden {
 			cells = append(cells, whyHidden(s))
@@ -138,8 +151,9 @@ func (c *command) serviceResolve() *cobra.Command {
 		Use:   "resolve NAME",
 		Short: "Say where a service is: an address in each line",
 		Long: `Say where a service is, as ADDRESS:PORT, one in each line: of all that can be used, on
-nodes in sight. If there is none, it is an error that says why.`,
-		Example: "  mn service resolve vllm --tag embedding\n" +
+nodes in sight. If there is none, it is an error that says why. The copies of a new
+version that is not promoted are found with --role canary or candidate only.`,
+		Example: "  mn service resolve vllm --tag embedding\n  mn service resolve vllm --role canary\n" +
 			"  curl http://$(mn service resolve vllm | shuf -n 1)/v1/models",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(serviceNames),

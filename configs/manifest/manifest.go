@@ -159,20 +159,49 @@ func (m *reader) head() {
 	m.job.Recovery.Mode = mesh.RecoveryMode(policies.text("recovery_mode"))
 	m.job.Restart = restart(policies)
 	m.job.Reschedule = reschedule(policies.sub("reschedule"))
-	if update := policies.sub("update"); len(update.of) > 0 {
-		m.job.Update = &mesh.UpdatePolicy{}
-		if n := update.count("max_parallel"); n != nil {
-			m.job.Update.MaxParallel = *n
-		}
-		if _, ok := update.of["min_healthy_ms"]; ok {
-			d := update.duration("min_healthy_ms")
-			m.job.Update.MinHealthy = &d
-		}
-		update.rest(nowhere)
-	}
+	m.update(policies.sub("update"))
 	scheduler.rest(nowhere)
 	policies.rest(nowhere)
 }
+
+// update reads how a new version takes the place of the one before.
+func (m *reader) update(update object) {
+	if len(update.of) == 0 {
+		return
+	}
+	u := &mesh.UpdatePolicy{Strategy: mesh.UpdateStrategy(strings.ReplaceAll(update.text("strategy"), "_", "-"))}
+	m.job.Update = u
+	if n := update.count("max_parallel"); n != nil {
+		u.MaxParallel = *n
+	}
+	if u.How() == mesh.Canary {
+		if n := update.count("canary"); n != nil {
+			u.Canary = *n
+		}
+	}
+	within := func(key string) *mesh.Duration {
+		if _, ok := update.of[key]; !ok {
+			return nil
+		}
+		d := update.duration(key)
+		return &d
+	}
+	u.MinHealthy, u.HealthyDeadline = within("min_healthy_ms"), within("healthy_deadline_ms")
+	u.ProgressDeadline = within("progress_deadline_ms")
+	switch check := update.text("health_check"); check {
+	case "agent_states":
+		u.HealthCheck = mesh.ByStates
+	default:
+		u.HealthCheck = mesh.HealthCheck(check)
+	}
+	if u.Hides() {
+		u.AutoPromote = is(update.truth("auto_promote"))
+	}
+	u.AutoRevert = is(update.truth("auto_revert"))
+	update.rest(nowhere)
+}
+
+func is(truth *bool) bool { return truth != nil && *truth }
 
 // graph is the nodes of a manifest, and the edges between them. Newer ones have both in
 // "flow".

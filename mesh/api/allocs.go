@@ -33,6 +33,7 @@ type Alloc struct {
 	Restarts   int            `json:"restarts"`
 	Reason     string         `json:"reason"`
 	Trouble    string         `json:"trouble"` // what is wrong with the devices that it uses now; "" if nothing
+	Role       mesh.Standing  `json:"role"`    // what it is to the job's deployment
 }
 
 // AllocDetail is the state of an allocation.
@@ -59,6 +60,7 @@ type AllocDetail struct {
 	Grants        mesh.Grants    `json:"grants"` // its ports and devices
 	Tasks         []TaskDetail   `json:"tasks"`
 	Services      []Service      `json:"services"` // that it offers
+	Role          mesh.Standing  `json:"role"`     // what it is to the job's deployment
 }
 
 // TaskDetail is the state of one task of an allocation.
@@ -173,7 +175,7 @@ func (p picture) allocRows(allocs []mesh.AllocView, keep func(*mesh.AllocView) b
 				Generation: a.Generation, Node: p.nodeName(a.Node), NodeID: a.Node,
 				Status: p.status(a, t.State), Want: a.Want, PID: t.PID, Fence: a.Fence.String(),
 				StartedAt: known(t.StartedAt), ExitCode: t.ExitCode, Restarts: max(t.Restarts-t.Looks, 0),
-				Reason: t.Reason, Trouble: p.trouble(a, &t),
+				Reason: t.Reason, Trouble: p.trouble(a, &t), Role: a.Role(),
 			}
 			if row.Reason == "" {
 				row.Reason = a.Reason
@@ -301,6 +303,7 @@ func (p picture) detail(a *mesh.AllocView) AllocDetail {
 		Status: p.status(a, a.State()), Want: a.Want, Reason: a.Reason, Fence: a.Fence.String(),
 		Degraded: a.Degraded, Coordinator: p.nodeName(a.Coordinator),
 		CoordinatorID: a.Coordinator, PlacedAt: a.At, Resources: a.Resources, Grants: grantsOf(a.Grants),
+		Role: a.Role(),
 	}
 	if a.Status != nil {
 		d.ReportedAt = known(a.Status.At)

@@ -59,6 +59,13 @@ type Backend interface {
 	// History is every version of a job, the oldest first.
 	History(ctx context.Context, id mesh.JobID) ([]mesh.JobVersion, error)
 
+	// Steer is what a person wants of a deployment, and Rollback makes a version of a job with the
+	// content of one that was deployed before.
+	Steer(ctx context.Context, r SteerRequest) (Steered, error)
+	Rollback(ctx context.Context, r RollbackRequest) (Submitted, error)
+	// Deployments are those that a job has had, as they are recorded, the oldest first.
+	Deployments(ctx context.Context, job mesh.JobID) ([]mesh.Deployment, error)
+
 	// Logs sends the lines of all tasks that the request names, wherever they
 	// ran, until the end, or if it follows, until ctx is done or send fails.
 	Logs(ctx context.Context, r LogsRequest, send func(LogLine) error) error
@@ -136,6 +143,7 @@ type Outlook struct {
 	Wake        time.Duration            // until it is looked at again; 0 if only news calls for that
 	Recovery    mesh.EffectiveRecovery   // what its mode comes to
 	Text        string                   // why, if there is something to say
+	Rollout     *mesh.Rollout            // what its deployment comes to; nil for one without an update policy
 	Coordinator mesh.NodeID              // "" if nobody is known to hold the slot's lease
 	Fence       crdt.Fence               // of that lease; epoch 0 if it is degraded
 }

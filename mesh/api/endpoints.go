@@ -56,6 +56,22 @@ var (
 		"POST", "/v1/whatif", "say what would become of the copies if nodes were lost, drained or cut off", false,
 	}
 
+	callDeployments = call[none, []Deployment]{
+		"GET", "/v1/deployments", "list how far versions of jobs have come to be what runs", true,
+	}
+	callDeployment = call[jobRef, DeploymentDetail]{
+		"GET", "/v1/deployments/{job}", "show the deployment of a job", true,
+	}
+	callDeploymentHistory = call[jobRef, []Deployment]{
+		"GET", "/v1/deployments/{job}/history", "list the deployments that a job has had", false,
+	}
+	callSteer = call[SteerRequest, Steered]{
+		"POST", "/v1/deployments/{job}/steering", "promote, pause, resume or give up a deployment", false,
+	}
+	callRollback = call[RollbackRequest, Submitted]{
+		"POST", "/v1/deployments/{job}/rollback", "go back to a version that was deployed before", false,
+	}
+
 	callNodes   = call[none, []Node]{"GET", "/v1/nodes", "list the nodes", true}
 	callNode    = call[nodeRef, NodeDetail]{"GET", "/v1/nodes/{node}", "show a node", true}
 	callEvict   = call[EvictRequest, Evicted]{"POST", "/v1/nodes/{node}/evict", "evict a node for good", false}

@@ -402,3 +402,18 @@ func serving(t *testing.T, b Backend, door Door) (*Server, *Client) {
 	})
 	return s, c
 }
+
+func (f *fake) Steer(_ context.Context, r SteerRequest) (Steered, error) {
+	return Steered{Key: r.Job, Version: 2, Verb: r.Verb, Changed: true}, f.note(r)
+}
+
+func (f *fake) Rollback(_ context.Context, r RollbackRequest) (Submitted, error) {
+	return Submitted{ID: r.Job, Version: 3, Changed: true}, f.note(r)
+}
+
+func (f *fake) Deployments(_ context.Context, job mesh.JobID) ([]mesh.Deployment, error) {
+	return []mesh.Deployment{
+		{Job: job, Version: 1, Hash: "h-first", State: mesh.Deployed, Began: monday, Ended: monday},
+		{Job: job, Version: 2, Hash: "h-web", State: mesh.Deploying, Began: monday},
+	}, f.note(job)
+}

@@ -42,7 +42,8 @@ type Job struct {
 	Waits         []Wait                 `json:"waits"`   // copies that are wanted and do not run yet
 	NextAt        *time.Time             `json:"next_at"` // when the first goes on; null if only news calls for it
 	Allocations   []Alloc                `json:"allocations"`
-	Policies      []CopyCount            `json:"policies"` // what the copies have used up of them
+	Policies      []CopyCount            `json:"policies"`   // what the copies have used up of them
+	Deployment    *Deployment            `json:"deployment"` // of its content; null for one that has none
 }
 
 // GroupRow is a group of a job: how many copies should run, or will when the job is
@@ -118,6 +119,10 @@ func (p picture) job(id mesh.JobID) (Job, error) {
 		Waits:         append([]Wait{}, o.Waits...),
 		Allocations:   p.allocRows(p.current(j), nil),
 		Policies:      []CopyCount{},
+	}
+	if j.Deployment != nil {
+		d := p.deployment(i)
+		job.Deployment = &d
 	}
 	forRoom := func(w Wait) bool { return w.For == WaitsForRoom } // that is tried all the time
 	if o.Wake > 0 && len(o.Waits) > 0 && !slices.ContainsFunc(o.Waits, forRoom) {

@@ -25,6 +25,7 @@ func (s *Server) routes() {
 	s.routeJobs(b)
 	s.routeReads(b)
 	s.routeNodes(b)
+	s.routeDeployments(b)
 	s.routeTokens(b)
 	s.routeContent(b)
 	s.routeResults(b)

@@ -31,6 +31,10 @@ type Service struct {
 	Since    *time.Time         `json:"since"`
 	Checks   []mesh.CheckStatus `json:"checks"`
 	Hidden   string             `json:"hidden"` // why nobody is sent there; "" if somebody is
+	// What the copy was placed for, and what it is to the job's deployment.
+	DeploymentKey     mesh.JobID    `json:"deployment_key"`
+	DeploymentVersion uint64        `json:"deployment_version"`
+	Role              mesh.Standing `json:"role"`
 }
 
 // ServicesRequest says which services. Empty fields select everything.
@@ -39,6 +43,7 @@ type ServicesRequest struct {
 	Tag     string `json:"tag,omitempty"`  // all of which it has, separated by commas
 	Node    string `json:"node,omitempty"` // that runs it
 	All     bool   `json:"all,omitempty"`  // those to which nobody is sent, too
+	Role    string `json:"role,omitempty"` // of copies that are primary, canary or candidate, or "any"; primary if ""
 }
 
 // Preflight is whether there is what a job needs, and what it offers.
@@ -70,16 +75,32 @@ func (p picture) services(r ServicesRequest) ([]Service, error) {
 		}
 		on = n.ID
 	}
+	if err := checkRole(r.Role); err != nil {
+		return nil, err
+	}
 	need := mesh.ServiceNeed{Name: r.Service, Tags: r.Tags()}
 	for _, i := range health.Catalog(p.View) {
 		if r.Service != "" && i.Service != r.Service || !i.Has(need.Tags) || on != "" && i.Node != on {
 			continue
 		}
-		if r.All || i.Hidden == "" {
+		if r.All && i.Is(r.Role) || i.Open(r.Role) {
 			rows = append(rows, p.service(&i))
 		}
 	}
 	return rows, nil
+}
+
+// Roles are what a ServicesRequest may ask for.
+func Roles() []string {
+	return []string{string(mesh.Primary), string(mesh.CanaryCopy), string(mesh.Candidate), health.AnyRole}
+}
+
+// checkRole refuses what is no role.
+func checkRole(role string) error {
+	if role == "" || slices.Contains(Roles(), role) {
+		return nil
+	}
+	return mesh.Faultf(mesh.Invalid, "%q is no role of a copy: %s", role, strings.Join(Roles(), ", "))
 }
 
 // Tags are those that the services have, all of them.
@@ -96,6 +117,7 @@ func (p picture) service(i *health.Instance) Service {
 		Name: i.Service, Job: i.Job, Alloc: i.Alloc, Group: i.Group, Index: i.Index, Task: i.Task,
 		Node: p.nodeName(i.Node), NodeID: i.Node, Address: i.Address, Port: i.Port, Tags: listed(i.Tags), Meta: meta,
 		External: i.External, Status: i.Health, Since: known(i.Since), Checks: listed(i.Checks), Hidden: i.Hidden,
+		DeploymentKey: i.Deployment, DeploymentVersion: i.Version, Role: i.Role,
 	}
 }
 
@@ -120,6 +142,9 @@ func (p picture) resolve(r ServicesRequest) ([]Service, error) {
 		why := whyHidden(hidden)
 		return nil, mesh.Faultf(mesh.Unavailable, "nobody is sent to %s%s now: %s", need.String(), where, why).
 			Hint("mn service ls --all")
+	}
+	if r.Role != "" && r.Role != health.AnyRole {
+		where += " as " + r.Role
 	}
 	f := mesh.Faultf(mesh.NotFound, "nothing that runs%s offers %s", where, need.String())
 	if near := mesh.Nearest(r.Service, p.serviceNames()); near != "" && near != r.Service {

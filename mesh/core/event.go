@@ -208,6 +208,33 @@ type Judge struct {
 	Reason  string
 }
 
+// Steer is what a person wants of the deployment of a job. The answer is [Steered].
+type Steer struct {
+	Job    mesh.JobID
+	Verb   mesh.Steer
+	Reason string  // for people
+	Expect *uint64 // refuse unless it is the deployment of this version, or of one with its content
+}
+
+// Steered says what came of a Steer.
+type Steered struct {
+	Deployment mesh.Deployment // as it was
+	Steering   mesh.Steering
+	Unchanged  bool // it was so already; nothing was written
+	Copies     int  // how many nodes hold the write on disk, this one included
+}
+
+// Rollback makes a version of a job with the content of an earlier one, and so another deployment. The
+// answer is [Submitted].
+type Rollback struct {
+	Job     mesh.JobID
+	Version string // see [mesh.FindVersion]; that which was deployed last, and is not the current one, if empty
+	Reason  string
+	Expect  *uint64 // refuse unless this is the current version
+}
+
+func (Steer) call()      {}
+func (Rollback) call()   {}
 func (Judge) call()      {}
 func (Share) call()      {}
 func (Submit) call()     {}

@@ -346,6 +346,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 		c.lead.wakes[id] = c.now.Boot + plan.Wake
 	}
 	c.lineUp(&job, &plan, fence)
+	c.deploy(&job, &plan, fence, granted)
 	for _, gone := range plan.Forget {
 		c.forget(gone, granted, fence)
 	}
@@ -380,7 +381,7 @@ func (c *Core) stopAlloc(s reconcile.Stop, fence crdt.Fence, granted bool) {
 	if !ok || a.Want == mesh.WantStop && !(granted && a.Degraded) {
 		return
 	}
-	a.Want, a.Reason, a.Leaves = mesh.WantStop, s.Reason, s.Leaves
+	a.Want, a.Reason, a.Leaves, a.Yields = mesh.WantStop, s.Reason, s.Leaves, s.Yields
 	c.decide(a.Alloc, fence, granted)
 	c.event(mesh.Event{Kind: mesh.AllocStopped, Job: a.Job, Alloc: a.ID, Peer: a.Node, Fence: fence, Text: s.Reason})
 }

@@ -128,7 +128,12 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		}
 		return mesh.JobVersion{}, false
 	})
-	return &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
+	view := &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
+	if view.Job.Update != nil {
+		courses := r.courses(id)
+		courses.Fill(view)
+	}
+	return view
 }
 
 // allocs are the effective decisions with their statuses: by job, group, index,
@@ -174,6 +179,7 @@ func (r *records) redraw(job mesh.JobID) {
 	}
 	ids := p.ids[job]
 	placed := map[string]*mesh.Job{} // by the hash of the version
+	head, known := r.job(job)
 	list := make([]mesh.AllocView, 0, len(ids))
 	for id := range ids {
 		a, ok := r.effective(id)
@@ -186,6 +192,9 @@ func (r *records) redraw(job mesh.JobID) {
 			}
 			if !a.State().Final() {
 				a.Placed = r.placed(&a.Alloc, placed)
+			}
+			if known {
+				a.Standing = head.StandingOf(a.Version, a.Hash)
 			}
 			list = append(list, a)
 		} else if r.granted[id].Job != job && r.degraded[id].Job != job {

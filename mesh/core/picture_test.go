@@ -131,3 +131,49 @@ func TestAVersionThatComesLateIsShownByItsCopies(t *testing.T) {
 		t.Errorf("got %+v, want the job", got)
 	}
 }
+
+// TestCopiesStandApartUntilTheirVersionIsPromoted, whichever record is here first.
+func TestCopiesStandApartUntilTheirVersionIsPromoted(t *testing.T) {
+	job := service("web", 1)
+	careful := *job
+	careful.Update = &mesh.UpdatePolicy{Strategy: mesh.Canary}
+	d := mesh.Deployment{Job: "web", Version: 2, Hash: "h2", From: 1, Stable: "h1", State: mesh.Deploying}
+	promoted := d
+	promoted.Promoted = true
+	type record struct {
+		key string
+		rec any
+	}
+	alloc := func(id mesh.AllocID, version uint64, hash string) record {
+		return record{mesh.KeyAlloc(id), mesh.Alloc{ID: id, Job: "web", Version: version, Hash: hash}}
+	}
+	version := func(job *mesh.Job, n uint64, hash, parent string) record {
+		return record{mesh.KeyJob("web", n, hash), mesh.JobVersion{Job: *job, Number: n, Hash: hash, Parent: parent}}
+	}
+	deployed := func(d mesh.Deployment) record { return record{mesh.KeyDeployed("web", 2, "h2"), d} }
+	first := []record{
+		version(job, 1, "h1", ""), alloc("a1", 1, "h1"), version(&careful, 2, "h2", "h1"), alloc("a2", 2, "h2"), deployed(d),
+	}
+	last := slices.Clone(first)
+	slices.Reverse(last)
+	for _, order := range [][]record{first, last} {
+		r := newRecords()
+		for _, step := range append(order, deployed(promoted)) {
+			value, err := crdt.Encode(step.rec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := r.allocs()
+			r.apply(crdt.Entry{Key: step.key, Value: value})
+			if d, last := step.rec.(mesh.Deployment); !last || !d.Promoted {
+				continue
+			}
+			if len(before) != 2 || before[0].Role() != mesh.Primary || before[1].Role() != mesh.CanaryCopy {
+				t.Errorf("got %+v, want a canary beside the copy that was there", before)
+			}
+			if now := r.allocs(); now[0].Role() != mesh.Primary || now[1].Role() != mesh.Primary {
+				t.Errorf("got %+v, want none apart once it is promoted", now)
+			}
+		}
+	}
+}

@@ -32,6 +32,7 @@ type records struct {
 	// permitted counts them by job.
 	permitted map[mesh.JobID]int
 	queued    map[mesh.JobID]mesh.Queued
+	course    course
 	picture   picture
 	reads     reads
 
@@ -70,6 +71,7 @@ func newRecords() *records {
 
 		permitted: map[mesh.JobID]int{},
 		queued:    map[mesh.JobID]mesh.Queued{},
+		course:    newCourse(),
 		picture:   newPicture(),
 		reads:     reads{},
 
@@ -184,7 +186,7 @@ func (r *records) apply(e crdt.Entry) touched {
 		r.evicted[v.Node], r.picture.members = *v, nil
 		return touched{nodes: true, evicted: v.Node}
 	}
-	return touched{}
+	return r.course.apply(r, rec)
 }
 
 // wanted takes over what people want of a node.
@@ -246,6 +248,8 @@ func (r *records) remove(key string) touched {
 		return touched{freed: true}
 	case mesh.PrefixReview:
 		delete(r.verdicts, mesh.AllocID(rest))
+	case mesh.PrefixOccurred, mesh.PrefixFired:
+		return r.course.remove(key)
 	case mesh.PrefixStatus:
 		by := r.statuses[mesh.AllocID(id)]
 		t := touched{job: by[mesh.NodeID(node)].Job}
@@ -294,6 +298,16 @@ func decode(e crdt.Entry) (any, error) {
 		rec = &mesh.Member{}
 	case mesh.PrefixToken:
 		rec = &mesh.Token{}
+	case mesh.PrefixSteering:
+		rec = &mesh.Steering{}
+	case mesh.PrefixDeployed:
+		rec = &mesh.Deployment{}
+	case mesh.PrefixOccurred:
+		rec = &mesh.Occurrence{}
+	case mesh.PrefixFired:
+		rec = &mesh.Firing{}
+	case mesh.PrefixDue:
+		rec = &mesh.Due{}
 	default:
 		return nil, nil // of a newer release: kept and passed on, not understood
 	}
@@ -384,6 +398,16 @@ func mayWrite(e crdt.Entry, rec any) error {
 		key, writer, granted = mesh.KeyQueued(v.Job), string(v.Coordinator), true
 	case *mesh.Evicted:
 		key = mesh.KeyEvicted(v.Node)
+	case *mesh.Steering:
+		key = mesh.KeySteering(v.Job, v.Version, v.Hash)
+	case *mesh.Deployment:
+		key, writer, granted = mesh.KeyDeployed(v.Job, v.Version, v.Hash), string(v.Coordinator), true
+	case *mesh.Occurrence:
+		key = mesh.KeyOccurred(v.ID)
+	case *mesh.Firing:
+		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), true
+	case *mesh.Due:
+		key, writer, granted = mesh.KeyDue(v.Job), string(v.Coordinator), true
 	case nil:
 		return nil
 	}
@@ -403,13 +427,13 @@ func mayWrite(e crdt.Entry, rec any) error {
 func mayDelete(e crdt.Entry) error {
 	switch mesh.Kind(e.Key) {
 	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixAdmin, mesh.PrefixNode,
-		mesh.PrefixSharing, mesh.PrefixLabels:
+		mesh.PrefixSharing, mesh.PrefixLabels, mesh.PrefixSteering, mesh.PrefixDeployed, mesh.PrefixDue:
 		return fmt.Errorf("delete of record %q, whose kind is never deleted", e.Key)
 	case mesh.PrefixStatus:
 		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {
 			return fmt.Errorf("record %q was deleted by %s, who may not", e.Key, e.Dot.Origin)
 		}
-	case mesh.PrefixAlloc, mesh.PrefixPermit, mesh.PrefixQueued:
+	case mesh.PrefixAlloc, mesh.PrefixPermit, mesh.PrefixQueued, mesh.PrefixFired:
 		if e.Fence.Epoch == 0 {
 			return fmt.Errorf("record %q was deleted under fence %v", e.Key, e.Fence)
 		}

@@ -51,6 +51,10 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.giveUp(call)
 	case Judge:
 		reply.Value, e, reply.Fault = c.judge(call)
+	case Steer:
+		reply.Value, e, reply.Fault = c.steer(call)
+	case Rollback:
+		reply.Value, e, reply.Fault = c.rollback(call)
 	case Evict:
 		reply.Value, e, reply.Fault = c.evict(call)
 	case Vouch:

@@ -413,6 +413,9 @@ func (c *Core) reply(r Reply, copies int) {
 	case Vouched:
 		v.Copies = copies
 		r.Value = v
+	case Steered:
+		v.Copies = copies
+		r.Value = v
 	case Kept:
 		v.Copies = copies
 		r.Value = v

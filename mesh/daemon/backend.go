@@ -31,6 +31,7 @@ func (b *backend) Snapshot(ctx context.Context) (api.Snapshot, error) {
 				Limited: plan.Limited, Waits: waits(s.View, &plan), Wake: plan.Wake, Text: outlook(plan),
 				Progress: progressOf(&s.View.Jobs[i].Job, &plan),
 				Recovery: reconcile.Mode(s.View, &s.View.Jobs[i].Job), Coordinator: coordinator, Fence: fence,
+				Rollout: plan.Rollout,
 			})
 		}
 	})

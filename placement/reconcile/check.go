@@ -19,6 +19,7 @@ func Check(p Plan, v *mesh.View) error {
 	checks := []func() error{
 		c.stopsAreOfUse, c.placesAreWanted, c.placesFit, c.neverTwo, c.neverAgain, c.oneStays, c.forgetsAreOver,
 		c.withinBounds, c.inTurn, c.gangIsWhole, c.servedWhereItIs, c.readyToBegin,
+		c.inStep, c.hiddenBesides, c.fewDown,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -66,11 +67,11 @@ func (c *checker) placesAreWanted() error {
 		a := &pl.Alloc
 		id := mesh.AllocIDOf(a.Job, a.Version, a.Seat(), a.Generation)
 		switch {
-		case !c.wants(a.Seat()):
+		case !c.wants(a.Seat()) && !c.was(a.Seat()):
 			return fmt.Errorf("places %s[%d], which the job does not want", a.Group, a.Index)
 		case seen[a.Seat()]:
 			return fmt.Errorf("places %s[%d] twice", a.Group, a.Index)
-		case a.ID != id || a.Job != c.p.Job || a.Version != c.job.Number || a.Hash != c.job.Hash:
+		case a.ID != id || a.Job != c.p.Job || (a.Version != c.job.Number || a.Hash != c.job.Hash) && !c.earlier(a):
 			return fmt.Errorf("places %s[%d] under a false name", a.Group, a.Index)
 		case a.Want != mesh.WantRun || a.Reason == "" || a.Node != "":
 			return fmt.Errorf("places %s[%d] half made", a.Group, a.Index)
@@ -123,6 +124,9 @@ func (c *checker) neverTwo() error {
 				continue
 			}
 			if pl.Alloc.Replaces == o.ID && c.leaves(&o) && c.twoWhileItMoves() {
+				continue
+			}
+			if o.Content != pl.Alloc.Content && c.besides() {
 				continue
 			}
 			if why := c.mayLive(&o); why != "" {
@@ -202,6 +206,7 @@ func (c *checker) oneStays() error {
 		case c.job.Verb == mesh.VerbRetry && c.stops[a.ID] && a.State() == mesh.Backoff &&
 			waitedAt(a.Status, c.job.At) && !works(a.Status):
 		case c.stops[a.ID] && unrestored(&a) != nil && c.answered(&a): // it runs nothing, and begins anew
+		case c.stops[a.ID] && c.goesOn(&a): // its version has failed to take the place of another
 		case c.leaves(&a) && c.stops[a.ID] && (!c.twoWhileItMoves() || c.bounded()):
 		case c.leaves(&a) && !c.stops[a.ID]:
 			leaving[id]++

@@ -12,7 +12,13 @@ import (
 // servedWhereItIs: no copy is placed on a node where something that it needs there does not pass.
 func (c *checker) servedWhereItIs() error {
 	for _, pl := range c.p.Place {
-		g, _ := c.job.Job.Group(pl.Alloc.Group)
+		of := &c.job.Job
+		if b := c.job.Before; b != nil && pl.Alloc.Hash == b.Hash {
+			of = &b.Job
+		} else if c.earlier(&pl.Alloc) {
+			continue
+		}
+		g, _ := of.Group(pl.Alloc.Group)
 		for _, cand := range pl.Choice.Candidates {
 			for _, t := range g.Tasks {
 				for _, need := range t.Requires {

@@ -196,7 +196,7 @@ func (p *planner) startFirst(s *seat, a *mesh.AllocView, late bool) {
 		p.waitTurn(a)
 		return
 	}
-	if len(p.pending)+len(p.plan.Place) >= placeMax {
+	if len(p.pending)+len(p.plan.Place) >= placeMax || p.twice(s) {
 		p.drained(a, mesh.DrainWaiting, "waits until others are placed")
 		p.wakeIn(retryQueued)
 		return

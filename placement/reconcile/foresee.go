@@ -152,7 +152,7 @@ func (f *foresight) permits(job *mesh.Job, p *Plan) {
 func (f *foresight) stop(job mesh.JobID, s Stop) {
 	allocs := f.now.AllocsOf(job)
 	a := &allocs[slices.IndexFunc(allocs, func(a mesh.AllocView) bool { return a.ID == s.Alloc })]
-	a.Want, a.Reason, a.Leaves = mesh.WantStop, s.Reason, s.Leaves
+	a.Want, a.Reason, a.Leaves, a.Yields = mesh.WantStop, s.Reason, s.Leaves, s.Yields
 	if n := f.now.Node(a.Node); n != nil && n.Liveness == mesh.Alive {
 		f.now.Offers = slices.DeleteFunc(f.now.Offers, func(o mesh.Offer) bool { return o.Alloc == a.ID })
 		n.Used = n.Used.Without(&a.Alloc)

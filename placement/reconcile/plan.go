@@ -29,6 +29,8 @@ type Plan struct {
 	Unready string           // why the job may not begin: it waits for a service; or ""
 	Reviews []mesh.Review    // what waits for a person
 	Failed  []Failed         // copies that have failed for good, and have no successor yet
+	Rollout *mesh.Rollout    // what the deployment of the job comes to; nil without an update policy
+	Revert  *mesh.JobVersion // what is made of the job, as its deployment has failed; or nil
 	Wanted  map[string]int   // how many copies the job should have, by group
 	Groups  []Progress       // how far each group has come, in the order in which they are planned
 
@@ -50,6 +52,7 @@ type Stop struct {
 	Node   mesh.NodeID
 	Reason string
 	Leaves bool // its node is to have room, and it goes on elsewhere
+	Yields bool // a copy of another version takes its place
 }
 
 // Placement is a copy that should run. Its node, fence and coordinator are for
@@ -105,6 +108,14 @@ func (p *Plan) Empty() bool { return len(p.Stop) == 0 && len(p.Place) == 0 && le
 func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s v%d %s: %s\n", p.Job, p.Version, p.Status, p.Text)
+	if r := p.Rollout; r != nil && r.State == mesh.Deployed {
+		fmt.Fprintf(&b, "rollout of version %d %s\n", r.Version, r.State)
+	} else if r != nil {
+		fmt.Fprintf(&b, "rollout of version %d %s: %s\n", r.Version, r.State, strings.Join(r.Words(), "; "))
+	}
+	if p.Revert != nil {
+		fmt.Fprintf(&b, "version %d: %s: %s\n", p.Revert.Number, p.Revert.Verb, p.Revert.Reason)
+	}
 	for _, s := range p.Stop {
 		fmt.Fprintf(&b, "stop %s: %s\n", s.Alloc, s.Reason)
 	}

@@ -64,19 +64,25 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 		for _, g := range p.groups {
 			p.group(g)
 		}
+		p.plan.Unready = p.unready()
+		p.comesLater = cmp.Or(p.preceded(), p.plan.Unready)
+		p.roll()
+		for _, s := range p.seatsAll {
+			p.sort(s)
+		}
 	}
-	p.plan.Unready = p.unready()
-	p.comesLater = cmp.Or(p.preceded(), p.plan.Unready)
 	if job.Job.Gang {
 		p.gang(p.seatsAll)
 	} else {
 		p.budget()
 		p.fillInTurn()
+		p.fillAside()
 	}
 	p.stopSurplus()
 	p.permit()
 	p.forget()
 	p.conclude()
+	p.concludeRoll()
 	return p.plan
 }
 
@@ -110,6 +116,8 @@ type planner struct {
 	comesLater string
 	tally      tally
 	unserved   *unserved // nodes that get no copy for want of a service; nil for none
+	rolls      *rollout          // nil without one
+	hashes     map[string]string // of groups, as of the version that was deployed before
 	plan       Plan
 }
 
@@ -125,6 +133,7 @@ func newPlanner(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted b
 		pending:   map[mesh.Seat]*mesh.Alloc{},
 		tight:     map[mesh.Seat]int{},
 		waiting:   map[Waiting]int{},
+		hashes:    map[string]string{},
 		passages:  map[string]passage{},
 		outcomes:  map[string]outcome{},
 		plan:      Plan{Job: job.ID(), Version: job.Number, Granted: granted, Wanted: map[string]int{}},
@@ -172,7 +181,6 @@ func (p *planner) group(g mesh.Group) {
 		}
 		s := &seat{Seat: id, group: g, content: g.ContentOf(hash, id.Index), copies: p.copies[id]}
 		p.tally.wanted++
-		p.sort(s)
 		p.seatsAll = append(p.seatsAll, s)
 	}
 }
@@ -183,6 +191,9 @@ type seat struct {
 	group   mesh.Group
 	content string
 	copies  []*mesh.AllocView // all, by generation
+	of      *mesh.JobVersion  // that its next copy is of; the job's own if nil
+	beside  bool              // a copy starts beside the one in whose place it is
+	late    bool              // it is not its turn to have the job's version
 
 	live  []*mesh.AllocView // in sight, meant to run, of the wanted content
 	stale []*mesh.AllocView // in sight, meant to run, of another content, to be retried, or too early
@@ -244,6 +255,10 @@ func (p *planner) fill(s *seat) {
 		p.stop(s.live, "a copy on %s has completed the work", p.nodeName(s.done.Node))
 		p.stop(s.stale, "a copy on %s has completed the work", p.nodeName(s.done.Node))
 		p.tally.done++
+	case s.late && len(s.stale) > 0 && len(s.live) == 0: // by which version it goes is not known here
+		p.tally.live(p, s.stale[0])
+	case s.beside && p.isOld(s) && (p.mayReplace() || len(s.live) > 0):
+		p.replace(s)
 	case len(s.live) > 0:
 		p.retire(s)
 		p.keepOne(s)
@@ -278,7 +293,7 @@ func (p *planner) fill(s *seat) {
 // mayReplace says whether the partition that we are in allows us to put a copy
 // in the place of one that runs.
 func (p *planner) mayReplace() bool {
-	return p.granted || p.partition == mesh.Eager && p.job.Job.Recovery.StopAfter == 0
+	return !p.job.Torn && (p.granted || p.partition == mesh.Eager && p.job.Job.Recovery.StopAfter == 0)
 }
 
 // leftAlone says whether the copies of an eager job stop by themselves where we are, and none
@@ -304,13 +319,16 @@ func (p *planner) place(s *seat, replaces *mesh.AllocView, reason string, avoid 
 		p.wakeIn(p.places.wake)
 		return
 	}
-	if len(p.pending)+len(p.plan.Place) >= placeMax {
+	if len(p.pending)+len(p.plan.Place) >= placeMax || p.twice(s) {
 		p.tally.starting++
 		p.wakeIn(retryQueued)
 		return
 	}
 	a := p.next(s, replaces, reason)
 	room := mesh.Seat{Group: s.Group, Target: s.Target}
+	if s.of != nil {
+		room.Index = -1 // as of another version
+	}
 	if at, ok := p.tight[room]; ok {
 		p.plan.Blocked[at].Copies++
 		p.plan.Blocked[at].Room = min(p.plan.Blocked[at].Copies, p.left(s.group))
@@ -349,10 +367,11 @@ func (p *planner) choose(s *seat, id mesh.AllocID, avoid map[mesh.NodeID]string)
 		})
 		v = &others
 	}
+	job := &p.version(s).Job
 	if s.Target != "" {
-		return placement.PlaceOn(v, &p.job.Job, s.group, s.Target)
+		return placement.PlaceOn(v, job, s.group, s.Target)
 	}
-	choice := placement.Place(v, &p.job.Job, s.group, string(id), avoid)
+	choice := placement.Place(v, job, s.group, string(id), avoid)
 	if len(s.group.Apart) > 0 && len(choice.Candidates) > 1 && p.open() > 1 {
 		choice.Candidates = choice.Candidates[:1] // another copy's choice may be the second
 	}
@@ -374,7 +393,7 @@ func (p *planner) open() int {
 // completed; or without voters behind us, the other side of a split may have
 // placed one that we cannot know of, also where every copy that we know is dead.
 func (p *planner) barred() string {
-	if p.gap {
+	if p.gap || p.job.Torn {
 		return fmt.Sprintf("waits for the records of the versions before version %d", p.job.Number)
 	}
 	switch {
@@ -390,14 +409,15 @@ func (p *planner) barred() string {
 // next is the copy that comes after all those of its seat.
 func (p *planner) next(s *seat, replaces *mesh.AllocView, reason string) mesh.Alloc {
 	generation := 0
-	if n := len(s.copies); n > 0 {
-		generation = s.copies[n-1].Generation + 1
+	for _, a := range p.copies[s.Seat] {
+		generation = max(generation, a.Generation+1)
 	}
+	v := p.version(s)
 	a := mesh.Alloc{
-		ID:         mesh.AllocIDOf(p.job.ID(), p.job.Number, s.Seat, generation),
+		ID:         mesh.AllocIDOf(p.job.ID(), v.Number, s.Seat, generation),
 		Job:        p.job.ID(),
-		Version:    p.job.Number,
-		Hash:       p.job.Hash,
+		Version:    v.Number,
+		Hash:       v.Hash,
 		Content:    s.content,
 		Group:      s.Group,
 		Index:      s.Index,

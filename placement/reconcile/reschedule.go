@@ -30,6 +30,9 @@ func (p *planner) refill(s *seat) {
 		}
 	}
 	reason := fmt.Sprintf("version %d %s it", p.job.Number, does)
+	if s.of != nil {
+		reason = p.goesOnText(s)
+	}
 	if before != nil && before.Leaves && p.leaves(before) {
 		reason = p.whyLeaves(before)
 	}

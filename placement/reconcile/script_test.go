@@ -83,6 +83,7 @@ func (w *world) say(which string, approve bool) error {
 //	saves GROUP[INDEX].GENERATION NUMBER NODE...    unrestored GROUP[INDEX].GENERATION
 //	approve|reject GROUP[INDEX].GENERATION
 //	offer SERVICE[:TAG+TAG] NODE passing|failing|gone
+//	steer promote|pause|resume|fail [REASON]
 //	settle    advance DURATION    other JOB STATUS    permits LIMIT JOB COUNT
 //	plan [degraded]    apply [degraded]
 func (w *world) command(f []string, out *strings.Builder) error {
@@ -91,7 +92,7 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		return w.nodeCommand(f[1:])
 	case "job":
 		return w.jobCommand(f[1:])
-	case "pause", "resume", "cancel", "stop", "retry", "scale", "offer":
+	case "pause", "resume", "cancel", "stop", "retry", "scale", "offer", "steer":
 		return w.verbCommand(f[0], f[1:])
 	case "lost", "left", "unseen":
 		d, err := time.ParseDuration(f[2])
@@ -174,6 +175,8 @@ func (w *world) copyCommand(c *toyCopy, what string, args []string) error {
 
 func (w *world) verbCommand(verb string, args []string) error {
 	switch verb {
+	case "steer":
+		w.steer(mesh.Steer(args[0]), strings.Join(args[1:], " "))
 	case "offer":
 		w.offer(args[0], mesh.NodeID(args[1]), args[2])
 	case "retry":
@@ -234,6 +237,8 @@ func (w *world) jobCommand(args []string) error {
 		case "parallel":
 			zero := mesh.Duration(0)
 			job.Update = &mesh.UpdatePolicy{MaxParallel: n, MinHealthy: &zero}
+		case "update", "canary", "auto", "order", "healthy_deadline", "progress_deadline", "min_healthy":
+			updateKey(job.Update, key, value) // after parallel
 		case "late":
 			late := value == "true"
 			job.IncludeLate = &late
@@ -286,6 +291,28 @@ func (w *world) jobCommand(args []string) error {
 	}
 	w.submit(job, stopped)
 	return nil
+}
+
+// updateKey sets a key of an update policy.
+func updateKey(u *mesh.UpdatePolicy, key, value string) {
+	d, _ := time.ParseDuration(value)
+	after := mesh.Duration(d)
+	switch key {
+	case "update":
+		u.Strategy = mesh.UpdateStrategy(value)
+	case "canary":
+		u.Canary, _ = strconv.Atoi(value)
+	case "auto":
+		u.AutoPromote, u.AutoRevert = strings.Contains(value, "promote"), strings.Contains(value, "revert")
+	case "order":
+		u.Order = mesh.UpdateOrder(value)
+	case "healthy_deadline":
+		u.HealthyDeadline = &after
+	case "progress_deadline":
+		u.ProgressDeadline = &after
+	case "min_healthy":
+		u.MinHealthy = &after
+	}
 }
 
 // toyTask reads COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER], with RULE=N for a quorum.

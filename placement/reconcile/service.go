@@ -60,7 +60,7 @@ func (p *planner) unready() string {
 // heldBack keeps a copy of an earlier version that lives in a seat, as long as this one may not
 // begin for want of a service; and says whether it does. What has to leave its node stops.
 func (p *planner) heldBack(s *seat) bool {
-	if p.plan.Unready == "" || len(s.stale) == 0 || slices.ContainsFunc(s.stale, p.leaves) {
+	if p.heldWhy() == "" || len(s.stale) == 0 || slices.ContainsFunc(s.stale, p.leaves) {
 		return false
 	}
 	stays := p.chosen(s, s.stale)
@@ -68,7 +68,7 @@ func (p *planner) heldBack(s *seat) bool {
 		p.stopOthers(s.stale, stays)
 	}
 	p.tally.live(p, stays)
-	p.waitFor(s, p.plan.Unready)
+	p.waitFor(s, p.heldWhy())
 	return true
 }
 
@@ -77,7 +77,7 @@ func (p *planner) gangHeldBack(seats []*seat) bool {
 	whole := func(s *seat) bool {
 		return len(s.stale) == 1 && len(s.live) == 0 && s.busy == "" && s.lost == nil && !p.leaves(s.stale[0])
 	}
-	if p.plan.Unready == "" || slices.ContainsFunc(seats, func(s *seat) bool { return !whole(s) }) {
+	if p.heldWhy() == "" || slices.ContainsFunc(seats, func(s *seat) bool { return !whole(s) }) {
 		return false
 	}
 	for _, s := range seats {

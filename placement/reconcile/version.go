@@ -31,6 +31,11 @@ func (p *planner) retire(s *seat) {
 		default:
 			what = "version %d retries group %q"
 		}
-		p.stop([]*mesh.AllocView{a}, what, p.job.Number, s.Group)
+		if s.of != nil {
+			p.stop([]*mesh.AllocView{a}, "version %d stays, and version %d has not come to take its place",
+				s.of.Number, a.Version)
+			continue
+		}
+		p.yield([]*mesh.AllocView{a}, what, p.job.Number, s.Group)
 	}
 }

@@ -27,6 +27,10 @@ type world struct {
 	others    map[mesh.JobID]mesh.JobStatus // jobs
 	permits   []mesh.Permit
 	offers    []mesh.Offer // by copies of other jobs
+
+	versions map[string]*mesh.JobVersion // by hash
+	deployed map[string]mesh.Deployment
+	steering map[string]mesh.Steering
 }
 
 // toyNode is a node, as it is and as it is seen.
@@ -48,6 +52,9 @@ func newWorld() *world {
 		nodes:  map[mesh.NodeID]*toyNode{},
 		jobs:   map[string]*mesh.Job{},
 		copies: map[mesh.AllocID]*toyCopy{},
+
+		versions: map[string]*mesh.JobVersion{}, deployed: map[string]mesh.Deployment{},
+		steering: map[string]mesh.Steering{},
 
 		forgotten: map[mesh.NodeID]bool{}, others: map[mesh.JobID]mesh.JobStatus{},
 	}
@@ -91,10 +98,13 @@ func (w *world) act(verb mesh.Verb, all bool, reason string) {
 
 func (w *world) version(next mesh.JobVersion) {
 	w.now = w.now.Add(time.Millisecond)
-	next.At, next.Hash = w.now, fmt.Sprintf("%s-%d", mesh.HashJob(&next.Job, next.Stopped), next.Number)
+	if next.At.IsZero() {
+		next.At = w.now
+	}
+	next.Hash = fmt.Sprintf("%s-%d", mesh.HashJob(&next.Job, next.Stopped), next.Number)
 	line := append([]mesh.Ancestor{w.job.Ancestor()}, w.job.Line...)
 	w.job = mesh.JobView{JobVersion: next, Line: line}
-	w.jobs[next.Hash] = &next.Job
+	w.jobs[next.Hash], w.versions[next.Hash] = &next.Job, &next
 	if next.Anew == 0 || next.Since == 0 {
 		w.words = append(w.words, next.Ancestor())
 	}
@@ -103,6 +113,9 @@ func (w *world) version(next mesh.JobVersion) {
 
 // view is the picture of the world.
 func (w *world) view() *mesh.View {
+	courses := mesh.Courses{Versions: w.versions, Of: w.deployment}
+	w.job.Deployment, w.job.Steering, w.job.Before, w.job.Veiled = nil, nil, nil, nil
+	courses.Fill(&w.job)
 	v := &mesh.View{
 		Now: w.now, Jobs: []mesh.JobView{w.job}, Forgotten: slices.Sorted(maps.Keys(w.forgotten)), Outcomes: w.others,
 		Permits: w.permits, Offers: w.offered(),
@@ -127,6 +140,47 @@ func (w *world) view() *mesh.View {
 	return v
 }
 
+// deployment is what is recorded of the deployment of a version.
+func (w *world) deployment(v *mesh.JobVersion) (d *mesh.Deployment, s *mesh.Steering) {
+	if is, ok := w.deployed[v.Hash]; ok {
+		d = &is
+	}
+	if said, ok := w.steering[v.Hash]; ok {
+		s = &said
+	}
+	return d, s
+}
+
+// steer is a person's word about the deployment.
+func (w *world) steer(verb mesh.Steer, reason string) {
+	w.now = w.now.Add(time.Millisecond)
+	d := w.view().Jobs[0].Deployment
+	s := w.steering[d.Hash]
+	switch s.Reason, s.At = reason, w.now; verb {
+	case mesh.SteerPromote:
+		s.Promoted = true
+	case mesh.SteerPause, mesh.SteerResume:
+		s.Paused = verb == mesh.SteerPause
+	case mesh.SteerFail:
+		s.Failed = true
+	}
+	w.steering[d.Hash] = s
+	w.now = w.now.Add(time.Millisecond)
+}
+
+// rolls takes over what a plan says of the deployment.
+func (w *world) rolls(p *Plan) {
+	if p.Rollout == nil || !p.Granted {
+		return
+	}
+	d := p.Rollout.Deployment
+	d.Coordinator = "toy"
+	w.deployed[d.Hash] = d
+	if p.Revert != nil {
+		w.version(*p.Revert)
+	}
+}
+
 func (w *world) plan(granted bool) Plan {
 	v := w.view()
 	return Job(v, &v.Jobs[0], nil, granted)
@@ -136,7 +190,7 @@ func (w *world) plan(granted bool) Plan {
 func (w *world) apply(p Plan) {
 	for _, s := range p.Stop {
 		c := w.copies[s.Alloc]
-		c.view.Want, c.view.Reason, c.view.Leaves = mesh.WantStop, s.Reason, s.Leaves
+		c.view.Want, c.view.Reason, c.view.Leaves, c.view.Yields = mesh.WantStop, s.Reason, s.Leaves, s.Yields
 	}
 	w.permits = slices.DeleteFunc(w.permits, func(o mesh.Permit) bool { return slices.Contains(p.Return, o) })
 	for _, id := range p.Claim {
@@ -151,6 +205,7 @@ func (w *world) apply(p Plan) {
 	for _, id := range p.Forget {
 		delete(w.copies, id)
 	}
+	w.rolls(&p)
 }
 
 // permit gives a copy of the job the permit that it needs, if it has none.

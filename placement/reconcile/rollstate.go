@@ -1,0 +1,296 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"mn/mesh"
+)
+
+// What a deployment comes to follows from its record and from the copies. The coordinator writes what is
+// new of it, and the next plan goes on from there.
+
+// concludeRoll says what the deployment of the job comes to, and what people see of it.
+func (p *planner) concludeRoll() {
+	if p.job.Deployment == nil {
+		return
+	}
+	v := mesh.Rollout{Deployment: *p.job.Deployment, Strategy: p.job.Job.Update.How(), Parallel: p.job.Job.Update.Parallel()}
+	v.Order, v.OrderReason = p.job.Job.UpdateOrder()
+	p.plan.Rollout = &v
+	switch {
+	case p.job.Torn:
+		v.Next = "waits for the records of versions before"
+		return
+	case !p.job.Job.Type.Long():
+		return
+	case p.job.Stopped, p.job.Paused:
+		v.Next = "waits: " + p.endReason()
+		return
+	case p.rolls == nil:
+		return
+	}
+	p.countRoll(&v)
+	if !v.State.Final() {
+		p.advance(&v)
+	}
+	p.nextRoll(&v)
+}
+
+// countRoll counts the copies of each group by what they run.
+func (p *planner) countRoll(v *mesh.Rollout) {
+	at := map[string]int{}
+	of := func(group string) *mesh.RolloutGroup {
+		i, ok := at[group]
+		if !ok {
+			i = len(v.Groups)
+			at[group], v.Groups = i, append(v.Groups, mesh.RolloutGroup{Group: group})
+		}
+		return &v.Groups[i]
+	}
+	for _, t := range p.rolls.turns {
+		of(t.seat.Group).Wanted++
+		if t.well == 0 {
+			of(t.seat.Group).Healthy++
+		}
+	}
+	contents := map[mesh.Seat]string{}
+	for _, g := range p.job.Job.Groups() {
+		hash := mesh.HashGroup(&p.job.Job, g.Name)
+		for _, s := range p.seats(g) {
+			contents[s] = g.ContentOf(hash, s.Index)
+		}
+	}
+	for i := range p.allocs {
+		a := &p.allocs[i]
+		switch f := p.fate(a); {
+		case a.Want != mesh.WantRun || f.is != here && (f.is != away || a.Target != ""):
+		case a.Content != contents[a.Seat()]:
+			of(a.Group).Old++
+		default:
+			of(a.Group).Placed++
+			if p.job.StandingOf(a.Version, a.Hash) != mesh.Primary {
+				of(a.Group).Hidden++
+			}
+		}
+	}
+}
+
+// advance finds what the deployment has come to since it was recorded.
+func (p *planner) advance(v *mesh.Rollout) {
+	d, s := &v.Deployment, p.job.Steering
+	d.Promoted = p.job.Promoted()
+	c := v.Counts()
+	if c.Healthy > d.Healthy {
+		d.Healthy, d.Progress = c.Healthy, p.view.Now
+	}
+	switch {
+	case s != nil && s.Failed:
+		p.failRoll(d, said("a person has given it up", &mesh.Verdict{Reason: s.Reason}))
+		return
+	case s != nil && s.Paused:
+		d.State, d.Reason = mesh.DeploymentPaused, said("a person has paused it", &mesh.Verdict{Reason: s.Reason})
+		return
+	case p.allWell() && !d.Promoted && p.job.Job.Update.AutoPromote && p.granted:
+		d.State, d.Promoted, d.Reason, d.Progress = mesh.Deploying, true, "promoted by itself: what is new is healthy", p.view.Now
+		return
+	case p.allWell() && !d.Promoted:
+		d.State, d.Reason = mesh.AwaitingPromotion, "what is new is healthy, and a person has to promote it"
+		return
+	case p.allWell() && c.Old == p.rolls.kept() && p.granted:
+		d.State, d.Ended, d.Reason = mesh.Deployed, p.view.Now, ""
+		if p.rolls.nothing() {
+			d.Reason = "nothing has changed"
+		}
+		return
+	case d.State != mesh.Deploying:
+		d.State, d.Reason, d.Progress = mesh.Deploying, "", p.view.Now // it is in order again
+	}
+	p.deadlines(v)
+}
+
+// kept is how many copies are old and stay until the deployment has succeeded.
+func (r *rollout) kept() int {
+	n := 0
+	for _, s := range r.aside {
+		if s.of != nil {
+			n += len(s.live) + len(s.stale)
+		}
+	}
+	return n
+}
+
+// nothing says whether the deployment has nothing to replace.
+func (r *rollout) nothing() bool {
+	for _, t := range r.turns {
+		if t.replaces || !t.had {
+			return false
+		}
+	}
+	return r.kept() == 0
+}
+
+// allWell says whether all that may be there of the version by now is healthy. Nodes out of sight keep
+// no deployment of a job with a copy on each from that.
+func (p *planner) allWell() bool {
+	n := map[string]int{}
+	for _, t := range p.rolls.turns {
+		if p.bound(t.seat) != "" {
+			continue
+		}
+		if n[t.seat.Group] += 0; t.begun && t.well == 0 {
+			n[t.seat.Group]++
+		} else if t.begun || t.next != nil || p.job.Promoted() {
+			return false
+		}
+	}
+	for _, t := range p.rolls.turns { // canaries that have not begun
+		if !t.begun && !p.job.Promoted() && n[t.seat.Group] < p.job.Job.Update.Canaries() && p.bound(t.seat) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *planner) failRoll(d *mesh.Deployment, why string) {
+	if p.granted {
+		d.State, d.Ended, d.Reason = mesh.DeploymentFailed, p.view.Now, why
+	}
+}
+
+// deadlines fails a deployment of which copies are not healthy in time, or have failed for good.
+func (p *planner) deadlines(v *mesh.Rollout) {
+	u, d := p.job.Job.Update, &v.Deployment
+	since := d.Progress // people have had it go on since
+	if p.job.Number != d.Version {
+		since = latest(since, p.job.At)
+	}
+	if s := p.job.Steering; s != nil {
+		since = latest(since, s.At)
+	}
+	healthy := v.Counts().Healthy
+	late, slowest := []string(nil), time.Time{}
+	for _, t := range p.rolls.turns {
+		if t.well == 0 || t.next == nil || p.bound(t.seat) != "" {
+			continue
+		}
+		if t.well != never {
+			p.wakeIn(t.well)
+		}
+		if why := p.failedForGood(t.next); why != "" {
+			p.failRoll(d, why)
+			return
+		}
+		for _, a := range t.next.live {
+			from := a.At
+			if s := p.job.Steering; s != nil {
+				from = latest(from, s.At)
+			}
+			by := from.Add(u.HealthyIn())
+			if !by.After(p.view.Now) {
+				late = append(late, fmt.Sprintf("%v on %s", a.Seat(), p.nodeName(a.Node)))
+			} else if slowest.IsZero() || by.Before(slowest) {
+				slowest = by
+			}
+		}
+	}
+	// So many have been healthy before, and are not any more: these are not late.
+	if len(late) > d.Healthy-healthy {
+		p.failRoll(d, fmt.Sprintf("%s was not healthy within healthy_deadline = %v", late[0], mesh.Duration(u.HealthyIn())))
+		return
+	}
+	v.HealthyBy, v.ProgressBy = slowest, since.Add(u.ProgressIn())
+	if !v.ProgressBy.After(p.view.Now) {
+		p.failRoll(d, fmt.Sprintf("no further copy was healthy within progress_deadline = %v: %s",
+			mesh.Duration(u.ProgressIn()), p.plan.Text))
+		return
+	}
+	p.wakeIn(v.ProgressBy.Sub(p.view.Now))
+	if !slowest.IsZero() {
+		p.wakeIn(slowest.Sub(p.view.Now))
+	}
+}
+
+// latest is the later of two instants.
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// failedForGood is why a seat gets no further copy of the version, or "".
+func (p *planner) failedForGood(s *seat) string {
+	if p.job.Job.Gang {
+		if p.tally.failed > 0 {
+			return p.tally.cause
+		}
+		return ""
+	}
+	failed := p.unanswered(s)
+	if failed == nil || failed.Content != s.content || s.of != nil {
+		return ""
+	}
+	why := p.exhausted(s, failed, p.moves(s, failed.Status.At))
+	if why == "" {
+		return ""
+	}
+	return fmt.Sprintf("%v failed on %s: %s; %s", s.Seat, p.nodeName(failed.Node), cause(failed), why)
+}
+
+// nextRoll says what is next, and has a deployment that has failed reverted.
+func (p *planner) nextRoll(v *mesh.Rollout) {
+	d, id := p.job.Deployment, p.job.ID()
+	before := p.job.Before
+	reverts := p.job.Job.Update.AutoRevert && before != nil && !mesh.SameWork(&before.Job, &p.job.Job)
+	switch v.State {
+	case mesh.DeploymentPaused:
+		v.Next = "a person resumes it: mn deployment resume " + string(id)
+	case mesh.AwaitingPromotion:
+		v.Next = "a person promotes it: mn deployment promote " + string(id)
+	case mesh.DeploymentFailed:
+		v.Next = fmt.Sprintf("what runs stays; mn deployment rollback %s goes back", id)
+		if before == nil {
+			v.Next = "there is no version to go back to"
+		}
+		if reverts {
+			v.Next = fmt.Sprintf("goes back to version %d", before.Number)
+		}
+		if reverts && d.State == mesh.DeploymentFailed && d.Coordinator != "" && p.granted {
+			next := p.job.RevertOf(before, d)
+			p.plan.Revert = &next
+		}
+	case mesh.Deploying:
+		v.Next = cmp.Or(p.rolls.holds, p.nextStep(v))
+		if p.plan.Wake > 0 {
+			v.NextAt = p.view.Now.Add(p.plan.Wake)
+		}
+	case mesh.Deployed, mesh.VersionRecorded:
+	}
+}
+
+// nextStep is what a deployment waits for, in words.
+func (p *planner) nextStep(v *mesh.Rollout) string {
+	between, left := 0, 0
+	for _, t := range p.rolls.turns {
+		switch {
+		case t.well == 0 && t.begun, p.bound(t.seat) != "":
+		case t.next != nil:
+			between++
+		default:
+			left++
+		}
+	}
+	if between == 0 && v.Promoted {
+		return "what is left of the version before stops"
+	}
+	text := mesh.Counted(between, "copy is", "copies are") + " to be healthy"
+	if !v.Promoted {
+		return text + ", and then promoted"
+	}
+	if left > 0 {
+		text += "; then " + mesh.Counted(min(left, v.Parallel), "further one is", "further ones are") + " replaced"
+	}
+	return text
+}

@@ -1,0 +1,122 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+	"mn/mesh/core"
+)
+
+// faulty is the command of a version that does not come up, if a scenario has such a program.
+const faulty = "broken"
+
+// drawUpdate draws how the versions of a job take each other's place.
+func (p *people) drawUpdate() *mesh.UpdatePolicy {
+	least, healthy, progress := mesh.Duration(time.Second), mesh.Duration(20*time.Second), mesh.Duration(40*time.Second)
+	u := &mesh.UpdatePolicy{
+		Strategy:    pick(p.dice, []mesh.UpdateStrategy{mesh.Rolling, mesh.Canary, mesh.BlueGreen}),
+		MaxParallel: p.dice.IntN(2) + 1, MinHealthy: &least, HealthyDeadline: &healthy, ProgressDeadline: &progress,
+		HealthCheck: mesh.ByStates, AutoRevert: p.dice.IntN(2) == 0,
+	}
+	u.AutoPromote = u.Hides() && p.dice.IntN(2) == 0
+	if u.How() != mesh.BlueGreen && p.dice.IntN(3) == 0 {
+		u.Order = mesh.StopFirst
+	}
+	return u
+}
+
+// rolled makes a job one whose versions take each other's place step by step.
+func (p *people) rolled(j, before *mesh.Job) {
+	j.Update = p.drawUpdate()
+	switch {
+	case before != nil:
+		j.Type = before.Type
+	case p.dice.IntN(4) == 0:
+		j.Type, j.Tasks[0].Count = mesh.System, 1
+	default:
+		j.Type = mesh.Service
+	}
+	if order, why := j.UpdateOrder(); order == mesh.StopFirst && why != "" && j.Update.How() == mesh.BlueGreen {
+		j.Update.Strategy = mesh.Canary
+	}
+}
+
+// change makes another content of a job: at times one that does not come up.
+func (p *people) change(next *mesh.Job) {
+	next.Tasks[0].Env = map[string]string{"RELEASE": fmt.Sprint(p.w.calls)}
+	if p.w.scenario.People.Rolled {
+		p.rolled(next, next)
+		if p.dice.IntN(3) == 0 {
+			next.Tasks[0].Command = []string{faulty}
+		}
+	}
+}
+
+// steers are what people want of deployments, by request.
+var steers = map[string]mesh.Steer{
+	"promote": mesh.SteerPromote, "hold": mesh.SteerPause, "go-on": mesh.SteerResume, "give-up": mesh.SteerFail,
+}
+
+// steer says what people want of the deployment of a job.
+func (p *people) steer(id mesh.JobID, verb mesh.Steer, h *host) {
+	what := fmt.Sprintf("%s the deployment of %s", verb, id)
+	p.w.tell(h, "people", "%s", what)
+	p.ask(h, what, core.Steer{Job: id, Verb: verb}, func(r core.Reply) {
+		if done, ok := r.Value.(core.Steered); ok && r.Fault == nil && !done.Unchanged {
+			s := done.Steering
+			p.kept(h, what, mesh.KeySteering(s.Job, s.Version, s.Hash), done.Copies)
+		}
+	})
+}
+
+// goBack has a job go back to the version that was deployed before.
+func (p *people) goBack(id mesh.JobID, h *host) {
+	p.edits[id]++
+	p.wrote[id]++
+	what := "roll back " + string(id)
+	p.w.tell(h, "people", "%s", what)
+	p.ask(h, what, core.Rollback{Job: id}, func(r core.Reply) { p.submitted(h, what, r) })
+}
+
+// checkYields: of the copies of a job no more are down at a time for another version than max_parallel,
+// by what was decided with a majority, whoever has decided it. Those that belong to nodes are left to
+// the plans: a node may be out of sight, or take no work any more.
+func (w *world) checkYields(h *host, e *crdt.Entry) {
+	var d mesh.Alloc
+	if err := crdt.Decode(e.Value, &d); err != nil || d.Want != mesh.WantStop || !d.Yields || d.Target != "" {
+		return
+	}
+	copy, ran := copyID{job: d.Job, task: d.Group, index: d.Index}, false
+	for _, o := range w.hosts {
+		for _, p := range o.tasks {
+			if p.copy == copy && p.spec.Alloc != d.ID {
+				return // another one stands in
+			}
+			ran = ran || p.spec.Alloc == d.ID
+		}
+	}
+	down := w.yields[d.Job]
+	if down[copy] || !ran {
+		return // nothing is lost with it
+	}
+	if down == nil {
+		down = map[copyID]bool{}
+		w.yields[d.Job] = down
+	}
+	down[copy] = true
+	w.counts.add(Yielded)
+	job := h.agent.core.View().Job(d.Job)
+	if job == nil || w.restored || job.Deployment == nil {
+		return
+	}
+	if job.Deployment.Fresh {
+		delete(w.yields, d.Job) // nothing was deployed before: it is replaced at once
+		return
+	}
+	if most := job.Job.Update.Parallel(); len(down) > most {
+		w.breach("few-are-down", "%s stops %v: %d copies are down for another version, with max_parallel = %d",
+			h.name, copy, len(down), most)
+	}
+}
