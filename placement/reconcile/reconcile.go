@@ -115,7 +115,7 @@ type planner struct {
 	// comesLater is why the job may not begin yet, or "".
 	comesLater string
 	tally      tally
-	unserved   *unserved // nodes that get no copy for want of a service; nil for none
+	unserved   *unserved         // nodes that get no copy for want of a service; nil for none
 	rolls      *rollout          // nil without one
 	hashes     map[string]string // of groups, as of the version that was deployed before
 	plan       Plan
