@@ -231,14 +231,14 @@ func (w *world) jobCommand(args []string) error {
 		d, _ := time.ParseDuration(value)
 		n, _ := strconv.Atoi(value)
 		after := mesh.Duration(d)
+		if job.Update != nil && updateKey(job.Update, key, value) { // after parallel
+			continue
+		}
 		switch key {
 		case "stopped":
 			stopped = true
 		case "parallel":
-			zero := mesh.Duration(0)
-			job.Update = &mesh.UpdatePolicy{MaxParallel: n, MinHealthy: &zero}
-		case "update", "canary", "auto", "order", "healthy_deadline", "progress_deadline", "min_healthy":
-			updateKey(job.Update, key, value) // after parallel
+			job.Update = &mesh.UpdatePolicy{MaxParallel: n, MinHealthy: new(mesh.Duration)}
 		case "late":
 			late := value == "true"
 			job.IncludeLate = &late
@@ -293,8 +293,8 @@ func (w *world) jobCommand(args []string) error {
 	return nil
 }
 
-// updateKey sets a key of an update policy.
-func updateKey(u *mesh.UpdatePolicy, key, value string) {
+// updateKey sets a key of an update policy, if it is one.
+func updateKey(u *mesh.UpdatePolicy, key, value string) bool {
 	d, _ := time.ParseDuration(value)
 	after := mesh.Duration(d)
 	switch key {
@@ -312,7 +312,10 @@ func updateKey(u *mesh.UpdatePolicy, key, value string) {
 		u.ProgressDeadline = &after
 	case "min_healthy":
 		u.MinHealthy = &after
+	default:
+		return false
 	}
+	return true
 }
 
 // toyTask reads COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER], with RULE=N for a quorum.
