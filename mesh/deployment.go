@@ -35,7 +35,7 @@ const (
 type UpdatePolicy struct {
 	Strategy    UpdateStrategy `json:"strategy,omitempty" toml:"strategy"` // Rolling if unset
 	MaxParallel int            `json:"max_parallel,omitempty" toml:"max_parallel"`
-	Canary      int            `json:"canary,omitempty" toml:"canary"`           // copies of a group; 1 if 0 and Strategy is Canary
+	Canary      int            `json:"canary,omitempty" toml:"canary"`           // of a group; 1 if 0 and with Canary
 	MinHealthy  *Duration      `json:"min_healthy,omitempty" toml:"min_healthy"` // for a new copy to count as well
 	// HealthyDeadline is by when after its placement a new copy has to be healthy, ProgressDeadline
 	// by when after the last one another has to be: else the deployment has failed.

@@ -100,7 +100,8 @@ func (j *Job) UpdateText() string {
 	var parts []string
 	switch u.How() {
 	case Canary:
-		parts = append(parts, "canary: "+Counted(u.Canaries(), "copy of each group first", "copies of each group first"))
+		first := Counted(u.Canaries(), "copy of each group first", "copies of each group first")
+		parts = append(parts, "canary: "+first)
 	case BlueGreen:
 		parts = append(parts, "blue-green: all new copies beside the old ones")
 	case Rolling:

@@ -430,21 +430,15 @@ func (w *world) noteEvent(h *host, e mesh.Event) {
 
 // countEvent counts what a core has reported, once for all.
 func (w *world) countEvent(e *mesh.Event) {
+	if n, ok := countedKinds[e.Kind]; ok {
+		w.counts.add(n)
+		return
+	}
 	switch {
 	case e.Kind == mesh.LeaseLost && strings.Contains(e.Text, "slots"):
 		w.counts.add(Expiries)
 	case e.Kind == mesh.MajorityChanged && strings.HasPrefix(e.Text, "no majority"):
 		w.counts.add(NoMajority)
-	case e.Kind == mesh.AllocReplaced:
-		w.counts.add(Replaced)
-	case e.Kind == mesh.DeploymentDone:
-		w.counts.add(RolledOut)
-	case e.Kind == mesh.DeploymentFailing:
-		w.counts.add(RollsFailed)
-	case e.Kind == mesh.DeploymentReverted:
-		w.counts.add(Reverted)
-	case e.Kind == mesh.DeploymentPromoted:
-		w.counts.add(Promoted)
 	case e.Kind == mesh.AllocRefused:
 		w.counts.add(Refusals)
 	case e.Kind == mesh.ReviewOpened:

@@ -71,6 +71,8 @@ func invariants() []Term {
 			"in reach (each second)"},
 		{"few-are-down", "of the copies of a job no more are down at a time for another version than max_parallel, " +
 			"by what was decided with a majority (each decision)"},
+		{"held-is-held", "whoever knows that a deployment is paused, given up or not promoted stops no copy for it " +
+			"that none stands in for, or that is shown (each decision)"},
 		{"shared-limit", "of all jobs with one limit no more copies run than it allows (each start)"},
 		{"gangs-are-whole", "a gang is placed as a whole, with ranks of their own, beside no earlier one; " +
 			"with a majority, what is left of it stops (each step, each second)"},

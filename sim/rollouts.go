@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"mn/crdt"
@@ -54,6 +55,12 @@ func (p *people) change(next *mesh.Job) {
 	}
 }
 
+// countedKinds are kinds of events that are counted whatever they say.
+var countedKinds = map[mesh.EventKind]Name{
+	mesh.DeploymentDone: RolledOut, mesh.DeploymentFailing: RollsFailed, mesh.DeploymentReverted: Reverted,
+	mesh.DeploymentPromoted: Promoted, mesh.AllocReplaced: Replaced,
+}
+
 // steers are what people want of deployments, by request.
 var steers = map[string]mesh.Steer{
 	"promote": mesh.SteerPromote, "hold": mesh.SteerPause, "go-on": mesh.SteerResume, "give-up": mesh.SteerFail,
@@ -81,12 +88,16 @@ func (p *people) goBack(id mesh.JobID, h *host) {
 }
 
 // checkYields: of the copies of a job no more are down at a time for another version than max_parallel,
-// by what was decided with a majority, whoever has decided it. Those that belong to nodes are left to
+// by what was decided with a majority, none standing in, whoever has decided it. Those that belong to nodes are left to
 // the plans: a node may be out of sight, or take no work any more.
 func (w *world) checkYields(h *host, e *crdt.Entry) {
 	var d mesh.Alloc
 	if err := crdt.Decode(e.Value, &d); err != nil || d.Want != mesh.WantStop || !d.Yields || d.Target != "" {
 		return
+	}
+	job := h.agent.core.View().Job(d.Job)
+	if job != nil && job.Hides() && job.Before != nil && d.Version <= job.Before.Number {
+		w.breach("held-is-held", "%s stops %s, which is shown, for version %d, which is not", h.name, d.ID, job.Number)
 	}
 	copy, ran := copyID{job: d.Job, task: d.Group, index: d.Index}, false
 	for _, o := range w.hosts {
@@ -98,8 +109,8 @@ func (w *world) checkYields(h *host, e *crdt.Entry) {
 		}
 	}
 	down := w.yields[d.Job]
-	if down[copy] || !ran {
-		return // nothing is lost with it
+	if down[copy] || !ran || strings.Contains(d.Reason, "has taken over") {
+		return // nothing is lost with it, as far as can be known: what stood in may just have been lost
 	}
 	if down == nil {
 		down = map[copyID]bool{}
@@ -107,13 +118,16 @@ func (w *world) checkYields(h *host, e *crdt.Entry) {
 	}
 	down[copy] = true
 	w.counts.add(Yielded)
-	job := h.agent.core.View().Job(d.Job)
 	if job == nil || w.restored || job.Deployment == nil {
 		return
 	}
 	if job.Deployment.Fresh {
 		delete(w.yields, d.Job) // nothing was deployed before: it is replaced at once
 		return
+	}
+	if s := job.Steering; s != nil && (s.Paused || s.Failed) {
+		w.breach("held-is-held", "%s stops %v for version %d, whose deployment is held, as it knows",
+			h.name, copy, job.Deployment.Version)
 	}
 	if most := job.Job.Update.Parallel(); len(down) > most {
 		w.breach("few-are-down", "%s stops %v: %d copies are down for another version, with max_parallel = %d",

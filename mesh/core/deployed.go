@@ -42,7 +42,8 @@ func (c *Core) supersede(job *mesh.JobView, by *mesh.Deployment, fence crdt.Fenc
 		d.Reason = fmt.Sprintf("version %d takes its place", by.Version)
 		c.put(mesh.KeyDeployed(d.Job, d.Version, d.Hash), d, fence)
 		c.event(mesh.Event{
-			Kind: mesh.DeploymentFailing, Job: d.Job, Fence: fence, Text: fmt.Sprintf("version %d: %s", d.Version, d.Reason),
+			Kind: mesh.DeploymentFailing, Job: d.Job, Fence: fence,
+			Text: fmt.Sprintf("version %d: %s", d.Version, d.Reason),
 		})
 	}
 }
@@ -57,7 +58,8 @@ func (c *Core) revert(next *mesh.JobVersion, failed *mesh.Deployment, fence crdt
 	c.put(key, *next, crdt.Fence{})
 	c.event(mesh.Event{
 		Kind: mesh.DeploymentReverted, Job: failed.Job, Fence: fence,
-		Text: fmt.Sprintf("version %d goes back to version %d, as %s; next: its deployment", next.Number, failed.From, next.Reason),
+		Text: fmt.Sprintf("version %d goes back to version %d, as %s; next: its deployment",
+			next.Number, failed.From, next.Reason),
 	})
 }
 

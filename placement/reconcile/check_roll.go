@@ -112,7 +112,8 @@ func (c *checker) fewDown() error {
 		}
 	}
 	if most := c.job.Job.Update.Parallel(); stops && down > most {
-		return fmt.Errorf("has %d copies down at a time for version %d, with max_parallel = %d", down, c.job.Number, most)
+		return fmt.Errorf("has %d copies down at a time for version %d, with max_parallel = %d",
+			down, c.job.Number, most)
 	}
 	return nil
 }

@@ -168,9 +168,14 @@ func (p *planner) besides() {
 			if !t.begun {
 				left[t.seat.Group]--
 			}
-			of := func(a *mesh.AllocView) bool { return a.Content == t.seat.content }
-			fresh.copies = slices.DeleteFunc(slices.Clone(t.seat.copies), func(a *mesh.AllocView) bool { return !of(a) })
-			t.seat.copies = slices.DeleteFunc(slices.Clone(t.seat.copies), of)
+			fresh.copies, t.seat.copies = nil, nil
+			for _, a := range p.copies[fresh.Seat] {
+				if a.Content == fresh.content {
+					fresh.copies = append(fresh.copies, a)
+				} else {
+					t.seat.copies = append(t.seat.copies, a)
+				}
+			}
 			t.next = &fresh
 			r.aside = append(r.aside, &fresh)
 		}

@@ -16,7 +16,8 @@ func (p *planner) concludeRoll() {
 	if p.job.Deployment == nil {
 		return
 	}
-	v := mesh.Rollout{Deployment: *p.job.Deployment, Strategy: p.job.Job.Update.How(), Parallel: p.job.Job.Update.Parallel()}
+	u := p.job.Job.Update
+	v := mesh.Rollout{Deployment: *p.job.Deployment, Strategy: u.How(), Parallel: u.Parallel()}
 	v.Order, v.OrderReason = p.job.Job.UpdateOrder()
 	p.plan.Rollout = &v
 	switch {
@@ -93,7 +94,8 @@ func (p *planner) advance(v *mesh.Rollout) {
 		d.State, d.Reason = mesh.DeploymentPaused, said("a person has paused it", &mesh.Verdict{Reason: s.Reason})
 		return
 	case p.allWell() && !d.Promoted && p.job.Job.Update.AutoPromote && p.granted:
-		d.State, d.Promoted, d.Reason, d.Progress = mesh.Deploying, true, "promoted by itself: what is new is healthy", p.view.Now
+		d.State, d.Promoted, d.Progress = mesh.Deploying, true, p.view.Now
+		d.Reason = "promoted by itself: what is new is healthy"
 		return
 	case p.allWell() && !d.Promoted:
 		d.State, d.Reason = mesh.AwaitingPromotion, "what is new is healthy, and a person has to promote it"
@@ -197,7 +199,8 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 	}
 	// So many have been healthy before, and are not any more: these are not late.
 	if len(late) > d.Healthy-healthy {
-		p.failRoll(d, fmt.Sprintf("%s was not healthy within healthy_deadline = %v", late[0], mesh.Duration(u.HealthyIn())))
+		p.failRoll(d, fmt.Sprintf("%s was not healthy within healthy_deadline = %v",
+			late[0], mesh.Duration(u.HealthyIn())))
 		return
 	}
 	v.HealthyBy, v.ProgressBy = slowest, since.Add(u.ProgressIn())

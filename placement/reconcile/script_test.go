@@ -231,14 +231,12 @@ func (w *world) jobCommand(args []string) error {
 		d, _ := time.ParseDuration(value)
 		n, _ := strconv.Atoi(value)
 		after := mesh.Duration(d)
+		if updateKey(&job, key, value) {
+			continue
+		}
 		switch key {
 		case "stopped":
 			stopped = true
-		case "parallel":
-			zero := mesh.Duration(0)
-			job.Update = &mesh.UpdatePolicy{MaxParallel: n, MinHealthy: &zero}
-		case "update", "canary", "auto", "order", "healthy_deadline", "progress_deadline", "min_healthy":
-			updateKey(job.Update, key, value) // after parallel
 		case "late":
 			late := value == "true"
 			job.IncludeLate = &late
@@ -293,15 +291,18 @@ func (w *world) jobCommand(args []string) error {
 	return nil
 }
 
-// updateKey sets a key of an update policy.
-func updateKey(u *mesh.UpdatePolicy, key, value string) {
+// updateKey sets a key of an update policy, if it is one; "parallel" comes first.
+func updateKey(job *mesh.Job, key, value string) bool {
 	d, _ := time.ParseDuration(value)
 	after := mesh.Duration(d)
-	switch key {
+	u := job.Update
+	switch n, _ := strconv.Atoi(value); key {
+	case "parallel":
+		job.Update = &mesh.UpdatePolicy{MaxParallel: n, MinHealthy: new(mesh.Duration)}
 	case "update":
 		u.Strategy = mesh.UpdateStrategy(value)
 	case "canary":
-		u.Canary, _ = strconv.Atoi(value)
+		u.Canary = n
 	case "auto":
 		u.AutoPromote, u.AutoRevert = strings.Contains(value, "promote"), strings.Contains(value, "revert")
 	case "order":
@@ -312,7 +313,10 @@ func updateKey(u *mesh.UpdatePolicy, key, value string) {
 		u.ProgressDeadline = &after
 	case "min_healthy":
 		u.MinHealthy = &after
+	default:
+		return false
 	}
+	return true
 }
 
 // toyTask reads COUNT-OR-ARRAY[,memory][<RULE:OTHER+OTHER], with RULE=N for a quorum.
