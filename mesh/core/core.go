@@ -424,7 +424,7 @@ func (c *Core) event(e mesh.Event) {
 // flush ends a step.
 func (c *Core) flush() Ready {
 	c.sendConfirms()
-	c.push()
+	c.pushFirst()
 	c.ready.Keep = c.replica.Flush()
 	c.ready.Wake = c.wake()
 	r := c.ready

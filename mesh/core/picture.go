@@ -16,7 +16,7 @@ type picture struct {
 	jobs   []mesh.JobView                           // by name; nil: to be made
 	ids    map[mesh.JobID]map[mesh.AllocID]struct{} // decisions, by the jobs that they name
 	allocs map[mesh.JobID][]mesh.AllocView          // by group, index, generation, id
-	stale  map[mesh.JobID]struct{}                  // jobs whose allocs are to be made
+	stale  map[mesh.JobID]map[mesh.AllocID]struct{} // which of allocs are to be made; nil: all of the job
 	used   map[mesh.NodeID]mesh.Usage               // by all that is in allocs and has not ended
 	holds  map[mesh.NodeID]mesh.Holding             // of them
 	nodes  []mesh.NodeID                            // of the members, sorted; nil: to be made
@@ -31,7 +31,7 @@ func newPicture() picture {
 		heads:  map[mesh.JobID]*mesh.JobView{},
 		ids:    map[mesh.JobID]map[mesh.AllocID]struct{}{},
 		allocs: map[mesh.JobID][]mesh.AllocView{},
-		stale:  map[mesh.JobID]struct{}{},
+		stale:  map[mesh.JobID]map[mesh.AllocID]struct{}{},
 		used:   map[mesh.NodeID]mesh.Usage{},
 		holds:  map[mesh.NodeID]mesh.Holding{},
 	}
@@ -43,7 +43,18 @@ func (p *picture) decides(job mesh.JobID, id mesh.AllocID) {
 		p.ids[job] = map[mesh.AllocID]struct{}{}
 	}
 	p.ids[job][id] = struct{}{}
-	p.stale[job] = struct{}{}
+	p.stir(job, id)
+}
+
+// stir notes that one of a job's allocations is to be made anew.
+func (p *picture) stir(job mesh.JobID, id mesh.AllocID) {
+	ids, stale := p.stale[job]
+	switch {
+	case !stale:
+		p.stale[job] = map[mesh.AllocID]struct{}{id: {}}
+	case ids != nil:
+		ids[id] = struct{}{}
+	}
 }
 
 // versioned notes that the versions of a job, or their tags, have changed.
@@ -51,17 +62,17 @@ func (p *picture) versioned(id mesh.JobID) {
 	delete(p.heads, id)
 	p.jobs = nil
 	if p.ids[id] != nil {
-		p.stale[id] = struct{}{} // copies may have been placed for it
+		p.stale[id] = nil // copies may have been placed for it
 	}
 }
 
 // stir marks the jobs that the decisions about an allocation name.
 func (r *records) stir(id mesh.AllocID) {
 	if g, ok := r.granted[id]; ok {
-		r.picture.stale[g.Job] = struct{}{}
+		r.picture.stir(g.Job, id)
 	}
 	if d, ok := r.degraded[id]; ok {
-		r.picture.stale[d.Job] = struct{}{}
+		r.picture.stir(d.Job, id)
 	}
 }
 
@@ -171,13 +182,45 @@ func (r *records) refresh() {
 	}
 }
 
-// redraw puts together the allocations of a job.
+// redraw puts together the allocations of a job: those that have changed, among the others.
 func (r *records) redraw(job mesh.JobID) {
 	p := &r.picture
-	for i := range p.allocs[job] {
-		p.use(&p.allocs[job][i], mesh.Usage.Without, -1)
+	ids, changed := p.ids[job], p.stale[job]
+	some := changed != nil
+	if !some {
+		changed = ids
 	}
-	ids := p.ids[job]
+	fresh := r.drawn(job, changed)
+	list := make([]mesh.AllocView, 0, len(p.allocs[job])+len(fresh))
+	for i := range p.allocs[job] {
+		a := &p.allocs[job][i]
+		if _, is := changed[a.ID]; is || !some {
+			p.use(a, mesh.Usage.Without, -1)
+			continue
+		}
+		n := 0
+		for ; n < len(fresh) && inTurn(fresh[n], *a) < 0; n++ {
+		}
+		list = append(append(list, fresh[:n]...), *a)
+		fresh = fresh[n:]
+	}
+	list = append(list, fresh...)
+	for i := range list {
+		if _, is := changed[list[i].ID]; is || !some {
+			p.use(&list[i], mesh.Usage.With, 1)
+		}
+	}
+	p.allocs[job] = list
+	if len(ids) == 0 {
+		delete(p.ids, job)
+		delete(p.allocs, job)
+	}
+	delete(p.stale, job)
+}
+
+// drawn are some allocations of a job as they are now. What is none of the job any more is
+// forgotten.
+func (r *records) drawn(job mesh.JobID, ids map[mesh.AllocID]struct{}) []mesh.AllocView {
 	placed := map[string]*mesh.Job{} // by the hash of the version
 	head, known := r.job(job)
 	list := make([]mesh.AllocView, 0, len(ids))
@@ -198,22 +241,17 @@ func (r *records) redraw(job mesh.JobID) {
 			}
 			list = append(list, a)
 		} else if r.granted[id].Job != job && r.degraded[id].Job != job {
-			delete(ids, id) // it was forgotten
+			delete(r.picture.ids[job], id) // it was forgotten
 		}
 	}
-	slices.SortFunc(list, func(a, b mesh.AllocView) int {
-		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Index, b.Index),
-			cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
-	})
-	for i := range list {
-		p.use(&list[i], mesh.Usage.With, 1)
-	}
-	p.allocs[job] = list
-	if len(ids) == 0 {
-		delete(p.ids, job)
-		delete(p.allocs, job)
-	}
-	delete(p.stale, job)
+	slices.SortFunc(list, inTurn)
+	return list
+}
+
+// inTurn orders the allocations of a job: by group, index, generation and id.
+func inTurn(a, b mesh.AllocView) int {
+	return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Index, b.Index),
+		cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.ID, b.ID))
 }
 
 // placed is the job as of the version that an allocation was placed for, or nil. What was

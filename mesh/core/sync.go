@@ -308,6 +308,15 @@ func (c *Core) waitAside(refused []crdt.Refusal) {
 	}
 }
 
+// pushFirst sends what this step has written before all else that it says: somebody may wait
+// until a peer has it, and a thousand reservations would be answered before.
+func (c *Core) pushFirst() {
+	rest := c.ready.Send
+	c.ready.Send = nil
+	c.push()
+	c.ready.Send = append(c.ready.Send, rest...)
+}
+
 // push sends what this step has written to the peers.
 func (c *Core) push() {
 	if len(c.fresh) == 0 {

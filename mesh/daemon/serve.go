@@ -27,6 +27,10 @@ import (
 // its machine has. A change counts when it was seen twice.
 const addressEvery = 2 * time.Second
 
+// watchPause is at least between two looks at the picture of the mesh: one costs the more
+// the more copies there are.
+const watchPause = 100 * time.Millisecond
+
 // maintainEvery is how often the store is asked to give space back.
 const maintainEvery = time.Hour
 
@@ -252,6 +256,14 @@ func (d *daemon) watch(ctx context.Context, fail context.CancelCauseFunc) {
 			if err := d.gossip.Load().SetVitals(d.vitals(me.Capacity.Sub(me.Used.Resources), abstains)); err != nil {
 				d.log.Warn("gossip what is free", "err", err)
 			}
+		}
+		// A burst of changes costs one look a pause, not one a change.
+		pause := time.NewTimer(watchPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
 		}
 		select {
 		case <-change:

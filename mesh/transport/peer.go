@@ -16,7 +16,7 @@ import (
 
 // Bounds of what waits for one peer, and of tries to reach it.
 const (
-	maxQueued    = 1024                   // messages
+	maxQueued    = 4096                   // messages: reservations come by the hundred
 	maxQueuedLen = 8 << 20                // bytes
 	batchLen     = 64 << 10               // bytes written at once, or one message
 	writeTimeout = 5 * time.Second        // for a batch

@@ -36,9 +36,10 @@ import (
 
 // Bounds and rhythms of planning.
 const (
-	// placeMax bounds the placements of a job that are on their way at a time. A
-	// gang is placed whole.
-	placeMax = mesh.GangMax
+	// placeMax bounds the placements of a job that are on their way at a time: each plan
+	// looks at all copies, so a thousand that come in few batches cost few plans. A gang
+	// is placed whole, and is smaller.
+	placeMax = 512
 	// retryBlocked is when a copy that fitted nowhere is tried again, should no
 	// news have come until then.
 	retryBlocked = 5 * time.Second

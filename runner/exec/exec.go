@@ -79,6 +79,7 @@ type Driver struct {
 	adopting     atomic.Bool   // nothing may hold up the agent's start
 	keeps        chan struct{} // and for each of which the outputs are being kept
 	keepMost     time.Duration // for that
+	sweepPause   time.Duration // between two sweeps
 	offer        func() offer  // what is there to keep tasks apart with; tried when it is asked for
 	home         atomic.Pointer[cgroup.Home]
 	closing      chan struct{}
@@ -152,6 +153,7 @@ func Open(c Config) (*Driver, error) {
 		contains:     make(chan struct{}, containsMax),
 		keeps:        make(chan struct{}, keepsMax),
 		keepMost:     keepMost,
+		sweepPause:   sweepPause,
 		closing:      make(chan struct{}),
 		tasks:        map[key]*task{},
 		pythonBytes:  pythonBytesMax,

@@ -80,6 +80,9 @@ func (d *Driver) keep(k key, o *runner.Observation) {
 	if d.isClosing() {
 		return // it may have been cut short
 	}
+	if o.Outputs == nil && o.Log == nil {
+		return // nor will there be anything for who looks again
+	}
 	text, err := json.Marshal(kept{o.Attempt, o.Outputs, o.Log})
 	if err == nil {
 		err = d.root.WriteFile(k.file(keptFile), text, 0o600)

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mn/mesh"
 	"mn/runner"
@@ -393,6 +394,7 @@ func TestSupervisorWithoutDoor(t *testing.T) {
 
 func TestRetiredAreKeptWithinBounds(t *testing.T) {
 	w := suite().NewWorld(t)
+	w.Driver.(*Driver).sweepPause = time.Millisecond
 	var want []string
 	for i := range retiredMax + 5 {
 		id := mesh.AllocID(fmt.Sprintf("r%02d", i))

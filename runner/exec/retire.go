@@ -18,6 +18,9 @@ import (
 const (
 	retiredMax      = 50
 	retiredBytesMax = 1 << 30
+	// sweepPause is between two sweeps: one measures all that is kept, and where a thousand
+	// short tasks end one after the other, one for each would take longer than they do.
+	sweepPause = 2 * time.Second
 )
 
 // retiredFile marks an allocation as retired; its time says since when.
@@ -88,20 +91,27 @@ func (d *Driver) sweepSoon() {
 	}
 	d.sweeping = true
 	d.work.Go(func() {
-		for {
+		for again := true; again; {
 			if err := errors.Join(d.sweep(), d.sweepPython()); err != nil {
 				d.cfg.Log.Error("sweep retired allocations", "error", err)
 			}
+			d.pause(d.sweepPause)
 			d.mu.Lock()
-			if !d.unswept || d.closed {
-				d.sweeping = false
-				d.mu.Unlock()
-				return
-			}
-			d.unswept = false
+			again = d.unswept && !d.closed
+			d.sweeping, d.unswept = again, false
 			d.mu.Unlock()
 		}
 	})
+}
+
+// pause passes some time, unless the driver closes.
+func (d *Driver) pause(length time.Duration) {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-d.closing:
+	}
 }
 
 // sweep removes the oldest retired allocations beyond the bounds. Where they hold too much,
@@ -126,9 +136,10 @@ func (d *Driver) sweep() error {
 	var bytes int64
 	var failed error // one that stays must not keep the others
 	for i, r := range all {
-		bytes += d.size(string(r.alloc))
-		if i < retiredMax && bytes <= retiredBytesMax {
-			continue
+		if i < retiredMax {
+			if bytes += d.size(string(r.alloc)); bytes <= retiredBytesMax {
+				continue
+			}
 		}
 		d.mu.Lock()
 		busy := d.busy(r.alloc)
