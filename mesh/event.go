@@ -64,7 +64,11 @@ const (
 	// JobBlocked: it does not begin for want of a service, and which.
 	JobBlocked EventKind = "job_blocked"
 	// JobSettled: the job has completed or failed, was ended, or waits for a person, and why.
-	JobSettled    EventKind = "job_settled"
+	JobSettled EventKind = "job_settled"
+	// JobFired: a run of it was made, or was not, and why. EventEmitted: something has happened that
+	// jobs may be triggered by.
+	JobFired      EventKind = "job_fired"
+	EventEmitted  EventKind = "event_emitted"
 	AllocPlaced   EventKind = "alloc_placed"
 	AllocRefused  EventKind = "alloc_refused"
 	AllocBlocked  EventKind = "alloc_blocked"
@@ -120,6 +124,7 @@ var EventKinds = []EventKind{
 	NodeDrainPaused, NodeDrainCompleted, NodeGivenUp, NodeShared, NodeLabelled,
 	NodeOut, ClockRefused, ClockCompared, RecordRefused, LeaseTaken, LeaseLost,
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobBlocked, JobSettled,
+	JobFired, EventEmitted,
 	AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut,
 	ReviewOpened, ReviewApproved, ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting,
 	TaskFailed, TaskTimedOut,

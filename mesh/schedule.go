@@ -111,6 +111,9 @@ type Occurrence struct {
 	Meta    map[string]string `json:"meta,omitempty"`
 	By      NodeID            `json:"by"` // the peer that took it, or saw it
 	At      time.Time         `json:"at"`
+	// Template is the job of whose run it is the end: it never has that job run again.
+	Template JobID `json:"template,omitempty"`
+	Depth    int   `json:"depth,omitempty"` // how many runs it follows from, one after the other
 }
 
 // Cause is why a run is there.
@@ -128,10 +131,12 @@ type Origin struct {
 	Job        JobID             `json:"job"` // with the schedule or trigger
 	Version    uint64            `json:"version"`
 	Cause      Cause             `json:"cause"`
-	Due        time.Time         `json:"due"` // when it was to run, or happened
-	Occurrence OccurrenceID      `json:"occurrence,omitempty"`
+	Due        time.Time         `json:"due"`                  // when it was to run, or happened
+	Occurrence OccurrenceID      `json:"occurrence,omitempty"` // or the key that a person gave to it
 	Payload    json.RawMessage   `json:"payload,omitempty"`
 	Meta       map[string]string `json:"meta,omitempty"`
+	Until      time.Time         `json:"until,omitzero"` // when its window is over, and it is cancelled
+	Depth      int               `json:"depth,omitempty"`
 }
 
 // FiringResult is what was done when a job was due.
@@ -155,6 +160,9 @@ type Firing struct {
 	Reason      string       `json:"reason,omitempty"`
 	Coordinator NodeID       `json:"coordinator"`
 	At          time.Time    `json:"at"` // when it was decided
+	// Times is how many times it stands for, of which Run is the last and First the first; 1 if zero.
+	Times uint64    `json:"times,omitempty"`
+	First time.Time `json:"first,omitzero"`
 }
 
 // Due is how far a coordinator has gone through the times at which a job is due: nothing up to
@@ -168,4 +176,13 @@ type Due struct {
 	Missed      uint64 `json:"missed,omitempty"`
 	Refused     uint64 `json:"refused,omitempty"`
 	Coordinator NodeID `json:"coordinator"`
+	// Open are the times of which runs were begun that have not ended as far as is known: should the
+	// record of one get lost, it is made again.
+	Open []Begun `json:"open,omitempty"`
+}
+
+// Begun is a time of which a run was begun, and the version of its job.
+type Begun struct {
+	At      time.Time `json:"at"`
+	Version uint64    `json:"version"`
 }

@@ -208,6 +208,37 @@ type Judge struct {
 	Reason  string
 }
 
+// Emit says that something has happened. What is said twice under one id has happened once. The
+// answer is [Emitted].
+type Emit struct {
+	Occurrence mesh.Occurrence // By and At are filled in, and ID if there is none
+}
+
+// Emitted says what came of an Emit.
+type Emitted struct {
+	Occurrence mesh.Occurrence
+	Unchanged  bool // it was known already; nothing was written
+	Copies     int  // how many nodes hold the write on disk, this one included
+}
+
+// RunNow makes a run of a job of which only runs have copies. The answer is [RunMade].
+type RunNow struct {
+	Job     mesh.JobID
+	Payload []byte // JSON
+	Meta    map[string]string
+	ID      string // for those who may ask twice: of one ID there is one run; any if unset
+	Reason  string // for people
+}
+
+// RunMade says what came of a RunNow.
+type RunMade struct {
+	Run       mesh.JobID
+	Unchanged bool // there was such a run already; nothing was written
+	Copies    int  // how many nodes hold the write on disk, this one included
+}
+
+func (Emit) call()       {}
+func (RunNow) call()     {}
 func (Judge) call()      {}
 func (Share) call()      {}
 func (Submit) call()     {}

@@ -303,6 +303,7 @@ func (c *Core) leadSlots() bool {
 func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	job, ok := c.records.job(id)
 	if !ok {
+		c.forgetRest(id, fence, granted)
 		delete(c.lead.settled, id)
 		delete(c.lead.failed, id)
 		delete(c.lead.waited, id)
@@ -349,6 +350,8 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	for _, gone := range plan.Forget {
 		c.forget(gone, granted, fence)
 	}
+	c.expire(&job, &plan)
+	c.fire(&job, fence, granted)
 }
 
 // pending are the placements of a job that are on their way.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"mn/mesh"
 )
@@ -129,8 +130,29 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		return mesh.JobVersion{}, false
 	})
 	view := &mesh.JobView{JobVersion: heads[0], Conflicts: heads[1:], Line: line, Tags: r.tagsOf(id)}
+	if d, ok := r.course.due[id]; ok {
+		view.Due = &d
+	}
+	view.Scheduled = r.scheduled(id, &view.JobVersion)
 	view.Deployment, view.Steering = r.course.deployment(&view.JobVersion)
 	return view
+}
+
+// scheduled is since when a job is due as it is: what is due, and whether it is stopped, is the same
+// from the version of that time on. A pause changes neither.
+func (r *records) scheduled(id mesh.JobID, v *mesh.JobVersion) time.Time {
+	if !v.Job.Template() {
+		return v.At
+	}
+	what := v.Job.WhenDue()
+	for v.Parent != "" {
+		before, ok := r.versions[id][mesh.KeyJob(id, v.Number-1, v.Parent)]
+		if !ok || before.Stopped || before.Job.WhenDue() != what {
+			break
+		}
+		v = &before
+	}
+	return v.At
 }
 
 // allocs are the effective decisions with their statuses: by job, group, index,

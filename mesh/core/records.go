@@ -93,6 +93,8 @@ type touched struct {
 	evicted mesh.NodeID
 	permit  string         // the key of one that is no more
 	queued  []mesh.AllocID // that make room, by a record of what waits for it
+
+	occurred string // the event of something that has happened
 }
 
 // version takes over a version of a job.
@@ -103,6 +105,7 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 	}
 	r.versions[id][key] = *v
 	r.picture.versioned(id)
+	r.course.versioned(v)
 	r.dealings.take(&v.Job)
 	if v.Job.Payload != nil {
 		r.carriers[id] = struct{}{}
@@ -117,6 +120,25 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 		r.followers[before][id] = struct{}{}
 	}
 	return touched{job: id, spec: true}
+}
+
+// unversioned forgets a version of a run.
+func (r *records) unversioned(id mesh.JobID, key string) touched {
+	v, known := r.versions[id][key]
+	delete(r.versions[id], key)
+	r.picture.versioned(id)
+	if !known || len(r.versions[id]) > 0 {
+		return touched{job: id}
+	}
+	delete(r.versions, id)
+	delete(r.carriers, id)
+	delete(r.preemptible, id)
+	r.dealings.drop(&v.Job)
+	r.course.unversioned(&v)
+	for _, before := range v.Job.Before() {
+		delete(r.followers[before], id)
+	}
+	return touched{job: id}
 }
 
 // apply takes over an entry that has passed valid, or its deletion.
@@ -235,6 +257,8 @@ func (r *records) remove(key string) touched {
 		t := touched{job: r.degraded[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
 		delete(r.degraded, mesh.AllocID(rest))
 		return t
+	case mesh.PrefixJob:
+		return r.unversioned(mesh.JobID(id), key)
 	case mesh.PrefixTag:
 		delete(r.tags[mesh.JobID(id)], node)
 		r.picture.versioned(mesh.JobID(id))
@@ -341,6 +365,9 @@ func (r reads) take(e *crdt.Entry) (rec any, ok bool) {
 // valid is the function of that name, which remembers what it has read.
 func (r *records) valid(e crdt.Entry) error {
 	if e.Deleted {
+		if err := r.mayForget(e); err != nil {
+			return err
+		}
 		return mayDelete(e)
 	}
 	rec, err := decode(e)
@@ -405,7 +432,7 @@ func mayWrite(e crdt.Entry, rec any) error {
 	case *mesh.Occurrence:
 		key = mesh.KeyOccurred(v.ID)
 	case *mesh.Firing:
-		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), true
+		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), e.Fence.Epoch > 0 // or not: see fire.go
 	case *mesh.Due:
 		key, writer, granted = mesh.KeyDue(v.Job), string(v.Coordinator), true
 	case nil:
@@ -422,18 +449,36 @@ func mayWrite(e crdt.Entry, rec any) error {
 	return nil
 }
 
+// mayForget says whether a version of a job may be deleted: of a run alone. A side without a
+// majority may forget those of eager jobs.
+func (r *records) mayForget(e crdt.Entry) error {
+	if mesh.Kind(e.Key) != mesh.PrefixJob {
+		return nil
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(e.Key, mesh.PrefixJob), "/")
+	v, known := r.versions[mesh.JobID(id)][e.Key]
+	switch {
+	case !known:
+	case v.Job.Origin == nil:
+		return fmt.Errorf("delete of record %q, which is no run", e.Key)
+	case e.Fence.Epoch == 0 && v.Job.Recovery.Partition() != mesh.Eager:
+		return fmt.Errorf("record %q was deleted under fence %v", e.Key, e.Fence)
+	}
+	return nil
+}
+
 // mayDelete says whether an entry is a delete that its author may write. Kinds
 // that this release does not know are left to those that do.
 func mayDelete(e crdt.Entry) error {
 	switch mesh.Kind(e.Key) {
-	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixAdmin, mesh.PrefixNode,
+	case mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixAdmin, mesh.PrefixNode,
 		mesh.PrefixSharing, mesh.PrefixLabels, mesh.PrefixSteering, mesh.PrefixDeployed, mesh.PrefixDue:
 		return fmt.Errorf("delete of record %q, whose kind is never deleted", e.Key)
 	case mesh.PrefixStatus:
 		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {
 			return fmt.Errorf("record %q was deleted by %s, who may not", e.Key, e.Dot.Origin)
 		}
-	case mesh.PrefixAlloc, mesh.PrefixPermit, mesh.PrefixQueued, mesh.PrefixFired:
+	case mesh.PrefixAlloc, mesh.PrefixPermit, mesh.PrefixQueued, mesh.PrefixFired, mesh.PrefixOccurred:
 		if e.Fence.Epoch == 0 {
 			return fmt.Errorf("record %q was deleted under fence %v", e.Key, e.Fence)
 		}

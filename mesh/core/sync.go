@@ -413,6 +413,12 @@ func (c *Core) reply(r Reply, copies int) {
 	case Vouched:
 		v.Copies = copies
 		r.Value = v
+	case Emitted:
+		v.Copies = copies
+		r.Value = v
+	case RunMade:
+		v.Copies = copies
+		r.Value = v
 	case Kept:
 		v.Copies = copies
 		r.Value = v
