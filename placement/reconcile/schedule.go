@@ -282,7 +282,7 @@ func (f *firer) occurrences() {
 		o := &f.Occurrences[i]
 		origin := mesh.Origin{
 			Job: f.Job.ID(), Version: f.Job.Number, Cause: mesh.CauseEvent, Due: o.At.UTC(), Occurrence: o.ID,
-			Payload: o.Payload, Meta: o.Meta, Depth: o.Depth, Until: f.Job.Job.Schedule.Over(o.At),
+			Event: o.Event, Payload: o.Payload, Meta: o.Meta, Depth: o.Depth, Until: f.Job.Job.Schedule.Over(o.At),
 		}
 		if !f.triggered(o) || f.decided(mesh.RunName(f.Job.ID(), &origin)) {
 			continue
