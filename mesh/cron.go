@@ -276,6 +276,15 @@ func (c *cron) find(from, to int64) (int64, bool) {
 	return 0, false
 }
 
+// never says whether there is no such day.
+func (c *cron) never() bool {
+	if c.every > 0 || c.once != 0 || !c.instant.IsZero() {
+		return false
+	}
+	_, comes := c.find(0, cronDaysMax*daySeconds)
+	return !comes
+}
+
 // takes says whether a day of a month that it takes is one.
 func (c *cron) takes(date time.Time) bool {
 	day, weekday := c.day>>date.Day()&1 == 1, c.weekday>>date.Weekday()&1 == 1

@@ -45,7 +45,11 @@ func (c *cron) next(after time.Time, zone *time.Location) time.Time {
 		return time.Unix(at-(at%c.every+c.every)%c.every, 0)
 	}
 	limit := from + cronDaysMax*daySeconds
-	for s := stretchAt(after, zone); from < limit; s = stretchAt(time.Unix(s.end, 0), zone) {
+	s := stretchAt(from-foldMax, zone)
+	for s.end < from {
+		s = s.next(zone)
+	}
+	for ; from < limit; s = s.next(zone) {
 		wall := from + s.offset
 		if !c.hourly() {
 			leapt := from == s.start && s.offset > s.before
@@ -65,23 +69,30 @@ func (c *cron) next(after time.Time, zone *time.Location) time.Time {
 // stretch is a stretch of time in which a zone does not change its offset from UTC. All is in seconds.
 type stretch struct{ start, end, offset, before int64 } // before: the offset until start
 
-// eon is further away than anything that is asked for, in seconds.
-const eon = int64(1) << 50
+const (
+	foldMax = 25 * 60 * 60   // seconds, by which no clock was ever put back
+	eon     = int64(1) << 50 // seconds, further away than anything that is asked for
+)
 
-// stretchAt is the stretch that a time is in, or the part of it that is of its year: package time
-// tells no more where it goes by a zone's rule, and of a leap year leaves out the last day.
-func stretchAt(t time.Time, zone *time.Location) stretch {
-	start, end := t.In(zone).ZoneBounds()
-	_, offset := t.In(zone).Zone()
+// stretchAt is the stretch that a time is in, as far as it matters for what comes after.
+func stretchAt(at int64, zone *time.Location) stretch {
+	t := time.Unix(at, 0).In(zone)
+	_, end := t.ZoneBounds()
+	_, offset := t.Zone()
 	s := stretch{-eon, eon, int64(offset), int64(offset)}
 	if !end.IsZero() {
-		if s.end = end.Unix(); s.end <= t.Unix() {
-			s.end = t.Unix() + daySeconds
-		}
+		s.end = end.Unix()
 	}
-	if !start.IsZero() {
-		_, before := start.Add(-1).In(zone).Zone()
-		s.start, s.before = start.Unix(), int64(before)
+	if s.end <= at { // package time leaves out the last day of leap years, where it goes by a zone's rule
+		s.end = at + daySeconds
 	}
 	return s
+}
+
+// next is the stretch after s. Where a stretch begins is taken from the one before it: package time
+// does not always know.
+func (s stretch) next(zone *time.Location) stretch {
+	n := stretchAt(s.end, zone)
+	n.start, n.before = s.end, s.offset
+	return n
 }

@@ -60,7 +60,7 @@ func (c Condition) MarshalJSON() ([]byte, error) {
 	case len(c.Is) == 1:
 		return json.Marshal(c.Is[0])
 	}
-	return json.Marshal(slices.Concat([]Value{}, c.Is))
+	return json.Marshal(append([]Value{}, c.Is...))
 }
 
 // ConditionOf is the condition that a value of a file says: a text, number or truth value, a list of
@@ -150,17 +150,20 @@ func decodeNumbers(b []byte, v any) error {
 	return d.Decode(v)
 }
 
-// holds says whether a value meets the condition.
+// holds says whether a value meets the condition. One without anything is met by nothing.
 func (c *Condition) holds(v any) bool {
+	if len(c.Is) == 0 && c.Prefix == "" && c.Contains == "" {
+		return false
+	}
 	text, scalar := scalarText(v)
 	if list, ok := v.([]any); ok {
 		has := slices.ContainsFunc(list, func(e any) bool {
 			t, ok := scalarText(e)
 			return ok && t == c.Contains
 		})
-		return has && c.Contains != "" && c.Is == nil && c.Prefix == ""
+		return has && c.Contains != "" && len(c.Is) == 0 && c.Prefix == ""
 	}
-	return scalar && (c.Is == nil || slices.Contains(c.Is, Value(text))) && strings.HasPrefix(text, c.Prefix) &&
+	return scalar && (len(c.Is) == 0 || slices.Contains(c.Is, Value(text))) && strings.HasPrefix(text, c.Prefix) &&
 		strings.Contains(text, c.Contains)
 }
 
@@ -229,7 +232,7 @@ func (o *Occurrence) Check() *Fault {
 // handed says what is wrong with what is handed to a run, whatever the run takes.
 func handed(payload []byte, meta map[string]string) *Fault {
 	if len(payload) > HandedMax {
-		return Faultf(Invalid, "the payload is %v long, more than %v", Bytes(len(payload)), Bytes(HandedMax)).
+		return Faultf(Invalid, "the payload is %d bytes long, more than %d", len(payload), HandedMax).
 			Hint("put big data into files, and hand over where they are")
 	}
 	if len(payload) > 0 && !json.Valid(payload) {
