@@ -40,7 +40,7 @@ func (o *Occurrence) Built() bool {
 func (v *JobVersion) Run(o *Origin) JobVersion {
 	job := v.Job
 	job.Name = string(RunName(JobID(v.Job.Name), o))
-	job.Schedule, job.Triggers, job.Parameters, job.Origin = nil, nil, nil, o
+	job.Schedule, job.Triggers, job.Origin = nil, nil, o
 	return JobVersion{Job: job, Number: 1, Verb: VerbRun, At: o.Due.UTC(), By: v.By}
 }
 

@@ -198,6 +198,7 @@ type Origin struct {
 	Cause      Cause             `json:"cause"`
 	Due        time.Time         `json:"due"`                  // when it was to run, or happened
 	Occurrence OccurrenceID      `json:"occurrence,omitempty"` // or the key that a person gave to it
+	Event      string            `json:"event,omitempty"`      // which kind of occurrence
 	Payload    json.RawMessage   `json:"payload,omitempty"`
 	Meta       map[string]string `json:"meta,omitempty"`
 	Until      time.Time         `json:"until,omitzero"` // when its window is over, and it is cancelled

@@ -251,6 +251,8 @@ func (c *Core) handle(ev Event) {
 		c.hinted(ev)
 	case Checked:
 		c.step(ev.Alloc, ev.Checked)
+	case Appeared:
+		c.appeared(ev)
 	case Asked:
 		c.asked(ev)
 	}

@@ -72,6 +72,15 @@ type Checked struct {
 	runner.Checked
 }
 
+// Appeared is a file on this machine that a job's trigger is about, and that nobody writes to.
+type Appeared struct {
+	Path    string
+	Size    int64
+	Changed time.Time // its content
+	At      time.Time // when it came to be there, as far as that is known
+}
+
+func (Appeared) event()  {}
 func (Tick) event()      {}
 func (Checked) event()   {}
 func (Hinted) event()    {}

@@ -212,3 +212,71 @@ func TestAPersonsRunOfAKeyIsOne(t *testing.T) {
 		t.Errorf("a job was run that is not there: %+v", r)
 	}
 }
+
+// What the mesh itself tells has jobs run, once, and what follows from a job's own run does not.
+func TestTheEndOfAJobHasAnotherRunAndNotItself(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	first := batch("first")
+	l.ask(l.nodes[0], Submit{Job: first})
+	report := every("report", "1h")
+	report.Schedule, report.Triggers = nil, []mesh.Trigger{{Event: mesh.JobFinished}, {Event: mesh.JobHasFailed}}
+	l.ask(l.nodes[0], Submit{Job: report})
+	l.after(2 * time.Second)
+	for i := range 3 {
+		l.exit("first", i, 0)
+	}
+	l.after(2 * time.Second)
+	runs := l.nodes[1].core.runs("report")
+	if len(runs) != 1 || !strings.Contains(string(runs[0].Origin.Payload), `"job":"first"`) {
+		t.Fatalf("the runs are %+v\n%s", runs, l.events())
+	}
+	l.exit(runs[0].ID, 0, 1)
+	l.after(10 * time.Second)
+	if n := len(l.nodes[1].core.runs("report")); n != 1 {
+		t.Errorf("%d runs: the end of its run has the job run again\n%s", n, l.events())
+	}
+	if n := len(l.nodes[1].core.Occurrences()); n != 2 {
+		t.Errorf("%d things happened, want the ends of two jobs: %+v", n, l.nodes[1].core.Occurrences())
+	}
+}
+
+func TestALostNodeHasAJobRun(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("alarm", "1h")
+	job.Schedule, job.Triggers = nil, []mesh.Trigger{{Event: mesh.NodeIsLost}}
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(2 * time.Second)
+	l.kill(l.nodes[2], true)
+	l.after(15 * time.Second)
+	if runs := l.nodes[0].core.runs("alarm"); len(runs) != 1 ||
+		!strings.Contains(string(runs[0].Origin.Payload), `"node":"n3"`) {
+		t.Errorf("the runs are %+v\n%s", runs, l.events())
+	}
+}
+
+// Runs that follow from each other's ends come to an end.
+func TestRunsThatFollowFromEachOtherComeToAnEnd(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	for _, name := range []string{"ping", "pong"} {
+		job := every(name, "1h")
+		job.Schedule, job.Triggers = nil, []mesh.Trigger{{Event: mesh.JobFinished}}
+		l.ask(l.nodes[0], Submit{Job: job})
+	}
+	start := every("start", "1h")
+	start.Schedule, start.Parameters = nil, &mesh.Parameters{}
+	l.ask(l.nodes[0], Submit{Job: start})
+	l.ask(l.nodes[0], RunNow{Job: "start"})
+	for range 40 {
+		l.after(300 * time.Millisecond)
+		for _, of := range []mesh.JobID{"start", "ping", "pong"} {
+			l.endRuns(of)
+		}
+	}
+	due := l.nodes[0].core.records.course.due
+	if n := due["ping"].Started + due["pong"].Started; n != 2*mesh.ChainMax || due["ping"].Refused == 0 {
+		t.Errorf("%d runs, want %d: %+v", n, 2*mesh.ChainMax, due)
+	}
+}

@@ -280,6 +280,7 @@ func (c *Core) leadSlots() bool {
 	}
 	if c.lead.allDirty {
 		c.lead.allDirty = false
+		c.noticeNodes()
 		for id := range c.records.versions {
 			c.lead.dirty[id] = true
 		}
@@ -350,6 +351,7 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	for _, gone := range plan.Forget {
 		c.forget(gone, granted, fence)
 	}
+	c.noticeEnd(&job, plan.Status)
 	c.expire(&job, &plan)
 	c.fire(&job, fence, granted)
 }

@@ -69,7 +69,7 @@ func (c *Core) told(o *mesh.Occurrence) crdt.Entry {
 func (c *Core) occur(o mesh.Occurrence) {
 	key := mesh.KeyOccurred(o.ID)
 	_, known := c.records.course.occurred[o.ID]
-	if known || !c.Wanted(o.Event) || c.replica.Gone(key) || c.now.Wall.Sub(o.At) >= mesh.OccurrenceAge ||
+	if known || !c.awaited(o.Event, o.At) || c.replica.Gone(key) || c.now.Wall.Sub(o.At) >= mesh.OccurrenceAge ||
 		len(c.records.course.occurred) >= mesh.OccurrencesMax || fits(key, o) != nil || c.out != "" {
 		return
 	}

@@ -282,7 +282,7 @@ func (f *firer) occurrences() {
 		o := &f.Occurrences[i]
 		origin := mesh.Origin{
 			Job: f.Job.ID(), Version: f.Job.Number, Cause: mesh.CauseEvent, Due: o.At.UTC(), Occurrence: o.ID,
-			Payload: o.Payload, Meta: o.Meta, Depth: o.Depth, Until: f.Job.Job.Schedule.Over(o.At),
+			Event: o.Event, Payload: o.Payload, Meta: o.Meta, Depth: o.Depth, Until: f.Job.Job.Schedule.Over(o.At),
 		}
 		if !f.triggered(o) || f.decided(mesh.RunName(f.Job.ID(), &origin)) {
 			continue
@@ -304,13 +304,16 @@ func (f *firer) occurrences() {
 // triggered says whether a trigger wants a run for what has happened. The end of a run never
 // has its own job run, and what is older than the template, or than anybody remembers, nothing.
 func (f *firer) triggered(o *mesh.Occurrence) bool {
-	if o.Template == f.Job.ID() || o.At.Before(f.Job.Scheduled.Add(-slack)) ||
+	if o.Template == f.Job.ID() || !Since(f.Job, o.At) ||
 		f.Now.Sub(o.At) >= mesh.OccurrenceAge {
 		return false
 	}
 	triggers := f.Job.Job.Triggers
 	return slices.ContainsFunc(triggers, func(t mesh.Trigger) bool { return t.Matches(o) })
 }
+
+// Since says whether a job may be triggered by what happened at an instant: not before it was there.
+func Since(job *mesh.JobView, at time.Time) bool { return !at.Before(job.Scheduled.Add(-slack)) }
 
 // asked proves what people have had run.
 func (f *firer) asked() {
