@@ -12,6 +12,15 @@ import (
 // due is when the fake's schedule was due last.
 var due = time.Date(2026, 11, 28, 7, 0, 0, 0, time.UTC)
 
+// scheduledFake is an agent of a mesh that has a schedule and a trigger besides.
+type scheduledFake struct{ *fake }
+
+func (f scheduledFake) Snapshot(ctx context.Context) (api.Snapshot, error) {
+	snap, err := f.fake.Snapshot(ctx)
+	scheduled(&snap)
+	return snap, err
+}
+
 // scheduled puts a schedule and a trigger into a picture, each with a run.
 func scheduled(snap *api.Snapshot) {
 	origin := mesh.Origin{Job: "nightly", Version: 1, Cause: mesh.CauseTime, Due: due}
