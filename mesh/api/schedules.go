@@ -340,7 +340,9 @@ func (s *Server) routeSchedules(b Backend) {
 }
 
 // Schedules lists the jobs of which only runs have copies.
-func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) { return do(ctx, c, callSchedules, none{}) }
+func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
+	return do(ctx, c, callSchedules, none{})
+}
 
 // WatchSchedules calls each with the list now and after every change.
 func (c *Client) WatchSchedules(ctx context.Context, each func([]Schedule) error) error {
@@ -368,7 +370,9 @@ func (c *Client) RunNow(ctx context.Context, r RunNowRequest) (RunMade, error) {
 }
 
 // Emit says that something has happened.
-func (c *Client) Emit(ctx context.Context, r EmitRequest) (Emitted, error) { return do(ctx, c, callEmit, r) }
+func (c *Client) Emit(ctx context.Context, r EmitRequest) (Emitted, error) {
+	return do(ctx, c, callEmit, r)
+}
 
 // Occurrences are what has happened and is remembered, the latest first.
 func (c *Client) Occurrences(ctx context.Context) ([]Occurrence, error) {
