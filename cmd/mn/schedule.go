@@ -33,9 +33,11 @@ type scheduleFlags struct {
 func (f *scheduleFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.name, "name", "", "the job's `NAME`, in place of that of the file")
-	flags.StringVar(&f.overlap, "overlap", "", "when a run has not ended: forbid (the default), allow, queue or replace")
+	flags.StringVar(&f.overlap, "overlap", "",
+		"when a run has not ended: forbid (the default), allow, queue or replace")
 	flags.BoolVar(&f.allow, "allow-overlap", false, "the same as --overlap allow")
-	flags.StringVar(&f.missed, "missed", "", "about times that nobody saw to: skip (the default), catchup_one or catchup_all")
+	flags.StringVar(&f.missed, "missed", "",
+		"about times that nobody saw to: skip (the default), catchup_one or catchup_all")
 	flags.Var(durationFlag{&f.missedLate}, "missed-grace", "how late a time is not missed yet")
 	flags.Var(durationFlag{&f.window}, "window", "for how long a run may go on")
 	_ = cmd.RegisterFlagCompletionFunc("overlap", cobra.FixedCompletions(
@@ -154,7 +156,10 @@ the time. Doing it again with another time makes a new version of the job.`,
 	cmd.Flags().StringArrayVar(&f.crons, "cron", nil,
 		"`EXPRESSION` of 5 or 6 fields, or such as @daily or \"@every 10m\"; several may be given")
 	cmd.Flags().StringVar(&f.zone, "timezone", "", "IANA name of the `ZONE` of --cron; UTC if nothing says otherwise")
-	_ = cmd.RegisterFlagCompletionFunc("timezone", cobra.FixedCompletions(mesh.Zones(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("timezone",
+		func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return mesh.Zones(), cobra.ShellCompDirectiveNoFileComp
+		})
 	f.add(cmd)
 	return cmd
 }
@@ -362,9 +367,10 @@ func (c *command) when(s *mesh.Schedule, t time.Time) string {
 func (c *command) scheduleStatus() *cobra.Command {
 	var again bool
 	cmd := &cobra.Command{
-		Use:               "status NAME",
-		Short:             "Show when a job runs next, and what became of its runs",
-		Example:           "  mn schedule status nightly-eval\n  mn schedule status nightly-eval --json | jq '.upcoming'",
+		Use:   "status NAME",
+		Short: "Show when a job runs next, and what became of its runs",
+		Example: "  mn schedule status nightly-eval\n" +
+			"  mn schedule status nightly-eval --json | jq '.upcoming'",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(scheduleNames),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {

@@ -201,8 +201,8 @@ that begins with 0 is that of a side without a majority of the voters.`,
 						why = strings.TrimPrefix(why+"; for "+mesh.Counted(int(f.Times), "time", "times"), "; ")
 					}
 					late := max(f.At.Sub(f.Due), 0).Round(time.Millisecond).String()
-					b.add(f.Due.UTC().Format(time.RFC3339), f.Cause, state(string(f.Result)), f.Run, state(string(f.Status)),
-						f.Coordinator, f.Fence, late, why)
+					b.add(f.Due.UTC().Format(time.RFC3339), f.Cause, state(string(f.Result)), f.Run,
+						state(string(f.Status)), f.Coordinator, f.Fence, late, why)
 				}
 				c.table(b)
 			})

@@ -41,7 +41,8 @@ the [[trigger]] tables of the file.`,
 			}
 			_, done, err := c.submitChanged(cmd, args[0], f, func(job *mesh.Job) error {
 				if event == "" && len(job.Triggers) == 0 {
-					return misused(cmd, "say for which events job %q runs, with --event or in [[trigger]] of the file", job.Name)
+					return misused(cmd, "say for which events job %q runs, with --event or in [[trigger]] of the file",
+						job.Name)
 				}
 				if event == "" && (filter != "" || path != "") {
 					return misused(cmd, "--filter-json and --path are of an --event, which is missing")

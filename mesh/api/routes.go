@@ -80,8 +80,8 @@ func (s *Server) routeVerbs(b Backend) {
 			return Submitted{}, f
 		}
 		if r.Job.Origin != nil {
-			return Submitted{}, mesh.Faultf(mesh.Invalid, "job %q says that it is a run: nobody but the mesh makes those",
-				r.Job.Name).Hint("leave out origin, or ask for a run with mn schedule run-now")
+			f := mesh.Faultf(mesh.Invalid, "job %q says that it is a run: nobody but the mesh makes those", r.Job.Name)
+			return Submitted{}, f.Hint("leave out origin, or ask for a run with mn schedule run-now")
 		}
 		return submitted(b.Submit(ctx, r))
 	})

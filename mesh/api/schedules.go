@@ -296,7 +296,9 @@ func (p picture) triggeredBy(o *mesh.Occurrence) []mesh.JobID {
 
 func (s *Server) routeSchedules(b Backend) {
 	serve(s, callSchedules, reads(b, func(p picture, _ none) ([]Schedule, error) { return p.schedules(), nil }))
-	serve(s, callSchedule, reads(b, func(p picture, r jobRef) (ScheduleDetail, error) { return p.scheduleDetail(r.Job) }))
+	serve(s, callSchedule, reads(b, func(p picture, r jobRef) (ScheduleDetail, error) {
+		return p.scheduleDetail(r.Job)
+	}))
 	serve(s, callAudit, func(ctx context.Context, r jobRef) ([]Firing, error) {
 		snap, err := b.Snapshot(ctx)
 		if err != nil {
