@@ -84,6 +84,7 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 		if kind := mesh.Kind(e.Key); !e.Deleted && (kind == mesh.PrefixAlloc || kind == mesh.PrefixDegraded) {
 			w.checkSurplus(h, e)
 		}
+		w.noteRuns(h, e)
 		if mesh.Kind(e.Key) == mesh.PrefixAlloc && !e.Deleted && !w.restored {
 			w.checkDecision(h, e)
 		}
@@ -463,6 +464,7 @@ func (w *world) noteExit(p *process, code int) {
 	w.tell(p.h, "task", "%v ends with code %d", p.copy, code)
 	if job := w.people.job(p.copy.job); code == 0 && p.asked == "" && job != nil && !job.Type.Long() {
 		w.checker.done[p.copy] = true
+		w.noteDone(p.copy.job)
 	}
 	w.ran(p)
 }

@@ -63,6 +63,11 @@ const (
 	RestoredOlder  Name = "older_restored"
 	Unrestored     Name = "restores_failed"
 	Preempted      Name = "copies_preempted"
+	RunsMade       Name = "runs_made"
+	RunsAgain      Name = "runs_made_again"
+	RunsDone       Name = "runs_done"
+	RunsForgotten  Name = "runs_forgotten"
+	TicksLeftOut   Name = "ticks_left_out"
 )
 
 // counted is a count and what it counts.
@@ -123,6 +128,11 @@ func allCounts() []counted {
 		{RestoredOlder, "a task went on from an older checkpoint, as the latest could not be had"},
 		{Unrestored, "a task did not start, as nothing could be had of what was saved"},
 		{Preempted, "a copy was stopped to make room for a job of a higher priority"},
+		{RunsMade, "a run of a job with a schedule or trigger was made"},
+		{RunsAgain, "such a run was made once more, by who did not know of it"},
+		{RunsDone, "the work of a run was done"},
+		{RunsForgotten, "a run that had ended was forgotten"},
+		{TicksLeftOut, "it was said of a time that nothing is made of it"},
 	}
 }
 

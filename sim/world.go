@@ -31,6 +31,7 @@ type world struct {
 	counts   counts
 	clocks   watches
 	saves    saves
+	ticks    ticks
 	pids     int
 	restored bool // a disk went back in time: copies may differ until that is repaired
 	calls    uint64
@@ -61,7 +62,7 @@ func newWorld(s Scenario, o Options) *world {
 	w.network = newNetwork(w, w.scenario.Network)
 	w.people = newPeople(w)
 	w.faults = newFaults(w)
-	w.clocks, w.saves = newWatches(), newSaves(o.Seed)
+	w.clocks, w.saves, w.ticks = newWatches(), newSaves(o.Seed), newTicks()
 	return w
 }
 
@@ -119,7 +120,9 @@ func (w *world) form() {
 	}
 	w.until(formMax, func() bool { return w.formed() && w.grown() })
 	for i := range w.scenario.Jobs {
-		w.people.submit(&w.scenario.Jobs[i], w.hosts[i%len(w.hosts)])
+		if !w.scenario.Jobs[i].Template() { // else it is due before the mesh is well
+			w.people.submit(&w.scenario.Jobs[i], w.hosts[i%len(w.hosts)])
+		}
 	}
 	w.until(w.now+formMax, func() bool { return w.formed() && w.well() })
 	if why := w.pending(); why != "" && !w.ended() {
@@ -208,6 +211,7 @@ func (w *world) trouble() {
 	w.from = w.now
 	w.faults.begin()
 	w.people.begin()
+	w.beginTicks()
 	w.everySecond()
 	w.until(w.now+w.scenario.For.Std(), nil)
 }
@@ -222,6 +226,7 @@ func (w *world) rest() {
 	w.people.quiet()
 	w.resting = true
 	w.faults.end()
+	w.endTicks()
 	w.network.base.Late = 0 // by seconds: nodes would be taken for dead for ever
 	from := w.now
 	last := from + w.scenario.Settle.Std()
@@ -256,6 +261,7 @@ func (w *world) everySecond() {
 		w.checkLimits()
 		w.checkCutOff()
 		w.checkTogether()
+		w.checkTicks()
 		w.everySecond()
 	})
 }

@@ -104,6 +104,10 @@ func (c *Core) template(job *mesh.JobView, granted bool) *reconcile.Template {
 		Job: job, Runs: c.runs(id), Firings: slices.Collect(maps.Values(c.records.course.fired[id])),
 		Now: c.now.Wall, Granted: granted, Taken: func(run mesh.JobID) bool { return c.nameTaken(id, run) },
 	}
+	t.Gone = func(o *mesh.Origin) bool {
+		next := c.runOf(job, o)
+		return c.replica.Gone(mesh.KeyJob(mesh.JobID(next.Job.Name), next.Number, next.Hash))
+	}
 	slices.SortFunc(t.Firings, func(a, b mesh.Firing) int { return cmp.Compare(a.Run, b.Run) })
 	for i := range t.Firings {
 		o := t.Firings[i].Origin.Occurrence
@@ -152,9 +156,8 @@ func (c *Core) fireOne(job *mesh.JobView, f *mesh.Firing, fence crdt.Fence, gran
 	}
 }
 
-// makeRun makes the run that comes from something, of the version that it says. One that is
-// there, or was, is not made again.
-func (c *Core) makeRun(job *mesh.JobView, o *mesh.Origin, reason string) (e crdt.Entry, f *mesh.Fault) {
+// runOf is the run that comes from something, of the version of the job that it says.
+func (c *Core) runOf(job *mesh.JobView, o *mesh.Origin) mesh.JobVersion {
 	of := &job.JobVersion
 	if o.Version != of.Number {
 		history := c.records.history(job.ID())
@@ -165,6 +168,13 @@ func (c *Core) makeRun(job *mesh.JobView, o *mesh.Origin, reason string) (e crdt
 	}
 	next := of.Run(o)
 	next.Hash = versionHash(next.Number, next.Parent, next.Content())
+	return next
+}
+
+// makeRun makes the run that comes from something. One that was there, and was forgotten, is not
+// made again.
+func (c *Core) makeRun(job *mesh.JobView, o *mesh.Origin, reason string) (e crdt.Entry, f *mesh.Fault) {
+	next := c.runOf(job, o)
 	next.Reason = reason
 	key := mesh.KeyJob(mesh.JobID(next.Job.Name), next.Number, next.Hash)
 	if f := fits(key, next); f != nil {

@@ -39,7 +39,9 @@ type Template struct {
 	Occurrences []mesh.Occurrence   // that are remembered, and of which some trigger may be, by id
 	Exists      []mesh.OccurrenceID // all that are remembered, and that firings speak of, sorted
 	// Taken says whether another job has a name that a run would have.
-	Taken   func(mesh.JobID) bool
+	Taken func(mesh.JobID) bool
+	// Gone says whether a run was there, and was forgotten; nil: none was.
+	Gone    func(*mesh.Origin) bool
 	Now     time.Time
 	Granted bool
 }
@@ -122,7 +124,7 @@ func (f *firer) again() {
 		o := f.origin(c.At)
 		o.Version = c.Version
 		run, there := f.runs[mesh.RunName(f.Job.ID(), &o)]
-		if there && run.Over {
+		if there && run.Over || !there && f.Gone != nil && f.Gone(&o) {
 			continue
 		}
 		if !there && f.may() {

@@ -210,6 +210,17 @@ func TestARunThatGotLostIsMadeAgain(t *testing.T) {
 	}
 }
 
+// What another side has forgotten had ended: it is not made again, nor told again and again.
+func TestARunThatWasForgottenIsNotMadeAgain(t *testing.T) {
+	b := newBench(each("10m"))
+	b.look(10 * time.Minute)
+	b.t.Runs = nil
+	b.t.Gone = func(*mesh.Origin) bool { return true }
+	if got := b.look(11*time.Minute) + b.look(12*time.Minute); got != "" || len(b.t.Job.Due.Open) != 0 {
+		t.Errorf("decided %q, and %v is open", got, b.t.Job.Due.Open)
+	}
+}
+
 // Records of runs and firings are bounded, and nothing that they were about happens again.
 func TestRunsAndFiringsAreBounded(t *testing.T) {
 	b := newBench(each("10m"))
