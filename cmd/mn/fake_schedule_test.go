@@ -33,7 +33,7 @@ func scheduled(snap *api.Snapshot) {
 		text string
 	}{
 		{mesh.Job{
-			Name: "index", Tasks: task, Triggers: []mesh.Trigger{{
+			Name: "index", Tasks: task, Parameters: &mesh.Parameters{}, Triggers: []mesh.Trigger{{
 				Event: "file_uploaded", Filter: map[string]mesh.Condition{"path": {Prefix: "/datasets/"}},
 			}},
 		}, nil, mesh.JobPending, "waits for event file_uploaded"},

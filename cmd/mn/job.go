@@ -53,6 +53,10 @@ batch job has ended, then with the exit code of its task.`,
 			if err != nil {
 				return err
 			}
+			if wait && job.Template() {
+				return mesh.Faultf(mesh.Invalid, "--wait: job %q runs at its times, or when asked: leave it out",
+					job.Name).Hint("mn schedule run-now %s --wait is about one run", job.Name)
+			}
 			client, err := c.client()
 			if err != nil {
 				return err

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,13 +187,16 @@ under one --id has happened once, at whichever peers it is said.`,
 				case !done.Changed:
 					c.printf("event %q was known already\n", done.ID)
 					return
-				case len(done.Triggers) == 0:
+				case len(done.Triggers)+len(done.Refused) == 0:
 					c.printf("event %s is accepted, id %s: no job waits for it\n", done.Event, done.ID)
 					return
 				}
 				c.printf("event %s is accepted, id %s\n", done.Event, done.ID)
 				for _, job := range done.Triggers {
 					c.printf("it has job %q run\n", job)
+				}
+				for _, job := range slices.Sorted(maps.Keys(done.Refused)) {
+					c.say("warning: job %q does not run for it: %s", job, done.Refused[job])
 				}
 			})
 		}),

@@ -115,7 +115,7 @@ type Backend interface {
 	Firings(ctx context.Context, id mesh.JobID) ([]Fired, error)
 	// RunNow makes a run of a job of which only runs have copies.
 	RunNow(ctx context.Context, r RunNowRequest) (RunMade, error)
-	// Emit takes what somebody says has happened; of the answer, Triggers are left out.
+	// Emit takes what somebody says has happened; of the answer, Triggers and Refused are left out.
 	Emit(ctx context.Context, o mesh.Occurrence) (Emitted, error)
 	// Occurrences are what has happened and is remembered, the oldest first.
 	Occurrences(ctx context.Context) ([]mesh.Occurrence, error)

@@ -118,7 +118,9 @@ type Emitted struct {
 	Event    string            `json:"event"`
 	Changed  bool              `json:"changed"`  // false: it was known already
 	Triggers []mesh.JobID      `json:"triggers"` // the jobs of which a run is made for it
-	Warnings []string          `json:"warnings"`
+	// Refused are those that wait for it, and why they do not take what is handed over.
+	Refused  map[mesh.JobID]string `json:"refused"`
+	Warnings []string              `json:"warnings"`
 }
 
 // Occurrence is something that has happened, and is remembered.
@@ -281,17 +283,23 @@ func (p picture) occurrences(all []mesh.Occurrence) []Occurrence {
 	return rows
 }
 
-// triggeredBy are the jobs of which runs are made for what has happened.
-func (p picture) triggeredBy(o *mesh.Occurrence) []mesh.JobID {
-	ids := []mesh.JobID{}
+// triggeredBy are the jobs of which runs are made for what has happened, and those that wait for it
+// and do not take it.
+func (p picture) triggeredBy(o *mesh.Occurrence) (ids []mesh.JobID, refused map[mesh.JobID]string) {
+	ids, refused = []mesh.JobID{}, map[mesh.JobID]string{}
 	for i := range p.View.Jobs {
 		j := &p.View.Jobs[i]
 		matches := slices.ContainsFunc(j.Job.Triggers, func(t mesh.Trigger) bool { return t.Matches(o) })
-		if matches && j.Job.Template() && !j.Stopped && !j.Paused {
-			ids = append(ids, j.ID())
+		if !matches || !j.Job.Template() || j.Stopped || j.Paused {
+			continue
 		}
+		if f := j.Job.Parameters.Takes(o.Payload, o.Meta); f != nil {
+			refused[j.ID()] = f.Text
+			continue
+		}
+		ids = append(ids, j.ID())
 	}
-	return ids
+	return ids, refused
 }
 
 func (s *Server) routeSchedules(b Backend) {
@@ -323,13 +331,16 @@ func (s *Server) routeSchedules(b Backend) {
 		if err != nil {
 			return Emitted{}, err
 		}
-		done.Warnings, done.Triggers = listed(done.Warnings), listed(done.Triggers)
+		done.Warnings, done.Triggers, done.Refused = listed(done.Warnings), []mesh.JobID{}, map[mesh.JobID]string{}
 		if !done.Changed {
 			return done, nil
 		}
 		snap, err := b.Snapshot(ctx)
-		done.Triggers = picture{snap}.triggeredBy(&o)
-		return done, err
+		if err != nil {
+			return done, err
+		}
+		done.Triggers, done.Refused = picture{snap}.triggeredBy(&o)
+		return done, nil
 	})
 	serve(s, callOccurrences, func(ctx context.Context, _ none) ([]Occurrence, error) {
 		all, err := b.Occurrences(ctx)

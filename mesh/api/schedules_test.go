@@ -135,6 +135,11 @@ func TestEventsSayWhatTheyHaveRun(t *testing.T) {
 	if err != nil || len(done.Triggers) != 0 {
 		t.Errorf("of another path: got %+v, %v", done, err)
 	}
+	backend.change(func(s *Snapshot) { s.View.Jobs[5].Job.Parameters = &mesh.Parameters{Payload: mesh.ParameterForbidden} })
+	done, err = client.Emit(t.Context(), EmitRequest{Event: "uploaded", Payload: []byte(`{"path":"/d/x"}`)})
+	if err != nil || len(done.Triggers) != 0 || done.Refused["index"] != "the job takes no payload" {
+		t.Errorf("what it does not take: got %+v, %v", done, err)
+	}
 	all, err := client.Occurrences(t.Context())
 	if err != nil || len(all) != 2 || all[0].ID != "new" || all[0].Node != "n2" || !slices.Equal(all[0].Runs, []mesh.JobID{"index-new"}) ||
 		len(all[1].Runs) != 0 {
