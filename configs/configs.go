@@ -95,9 +95,9 @@ var indexes = regexp.MustCompile(`\[\d+\]`)
 // lists are the keys of files whose values are lists. Other numbers in a path
 // are keys of their own.
 var lists = []string{
-	"affinity", "artifact", "check", "command", "constraint", "device", "do", "fault", "faults", "job", "later",
-	"machine", "packages", "port", "program", "proves", "requires_service", "service", "spread", "target", "task",
-	"template", "volume",
+	"affinity", "artifact", "check", "command", "constraint", "cron", "device", "do", "fault", "faults", "job", "later",
+	"machine", "meta_optional", "meta_required", "packages", "port", "program", "proves",
+	"requires_service", "service", "spread", "target", "task", "template", "trigger", "volume",
 }
 
 // pathOf writes a path of package mesh as this package writes paths.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"mn/mesh"
 )
@@ -125,6 +126,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"Job.Restart.Enabled": true, "Job.Reschedule.MaxDelay": true,
 		"Job.Reschedule.Unlimited": true, "Job.Reschedule.Enabled": true, "Job.Tasks[0].User": true,
 		"Job.Tasks[0].Array": true, "Job.Gang": true, "Job.Limit": true,
+		"Job.Schedule": true, "Job.Triggers": true, "Job.Parameters": true, "Job.Origin": true, // of work that has an end
 		"Job.After": true, "Job.AfterRule": true, "Job.AfterQuorum": true,
 		"Job.Tasks[0].After": true, "Job.Tasks[0].AfterRule": true, "Job.Tasks[0].AfterQuorum": true,
 		"Job.Tasks[0].Checkpoint": true, // of a prestart task
@@ -158,6 +160,79 @@ func TestEverySettingIsRead(t *testing.T) {
 	})
 }
 
+// Every setting of what makes runs reaches the job.
+func TestEverySettingOfAScheduleIsRead(t *testing.T) {
+	const text = `
+name = "nightly"
+
+[variables]
+root = "/data"
+
+[schedule]
+cron = ["0 2 * * *"]
+timezone = "Europe/Berlin"
+at = 2026-12-24T18:00:00.5+01:00
+in = "10m"
+overlap = "queue"
+missed = "catchup_all"
+catchup_limit = 3
+missed_grace = "5m"
+window = "2h"
+window_end = "none"
+keep = 5
+
+[[trigger]]
+event = "file_appeared"
+path = "/srv/*.csv"
+
+[trigger.filter]
+source = "gpu1"
+size = [1, 2.5, true, "x"]
+path = { prefix = "${var.root}/", contains = "eval" }
+"payload.kind" = { is = "a" }
+
+[parameterized]
+payload = "required"
+meta_required = ["owner"]
+meta_optional = ["ticket"]
+
+[[task]]
+name = "eval"
+command = ["true"]
+`
+	job, err := ParseJob("job.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []any{*job.Schedule, job.Triggers[0], *job.Parameters} {
+		eachField(reflect.TypeOf(of).Name(), reflect.ValueOf(of), func(path string, v reflect.Value) {
+			if v.IsZero() {
+				t.Errorf("%s is unset", path)
+			}
+		})
+	}
+	want := map[string]mesh.Condition{
+		"source": {Is: []mesh.Value{"gpu1"}}, "size": {Is: []mesh.Value{"1", "2.5", "true", "x"}},
+		"path": {Prefix: "/data/", Contains: "eval"}, "payload.kind": {Is: []mesh.Value{"a"}},
+	}
+	if got := job.Triggers[0].Filter; !reflect.DeepEqual(got, want) {
+		t.Errorf("got the filter %v, want %v", got, want)
+	}
+	if got := job.Schedule.At.UTC().Format(time.RFC3339Nano); got != "2026-12-24T17:00:00.5Z" {
+		t.Errorf("got at = %s", got)
+	}
+	again, err := ParseJob("job.toml", WriteJob(job))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mesh.HashJob(job, false) != mesh.HashJob(again, false) || len(Diff(job, again)) > 0 {
+		t.Errorf("as mn writes it, it is another job:\n%s", WriteJob(job))
+	}
+	if err := conforms(t)([]byte(text)); err != nil {
+		t.Error(err)
+	}
+}
+
 // Every setting of a container reaches the job.
 func TestEverySettingOfAContainerIsRead(t *testing.T) {
 	data, err := fs.ReadFile(Examples, "examples/container.toml")
@@ -180,7 +255,7 @@ func eachField(path string, v reflect.Value, visit func(string, reflect.Value)) 
 		v = v.Elem()
 	}
 	switch {
-	case v.Kind() == reflect.Struct:
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
 		for i := range v.NumField() {
 			eachField(path+"."+v.Type().Field(i).Name, v.Field(i), visit)
 		}

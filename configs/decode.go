@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"mn/mesh"
 )
@@ -57,6 +58,10 @@ func (d *decoder) table(dst reflect.Value, src map[string]any, path string) {
 func (d *decoder) value(dst reflect.Value, src any, path string) {
 	src, ok := d.substitute(src, path)
 	if !ok {
+		return
+	}
+	if c, ok := dst.Addr().Interface().(*mesh.Condition); ok {
+		d.condition(c, src, path)
 		return
 	}
 	if dst.Kind() == reflect.Pointer {
@@ -152,13 +157,63 @@ func (d *decoder) text(dst encoding.TextUnmarshaler, src any, path string) {
 		text = strconv.FormatInt(v, 10)
 	case float64:
 		text = strconv.FormatFloat(v, 'f', -1, 64)
+	case time.Time:
+		text = v.Format(time.RFC3339Nano)
 	default:
 		d.at(path, fmt.Sprintf("want a number or text with a unit, not %s", describe(src)))
 		return
 	}
+	if _, isTime := dst.(*time.Time); isTime {
+		if _, err := time.Parse(time.RFC3339, text); err != nil {
+			d.at(path, fmt.Sprintf("%q is no time: want one such as \"2026-12-24T18:00:00+01:00\"", clip(text)))
+			return
+		}
+	}
 	if err := dst.UnmarshalText([]byte(text)); err != nil {
 		d.at(path, err.Error())
 	}
+}
+
+// condition sets a condition of a filter.
+func (d *decoder) condition(dst *mesh.Condition, src any, path string) {
+	src, ok := d.resolve(src, path)
+	if !ok {
+		return
+	}
+	c, err := mesh.ConditionOf(src)
+	if err != nil {
+		d.at(path, err.Error())
+		return
+	}
+	*dst = c
+}
+
+// resolve is a value, in whatever it has lists and tables, with the values of variables.
+func (d *decoder) resolve(src any, path string) (any, bool) {
+	all := true
+	switch v := src.(type) {
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			one, ok := d.resolve(v[i], element(path, i))
+			list[i], all = one, all && ok
+		}
+		return list, all
+	case map[string]any:
+		table := map[string]any{}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			one, ok := d.resolve(v[key], join(path, key))
+			table[key], all = one, all && ok
+		}
+		return table, all
+	case string:
+		is, ok := d.substitute(v, path)
+		if text, changed := is.(substituted); changed {
+			is = string(text)
+		}
+		return is, ok
+	}
+	return src, true
 }
 
 func (d *decoder) list(dst reflect.Value, src any, path string) {

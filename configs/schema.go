@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"regexp"
+	"time"
 
 	"mn/docs"
 	"mn/mesh"
@@ -38,6 +39,7 @@ type pattern struct {
 // Patterns of what reads itself from text: see [mesh.Duration] and [mesh.Bytes].
 const (
 	durationPattern = `^(\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h))+|0|([0-9]+\.?[0-9]*|\.[0-9]+)d)$`
+	timePattern     = `^[0-9]{4}(-[0-9]{2}){2}[Tt ]([0-9]{2}:){2}[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$`
 	bytesPattern    = `^([0-9]+\.?[0-9]*|\.[0-9]+) *([KMGT]iB|[kKMGT]?B)?$`
 )
 
@@ -48,7 +50,7 @@ var required = map[string][]string{
 	"service": {"name"}, "service.check_restart": {"limit"}, "task.service": {"name"},
 	"task.service.check_restart": {"limit"}, "requires_service": {"name"}, "task.requires_service": {"name"},
 	"task.port": {"label"}, "task.volume": {"name", "source"}, "task.artifact": {"source"},
-	"task.template": {"path"},
+	"task.template": {"path"}, "trigger": {"event"},
 }
 
 // JobSchema is the JSON Schema of the job file, for editors. What it takes may still be
@@ -63,6 +65,17 @@ func JobSchema() []byte {
 		panic("configs: the schema cannot be encoded: " + err.Error())
 	}
 	return append(b, '\n')
+}
+
+// conditionSchema is what [mesh.ConditionOf] reads.
+func conditionSchema() *schema {
+	scalar := []string{"string", "number", "boolean"}
+	list := &schema{Type: "array", Items: &schema{Type: scalar}}
+	return &schema{AnyOf: []*schema{
+		{Type: scalar}, list, {Type: "object", Additional: false, Properties: map[string]*schema{
+			"is": {AnyOf: []*schema{{Type: scalar}, list}}, "prefix": {Type: "string"}, "contains": {Type: "string"},
+		}},
+	}}
 }
 
 // schemaMaker makes a schema of the types that a [decoder] sets.
@@ -123,6 +136,10 @@ func (m schemaMaker) bare(t reflect.Type, path string) *schema {
 		return &schema{Type: []string{"string", "number"}, Pattern: bytesPattern, Minimum: &zero}
 	case reflect.TypeFor[mesh.Value]():
 		return &schema{Type: []string{"string", "number"}}
+	case reflect.TypeFor[time.Time]():
+		return &schema{Type: "string", Pattern: timePattern}
+	case reflect.TypeFor[mesh.Condition]():
+		return conditionSchema()
 	case reflect.TypeFor[mesh.Share]():
 		one := 1
 		return &schema{Type: "number", Minimum: &zero, Maximum: &one}

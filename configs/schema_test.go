@@ -125,7 +125,9 @@ func TestSchemaHasTheWordsOfEachKey(t *testing.T) {
 			t.Errorf("mesh.Limits does not say what %s may be", path)
 		}
 		for i := 0; of.Kind() == reflect.Struct && i < of.NumField(); i++ {
-			walk(of.Field(i).Type, join(path, of.Field(i).Tag.Get("toml")))
+			if key := of.Field(i).Tag.Get("toml"); key != "-" {
+				walk(of.Field(i).Type, join(path, key))
+			}
 		}
 	}
 	walk(reflect.TypeFor[mesh.Job](), "")
@@ -149,6 +151,9 @@ func bad(l mesh.Limit, s *schema) []any {
 		many := map[string]any{}
 		for i := range l.Most + 1 {
 			many[fmt.Sprintf("k%d", i)] = good
+		}
+		if of, ok := s.Additional.(*schema); ok && of.AnyOf != nil { // of which each key may be anything
+			return []any{many, "x"}
 		}
 		return []any{map[string]any{"a b": good}, map[string]any{"a": wrong}, many}
 	}
@@ -192,7 +197,10 @@ func TestSchemaAndValidationRefuseTheSame(t *testing.T) {
 				t.Errorf("%s: the schema takes %.60v", path, value)
 			}
 		}
-		others := []string{"task.after_quorum", "after_quorum", "limit.max", "task.idle.gpu_below", "update.canary"}
+		others := []string{
+			"task.after_quorum", "after_quorum", "limit.max", "task.idle.gpu_below", "update.canary",
+			"schedule.catchup_limit", "schedule.keep",
+		}
 		if s.Type != "integer" || slices.Contains(others, path) || strings.Contains(path, "service.") {
 			// what it may be depends on others
 			return
@@ -259,6 +267,7 @@ var fewest = map[string]map[string]any{
 	"port":       {"label": "a"},
 	"device":     {},
 	"artifact":   {"source": "https://host/a", "checksum": "none"},
+	"trigger":    {"event": "a"},
 	"volume":     {"name": "a", "source": "/a", "mode": "rw"},
 }
 

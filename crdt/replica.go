@@ -191,6 +191,12 @@ func (r *Replica) Get(key string) (Entry, bool) {
 	return Entry{}, false
 }
 
+// Gone says whether the entry of a key was deleted, as far as that is remembered here.
+func (r *Replica) Gone(key string) bool {
+	it := r.items[key]
+	return it != nil && it.Deleted
+}
+
 // Scan is the live entries whose keys begin with prefix, by key. The copy may
 // change while it runs: then keys that are new may be left out.
 func (r *Replica) Scan(prefix string) iter.Seq[Entry] {

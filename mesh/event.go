@@ -77,10 +77,14 @@ const (
 	DeploymentFailing  EventKind = "deployment_failed"
 	DeploymentReverted EventKind = "deployment_reverted" // by itself, to the version before
 	DeploymentSteered  EventKind = "deployment_steered"
-	AllocPlaced        EventKind = "alloc_placed"
-	AllocRefused       EventKind = "alloc_refused"
-	AllocBlocked       EventKind = "alloc_blocked"
-	AllocReplaced      EventKind = "alloc_replaced"
+	// JobFired: a run of it was made, or was not, and why. EventEmitted: something has happened that
+	// jobs may be triggered by.
+	JobFired      EventKind = "job_fired"
+	EventEmitted  EventKind = "event_emitted"
+	AllocPlaced   EventKind = "alloc_placed"
+	AllocRefused  EventKind = "alloc_refused"
+	AllocBlocked  EventKind = "alloc_blocked"
+	AllocReplaced EventKind = "alloc_replaced"
 	// AllocFailed: a copy has failed for good on its node; what its coordinator has follow, and when.
 	AllocFailed   EventKind = "alloc_failed"
 	AllocStopped  EventKind = "alloc_stopped"
@@ -134,6 +138,7 @@ var EventKinds = []EventKind{
 	LeaseRefused, RosterChanged, MajorityChanged, LeadChanged, JobSubmitted, JobTagged, JobBlocked, JobSettled,
 	DeploymentStarted, DeploymentProgress, DeploymentHeld, DeploymentResumed, DeploymentAwaiting, DeploymentPromoted,
 	DeploymentDone, DeploymentFailing, DeploymentReverted, DeploymentSteered,
+	JobFired, EventEmitted,
 	AllocPlaced, AllocRefused, AllocBlocked, AllocReplaced, AllocFailed, AllocStopped, AllocTimedOut,
 	ReviewOpened, ReviewApproved, ReviewRejected, ReviewClosed, TaskStarted, TaskAdopted, TaskExited, TaskRestarting,
 	TaskFailed, TaskTimedOut,

@@ -21,6 +21,10 @@ var (
 	pullPolicies   = []PullPolicy{PullMissing, PullAlways, PullNever}
 	networks       = []Network{NetworkBridge, NetworkHost, NetworkNone}
 	stopSignals    = []string{"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"}
+	overlaps       = []Overlap{OverlapForbid, OverlapAllow, OverlapQueue, OverlapReplace}
+	misseds        = []Missed{MissedSkip, CatchUpOne, CatchUpAll}
+	windowEnds     = []WindowEnd{WindowCancels, WindowLeaves}
+	parameterRules = []ParameterRule{ParameterOptional, ParameterRequired, ParameterForbidden}
 	isolations     = []Isolation{IsolateNone, IsolateCgroup, IsolateSandbox}
 )
 
@@ -74,6 +78,7 @@ func Limits() map[string]Limit {
 		"task":                  {Least: 1, Most: TasksMax},
 	}
 	maps.Copy(all, taskLimits())
+	scheduleLimits(all)
 	return all
 }
 
@@ -202,10 +207,17 @@ func Unset() map[string]string {
 		"recovery.stop_after": "a copy never stops for being cut off",
 		"update.max_parallel": "it is 1",
 		"after_quorum":        "the rule has none",
-		"task.after_quorum":   "the rule has none",
-		"task.count":          "there is one copy; mn job stop stops a job",
-		"task.kill_grace":     "it is 5s",
-		"task.warn_before":    "it is 10s",
+
+		"schedule.in":            "the job is not delayed",
+		"schedule.catchup_limit": "it is 10",
+		"schedule.missed_grace":  "it is 1m",
+		"schedule.window":        "a run may go on for ever",
+		"schedule.keep":          "it is 20",
+
+		"task.after_quorum": "the rule has none",
+		"task.count":        "there is one copy; mn job stop stops a job",
+		"task.kill_grace":   "it is 5s",
+		"task.warn_before":  "it is 10s",
 
 		"task.port.port":         "it is one that is free",
 		"task.device.count":      "it is 1",

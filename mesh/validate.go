@@ -127,6 +127,7 @@ func (j *Job) Validate() []FieldFault {
 	v.restart(j.Restart, "restart")
 	v.reschedule(j)
 	v.update(j)
+	v.template(j)
 	v.payload(j.Payload)
 	v.tasks(j)
 	v.size(j)

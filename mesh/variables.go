@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The variables that a task is told what it is by. Nobody else may set a name
@@ -32,6 +33,13 @@ const (
 	VarROCmDevices = "ROCR_VISIBLE_DEVICES"
 	VarVolume      = "MN_VOLUME_" // and a volume's name: where it is
 
+	VarRunOf       = "MN_RUN_OF" // of a run alone, as are the next: the job with the schedule
+	VarRunCause    = "MN_RUN_CAUSE"
+	VarScheduledAt = "MN_SCHEDULED_AT"
+	VarEvent       = "MN_TRIGGER_EVENT"
+	VarPayload     = "MN_PAYLOAD"
+	VarMeta        = "MN_META_" // and a key of what was handed to it
+
 	VarCheckpointDir   = "MN_CHECKPOINT_DIR" // of a task with a checkpoint alone, as is the next
 	VarCheckpointReady = "MN_CHECKPOINT_READY"
 )
@@ -47,6 +55,8 @@ var (
 	DeviceVariables = []string{VarDeviceIDs, VarGPUDriver, VarCUDADevices, VarROCmDevices}
 	// GangVariables are what a copy of a gang is told besides.
 	GangVariables = []string{VarRank, VarWorldSize, VarMaster}
+	// RunVariables are what a run is told besides.
+	RunVariables = []string{VarRunOf, VarRunCause, VarScheduledAt, VarEvent, VarPayload}
 	// CheckpointVariables are what a task with a checkpoint is told besides.
 	CheckpointVariables = []string{VarCheckpointDir, VarCheckpointReady}
 	// BaseVariables are what tasks may see of the agent's environment.
@@ -108,6 +118,9 @@ func (v *validator) variables(t *Task, j *Job) {
 	if j.Gang {
 		known = append(known, GangVariables...)
 	}
+	if j.Template() {
+		known = slices.Concat(known, RunVariables, j.metaVariables())
+	}
 	if len(t.Devices) > 0 {
 		known = append(known, DeviceVariables...)
 	}
@@ -132,6 +145,36 @@ func (v *validator) variables(t *Task, j *Job) {
 	if len(t.Services) <= servicesMax {
 		v.filled(t.Services, t.Env, known, labels)
 	}
+}
+
+// metaVariables are those by which a run is told what was handed to it, of what it takes.
+func (j *Job) metaVariables() []string {
+	var names []string
+	if p := j.Parameters; p != nil {
+		for _, key := range slices.Concat(p.MetaRequired, p.MetaOptional) {
+			names = append(names, VarMeta+LabelVariable(key))
+		}
+	}
+	return names
+}
+
+// Told are the variables by which a run is told what it comes from; nil for what is no run.
+func (j *Job) Told() map[string]string {
+	o := j.Origin
+	if o == nil {
+		return nil
+	}
+	told := map[string]string{
+		VarRunOf: string(o.Job), VarRunCause: string(o.Cause), VarScheduledAt: o.Due.UTC().Format(time.RFC3339),
+		VarEvent: o.Event, VarPayload: string(o.Payload),
+	}
+	for _, name := range j.metaVariables() {
+		told[name] = ""
+	}
+	for key, value := range o.Meta {
+		told[VarMeta+LabelVariable(key)] = value
+	}
+	return told
 }
 
 // labelsOf are the labels of the ports of a task's copy.

@@ -20,6 +20,8 @@ type View struct {
 	Queue []QueueView
 	// Outcomes are what has become of the jobs that others come after.
 	Outcomes map[JobID]JobStatus
+	// Runs are those of jobs with a schedule or trigger, by name. A view for one job has its own.
+	Runs map[JobID][]RunView
 	// Failing are services of which gossip says that they fail, with when it was said: their records
 	// may say so later.
 	Failing map[ServiceKey]time.Time
@@ -89,6 +91,10 @@ type JobView struct {
 	Before *JobVersion
 	Torn   bool
 	Veiled []Ancestor
+	// Due is how far it is gone through when the job is due; nil for not at all.
+	Due *Due
+	// Scheduled is since when the job has the schedule that it has, and was not stopped.
+	Scheduled time.Time
 }
 
 // ID is the job's id.

@@ -147,6 +147,7 @@ func (c *Copy) environment(t *task) environment {
 		own[mesh.VarRank], own[mesh.VarWorldSize] = strconv.Itoa(g.Rank), strconv.Itoa(g.Size)
 		own[mesh.VarMaster] = g.Master
 	}
+	maps.Copy(own, c.job.Told())
 	c.granted(t, own)
 	for name, value := range own {
 		e.vars[name], e.plain[name] = value, true

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mn/crdt"
 	"mn/mesh"
@@ -195,4 +196,32 @@ func FuzzExpand(f *testing.F) {
 			t.Errorf("%q became %q", s, got)
 		}
 	})
+}
+
+func TestARunIsToldWhatItComesFrom(t *testing.T) {
+	job := &mesh.Job{
+		Name: "report-x", Type: mesh.Batch,
+		Tasks:      []mesh.Task{{Name: "worker", Command: []string{"./run", "${MN_META_SHARD_NO}:${MN_META_HOST}"}}},
+		Parameters: &mesh.Parameters{MetaRequired: []string{"shard-no"}, MetaOptional: []string{"host"}},
+		Origin: &mesh.Origin{
+			Job: "report", Cause: mesh.CauseEvent, Due: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Event: "landed",
+			Payload: []byte(`{"a":"${HOME}"}`), Meta: map[string]string{"shard-no": "7"},
+		},
+	}
+	c := NewCopy(mesh.Alloc{ID: "abc", Job: "report-x"}, job.Groups()[0], job, Facts{Name: "n1", Root: "/data/allocs"})
+	s, err := c.spec(c.tasks[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"MN_RUN_OF=report", "MN_RUN_CAUSE=event", "MN_SCHEDULED_AT=2030-01-02T03:04:05Z", "MN_TRIGGER_EVENT=landed",
+		`MN_PAYLOAD={"a":"${HOME}"}`, "MN_META_SHARD_NO=7", "MN_META_HOST=",
+	} {
+		if !slices.Contains(s.Env, want) {
+			t.Errorf("the task is not told %s:\n%s", want, strings.Join(s.Env, "\n"))
+		}
+	}
+	if s.Command[1] != "7:" {
+		t.Errorf("its command is %q", s.Command)
+	}
 }

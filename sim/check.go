@@ -84,6 +84,7 @@ func (w *world) checkStep(h *host, r *core.Ready) {
 		if kind := mesh.Kind(e.Key); !e.Deleted && (kind == mesh.PrefixAlloc || kind == mesh.PrefixDegraded) {
 			w.checkSurplus(h, e)
 		}
+		w.noteRuns(h, e)
 		if mesh.Kind(e.Key) == mesh.PrefixAlloc && !e.Deleted && !w.restored {
 			w.checkDecision(h, e)
 			w.checkYields(h, e)
@@ -411,82 +412,6 @@ func (w *world) checkPlans(h *host) {
 			w.breach("plans-are-sane", "%s, about job %s: %v\n%v", h.name, v.Jobs[i].ID(), err, &plan)
 		}
 	}
-}
-
-// noteEvent tells what a core has reported.
-func (w *world) noteEvent(h *host, e mesh.Event) {
-	text := e.Text
-	if e.Job != "" {
-		text = fmt.Sprintf("%s %s: %s", e.Job, e.Alloc, text)
-	}
-	if o := w.byID[e.Peer]; o != nil {
-		text = o.name + ": " + text
-	}
-	if !e.Fence.IsZero() {
-		text += fmt.Sprintf(" (fence %v)", e.Fence)
-	}
-	w.tell(h, string(e.Kind), "%s", text)
-}
-
-// countEvent counts what a core has reported, once for all.
-func (w *world) countEvent(e *mesh.Event) {
-	if n, ok := countedKinds[e.Kind]; ok {
-		w.counts.add(n)
-		return
-	}
-	switch {
-	case e.Kind == mesh.LeaseLost && strings.Contains(e.Text, "slots"):
-		w.counts.add(Expiries)
-	case e.Kind == mesh.MajorityChanged && strings.HasPrefix(e.Text, "no majority"):
-		w.counts.add(NoMajority)
-	case e.Kind == mesh.AllocRefused:
-		w.counts.add(Refusals)
-	case e.Kind == mesh.ReviewOpened:
-		w.counts.add(Reviewed)
-	case e.Kind == mesh.TaskAdopted:
-		w.counts.add(Adopted)
-	case e.Kind == mesh.ClockCompared:
-		w.counts.add(ClocksCompared)
-	case e.Kind == mesh.ClockRefused:
-		w.counts.add(ClocksRefused)
-	case e.Kind == mesh.RecordRefused && strings.Contains(e.Text, "empties its copy"):
-		w.counts.add(Emptied)
-	}
-}
-
-// noteAlarm counts gossip's errors about a node that runs.
-func (w *world) noteAlarm(_, about *host) {
-	if about.up() {
-		w.counts.add(FalseAlarms)
-	}
-}
-
-// noteExit is the end of a task, by itself or told.
-func (w *world) noteExit(p *process, code int) {
-	w.tell(p.h, "task", "%v ends with code %d", p.copy, code)
-	if job := w.people.job(p.copy.job); code == 0 && p.asked == "" && job != nil && !job.Type.Long() {
-		w.checker.done[p.copy] = true
-	}
-	w.ran(p)
-}
-
-// noteLoss is the end of a task with its machine.
-func (w *world) noteLoss(p *process) {
-	w.tell(p.h, "task", "%v is lost with the machine", p.copy)
-	w.ran(p)
-	job := w.people.job(p.copy.job)
-	if job != nil && job.Recovery.Partition() == mesh.Eager && w.people.untouched(p.copy.job) {
-		w.clocks.lost(w.now, p.copy)
-	}
-}
-
-// ran notes the end of a task.
-func (w *world) ran(p *process) {
-	if w.checker.lastRan[p.copy] == nil {
-		w.checker.lastRan[p.copy] = map[int]time.Duration{}
-	}
-	w.checker.lastRan[p.copy][p.h.place] = w.now
-	w.spans.end(w.now, p.h, Runs, "%v", p.copy)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

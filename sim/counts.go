@@ -75,6 +75,11 @@ const (
 	RollsFailed    Name = "deployments_failed"
 	Promoted       Name = "deployments_promoted"
 	Reverted       Name = "deployments_reverted"
+	RunsMade       Name = "runs_made"
+	RunsAgain      Name = "runs_made_again"
+	RunsDone       Name = "runs_done"
+	RunsForgotten  Name = "runs_forgotten"
+	TicksLeftOut   Name = "ticks_left_out"
 )
 
 // counted is a count and what it counts.
@@ -147,6 +152,11 @@ func allCounts() []counted {
 		{RollsFailed, "a deployment has failed, or another version took its place"},
 		{Promoted, "what a deployment had hidden was promoted"},
 		{Reverted, "a job went back to the version before by itself"},
+		{RunsMade, "a run of a job with a schedule or trigger was made"},
+		{RunsAgain, "such a run was made once more, by who did not know of it"},
+		{RunsDone, "the work of a run was done"},
+		{RunsForgotten, "a run that had ended was forgotten"},
+		{TicksLeftOut, "it was said of a time that nothing is made of it"},
 	}
 }
 

@@ -212,6 +212,9 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 	if why := w.goesOnSoon(plan.Reviews); why != "" {
 		return why
 	}
+	if why, is := w.ofTicks(job); is {
+		return why
+	}
 	switch {
 	case len(plan.Stop)+len(plan.Place) > 0:
 		return "there is something to do: " + strings.ReplaceAll(plan.String(), "\n", "; ")
@@ -359,6 +362,7 @@ func (w *world) noStrays(v *mesh.View) string {
 func (w *world) checkEnd() {
 	w.people.checkKept()
 	w.checkSkipped()
+	w.checkRuns()
 	w.checkOneGang()
 	for _, h := range w.members() {
 		for _, key := range sortedKeys(h.disk.entries) {

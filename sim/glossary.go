@@ -91,6 +91,10 @@ func invariants() []Term {
 		{"restarts-for-cause", "no task is restarted for a check that has not failed as often, after the time that " +
 			"it has to start (each step)"},
 		{"ends-are-true", "what a node says that a copy has come to, it has (each step)"},
+		{"one-run-a-time", "a run is the same whoever makes it; of a keep job its work is done once, and it is not " +
+			"made again once it was forgotten (each step, each end)"},
+		{"each-time-is-told", "of each time and event something is made soon, wherever somebody leads, and each run " +
+			"comes to its end (each second, the end)"},
 		{"settles", "soon after the last fault there are one roster, one coordinator a slot, equal data, " +
 			"exactly the wanted copies, and catalogs of exactly the services that are well, and it stays so (the end)"},
 		{"forms", "a mesh forms, and runs its first jobs (the start)"},

@@ -43,8 +43,13 @@ func newPeople(w *world) *people {
 	}
 }
 
-// job is a job that people have submitted, or nil.
-func (p *people) job(id mesh.JobID) *mesh.Job { return p.jobs[id] }
+// job is a job that people have submitted, or a run of one, or nil.
+func (p *people) job(id mesh.JobID) *mesh.Job {
+	if job := p.jobs[id]; job != nil {
+		return job
+	}
+	return p.w.ticks.job[id]
+}
 
 // ids are those of the jobs that people have submitted, in order.
 func (p *people) ids() []mesh.JobID { return slices.Sorted(maps.Keys(p.jobs)) }

@@ -34,6 +34,7 @@ type world struct {
 	saves    saves
 	services services
 	said     int // hints, by anybody
+	ticks    ticks
 	pids     int
 	restored bool // a disk went back in time: copies may differ until that is repaired
 	calls    uint64
@@ -66,6 +67,7 @@ func newWorld(s Scenario, o Options) *world {
 	w.people = newPeople(w)
 	w.faults = newFaults(w)
 	w.clocks, w.saves, w.services = newWatches(), newSaves(o.Seed), newServices(&w.scenario)
+	w.clocks, w.saves, w.ticks = newWatches(), newSaves(o.Seed), newTicks()
 	return w
 }
 
@@ -123,7 +125,9 @@ func (w *world) form() {
 	}
 	w.until(formMax, func() bool { return w.formed() && w.grown() })
 	for i := range w.scenario.Jobs {
-		w.people.submit(&w.scenario.Jobs[i], w.hosts[i%len(w.hosts)])
+		if !w.scenario.Jobs[i].Template() { // else it is due before the mesh is well
+			w.people.submit(&w.scenario.Jobs[i], w.hosts[i%len(w.hosts)])
+		}
 	}
 	w.until(w.now+formMax, func() bool { return w.formed() && w.well() })
 	if why := w.pending(); why != "" && !w.ended() {
@@ -212,6 +216,7 @@ func (w *world) trouble() {
 	w.from = w.now
 	w.faults.begin()
 	w.people.begin()
+	w.beginTicks()
 	w.everySecond()
 	w.until(w.now+w.scenario.For.Std(), nil)
 }
@@ -227,6 +232,7 @@ func (w *world) rest() {
 	w.resting = true
 	w.faults.end()
 	w.mend()
+	w.endTicks()
 	w.network.base.Late = 0 // by seconds: nodes would be taken for dead for ever
 	from := w.now
 	last := from + w.scenario.Settle.Std()
@@ -262,6 +268,7 @@ func (w *world) everySecond() {
 		w.checkCutOff()
 		w.checkTogether()
 		w.checkCatalogs()
+		w.checkTicks()
 		w.everySecond()
 	})
 }

@@ -136,7 +136,9 @@ var pureStandard = []string{
 
 // pureExcept are imports of pure packages that are not on that list, and why.
 var pureExcept = map[[2]string]string{
-	{"mesh", "net/http"}: "names of status codes",
+	{"mesh", "net/http"}:    "names of status codes",
+	{"mesh", "archive/zip"}: "reads the time zones, which are part of the program",
+	{"mesh", "sync"}:        "keeps the time zones that were read",
 }
 
 // initsIn are the packages that may have an init, and why.

@@ -80,6 +80,7 @@ type Core struct {
 	confirms   confirms
 	permits    permits
 	keep       keeper
+	fired      fired
 	brought    []string // names of what was fetched for copies here, the latest last
 	trouble    trouble
 	life       uint64 // of this run, to know answers to it
@@ -133,6 +134,7 @@ func New(now Now, cfg Config, disk Disk) (*Core, error) {
 		hints:      map[mesh.ServiceKey]hint{},
 		permits:    newPermits(),
 		keep:       newKeeper(now.Boot),
+		fired:      newFired(now.Boot),
 		trouble:    newTrouble(),
 		life:       cfg.Rand.Uint64(),
 	}
@@ -249,6 +251,8 @@ func (c *Core) handle(ev Event) {
 		c.hinted(ev)
 	case Checked:
 		c.step(ev.Alloc, ev.Checked)
+	case Appeared:
+		c.appeared(ev)
 	case Asked:
 		c.asked(ev)
 	}
@@ -313,6 +317,7 @@ func (c *Core) tick() {
 	c.tendDue()
 	c.keepDue()
 	c.troubleDue()
+	c.occurDue()
 }
 
 // take performs what the agreement machine asks for.
@@ -377,6 +382,13 @@ func (c *Core) touch(t touched) {
 			c.lead.dirty[job] = true
 		}
 		c.supplied(t.job)
+		delete(c.fired.over, t.job)
+		if of, run := c.records.course.runOf[t.job]; run {
+			c.lead.dirty[of] = true
+		}
+	}
+	for id := range c.records.course.triggered[t.occurred] {
+		c.lead.dirty[id] = true
 	}
 	if t.spec {
 		c.tend.retry = true
@@ -434,7 +446,7 @@ func (c *Core) flush() Ready {
 
 func (c *Core) wake() time.Duration {
 	return max(c.now.Boot, min(c.party.Wake(), c.sync.next, c.waits.wake(), c.lead.wake(), c.tend.wake(),
-		c.abstainWake(), c.inform.next, c.keep.next, c.trouble.until))
+		c.abstainWake(), c.inform.next, c.keep.next, c.trouble.until, c.occurWake()))
 }
 
 // found takes what is on this machine now.

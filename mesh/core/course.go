@@ -13,6 +13,10 @@ type course struct {
 	occurred map[mesh.OccurrenceID]mesh.Occurrence
 	fired    map[mesh.JobID]map[mesh.JobID]mesh.Firing // by job and run
 	due      map[mesh.JobID]mesh.Due
+	// triggered are the jobs of which some version has a trigger of an event.
+	triggered map[string]map[mesh.JobID]struct{}
+	runs      map[mesh.JobID]map[mesh.JobID]struct{} // by job
+	runOf     map[mesh.JobID]mesh.JobID              // by run
 }
 
 func newCourse() course {
@@ -22,6 +26,31 @@ func newCourse() course {
 		occurred: map[mesh.OccurrenceID]mesh.Occurrence{},
 		fired:    map[mesh.JobID]map[mesh.JobID]mesh.Firing{},
 		due:      map[mesh.JobID]mesh.Due{},
+
+		triggered: map[string]map[mesh.JobID]struct{}{},
+		runs:      map[mesh.JobID]map[mesh.JobID]struct{}{},
+		runOf:     map[mesh.JobID]mesh.JobID{},
+	}
+}
+
+// versioned notes what a version of a job is triggered by, and what it is a run of.
+func (c *course) versioned(v *mesh.JobVersion) {
+	id := mesh.JobID(v.Job.Name)
+	for i := range v.Job.Triggers {
+		enter(c.triggered, v.Job.Triggers[i].Event, id)
+	}
+	if o := v.Job.Origin; o != nil {
+		enter(c.runs, o.Job, id)
+		c.runOf[id] = o.Job
+	}
+}
+
+// unversioned forgets a run of which no version is left.
+func (c *course) unversioned(v *mesh.JobVersion) {
+	if o := v.Job.Origin; o != nil {
+		id := mesh.JobID(v.Job.Name)
+		delete(c.runs[o.Job], id)
+		delete(c.runOf, id)
 	}
 }
 
@@ -38,6 +67,7 @@ func (c *course) apply(r *records, rec any) touched {
 		return touched{job: v.Job}
 	case *mesh.Occurrence:
 		c.occurred[v.ID] = *v
+		return touched{occurred: v.Event}
 	case *mesh.Firing:
 		if c.fired[v.Job] == nil {
 			c.fired[v.Job] = map[mesh.JobID]mesh.Firing{}
@@ -46,6 +76,7 @@ func (c *course) apply(r *records, rec any) touched {
 		return touched{job: v.Job}
 	case *mesh.Due:
 		c.due[v.Job] = *v
+		r.picture.versioned(v.Job)
 		return touched{job: v.Job}
 	}
 	return touched{}

@@ -72,6 +72,15 @@ type Checked struct {
 	runner.Checked
 }
 
+// Appeared is a file on this machine that a job's trigger is about, and that nobody writes to.
+type Appeared struct {
+	Path    string
+	Size    int64
+	Changed time.Time // its content
+	At      time.Time // when it came to be there, as far as that is known
+}
+
+func (Appeared) event()  {}
 func (Tick) event()      {}
 func (Checked) event()   {}
 func (Hinted) event()    {}
@@ -233,8 +242,40 @@ type Rollback struct {
 	Expect  *uint64 // refuse unless this is the current version
 }
 
-func (Steer) call()      {}
-func (Rollback) call()   {}
+func (Steer) call()    {}
+func (Rollback) call() {}
+
+// Emit says that something has happened. What is said twice under one id has happened once. The
+// answer is [Emitted].
+type Emit struct {
+	Occurrence mesh.Occurrence // By and At are filled in, and ID if there is none
+}
+
+// Emitted says what came of an Emit.
+type Emitted struct {
+	Occurrence mesh.Occurrence
+	Unchanged  bool // it was known already; nothing was written
+	Copies     int  // how many nodes hold the write on disk, this one included
+}
+
+// RunNow makes a run of a job of which only runs have copies. The answer is [RunMade].
+type RunNow struct {
+	Job     mesh.JobID
+	Payload []byte // JSON
+	Meta    map[string]string
+	ID      string // for those who may ask twice: of one ID there is one run; any if unset
+	Reason  string // for people
+}
+
+// RunMade says what came of a RunNow.
+type RunMade struct {
+	Run       mesh.JobID
+	Unchanged bool // there was such a run already; nothing was written
+	Copies    int  // how many nodes hold the write on disk, this one included
+}
+
+func (Emit) call()       {}
+func (RunNow) call()     {}
 func (Judge) call()      {}
 func (Share) call()      {}
 func (Submit) call()     {}

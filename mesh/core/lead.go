@@ -280,6 +280,7 @@ func (c *Core) leadSlots() bool {
 	}
 	if c.lead.allDirty {
 		c.lead.allDirty = false
+		c.noticeNodes()
 		for id := range c.records.versions {
 			c.lead.dirty[id] = true
 		}
@@ -303,6 +304,7 @@ func (c *Core) leadSlots() bool {
 func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	job, ok := c.records.job(id)
 	if !ok {
+		c.forgetRest(id, fence, granted)
 		delete(c.lead.settled, id)
 		delete(c.lead.failed, id)
 		delete(c.lead.waited, id)
@@ -350,6 +352,9 @@ func (c *Core) plan(id mesh.JobID, fence crdt.Fence, granted bool) {
 	for _, gone := range plan.Forget {
 		c.forget(gone, granted, fence)
 	}
+	c.noticeEnd(&job, plan.Status)
+	c.expire(&job, &plan)
+	c.fire(&job, fence, granted)
 }
 
 // pending are the placements of a job that are on their way.

@@ -41,6 +41,18 @@ func (d *dealings) take(j *mesh.Job) {
 	}
 }
 
+// drop forgets a job of which no version is left.
+func (d *dealings) drop(j *mesh.Job) {
+	id := mesh.JobID(j.Name)
+	delete(d.offers, id)
+	for _, name := range j.OfferedNames() {
+		delete(d.by[name], id)
+	}
+	for _, name := range j.NeededNames() {
+		delete(d.needs[name], id)
+	}
+}
+
 func enter[K, V comparable](m map[K]map[V]struct{}, k K, v V) {
 	if m[k] == nil {
 		m[k] = map[V]struct{}{}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"mn/mesh"
 )
@@ -144,7 +145,28 @@ func (r *records) head(id mesh.JobID) *mesh.JobView {
 		courses := r.courses(id)
 		courses.Fill(view)
 	}
+	if d, ok := r.course.due[id]; ok {
+		view.Due = &d
+	}
+	view.Scheduled = r.scheduled(id, &view.JobVersion)
 	return view
+}
+
+// scheduled is since when a job is due as it is: what is due, and whether it is stopped, is the same
+// from the version of that time on. A pause changes neither.
+func (r *records) scheduled(id mesh.JobID, v *mesh.JobVersion) time.Time {
+	if !v.Job.Template() {
+		return v.At
+	}
+	what := v.Job.WhenDue()
+	for v.Parent != "" {
+		before, ok := r.versions[id][mesh.KeyJob(id, v.Number-1, v.Parent)]
+		if !ok || before.Stopped || before.Job.WhenDue() != what {
+			break
+		}
+		v = &before
+	}
+	return v.At
 }
 
 // allocs are the effective decisions with their statuses: by job, group, index,

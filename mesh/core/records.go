@@ -93,6 +93,8 @@ type touched struct {
 	evicted mesh.NodeID
 	permit  string         // the key of one that is no more
 	queued  []mesh.AllocID // that make room, by a record of what waits for it
+
+	occurred string // the event of something that has happened
 }
 
 // version takes over a version of a job.
@@ -103,6 +105,7 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 	}
 	r.versions[id][key] = *v
 	r.picture.versioned(id)
+	r.course.versioned(v)
 	r.dealings.take(&v.Job)
 	if v.Job.Payload != nil {
 		r.carriers[id] = struct{}{}
@@ -117,6 +120,25 @@ func (r *records) version(key string, v *mesh.JobVersion) touched {
 		r.followers[before][id] = struct{}{}
 	}
 	return touched{job: id, spec: true}
+}
+
+// unversioned forgets a version of a run.
+func (r *records) unversioned(id mesh.JobID, key string) touched {
+	v, known := r.versions[id][key]
+	delete(r.versions[id], key)
+	r.picture.versioned(id)
+	if !known || len(r.versions[id]) > 0 {
+		return touched{job: id}
+	}
+	delete(r.versions, id)
+	delete(r.carriers, id)
+	delete(r.preemptible, id)
+	r.dealings.drop(&v.Job)
+	r.course.unversioned(&v)
+	for _, before := range v.Job.Before() {
+		delete(r.followers[before], id)
+	}
+	return touched{job: id}
 }
 
 // apply takes over an entry that has passed valid, or its deletion.
@@ -235,6 +257,8 @@ func (r *records) remove(key string) touched {
 		t := touched{job: r.degraded[mesh.AllocID(rest)].Job, alloc: mesh.AllocID(rest)}
 		delete(r.degraded, mesh.AllocID(rest))
 		return t
+	case mesh.PrefixJob:
+		return r.unversioned(mesh.JobID(id), key)
 	case mesh.PrefixTag:
 		delete(r.tags[mesh.JobID(id)], node)
 		r.picture.versioned(mesh.JobID(id))
@@ -336,109 +360,6 @@ func (r reads) take(e *crdt.Entry) (rec any, ok bool) {
 	}
 	delete(r, e.Dot)
 	return one.rec, true
-}
-
-// valid is the function of that name, which remembers what it has read.
-func (r *records) valid(e crdt.Entry) error {
-	if e.Deleted {
-		return mayDelete(e)
-	}
-	rec, err := decode(e)
-	if err != nil {
-		return err
-	}
-	if err := mayWrite(e, rec); err != nil {
-		return err
-	}
-	r.reads[e.Dot] = read{e.Value, rec}
-	return nil
-}
-
-// valid says whether an entry may be taken over: its record decodes, stands
-// under its own key, and was written by who may write its kind.
-func valid(e crdt.Entry) error { return (&records{reads: reads{}}).valid(e) }
-
-// mayWrite says whether a record stands under its own key, and was written by
-// who may write its kind.
-func mayWrite(e crdt.Entry, rec any) error {
-	key, writer, granted := e.Key, e.Dot.Origin, false
-	switch v := rec.(type) {
-	case *mesh.JobVersion:
-		key = mesh.KeyJob(mesh.JobID(v.Job.Name), v.Number, v.Hash)
-		if n := v.Job.Copies(); n > mesh.CopiesMax { // a plan goes through them one by one
-			return fmt.Errorf("record %q wants %d copies, more than %d", e.Key, n, mesh.CopiesMax)
-		}
-	case *mesh.Tag:
-		key = mesh.KeyTag(v.Job, v.Name)
-	case *mesh.Alloc:
-		key, writer, granted = mesh.KeyAlloc(v.ID), string(v.Coordinator), true
-	case *mesh.DegradedAlloc:
-		key, writer = mesh.KeyDegraded(v.ID), string(v.Coordinator)
-	case *mesh.Status:
-		key, writer = mesh.KeyStatus(v.Alloc, v.Node), string(v.Node)
-	case *mesh.Node:
-		key, writer = mesh.KeyNode(v.ID), string(v.ID)
-	case *mesh.Member:
-		key = mesh.KeyMember(mesh.NodeIDOf(v.Key)) // nobody can take another's id
-	case *mesh.Token:
-		key = mesh.KeyToken(v.ID)
-	case *mesh.Away:
-		key = mesh.KeyAway(v.Node)
-	case *mesh.Administration:
-		key = mesh.KeyAdmin(v.Node)
-	case *mesh.Sharing:
-		key = mesh.KeySharing(v.Node)
-	case *mesh.Labels:
-		key = mesh.KeyLabels(v.Node)
-	case *mesh.Verdict:
-		key = mesh.KeyReview(v.Alloc)
-	case *mesh.Permit:
-		key, writer, granted = mesh.KeyPermit(v.Key, v.Alloc), string(v.Coordinator), true
-	case *mesh.Queued:
-		key, writer, granted = mesh.KeyQueued(v.Job), string(v.Coordinator), true
-	case *mesh.Evicted:
-		key = mesh.KeyEvicted(v.Node)
-	case *mesh.Steering:
-		key = mesh.KeySteering(v.Job, v.Version, v.Hash)
-	case *mesh.Deployment:
-		key, writer, granted = mesh.KeyDeployed(v.Job, v.Version, v.Hash), string(v.Coordinator), true
-	case *mesh.Occurrence:
-		key = mesh.KeyOccurred(v.ID)
-	case *mesh.Firing:
-		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), true
-	case *mesh.Due:
-		key, writer, granted = mesh.KeyDue(v.Job), string(v.Coordinator), true
-	case nil:
-		return nil
-	}
-	switch {
-	case key != e.Key:
-		return fmt.Errorf("record %q says that it is %q", e.Key, key)
-	case writer != e.Dot.Origin:
-		return fmt.Errorf("record %q was written by %s, who may not", e.Key, e.Dot.Origin)
-	case granted != (e.Fence.Epoch > 0):
-		return fmt.Errorf("record %q stands under fence %v", e.Key, e.Fence)
-	}
-	return nil
-}
-
-// mayDelete says whether an entry is a delete that its author may write. Kinds
-// that this release does not know are left to those that do.
-func mayDelete(e crdt.Entry) error {
-	switch mesh.Kind(e.Key) {
-	case mesh.PrefixJob, mesh.PrefixToken, mesh.PrefixMember, mesh.PrefixEvicted, mesh.PrefixAdmin, mesh.PrefixNode,
-		mesh.PrefixSharing, mesh.PrefixLabels, mesh.PrefixSteering, mesh.PrefixDeployed, mesh.PrefixDue:
-		return fmt.Errorf("delete of record %q, whose kind is never deleted", e.Key)
-	case mesh.PrefixStatus:
-		if !strings.HasSuffix(e.Key, "/"+e.Dot.Origin) {
-			return fmt.Errorf("record %q was deleted by %s, who may not", e.Key, e.Dot.Origin)
-		}
-	case mesh.PrefixAlloc, mesh.PrefixPermit, mesh.PrefixQueued, mesh.PrefixFired:
-		if e.Fence.Epoch == 0 {
-			return fmt.Errorf("record %q was deleted under fence %v", e.Key, e.Fence)
-		}
-	}
-	return nil
 }
 
 // history is every version of a job, oldest first.

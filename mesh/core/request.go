@@ -49,6 +49,10 @@ func (c *Core) asked(a Asked) {
 		reply.Value, e, reply.Fault = c.label(call)
 	case GiveUp:
 		reply.Value, e, reply.Fault = c.giveUp(call)
+	case Emit:
+		reply.Value, e, reply.Fault = c.emit(call)
+	case RunNow:
+		reply.Value, e, reply.Fault = c.runNow(call)
 	case Judge:
 		reply.Value, e, reply.Fault = c.judge(call)
 	case Steer:

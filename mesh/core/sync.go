@@ -425,6 +425,12 @@ func (c *Core) reply(r Reply, copies int) {
 	case Steered:
 		v.Copies = copies
 		r.Value = v
+	case Emitted:
+		v.Copies = copies
+		r.Value = v
+	case RunMade:
+		v.Copies = copies
+		r.Value = v
 	case Kept:
 		v.Copies = copies
 		r.Value = v

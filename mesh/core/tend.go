@@ -289,6 +289,7 @@ func (c *Core) step(id mesh.AllocID, in runner.Input) {
 	}
 	if status.State.Final() {
 		c.keepEnded(id, &status)
+		c.noticeFreed(id)
 		delete(c.tend.copies, id)
 		c.ledger.Release(id)
 		c.tend.dirty[id] = true // its decision may have gone before it
@@ -301,6 +302,7 @@ func (c *Core) putStatus(s mesh.Status) {
 		s.At = c.endedAt(s.Job)
 	}
 	c.put(mesh.KeyStatus(s.Alloc, c.self), s, crdt.Fence{})
+	c.noticeServices(&s)
 }
 
 // endedAt is when a copy has ended: later than the version of its job that we know, also if

@@ -56,6 +56,12 @@ func (c *Core) Degraded() bool { return c.lead.degraded }
 // outcomes adds to a view what has become of the jobs that one comes after, as far as
 // there are such. What those come after does not matter for that: they may go in a circle.
 func (c *Core) outcomes(v *mesh.View, job *mesh.Job) {
+	if id := mesh.JobID(job.Name); job.Template() {
+		if v.Runs == nil {
+			v.Runs = map[mesh.JobID][]mesh.RunView{}
+		}
+		v.Runs[id] = c.runs(id)
+	}
 	for _, id := range job.Before() {
 		before, ok := c.records.job(id)
 		if _, known := v.Outcomes[id]; known || !ok {

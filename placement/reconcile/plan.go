@@ -34,6 +34,8 @@ type Plan struct {
 	Wanted  map[string]int   // how many copies the job should have, by group
 	Groups  []Progress       // how far each group has come, in the order in which they are planned
 
+	Expired string // why the job, which is a run, is to be cancelled; or ""
+
 	Wake   time.Duration // plan again after this long; 0 if only news calls for it
 	Status mesh.JobStatus
 	Text   string // the status in words
@@ -147,6 +149,9 @@ func (p *Plan) String() string {
 	}
 	for _, id := range p.Forget {
 		fmt.Fprintf(&b, "forget %s\n", id)
+	}
+	if p.Expired != "" {
+		fmt.Fprintf(&b, "cancel: %s\n", p.Expired)
 	}
 	if p.Wake > 0 {
 		fmt.Fprintf(&b, "wake in %v\n", p.Wake)

@@ -60,7 +60,7 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 	p := newPlanner(v, job, pending, granted)
 	p.count()
 	p.shared = p.permits()
-	if !job.Stopped {
+	if !job.Stopped && !job.Job.Template() {
 		p.groups = inOrder(job.Job.Groups())
 		for _, g := range p.groups {
 			p.group(g)
@@ -84,6 +84,7 @@ func Job(v *mesh.View, job *mesh.JobView, pending []mesh.Alloc, granted bool) Pl
 	p.forget()
 	p.conclude()
 	p.concludeRoll()
+	p.expire()
 	return p.plan
 }
 

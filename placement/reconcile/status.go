@@ -85,6 +85,9 @@ func (p *planner) conclude() {
 			p.plan.Status = mesh.JobPausing
 		}
 		return
+	case p.job.Job.Template():
+		p.template()
+		return
 	case t.failed > 0 && !p.ordered(),
 		t.failed > 0 && t.done+t.failed+t.skipped == t.wanted && !p.handled():
 		p.plan.Status = mesh.JobFailed

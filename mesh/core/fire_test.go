@@ -1,0 +1,282 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mn/crdt"
+	"mn/mesh"
+)
+
+// every is a batch job of one copy that is due each so often.
+func every(name, period string) *mesh.Job {
+	j := batch(name)
+	j.Tasks[0].Count = 1
+	j.Schedule = &mesh.Schedule{Crons: []string{"@every " + period}, Overlap: mesh.OverlapAllow}
+	return j
+}
+
+// endRuns ends all tasks of runs of a job.
+func (l *lab) endRuns(of mesh.JobID) {
+	for _, run := range l.nodes[0].core.runs(of) {
+		if !run.Over {
+			l.exit(run.ID, 0, 0)
+		}
+	}
+	l.after(100 * time.Millisecond)
+}
+
+// firings are those of a job in words, as a node has them.
+func (l *lab) firings(h *host, of mesh.JobID) string {
+	var lines []string
+	for _, f := range h.core.Firings(of) {
+		line := fmt.Sprintf("%s %s", f.Origin.Due.Sub(labEpoch)-time.Hour, f.Result)
+		if f.Times > 0 {
+			line += fmt.Sprintf(" x%d", f.Times)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; ")
+}
+
+// leader is the host that coordinates a job.
+func (l *lab) leader(id mesh.JobID) *host {
+	for _, h := range l.nodes {
+		if h.core == nil {
+			continue
+		}
+		if _, granted, ok := h.core.right(mesh.SlotOf(id)); ok && granted {
+			return h
+		}
+	}
+	l.t.Fatalf("nobody leads %s\n%s", id, l.events())
+	return nil
+}
+
+func TestEachTimeMakesOneRun(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: every("tick", "10s")})
+	l.after(36 * time.Second)
+	if got, want := l.firings(l.nodes[1], "tick"), "20s started; 30s started; 40s started; 50s started"; got != want {
+		t.Errorf("firings are %q, want %q\n%s", got, want, l.events())
+	}
+	if l.total() != 4 {
+		t.Errorf("%d tasks run, want 4\n%s", l.total(), l.events())
+	}
+	status, text := l.status("tick")
+	if status != mesh.JobRunning || !strings.Contains(text, "4 runs have not ended; waits for") {
+		t.Errorf("the job is %s: %s", status, text)
+	}
+}
+
+func TestATimeIsTakenUpByWhoeverDecidesNext(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.ask(l.nodes[0], Submit{Job: every("tick", "10s")})
+	l.after(4 * time.Second)
+	h := l.leader("tick")
+	l.kill(h, true)
+	l.after(40 * time.Second)
+	l.start(h)
+	l.meet(h)
+	l.after(20 * time.Second)
+	for _, o := range l.nodes {
+		got := l.firings(o, "tick")
+		for at := 20; at <= 70; at += 10 {
+			if !strings.Contains(got, (time.Duration(at)*time.Second).String()+" started") {
+				t.Errorf("%s has %q: nothing about %ds\n%s", o.name, got, at, l.events())
+			}
+		}
+	}
+}
+
+func TestRunsThatEndedAreForgotten(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("tick", "2s")
+	job.Schedule.Keep = 3
+	l.ask(l.nodes[0], Submit{Job: job})
+	for range 25 {
+		l.after(1900 * time.Millisecond)
+		l.endRuns("tick")
+	}
+	l.after(time.Second)
+	for _, h := range l.nodes {
+		runs := h.core.runs("tick")
+		if n := len(runs); n < 3 || n > 6 {
+			t.Errorf("%s knows %d runs, want 3 and those under way", h.name, n)
+		}
+		if n := len(h.core.records.granted); n > 8 {
+			t.Errorf("%s knows %d decisions about copies", h.name, n)
+		}
+		if n := len(h.core.records.statuses); n > 8 {
+			t.Errorf("%s knows the statuses of %d copies", h.name, n)
+		}
+	}
+	due := l.nodes[0].core.records.course.due["tick"]
+	if due.Started < 20 || due.Skipped+due.Missed+due.Refused > 0 {
+		t.Errorf("the counts are %+v", due)
+	}
+	made := map[string]int{}
+	for _, h := range l.nodes {
+		for _, e := range h.log {
+			if e.Kind == mesh.TaskStarted {
+				made[string(e.Job)]++
+			}
+		}
+	}
+	for run, n := range made {
+		if n != 1 {
+			t.Errorf("run %s was started %d times", run, n)
+		}
+	}
+}
+
+func TestWhatHappenedHasEachJobRunOnce(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	for _, name := range []string{"a", "b", "c"} {
+		job := every(name, "1h")
+		job.Schedule, job.Triggers = nil, []mesh.Trigger{{Event: "landed"}}
+		l.ask(l.nodes[0], Submit{Job: job})
+	}
+	l.post(l.nodes[0], 0, Asked{ID: 1 << 40, Call: Emit{mesh.Occurrence{ID: "x1", Event: "landed"}}})
+	l.post(l.nodes[1], 0, Asked{ID: 1 << 40, Call: Emit{mesh.Occurrence{ID: "x1", Event: "landed"}}})
+	l.after(3 * time.Second)
+	if l.total() != 3 {
+		t.Errorf("%d tasks run, want one of each job\n%s", l.total(), l.events())
+	}
+	r := l.ask(l.nodes[2], Emit{mesh.Occurrence{ID: "x1", Event: "landed"}})
+	if e, ok := r.Value.(Emitted); !ok || !e.Unchanged {
+		t.Errorf("emitted again: %+v", r)
+	}
+	l.ask(l.nodes[2], Emit{mesh.Occurrence{Event: "landed", Payload: []byte(`{"n": 1}`)}})
+	l.after(3 * time.Second)
+	if l.total() != 6 {
+		t.Errorf("%d tasks run, want two of each job\n%s", l.total(), l.events())
+	}
+	for _, name := range []mesh.JobID{"a", "b", "c"} {
+		l.endRuns(name)
+	}
+	for _, o := range l.nodes[0].core.Occurrences() { // a day later nothing of it is remembered, nor done again
+		o.At = o.At.Add(-mesh.OccurrenceAge)
+		l.nodes[0].core.put(mesh.KeyOccurred(o.ID), o, crdt.Fence{})
+	}
+	l.after(2 * time.Minute)
+	for _, h := range l.nodes {
+		if n := len(h.core.Occurrences()); n > 0 {
+			t.Errorf("%s remembers %d", h.name, n)
+		}
+	}
+	if l.total() != 0 {
+		t.Errorf("%d tasks run again", l.total())
+	}
+	if r := l.ask(l.nodes[0], Emit{mesh.Occurrence{ID: "x1", Event: "landed"}}); r.Fault == nil {
+		t.Errorf("the id of an event that is forgotten was taken again")
+	}
+}
+
+func TestAPersonsRunOfAKeyIsOne(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("report", "1h")
+	job.Schedule, job.Parameters = nil, &mesh.Parameters{}
+	l.ask(l.nodes[0], Submit{Job: job})
+	if status, text := l.status("report"); status != mesh.JobPending || text != "waits for somebody to run it" {
+		t.Errorf("the job is %s: %s", status, text)
+	}
+	var runs []mesh.JobID
+	for i, h := range []*host{l.nodes[0], l.nodes[1], l.nodes[0]} {
+		r := l.ask(h, RunNow{Job: "report", ID: "monday", Payload: []byte(`{"week": 5}`)})
+		made, ok := r.Value.(RunMade)
+		if !ok || made.Unchanged != (i > 0) || i == 0 && made.Copies != 2 {
+			t.Fatalf("asked the %d. time: %+v %v", i+1, r.Value, r.Fault)
+		}
+		runs = append(runs, made.Run)
+	}
+	if len(slices.Compact(runs)) != 1 {
+		t.Errorf("the runs are %v", runs)
+	}
+	l.after(2 * time.Second)
+	if l.total() != 1 || !strings.Contains(l.firings(l.nodes[2], "report"), "started") {
+		t.Errorf("%d tasks run, firings are %q\n%s", l.total(), l.firings(l.nodes[2], "report"), l.events())
+	}
+	if r := l.ask(l.nodes[0], RunNow{Job: "report", Payload: []byte(`{`)}); r.Fault == nil {
+		t.Error("a payload was taken that is not JSON")
+	}
+	if r := l.ask(l.nodes[0], RunNow{Job: "nothing"}); r.Fault == nil || r.Fault.Kind != mesh.NotFound {
+		t.Errorf("a job was run that is not there: %+v", r)
+	}
+}
+
+// What the mesh itself tells has jobs run, once, and what follows from a job's own run does not.
+func TestTheEndOfAJobHasAnotherRunAndNotItself(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	first := batch("first")
+	l.ask(l.nodes[0], Submit{Job: first})
+	report := every("report", "1h")
+	report.Schedule, report.Triggers = nil, []mesh.Trigger{{Event: mesh.JobFinished}, {Event: mesh.JobHasFailed}}
+	l.ask(l.nodes[0], Submit{Job: report})
+	l.after(2 * time.Second)
+	for i := range 3 {
+		l.exit("first", i, 0)
+	}
+	l.after(2 * time.Second)
+	runs := l.nodes[1].core.runs("report")
+	if len(runs) != 1 || !strings.Contains(string(runs[0].Origin.Payload), `"job":"first"`) {
+		t.Fatalf("the runs are %+v\n%s", runs, l.events())
+	}
+	l.exit(runs[0].ID, 0, 1)
+	l.after(10 * time.Second)
+	if n := len(l.nodes[1].core.runs("report")); n != 1 {
+		t.Errorf("%d runs: the end of its run has the job run again\n%s", n, l.events())
+	}
+	if n := len(l.nodes[1].core.Occurrences()); n != 2 {
+		t.Errorf("%d things happened, want the ends of two jobs: %+v", n, l.nodes[1].core.Occurrences())
+	}
+}
+
+func TestALostNodeHasAJobRun(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("alarm", "1h")
+	job.Schedule, job.Triggers = nil, []mesh.Trigger{{Event: mesh.NodeIsLost}}
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(2 * time.Second)
+	l.kill(l.nodes[2], true)
+	l.after(15 * time.Second)
+	if runs := l.nodes[0].core.runs("alarm"); len(runs) != 1 ||
+		!strings.Contains(string(runs[0].Origin.Payload), `"node":"n3"`) {
+		t.Errorf("the runs are %+v\n%s", runs, l.events())
+	}
+}
+
+// Runs that follow from each other's ends come to an end.
+func TestRunsThatFollowFromEachOtherComeToAnEnd(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	for _, name := range []string{"ping", "pong"} {
+		job := every(name, "1h")
+		job.Schedule, job.Triggers = nil, []mesh.Trigger{{Event: mesh.JobFinished}}
+		l.ask(l.nodes[0], Submit{Job: job})
+	}
+	start := every("start", "1h")
+	start.Schedule, start.Parameters = nil, &mesh.Parameters{}
+	l.ask(l.nodes[0], Submit{Job: start})
+	l.ask(l.nodes[0], RunNow{Job: "start"})
+	for range 40 {
+		l.after(300 * time.Millisecond)
+		for _, of := range []mesh.JobID{"start", "ping", "pong"} {
+			l.endRuns(of)
+		}
+	}
+	due := l.nodes[0].core.records.course.due
+	if n := due["ping"].Started + due["pong"].Started; n != 2*mesh.ChainMax || due["ping"].Refused == 0 {
+		t.Errorf("%d runs, want %d: %+v", n, 2*mesh.ChainMax, due)
+	}
+}

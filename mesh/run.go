@@ -1,0 +1,65 @@
+package mesh
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Bounds of what runs come from.
+const (
+	// OccurrenceAge is for how long what has happened is remembered, and may have jobs run.
+	OccurrenceAge = 24 * time.Hour
+	// OccurrencesMax is how much of it at most: above OccurrencesKept, what is oldest goes earlier.
+	OccurrencesMax  = 2000
+	OccurrencesKept = 500
+	// ChainMax is how many runs may follow from each other's ends.
+	ChainMax = 8
+	// FiringsKept is how many firings of a job are kept besides those that something depends on.
+	FiringsKept = 100
+)
+
+// RunView is a run of a job as a view shows it.
+type RunView struct {
+	ID      JobID
+	Version uint64    // of its own
+	Origin  *Origin   // what it came from
+	Status  JobStatus // as far as it is known here
+	Over    bool      // it has ended, and nothing of it runs any more
+}
+
+// Built says whether it is the mesh that says so, and nobody else.
+func (o *Occurrence) Built() bool {
+	switch o.Event {
+	case JobFinished, JobHasFailed, NodeHasJoined, NodeIsLost, ServiceCritical, DeviceFreed, FileAppeared:
+		return true
+	}
+	return false
+}
+
+// Run is the first version of a run of v, but for its hash: the same whoever makes it, and when.
+func (v *JobVersion) Run(o *Origin) JobVersion {
+	job := v.Job
+	job.Name = string(RunName(JobID(v.Job.Name), o))
+	job.Schedule, job.Triggers, job.Origin = nil, nil, o
+	return JobVersion{Job: job, Number: 1, Verb: VerbRun, At: o.Due.UTC(), By: v.By}
+}
+
+// Over is when the window of a run is over that was due at an instant; zero for never.
+func (s *Schedule) Over(due time.Time) time.Time {
+	if !s.Ends() {
+		return time.Time{}
+	}
+	return due.Add(time.Duration(s.Window)).UTC()
+}
+
+// WhenDue names all that says when the job is due, and nothing else.
+func (j *Job) WhenDue() string {
+	text, err := json.Marshal(struct {
+		Schedule *Schedule
+		Triggers []Trigger
+	}{j.Schedule, j.Triggers})
+	if err != nil {
+		panic("mesh: a schedule cannot be encoded: " + err.Error())
+	}
+	return string(text)
+}
