@@ -81,7 +81,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 	case *mesh.Occurrence:
 		key = mesh.KeyOccurred(v.ID)
 	case *mesh.Firing:
-		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), e.Fence.Epoch > 0 // or not: see fire.go
+		// Without a majority, too: it loses to one with it.
+		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), e.Fence.Epoch > 0
 	case *mesh.Due:
 		key, writer, granted = mesh.KeyDue(v.Job), string(v.Coordinator), true
 	case nil:
