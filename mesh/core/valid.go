@@ -108,6 +108,8 @@ func (r *records) mayForget(e crdt.Entry) error {
 	id, _, _ := strings.Cut(strings.TrimPrefix(e.Key, mesh.PrefixJob), "/")
 	v, known := r.versions[mesh.JobID(id)][e.Key]
 	switch {
+	case !mesh.MayBeRun(mesh.JobID(id)):
+		return fmt.Errorf("delete of record %q, which is no run", e.Key)
 	case !known:
 	case v.Job.Origin == nil:
 		return fmt.Errorf("delete of record %q, which is no run", e.Key)
