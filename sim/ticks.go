@@ -209,7 +209,7 @@ func (w *world) checkTicks() {
 
 // checkTold: something was made of each time of a job within a span.
 func (w *world) checkTold(id mesh.JobID, from, to time.Duration) {
-	for at := range w.dueTimes(id, from, to) {
+	for _, at := range slices.Sorted(maps.Keys(w.dueTimes(id, from, to))) {
 		if !w.ticks.told[id][at] {
 			w.breach("each-time-is-told", "nothing was made of the time %v of %s, though it has a coordinator", at, id)
 		}

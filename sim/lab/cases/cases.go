@@ -49,7 +49,8 @@ func (c Case) nodes() int {
 func All() []Case {
 	var all []Case
 	for _, part := range [][]Case{
-		crashes(), room(), partitions(), links(), stops(), clocks(), disks(), files(), tasks(), drains(), services(), schedules(),
+		crashes(), room(), partitions(), links(), stops(), clocks(), disks(), files(), tasks(), drains(), services(),
+		schedules(),
 	} {
 		all = append(all, part...)
 	}
