@@ -96,8 +96,8 @@ var indexes = regexp.MustCompile(`\[\d+\]`)
 // are keys of their own.
 var lists = []string{
 	"affinity", "artifact", "check", "command", "constraint", "cron", "device", "do", "fault", "faults", "job", "later",
-	"machine", "meta_optional", "meta_required", "packages", "port", "program", "proves", "requires_service", "service", "spread", "target", "task",
-	"template", "trigger", "volume",
+	"machine", "meta_optional", "meta_required", "packages", "port", "program", "proves",
+	"requires_service", "service", "spread", "target", "task", "template", "trigger", "volume",
 }
 
 // pathOf writes a path of package mesh as this package writes paths.

@@ -39,7 +39,7 @@ type pattern struct {
 // Patterns of what reads itself from text: see [mesh.Duration] and [mesh.Bytes].
 const (
 	durationPattern = `^(\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h))+|0|([0-9]+\.?[0-9]*|\.[0-9]+)d)$`
-	timePattern     = `^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$`
+	timePattern     = `^[0-9]{4}(-[0-9]{2}){2}[Tt ]([0-9]{2}:){2}[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$`
 	bytesPattern    = `^([0-9]+\.?[0-9]*|\.[0-9]+) *([KMGT]iB|[kKMGT]?B)?$`
 )
 

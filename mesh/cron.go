@@ -116,8 +116,8 @@ func parseSpecial(word, rest string) (*cron, error) {
 		}
 		return nil, fmt.Errorf(`%q is no time: want one such as "2026-12-24T18:00"`, rest)
 	}
-	return nil, fmt.Errorf("%q: known are @every, @at, @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually",
-		word)
+	return nil, fmt.Errorf("%q: known are @every, @at, @hourly, @daily, @midnight, @weekly, @monthly, @yearly, "+
+		"@annually", word)
 }
 
 // all is the mask that takes everything.

@@ -51,7 +51,7 @@ type Schedule struct {
 	Overlap      Overlap  `json:"overlap,omitempty" toml:"overlap"`             // OverlapForbid if unset
 	Missed       Missed   `json:"missed,omitempty" toml:"missed"`               // MissedSkip if unset
 	CatchUpLimit int      `json:"catchup_limit,omitempty" toml:"catchup_limit"` // 10 if unset
-	MissedGrace  Duration `json:"missed_grace,omitempty" toml:"missed_grace"`   // how late is not missed yet; 1m if unset
+	MissedGrace  Duration `json:"missed_grace,omitempty" toml:"missed_grace"`   // how late is not missed; 1m if unset
 	// Window is for how long after its time a run may go on; 0 for ever.
 	Window    Duration  `json:"window,omitempty" toml:"window"`
 	WindowEnd WindowEnd `json:"window_end,omitempty" toml:"window_end"` // WindowCancels if unset

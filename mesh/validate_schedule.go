@@ -86,7 +86,8 @@ func (v *validator) schedule(j *Job, s *Schedule) {
 	if s.Window != 0 {
 		v.duration(s.Window, time.Second, timeoutMax, "schedule", "window")
 	} else if s.WindowEnd != "" {
-		v.fault("is the end of the window, which is not there: want window, or leave it out").at("schedule", "window_end")
+		v.fault("is the end of the window, which is not there: want window, or leave it out").
+			at("schedule", "window_end")
 	}
 	if s.Keep < 0 || s.Keep > keepMax {
 		v.fault("must be from 1 to %d, not %d", keepMax, s.Keep).at("schedule", "keep")
@@ -104,7 +105,8 @@ func (v *validator) crons(j *Job, crons []string) {
 		case err != nil:
 			v.fault("%q: %v", clip(text), err).at("schedule", "cron", strconv.Itoa(i))
 		case c.never():
-			v.fault("%q never comes: none of its months has such a day", clip(text)).at("schedule", "cron", strconv.Itoa(i))
+			v.fault("%q never comes: none of its months has such a day", clip(text)).
+				at("schedule", "cron", strconv.Itoa(i))
 		}
 	}
 }

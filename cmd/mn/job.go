@@ -94,14 +94,26 @@ func (c *command) warn(done api.Submitted) {
 }
 
 func (c *command) jobList() *cobra.Command {
-	var again bool
+	var again, runs bool
 	cmd := &cobra.Command{
-		Use:     "ls",
-		Short:   "List the jobs",
+		Use:   "ls",
+		Short: "List the jobs",
+		Long: `List the jobs. Of those with a schedule or trigger the runs that have not ended are listed, too;
+with --runs all that are kept.`,
 		Example: "  mn job ls\n  mn job ls --json | jq -r '.[] | select(.status == \"failed\") | .name'",
 		Args:    needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
-			return show(c, cmd.Context(), again, client.Jobs, client.WatchJobs, func(jobs []api.JobRow) {
+			shown := func(all []api.JobRow) []api.JobRow {
+				return keep(all, func(j *api.JobRow) bool { return runs || j.RunOf == "" || !over(j.Status) })
+			}
+			get := func(ctx context.Context) ([]api.JobRow, error) {
+				all, err := client.Jobs(ctx)
+				return shown(all), err
+			}
+			watch := func(ctx context.Context, each func([]api.JobRow) error) error {
+				return client.WatchJobs(ctx, func(all []api.JobRow) error { return each(shown(all)) })
+			}
+			return show(c, cmd.Context(), again, get, watch, func(jobs []api.JobRow) {
 				b := newTable("NAME", "TYPE", "VERSION", "STATUS", "RUNNING", "COMPLETED", "SUBMITTED")
 				for _, j := range jobs {
 					b.add(j.Name, j.Type, j.Version, state(j.Status),
@@ -117,7 +129,17 @@ func (c *command) jobList() *cobra.Command {
 		}),
 	}
 	watchFlag(cmd, &again)
+	cmd.Flags().BoolVar(&runs, "runs", false, "also the runs of jobs with a schedule or trigger that have ended")
 	return cmd
+}
+
+// over says whether a job is at its end.
+func over(s mesh.JobStatus) bool {
+	switch s {
+	case mesh.JobCompleted, mesh.JobFailed, mesh.JobStopped, mesh.JobCancelled:
+		return true
+	}
+	return false
 }
 
 // completed is how much of a job's work is done, if it has an end: "4/7, 2 skipped".

@@ -37,7 +37,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			s, done := api.NewServer(newFake()), make(chan error, 1)
+			var backend api.Backend = newFake()
+			if filepath.Base(env.WorkDir) == "script-schedule" {
+				backend = scheduledFake{newFake()}
+			}
+			s, done := api.NewServer(backend), make(chan error, 1)
 			go func() { done <- s.Serve(l, api.Socket) }()
 			env.Defer(func() {
 				if err := errors.Join(s.Close(), <-done); err != nil {

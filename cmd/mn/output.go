@@ -18,6 +18,7 @@ import (
 
 	"mn/crdt"
 	"mn/mesh"
+	"mn/mesh/api"
 )
 
 // The rules of output:
@@ -154,14 +155,16 @@ func (t *terminal) paint(c colour, s string) string {
 // stateColour is the colour of a word that says a state.
 func stateColour(state string) colour {
 	switch state {
-	case string(mesh.Running), string(mesh.Alive), "yes", "valid", "healthy", "free":
+	case string(mesh.Running), string(mesh.Alive), "yes", "valid", "healthy", "free",
+		string(api.ScheduleActive), string(mesh.FiringStarted):
 		return green
 	case string(mesh.Pending), string(mesh.Starting), string(mesh.Backoff),
 		string(mesh.Stopping), string(mesh.Unseen), string(mesh.JobPausing), string(mesh.JobPaused), "runnable_later",
-		string(mesh.Maintenance), string(mesh.Draining), string(mesh.DrainReview), "joining", "foreign":
+		string(mesh.Maintenance), string(mesh.Draining), string(mesh.DrainReview), "joining", "foreign",
+		string(mesh.FiringQueued), string(mesh.FiringSkipped):
 		return yellow
 	case string(mesh.Failed), string(mesh.TimedOut), string(mesh.Lost), "not_runnable", "no", "disconnected", "sick",
-		string(mesh.DrainBlocked), string(mesh.DrainNoPlace):
+		string(mesh.DrainBlocked), string(mesh.DrainNoPlace), string(mesh.FiringMissed), string(mesh.FiringRefused):
 		return red
 	case string(mesh.Complete), string(mesh.JobCompleted), string(mesh.Stopped), string(mesh.JobCancelled),
 		string(mesh.Left), "used", "expired", "revoked":

@@ -59,7 +59,8 @@ of them takes any command.`,
 	root.AddCommand(c.jobCommand(), c.nodeCommand(), c.allocCommand(), c.logsCommand(),
 		c.execCommand(), c.fsCommand(),
 		c.eventsCommand(), c.whyCommand(), c.whatIfCommand(), c.reviewCommand(), c.limitCommand(), c.serviceCommand(),
-		c.resourceCommand(), c.resultCommand(), c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(),
+		c.scheduleCommand(), c.triggerCommand(), c.eventCommand(), c.resourceCommand(), c.resultCommand(),
+		c.queueCommand(), c.meshCommand(), c.agentCommand(), c.devCommand(),
 		c.simCommand(), c.versionCommand(), c.debugCommand())
 	refuseUnknownHelp(root)
 	return root

@@ -60,7 +60,7 @@ type runner struct {
 }
 
 // partNames are the keys of [runner.parts], for people.
-const partNames = "loss, takeover, submit, flood, first, services, idle or tasks"
+const partNames = "loss, takeover, submit, flood, first, services, schedules, idle or tasks"
 
 // bench measures everything, or soaks.
 func bench(args []string) error {
@@ -141,13 +141,13 @@ func (r *runner) close() error { return errors.Join(r.tower.close(), os.RemoveAl
 func (r *runner) parts() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"loss": r.losses, "takeover": r.takeovers, "submit": r.submits, "first": r.firstJobs, "flood": r.floods,
-		"services": r.services, "idle": r.idle, "tasks": r.tasks,
+		"services": r.services, "schedules": r.schedules, "idle": r.idle, "tasks": r.tasks,
 	}
 }
 
 func (r *runner) all(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
-		r.submits, r.losses, r.takeovers, r.floods, r.firstJobs, r.services, r.idle, r.tasks,
+		r.submits, r.losses, r.takeovers, r.floods, r.firstJobs, r.services, r.schedules, r.idle, r.tasks,
 	} {
 		if err := part(ctx); err != nil {
 			return err

@@ -111,6 +111,15 @@ type Backend interface {
 	// has the copy, the word and the reason; it says on how many disks that is by now.
 	Judge(ctx context.Context, v mesh.Verdict) (copies int, err error)
 
+	// Firings are what was made of the times and events at which a job was due, the oldest first.
+	Firings(ctx context.Context, id mesh.JobID) ([]Fired, error)
+	// RunNow makes a run of a job of which only runs have copies.
+	RunNow(ctx context.Context, r RunNowRequest) (RunMade, error)
+	// Emit takes what somebody says has happened; of the answer, Triggers are left out.
+	Emit(ctx context.Context, o mesh.Occurrence) (Emitted, error)
+	// Occurrences are what has happened and is remembered, the oldest first.
+	Occurrences(ctx context.Context) ([]mesh.Occurrence, error)
+
 	// Version says what runs here.
 	Version(ctx context.Context) (Version, error)
 	// Digest is a short sum of the replicated state: equal on peers that have

@@ -101,6 +101,17 @@ var (
 		"GET", "/v1/allocs/{alloc}", "show an allocation", true,
 	}
 
+	callSchedules = call[none, []Schedule]{
+		"GET", "/v1/schedules", "list the jobs that run at times, for events, or when somebody asks", true,
+	}
+	callSchedule = call[jobRef, ScheduleDetail]{"GET", "/v1/schedules/{job}", "show one, with its runs", true}
+	callAudit    = call[jobRef, []Firing]{
+		"GET", "/v1/schedules/{job}/audit", "list what was made of its times and events, and by whom", false,
+	}
+	callRunNow      = call[RunNowRequest, RunMade]{"POST", "/v1/schedules/{job}/run", "make a run now", false}
+	callEmit        = call[EmitRequest, Emitted]{"POST", "/v1/occurrences", "say that something has happened", false}
+	callOccurrences = call[none, []Occurrence]{"GET", "/v1/occurrences", "list what has happened", false}
+
 	callFiles = call[FilesRequest, Listing]{
 		"GET", "/v1/jobs/{job}/files", "list a folder of a copy", false,
 	}

@@ -24,6 +24,7 @@ type JobRow struct {
 	Skipped     int            `json:"skipped"`   // copies: what they come after has gone otherwise
 	SubmittedAt time.Time      `json:"submitted_at"`
 	Conflict    bool           `json:"conflict"` // a concurrent version lost to this one
+	RunOf       mesh.JobID     `json:"run_of"`   // the job with the schedule or trigger; "" if it is no run
 }
 
 // Job is the state of a job.
@@ -87,6 +88,9 @@ func (p picture) jobRow(i int) JobRow {
 		Status:      p.Outlooks[i].Status,
 		SubmittedAt: j.At,
 		Conflict:    len(j.Conflicts) > 0,
+	}
+	if o := j.Job.Origin; o != nil {
+		row.RunOf = o.Job
 	}
 	for _, g := range p.groups(i) {
 		row.Count += g.Count

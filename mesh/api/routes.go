@@ -24,6 +24,7 @@ func (s *Server) routes() {
 	})
 	s.routeJobs(b)
 	s.routeReads(b)
+	s.routeSchedules(b)
 	s.routeNodes(b)
 	s.routeTokens(b)
 	s.routeContent(b)
@@ -77,6 +78,10 @@ func (s *Server) routeVerbs(b Backend) {
 	serve(s, callRun, func(ctx context.Context, r RunRequest) (Submitted, error) {
 		if f := r.Job.Check(); f != nil {
 			return Submitted{}, f
+		}
+		if r.Job.Origin != nil {
+			f := mesh.Faultf(mesh.Invalid, "job %q says that it is a run: nobody but the mesh makes those", r.Job.Name)
+			return Submitted{}, f.Hint("leave out origin, or ask for a run with mn schedule run-now")
 		}
 		return submitted(b.Submit(ctx, r))
 	})
