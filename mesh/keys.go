@@ -8,7 +8,7 @@ import (
 // The layout of the replicated records: one prefix a kind of record, and with
 // it one kind of writer.
 const (
-	PrefixJob      = "job/"      // JobVersion     people
+	PrefixJob      = "job/"      // JobVersion     people; of runs, also the coordinator of what they are runs of
 	PrefixTag      = "tag/"      // Tag            people
 	PrefixToken    = "token/"    // Token          people
 	PrefixMember   = "member/"   // Member         the peer that admitted it
@@ -27,7 +27,7 @@ const (
 	PrefixPermit   = "permit/"   // Permit         coordinator of the limit's slot, with a granted lease
 	PrefixQueued   = "queued/"   // Queued         coordinator of the job's slot, with a granted lease
 	PrefixDeployed = "deployed/" // Deployment     coordinator of the job's slot, with a granted lease
-	PrefixFired    = "fired/"    // Firing         coordinator of the job's slot, with a granted lease
+	PrefixFired    = "fired/"    // Firing         coordinator of the job's slot
 	PrefixDue      = "due/"      // Due            coordinator of the job's slot, with a granted lease
 )
 

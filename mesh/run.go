@@ -2,6 +2,8 @@ package mesh
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,3 +65,22 @@ func (j *Job) WhenDue() string {
 	}
 	return string(text)
 }
+
+// MayBeRun says whether a job's name is one that a run could have.
+func MayBeRun(id JobID) bool {
+	at := strings.LastIndexByte(string(id), '-')
+	if at < 1 {
+		return false
+	}
+	end := string(id[at+1:])
+	if len(end) == idText.EncodedLen(occurrenceHash) {
+		return true
+	}
+	return slices.ContainsFunc(runLayouts, func(layout string) bool {
+		_, err := time.Parse(layout, end)
+		return err == nil
+	})
+}
+
+// runLayouts are how the names of runs say when they were due.
+var runLayouts = []string{"20060102t1504z", "20060102t150405z"}

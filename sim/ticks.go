@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"mn/crdt"
@@ -135,12 +136,10 @@ func (w *world) noteRuns(h *host, e *crdt.Entry) {
 }
 
 func (w *world) noteGone(e *crdt.Entry) {
-	for id := range w.ticks.job {
-		if len(e.Key) > len(mesh.PrefixJob)+len(id) && e.Key[len(mesh.PrefixJob):len(mesh.PrefixJob)+len(id)+1] == string(id)+"/" {
-			w.ticks.gone[id] = true
-			w.counts.add(RunsForgotten)
-			return
-		}
+	id, _, _ := strings.Cut(strings.TrimPrefix(e.Key, mesh.PrefixJob), "/")
+	if w.ticks.job[mesh.JobID(id)] != nil {
+		w.ticks.gone[mesh.JobID(id)] = true
+		w.counts.add(RunsForgotten)
 	}
 }
 
@@ -210,7 +209,7 @@ func (w *world) checkTicks() {
 
 // checkTold: something was made of each time of a job within a span.
 func (w *world) checkTold(id mesh.JobID, from, to time.Duration) {
-	for at := range w.dueTimes(id, from, to) {
+	for _, at := range slices.Sorted(maps.Keys(w.dueTimes(id, from, to))) {
 		if !w.ticks.told[id][at] {
 			w.breach("each-time-is-told", "nothing was made of the time %v of %s, though it has a coordinator", at, id)
 		}

@@ -310,6 +310,17 @@ func TestRecordsAreTakenOnlyFromWhoMayWriteThem(t *testing.T) {
 		"delete of a node":            {mesh.KeyNode(mine.ID), nil, crdt.Fence{}, false},
 		"version of absurd size":      {mesh.KeyJob("web", 1, job.Hash), absurd, crdt.Fence{}, false},
 		"delete of a version":         {mesh.KeyJob("web", 1, job.Hash), nil, crdt.Fence{}, false},
+		"delete of one with voters":   {mesh.KeyJob("web-1", 1, job.Hash), nil, above, false},
+		"delete of a run":             {mesh.KeyJob("web-20300101t0000z", 1, job.Hash), nil, above, true},
+		"delete of an event":          {mesh.KeyOccurred("x"), nil, crdt.Fence{}, false},
+		"old delete of an event":      {mesh.KeyOccurred("x"), nil, above, true},
+		"firing without voters": {
+			mesh.KeyFired("a", "b"), mesh.Firing{Job: "a", Run: "b", Coordinator: theirs.ID}, crdt.Fence{}, true,
+		},
+		"another's firing": {
+			mesh.KeyFired("a", "b"), mesh.Firing{Job: "a", Run: "b", Coordinator: mine.ID}, granted, false,
+		},
+		"delete of how far it is due": {mesh.KeyDue("a"), nil, above, false},
 	} {
 		e := crdt.Entry{Key: c.key, Fence: c.fence, Deleted: c.record == nil}
 		if c.record != nil {

@@ -81,7 +81,8 @@ func mayWrite(e crdt.Entry, rec any) error {
 	case *mesh.Occurrence:
 		key = mesh.KeyOccurred(v.ID)
 	case *mesh.Firing:
-		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), e.Fence.Epoch > 0 // or not: see fire.go
+		// Without a majority, too: it loses to one with it.
+		key, writer, granted = mesh.KeyFired(v.Job, v.Run), string(v.Coordinator), e.Fence.Epoch > 0
 	case *mesh.Due:
 		key, writer, granted = mesh.KeyDue(v.Job), string(v.Coordinator), true
 	case nil:
@@ -107,6 +108,8 @@ func (r *records) mayForget(e crdt.Entry) error {
 	id, _, _ := strings.Cut(strings.TrimPrefix(e.Key, mesh.PrefixJob), "/")
 	v, known := r.versions[mesh.JobID(id)][e.Key]
 	switch {
+	case !mesh.MayBeRun(mesh.JobID(id)):
+		return fmt.Errorf("delete of record %q, which is no run", e.Key)
 	case !known:
 	case v.Job.Origin == nil:
 		return fmt.Errorf("delete of record %q, which is no run", e.Key)

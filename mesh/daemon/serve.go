@@ -53,6 +53,7 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	wg.Go(func() { d.pump(ctx) })
 	wg.Go(func() { d.watch(ctx, fail) })
 	wg.Go(func() { d.equip(ctx) })
+	wg.Go(func() { d.appear(ctx) })
 	wg.Go(func() { d.keepAuthority(ctx) })
 	wg.Go(func() { d.keepCertificate(ctx) })
 	wg.Go(func() { d.maintain(ctx) })

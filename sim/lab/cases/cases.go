@@ -50,6 +50,7 @@ func All() []Case {
 	var all []Case
 	for _, part := range [][]Case{
 		crashes(), room(), partitions(), links(), stops(), clocks(), disks(), files(), tasks(), drains(), services(),
+		schedules(),
 	} {
 		all = append(all, part...)
 	}
