@@ -118,10 +118,10 @@ func (c *checker) fewDown() error {
 	return nil
 }
 
-// inSight says whether a seat is not bound to a node that is out of sight.
+// inSight says whether a seat is not bound to a node that is out of sight, or has yet to say what runs.
 func (c *checker) inSight(id mesh.Seat) bool {
 	n := c.v.Node(id.Target)
-	return n == nil || n.Liveness == mesh.Alive
+	return n == nil || n.Liveness == mesh.Alive && !n.Unread
 }
 
 // content is what the version has run in a seat, or "".
