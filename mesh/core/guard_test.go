@@ -283,7 +283,7 @@ func TestRecordsAreTakenOnlyFromWhoMayWriteThem(t *testing.T) {
 	member.Key = l.member(other).Key
 	job := me.core.View().Jobs[0].JobVersion
 	absurd := job
-	absurd.Job.Tasks = []mesh.Task{{Name: "t", Count: 1 << 40}}
+	absurd.Job.Tasks = []mesh.Task{{Name: "t", Count: 1 << 30}}
 	status := func(n mesh.Node) mesh.Status { return mesh.Status{Alloc: "a", Node: n.ID} }
 	for what, c := range map[string]struct {
 		key    string
