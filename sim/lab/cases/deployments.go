@@ -18,7 +18,7 @@ import (
 func deployments() []Case {
 	return []Case{
 		{
-			Name: "rolling-update", Faults: "F1", Nodes: 3, run: (*scene).rollingUpdate,
+			Name: "rolling-update", Faults: "F1", CI: true, Nodes: 3, run: (*scene).rollingUpdate,
 			Shows: "ten copies come to a new version, and whoever looks for one finds one that runs at every moment",
 		},
 		{

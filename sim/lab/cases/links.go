@@ -23,7 +23,7 @@ func links() []Case {
 			Shows: "a node comes and goes: short cuts end nothing, long ones never make two",
 		},
 		{
-			Name: "ring-and-bridge", Faults: "F17", CI: true, run: (*scene).ringAndBridge,
+			Name: "ring-and-bridge", Faults: "F17", run: (*scene).ringAndBridge,
 			Shows: "each node sees another majority, then one alone sees both sides: never two",
 		},
 		{

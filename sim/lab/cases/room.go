@@ -31,7 +31,7 @@ const (
 // room are the cases of nodes that have little of it.
 func room() []Case {
 	return []Case{{
-		Name: "nearly-full", Faults: "F37", CI: true, run: (*scene).nearlyFull,
+		Name: "nearly-full", Faults: "F37", run: (*scene).nearlyFull,
 		config: fmt.Sprintf("[capacity]\ncpu = %g\n", roomFor*float64(taskCPU)/float64(mesh.Core)),
 		Shows:  "all coordinators place at once for a minute where little fits: never over capacity, nothing lost",
 	}}
