@@ -59,7 +59,7 @@ func (f *fake) Firings(_ context.Context, id mesh.JobID) ([]api.Fired, error) {
 	}
 	return []api.Fired{
 		{Firing: mesh.Firing{
-			Job: id, Run: "nightly-20261127t0700z", Result: mesh.FiringMissed, Reason: "nobody decided in time", Times: 2,
+			Job: id, Run: "nightly-20261127t0700z", Result: mesh.FiringMissed, Reason: "2 times: nobody decided in time", Times: 2,
 			Coordinator: "cccc4444dddd5555", At: due.Add(-23 * time.Hour),
 			Origin: mesh.Origin{Cause: mesh.CauseTime, Due: due.Add(-24 * time.Hour)},
 		}, Fence: crdt.Fence{Ballot: 3}},

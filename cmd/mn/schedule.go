@@ -101,11 +101,8 @@ func (d durationFlag) Type() string       { return "duration" }
 func (c *command) submitChanged(
 	cmd *cobra.Command, path string, f *scheduleFlags, change func(*mesh.Job) error,
 ) (*mesh.Job, api.Submitted, error) {
-	job, err := configs.ReadJob(path, f.with)
+	job, err := configs.ReadChanged(path, f.with, change)
 	if err != nil {
-		return nil, api.Submitted{}, err
-	}
-	if err := change(job); err != nil {
 		return nil, api.Submitted{}, err
 	}
 	if fault := job.Check(); fault != nil {
