@@ -23,8 +23,11 @@ func (f scheduledFake) Snapshot(ctx context.Context) (api.Snapshot, error) {
 
 // scheduled puts a schedule and a trigger into a picture, each with a run.
 func scheduled(snap *api.Snapshot) {
-	origin := mesh.Origin{Job: "nightly", Version: 1, Cause: mesh.CauseTime, Due: due}
-	upload := mesh.Origin{Job: "index", Version: 1, Cause: mesh.CauseEvent, Due: due, Occurrence: "up-1"}
+	origin := mesh.Origin{Job: "nightly", Version: 1, Cause: mesh.CauseTime, Due: due, Until: due.Add(time.Hour)}
+	upload := mesh.Origin{
+		Job: "index", Version: 1, Cause: mesh.CauseEvent, Due: due, Occurrence: "up-1", Event: "file_uploaded",
+		Payload: []byte(`{"path":"/datasets/a"}`), Meta: map[string]string{"shard": "3", "owner": "ana"},
+	}
 	task := []mesh.Task{{Name: "eval", Command: []string{"eval"}}}
 	for _, j := range []struct {
 		job  mesh.Job

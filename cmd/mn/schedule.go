@@ -391,6 +391,11 @@ func (c *command) showSchedule(s api.ScheduleDetail) {
 		c.field("reason", "%s", s.Reason)
 	}
 	c.field("when", "%s", whenDue(&s.Schedule))
+	for _, t := range s.Triggers {
+		if filter := filterText(&t); filter != "" {
+			c.field("filter", "%s", filter)
+		}
+	}
 	for _, t := range s.Upcoming {
 		c.field("next", "%s", c.when(s.Schedule.Schedule, t))
 	}

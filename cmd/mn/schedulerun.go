@@ -164,7 +164,8 @@ func (c *command) scheduleOf(
 	isPath := strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".toml"
 	if statErr != nil || !isPath {
 		d, err := c.scheduleNamed(cmd, mesh.JobID(name))
-		if err == nil || statErr != nil {
+		known := err == nil || mesh.FaultOf(err).Kind != mesh.NotFound && mesh.FaultOf(err).Kind != mesh.Unavailable
+		if known || statErr != nil {
 			return d.ID, d.Schedule.Schedule, d.Since, err
 		}
 	}
