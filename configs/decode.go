@@ -220,7 +220,8 @@ func (d *decoder) list(dst reflect.Value, src any, path string) {
 	list, ok := src.([]any)
 	if !ok {
 		such := `["sh", "-c", "date"]`
-		if one, ok := src.(string); ok && !strings.HasSuffix(path, "command") && !strings.HasSuffix(path, "entrypoint") {
+		runs := strings.HasSuffix(path, "command") || strings.HasSuffix(path, "entrypoint")
+		if one, ok := src.(string); ok && !runs {
 			such = fmt.Sprintf("[%q]", clip(one))
 		}
 		text := fmt.Sprintf("want a list of texts, such as %s, not %s", such, describe(src))

@@ -73,10 +73,7 @@ begun since then.`,
 				}
 				return p.line(l, times, follow)
 			}))
-			if err == nil && lines == 0 {
-				c.sayWhoWrites(cmd.Context(), client, r.Job)
-			}
-			return err
+			return c.sayWhoWrites(cmd.Context(), client, r.Job, lines, err)
 		},
 	}
 	f := cmd.Flags()
@@ -90,11 +87,14 @@ begun since then.`,
 }
 
 // sayWhoWrites says of a job that wrote nothing as only runs of it have copies where to look.
-func (c *command) sayWhoWrites(ctx context.Context, client *api.Client, id mesh.JobID) {
-	j, err := client.Job(ctx, id)
-	if err == nil && j.Template {
+func (c *command) sayWhoWrites(ctx context.Context, client *api.Client, id mesh.JobID, lines int, err error) error {
+	if err != nil || lines > 0 {
+		return err
+	}
+	if j, err := client.Job(ctx, id); err == nil && j.Template {
 		c.say("job %q has no copies of its own, its runs have: mn schedule status %s lists them", id, id)
 	}
+	return nil
 }
 
 // printer writes log lines, each after the name of who wrote it.
