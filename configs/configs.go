@@ -35,6 +35,13 @@ const (
 
 // ReadJob reads the job at path: a file, or a folder with job.toml in it.
 func ReadJob(path string, with Variables) (*mesh.Job, error) {
+	return ReadChanged(path, with, nil)
+}
+
+// ReadChanged reads a job as [ReadJob] does, and changes it before it is judged: what is wrong with the
+// file alone, and not with the job that it comes to, is no fault. What the change makes wrong is not
+// told here, as no line of the file is to blame: [mesh.Job.Check] tells it.
+func ReadChanged(path string, with Variables, change func(*mesh.Job) error) (*mesh.Job, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, JobFile)
 	}
@@ -46,8 +53,11 @@ func ReadJob(path string, with Variables) (*mesh.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	job, d := parseJob(path, data, values, filepath.Dir(path))
-	if err := d.unknown(must); err != nil {
+	job, d, err := parseJob(path, data, values, filepath.Dir(path), change)
+	if err == nil {
+		err = d.unknown(must)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return job, d.err()
@@ -57,13 +67,16 @@ func ReadJob(path string, with Variables) (*mesh.Job, error) {
 // the file. Its variables have the values that it has itself, and it has no folder.
 // The error is a [mesh.Fault] with a line for each thing wrong.
 func ParseJob(name string, data []byte) (*mesh.Job, error) {
-	job, d := parseJob(name, data, nil, "")
+	job, d, _ := parseJob(name, data, nil, "", nil)
 	return job, d.err()
 }
 
 // parseJob reads a job, nil if anything is wrong with it, with these values of its
-// variables in place of its own, and with the files of a folder, "" for none.
-func parseJob(name string, data []byte, values map[string]string, folder string) (*mesh.Job, *decoder) {
+// variables in place of its own, with the files of a folder, "" for none, and with a change that is
+// made to it, nil for none. The error is that of the change, if the file could be read.
+func parseJob(
+	name string, data []byte, values map[string]string, folder string, change func(*mesh.Job) error,
+) (*mesh.Job, *decoder, error) {
 	var job mesh.Job
 	d := &decoder{file: name}
 	if tree := d.tree(data); tree != nil {
@@ -73,7 +86,14 @@ func parseJob(name string, data []byte, values map[string]string, folder string)
 		d.sources(&job, folder)
 	}
 	if !d.syntax {
-		for _, f := range job.Validate() {
+		faults := job.Validate()
+		if change != nil {
+			if err := change(&job); err != nil && len(d.faults) == 0 {
+				return nil, d, err
+			}
+			faults = stillWrong(faults, job.Validate())
+		}
+		for _, f := range faults {
 			d.field(f)
 		}
 		unset := mesh.Unset()
@@ -84,9 +104,18 @@ func parseJob(name string, data []byte, values map[string]string, folder string)
 		}
 	}
 	if len(d.faults) > 0 {
-		return nil, d
+		return nil, d, nil
 	}
-	return &job, d
+	return &job, d, nil
+}
+
+// stillWrong are those of the faults of a file that a change has not mended.
+func stillWrong(of, now []mesh.FieldFault) []mesh.FieldFault {
+	return slices.DeleteFunc(of, func(f mesh.FieldFault) bool {
+		return !slices.ContainsFunc(now, func(g mesh.FieldFault) bool {
+			return slices.Equal(f.Path, g.Path) && f.Task == g.Task && f.Reference == g.Reference
+		})
+	})
 }
 
 // indexes are those of the elements of lists in a path.

@@ -1,7 +1,9 @@
 package configs
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -296,5 +298,42 @@ func eachKey(t reflect.Type, visit func(key string)) {
 			visit(key)
 		}
 		eachKey(t.Field(i).Type, visit)
+	}
+}
+
+func TestAChangeMendsAFile(t *testing.T) {
+	const text = `name = "a"
+[schedule]
+overlap = "queue"
+[[task]]
+name = "a"
+command = ["echo", "${MN_PAYLOAD}"]
+%s`
+	daily := func(j *mesh.Job) error {
+		j.Schedule.Crons = []string{"@daily"}
+		return nil
+	}
+	path := file(t, "job.toml", fmt.Sprintf(text, ""))
+	if _, err := ReadJob(path, Variables{}); err == nil || !strings.Contains(err.Error(), ":2:2: schedule: says no time") {
+		t.Errorf("without a change: %v", err)
+	}
+	if job, err := ReadChanged(path, Variables{}, daily); err != nil || job.Schedule.Crons[0] != "@daily" {
+		t.Errorf("with a time: got %+v, %v", job, err)
+	}
+	refused := errors.New("refused")
+	refuse := func(*mesh.Job) error { return refused }
+	if _, err := ReadChanged(path, Variables{}, refuse); !errors.Is(err, refused) {
+		t.Errorf("a change that is refused: got %v", err)
+	}
+	path = file(t, "job.toml", fmt.Sprintf(text, `env.X = "${NOPE}"`))
+	want := path + ":7:9: task \"a\": env.X: unknown variable ${NOPE}"
+	_, err := ReadChanged(path, Variables{}, daily)
+	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("what it does not mend: got %v, want %s", err, want)
+	}
+	path = file(t, "job.toml", "name = \"a\"\n[schedule]\ncron = \"@daily\"\n")
+	_, err = ReadChanged(path, Variables{}, refuse)
+	if err == nil || !strings.Contains(err.Error(), `:3:8: schedule.cron: want a list of texts, such as ["@daily"]`) {
+		t.Errorf("what cannot be read: got %v", err)
 	}
 }

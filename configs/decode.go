@@ -219,7 +219,12 @@ func (d *decoder) resolve(src any, path string) (any, bool) {
 func (d *decoder) list(dst reflect.Value, src any, path string) {
 	list, ok := src.([]any)
 	if !ok {
-		text := fmt.Sprintf("want a list of texts, such as [\"sh\", \"-c\", \"date\"], not %s", describe(src))
+		such := `["sh", "-c", "date"]`
+		runs := strings.HasSuffix(path, "command") || strings.HasSuffix(path, "entrypoint")
+		if one, ok := src.(string); ok && !runs {
+			such = fmt.Sprintf("[%q]", clip(one))
+		}
+		text := fmt.Sprintf("want a list of texts, such as %s, not %s", such, describe(src))
 		if dst.Type().Elem().Kind() == reflect.Struct {
 			text = fmt.Sprintf("write [[%s]], in two brackets: there may be several", path)
 		}

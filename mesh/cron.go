@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// Expressions are read and gone through here: no library does what all nodes have to agree on. That of
+// github.com/netresearch/go-cron, the nearest, runs a time twice that clocks show twice, and one that they
+// leap over later than where they land; it has no "~", and may search for long what never comes.
+
 // cron is when something is due, as an expression says: at the seconds of the days that its
 // fields take, or each so often, or once.
 type cron struct {

@@ -14,8 +14,11 @@ import (
 )
 
 // The IANA time zones, as Go 1.26 packs them. They are part of the program and what the
-// machine has is never asked, so that all nodes of a release find the same times.
+// machine has is never asked, so that all nodes of a release find the same times. With a new Go,
+// "go generate ./mesh" takes over those that come with it: a change of the zones is a change of the
+// program, with a test run and a release.
 //
+//go:generate cp $GOROOT/lib/time/zoneinfo.zip zoneinfo.zip
 //go:embed zoneinfo.zip
 var zoneArchive []byte
 

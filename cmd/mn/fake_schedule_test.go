@@ -23,8 +23,11 @@ func (f scheduledFake) Snapshot(ctx context.Context) (api.Snapshot, error) {
 
 // scheduled puts a schedule and a trigger into a picture, each with a run.
 func scheduled(snap *api.Snapshot) {
-	origin := mesh.Origin{Job: "nightly", Version: 1, Cause: mesh.CauseTime, Due: due}
-	upload := mesh.Origin{Job: "index", Version: 1, Cause: mesh.CauseEvent, Due: due, Occurrence: "up-1"}
+	origin := mesh.Origin{Job: "nightly", Version: 1, Cause: mesh.CauseTime, Due: due, Until: due.Add(time.Hour)}
+	upload := mesh.Origin{
+		Job: "index", Version: 1, Cause: mesh.CauseEvent, Due: due, Occurrence: "up-1", Event: "file_uploaded",
+		Payload: []byte(`{"path":"/datasets/a"}`), Meta: map[string]string{"shard": "3", "owner": "ana"},
+	}
 	task := []mesh.Task{{Name: "eval", Command: []string{"eval"}}}
 	for _, j := range []struct {
 		job  mesh.Job
@@ -59,7 +62,7 @@ func (f *fake) Firings(_ context.Context, id mesh.JobID) ([]api.Fired, error) {
 	}
 	return []api.Fired{
 		{Firing: mesh.Firing{
-			Job: id, Run: "nightly-20261127t0700z", Result: mesh.FiringMissed, Reason: "nobody decided in time", Times: 2,
+			Job: id, Run: "nightly-20261127t0700z", Result: mesh.FiringMissed, Reason: "2 times: nobody decided in time", Times: 2,
 			Coordinator: "cccc4444dddd5555", At: due.Add(-23 * time.Hour),
 			Origin: mesh.Origin{Cause: mesh.CauseTime, Due: due.Add(-24 * time.Hour)},
 		}, Fence: crdt.Fence{Ballot: 3}},

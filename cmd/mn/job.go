@@ -187,8 +187,14 @@ func (c *command) jobStatus() *cobra.Command {
 func (c *command) showJob(j api.Job) {
 	c.field("job", "%s (%s)", j.Name, j.Type)
 	c.field("version", "%d, submitted %s at %s", j.Version, ago(&j.SubmittedAt), j.SubmittedBy)
-	c.field("status", "%s, %d of %d copies running",
-		c.paint(stateColour(string(j.Status)), string(j.Status)), j.Running, j.Count)
+	c.showOrigin(j.Origin)
+	status := c.paint(stateColour(string(j.Status)), string(j.Status))
+	if j.Template {
+		c.field("status", "%s", status)
+		c.field("runs", "mn schedule status %s lists them", j.ID)
+	} else {
+		c.field("status", "%s, %d of %d copies running", status, j.Running, j.Count)
+	}
 	asItShould := j.Status == mesh.JobRunning && j.Running == j.Count &&
 		j.Reason == fmt.Sprintf("%d of %d running", j.Count, j.Count)
 	if j.Reason != "" && !asItShould {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"strings"
 	"time"
@@ -64,12 +65,15 @@ begun since then.`,
 			}
 			defer client.Close()
 			p := printer{terminal: c.terminal, out: bufio.NewWriter(c.out)}
-			return p.close(client.Logs(cmd.Context(), r, func(l api.LogLine) error {
+			lines := 0
+			err = p.close(client.Logs(cmd.Context(), r, func(l api.LogLine) error {
+				lines++
 				if c.asJSON {
 					return c.json(l, true)
 				}
 				return p.line(l, times, follow)
 			}))
+			return c.sayWhoWrites(cmd.Context(), client, r.Job, lines, err)
 		},
 	}
 	f := cmd.Flags()
@@ -80,6 +84,17 @@ begun since then.`,
 	f.StringVar(&alloc, "alloc", "", "only of the copy with this id")
 	_ = cmd.RegisterFlagCompletionFunc("alloc", c.completeFlag(allocIDs))
 	return cmd
+}
+
+// sayWhoWrites says of a job that wrote nothing as only runs of it have copies where to look.
+func (c *command) sayWhoWrites(ctx context.Context, client *api.Client, id mesh.JobID, lines int, err error) error {
+	if err != nil || lines > 0 {
+		return err
+	}
+	if j, err := client.Job(ctx, id); err == nil && j.Template {
+		c.say("job %q has no copies of its own, its runs have: mn schedule status %s lists them", id, id)
+	}
+	return nil
 }
 
 // printer writes log lines, each after the name of who wrote it.

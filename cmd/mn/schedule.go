@@ -101,11 +101,8 @@ func (d durationFlag) Type() string       { return "duration" }
 func (c *command) submitChanged(
 	cmd *cobra.Command, path string, f *scheduleFlags, change func(*mesh.Job) error,
 ) (*mesh.Job, api.Submitted, error) {
-	job, err := configs.ReadJob(path, f.with)
+	job, err := configs.ReadChanged(path, f.with, change)
 	if err != nil {
-		return nil, api.Submitted{}, err
-	}
-	if err := change(job); err != nil {
 		return nil, api.Submitted{}, err
 	}
 	if fault := job.Check(); fault != nil {
@@ -394,6 +391,11 @@ func (c *command) showSchedule(s api.ScheduleDetail) {
 		c.field("reason", "%s", s.Reason)
 	}
 	c.field("when", "%s", whenDue(&s.Schedule))
+	for _, t := range s.Triggers {
+		if filter := filterText(&t); filter != "" {
+			c.field("filter", "%s", filter)
+		}
+	}
 	for _, t := range s.Upcoming {
 		c.field("next", "%s", c.when(s.Schedule.Schedule, t))
 	}

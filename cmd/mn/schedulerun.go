@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -110,10 +111,11 @@ func (c *command) scheduleNext() *cobra.Command {
 	n := nextDefault
 	var with configs.Variables
 	cmd := &cobra.Command{
-		Use:   "next NAME|FILE",
+		Use:   "next NAME|FILE|DIR",
 		Short: "Say when a job runs next",
 		Long: `Say when a job runs the next times, as clocks of its zone and as those of this machine show it.
-Of a job file this needs no agent.`,
+Of a job file, or a folder with job.toml in it, this needs no agent; where there is a job
+of that name in the mesh, that counts, unless it is written as a path, such as ./eval.`,
 		Example:           "  mn schedule next nightly-eval\n  mn schedule next eval.toml -n 3",
 		Args:              needs("NAME"),
 		ValidArgsFunction: c.complete(scheduleNames),
@@ -153,24 +155,34 @@ Of a job file this needs no agent.`,
 	return cmd
 }
 
-// scheduleOf is the schedule of a job file, if there is one at the path, or else of a job of the mesh.
+// scheduleOf is the schedule of a job of the mesh, or else of a job file or folder. A folder is often
+// called as its job is, which counts then as it is in the mesh; a path is a path.
 func (c *command) scheduleOf(
 	cmd *cobra.Command, name string, with configs.Variables,
 ) (id mesh.JobID, s *mesh.Schedule, since time.Time, err error) {
-	if _, err := os.Stat(name); err == nil {
-		job, err := configs.ReadJob(name, with)
-		if err != nil {
-			return "", nil, since, err
+	_, statErr := os.Stat(name)
+	isPath := strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".toml"
+	if statErr != nil || !isPath {
+		d, err := c.scheduleNamed(cmd, mesh.JobID(name))
+		known := err == nil || mesh.FaultOf(err).Kind != mesh.NotFound && mesh.FaultOf(err).Kind != mesh.Unavailable
+		if known || statErr != nil {
+			return d.ID, d.Schedule.Schedule, d.Since, err
 		}
-		return mesh.JobID(job.Name), job.Schedule, time.Now(), nil
 	}
-	client, err := c.client()
+	job, err := configs.ReadJob(name, with)
 	if err != nil {
 		return "", nil, since, err
 	}
+	return mesh.JobID(job.Name), job.Schedule, time.Now(), nil
+}
+
+func (c *command) scheduleNamed(cmd *cobra.Command, id mesh.JobID) (d api.ScheduleDetail, err error) {
+	client, err := c.client()
+	if err != nil {
+		return d, err
+	}
 	defer client.Close()
-	d, err := client.Schedule(cmd.Context(), mesh.JobID(name))
-	return d.ID, d.Schedule.Schedule, d.Since, err
+	return client.Schedule(cmd.Context(), id)
 }
 
 func (c *command) scheduleAudit() *cobra.Command {
@@ -196,13 +208,9 @@ that begins with 0 is that of a side without a majority of the voters.`,
 				}
 				b := newTable("DUE", "CAUSE", "RESULT", "RUN", "STATUS", "BY", "FENCE", "AFTER", "WHY")
 				for _, f := range all {
-					why := f.Reason
-					if f.Times > 1 {
-						why = strings.TrimPrefix(why+"; for "+mesh.Counted(int(f.Times), "time", "times"), "; ")
-					}
 					late := max(f.At.Sub(f.Due), 0).Round(time.Millisecond).String()
 					b.add(f.Due.UTC().Format(time.RFC3339), f.Cause, state(string(f.Result)), f.Run,
-						state(string(f.Status)), f.Coordinator, f.Fence, late, why)
+						state(string(f.Status)), f.Coordinator, f.Fence, late, f.Reason)
 				}
 				c.table(b)
 			})

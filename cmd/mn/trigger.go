@@ -137,7 +137,7 @@ func filterText(t *mesh.Trigger) string {
 		if err != nil {
 			return text
 		}
-		text += string(b)
+		text = strings.TrimSpace(text + " " + string(b))
 	}
 	return text
 }

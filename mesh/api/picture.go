@@ -25,6 +25,7 @@ type JobRow struct {
 	SubmittedAt time.Time      `json:"submitted_at"`
 	Conflict    bool           `json:"conflict"` // a concurrent version lost to this one
 	RunOf       mesh.JobID     `json:"run_of"`   // the job with the schedule or trigger; "" if it is no run
+	Template    bool           `json:"template"` // only runs of it have copies
 }
 
 // Job is the state of a job.
@@ -45,6 +46,7 @@ type Job struct {
 	Allocations   []Alloc                `json:"allocations"`
 	Policies      []CopyCount            `json:"policies"`   // what the copies have used up of them
 	Deployment    *Deployment            `json:"deployment"` // of its content; null for one that has none
+	Origin        *mesh.Origin           `json:"origin"`     // what a run comes from; null for what is no run
 }
 
 // GroupRow is a group of a job: how many copies should run, or will when the job is
@@ -89,6 +91,7 @@ func (p picture) jobRow(i int) JobRow {
 		Status:      p.Outlooks[i].Status,
 		SubmittedAt: j.At,
 		Conflict:    len(j.Conflicts) > 0,
+		Template:    j.Job.Template(),
 	}
 	if o := j.Job.Origin; o != nil {
 		row.RunOf = o.Job
@@ -123,6 +126,7 @@ func (p picture) job(id mesh.JobID) (Job, error) {
 		Waits:         append([]Wait{}, o.Waits...),
 		Allocations:   p.allocRows(p.current(j), nil),
 		Policies:      []CopyCount{},
+		Origin:        j.Job.Origin,
 	}
 	if j.Deployment != nil {
 		d := p.deployment(i)

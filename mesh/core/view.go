@@ -218,6 +218,9 @@ func (c *Core) Outlook(job *mesh.JobView) (plan reconcile.Plan, coordinator mesh
 			fence = a.Fence
 		}
 	}
+	if e, ok := c.replica.Get(mesh.KeyDue(job.ID())); ok && e.Fence.Compare(fence) > 0 {
+		fence = e.Fence
+	}
 	return plan, coordinator, fence
 }
 

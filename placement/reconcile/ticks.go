@@ -124,10 +124,10 @@ func (f *firer) missed(p passed, n int) {
 	case last.IsZero():
 		last = first
 	}
-	reason := fmt.Sprintf("it could not be decided within %v of its time", f.grace())
+	const why = "no node could decide in time, or it was paused"
+	reason := why
 	if count > 1 {
-		reason = fmt.Sprintf("%d times from %s on could not be decided within %v of theirs",
-			count, first.UTC().Format(time.DateTime+" UTC"), f.grace())
+		reason = fmt.Sprintf("%d times from %s on: %s", count, first.UTC().Format(time.DateTime+" UTC"), why)
 		if p.before == missedMax {
 			reason = "at least " + reason
 		}
