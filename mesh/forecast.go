@@ -21,6 +21,7 @@ type Forecast struct {
 	TimesOut  string         `json:"times_out"`        // "" if nothing of it can
 	NodeLost  string         `json:"node_lost"`
 	Partition string         `json:"partition"` // while nodes do not see each other
+	Update    string         `json:"update"`    // how a new version takes the place of the one that runs
 }
 
 // TaskForecast is what follows when a task fails, again and again, and how it is ended.
@@ -39,12 +40,23 @@ func ForecastOf(job *Job) Forecast {
 		Job: full.Name, Type: full.Type, Mode: full.Recovery.Mode,
 		Begins: full.begins(), Fails: full.failsIf(),
 		TimesOut: full.timesOut(), NodeLost: full.nodeLost(), Partition: full.split(),
+		Update: full.updates(),
 	}
 	for i := range full.Tasks {
 		t := &full.Tasks[i]
 		f.Tasks = append(f.Tasks, TaskForecast{t.Name, full.fails(t), t.ended(), t.idles()})
 	}
 	return f
+}
+
+// updates says how a new version takes the place of the one that runs, and by when it has to be well.
+func (j *Job) updates() string {
+	u := j.Update
+	if u == nil || !j.Type.Long() {
+		return cmp.Or(j.UpdateText(), "all copies that it changes are replaced at once")
+	}
+	return fmt.Sprintf("%s; each is to be healthy for %v, within %v, and one more each %v, or it fails", j.UpdateText(),
+		Duration(u.Healthy()), Duration(u.HealthyIn()), Duration(u.ProgressIn()))
 }
 
 // ended says how a task is asked to end.

@@ -107,10 +107,14 @@ func (j *Job) UpdateText() string {
 	case Rolling:
 		parts = append(parts, "rolling")
 	}
+	hidden := ""
+	if order == StartFirst {
+		hidden = "hidden "
+	}
 	if u.Hides() && u.AutoPromote {
-		parts = append(parts, "promoted when they are healthy")
+		parts = append(parts, hidden+"until they are healthy, and promoted then")
 	} else if u.Hides() {
-		parts = append(parts, "until a person promotes them")
+		parts = append(parts, hidden+"until a person promotes them")
 	}
 	if u.How() != BlueGreen {
 		parts = append(parts, fmt.Sprintf("%d at a time", u.Parallel()))

@@ -195,12 +195,6 @@ func (c *command) deploy(
 	})
 }
 
-// rehearsal is what a deployment would do.
-type rehearsal struct {
-	api.Plan
-	How string `json:"how"`
-}
-
 // rehearse says what a deployment would do.
 func (c *command) rehearse(ctx context.Context, client *api.Client, path string, job *mesh.Job) (err error) {
 	if job.Payload, _, err = c.look(ctx, path, job); err != nil {
@@ -210,10 +204,7 @@ func (c *command) rehearse(ctx context.Context, client *api.Client, path string,
 	if err != nil {
 		return err
 	}
-	return c.result(rehearsal{plan, job.UpdateText()}, func() {
-		c.field("how", "%s", job.UpdateText())
-		c.showPlan(plan)
-	})
+	return c.result(plan, func() { c.showPlan(plan) })
 }
 
 func (c *command) deploymentList() *cobra.Command {

@@ -21,9 +21,9 @@ func (c *command) jobExplain() *cobra.Command {
 		Use:   "explain FILE|DIR|JOB",
 		Short: "Say what happens to a job when something goes wrong",
 		Long: `Say what happens when a task of a job fails, again and again, when its node is lost,
-and when the network splits: from the policies of a job file, without an agent; or of
-a job, with what its copies have used up of them. What exists as a file or folder, ends
-in .toml or has a slash in it is taken for a file.`,
+when the network splits, and when a new version comes: from the policies of a job file,
+without an agent; or of a job, with what its copies have used up of them. What exists as
+a file or folder, ends in .toml or has a slash in it is taken for a file.`,
 		Example:           "  mn job explain train.toml\n  mn job explain train",
 		Args:              needs("FILE|JOB"),
 		ValidArgsFunction: c.complete(jobNames),
@@ -82,6 +82,9 @@ func (c *command) showExplanation(e api.Explanation) error {
 		}
 		c.field("node lost", "%s", e.NodeLost)
 		c.field("split", "%s", e.Partition)
+		if e.Update != "" {
+			c.field("new version", "%s", e.Update)
+		}
 		if len(e.Copies) == 0 {
 			return
 		}

@@ -307,7 +307,7 @@ func why() []api.WhyNode {
 
 func (f *fake) Plan(_ context.Context, j mesh.Job) (api.Plan, error) {
 	return api.Plan{
-		ID: mesh.JobID(j.Name), Version: 1, Changed: true, Verdict: api.RunnableLater, Keep: 2,
+		ID: mesh.JobID(j.Name), Version: 1, Changed: true, Verdict: api.RunnableLater, Keep: 2, How: j.UpdateText(),
 		Place:   []api.PlannedPlace{{Group: "serve", Index: 0, Node: "box-1", Reason: "new"}},
 		Stop:    []api.PlannedStop{{Group: "serve", Index: 3, Node: "box-2", Reason: "count is 2"}},
 		Blocked: []api.PlannedBlock{{Group: "serve", Copies: 1, Nodes: why()}},

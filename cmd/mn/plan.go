@@ -16,7 +16,9 @@ func (c *command) jobPlan() *cobra.Command {
 		Short: "Say what running a job would do, and do nothing",
 		Long: `Say which copies would be placed where, which stopped and which kept, and give a
 verdict: runnable_now; runnable_later, when it would fit if the mesh were empty, all
-services were there that it needs, and it had nothing else to wait for; or not_runnable.`,
+services were there that it needs, and it had nothing else to wait for; or not_runnable.
+Of a job with [update] that is the first step, with how the version comes to run, and
+what comes next.`,
 		Example:           "  mn job plan job.toml\n  mn job plan job.toml --json | jq -r .verdict",
 		Args:              needs("FILE"),
 		ValidArgsFunction: jobFiles,
@@ -52,7 +54,13 @@ func (c *command) showPlan(p api.Plan) {
 		c.field("version", "%d, as submitted", p.Version)
 	}
 	c.field("verdict", "%s", c.paint(stateColour(string(p.Verdict)), string(p.Verdict)))
+	if p.How != "" {
+		c.field("how", "%s", p.How)
+	}
 	c.field("keep", "%s", copies(p.Keep))
+	if p.Next != "" {
+		c.field("next", "%s", p.Next)
+	}
 	b := newTable("DO", "COPY", "NODE", "WHY")
 	for _, s := range p.Stop {
 		b.add("stop", copyIndex(s.Group, s.Index), s.Node, s.Reason)

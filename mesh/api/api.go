@@ -200,6 +200,8 @@ type Plan struct {
 	Version uint64         `json:"version"` // that it would get, or has
 	Changed bool           `json:"changed"` // false: it is what was submitted last
 	Verdict Verdict        `json:"verdict"`
+	How     string         `json:"how"`  // how it takes the place of the version before; "" for all at once
+	Next    string         `json:"next"` // what follows this first step of its deployment; "" if nothing does
 	Keep    int            `json:"keep"` // copies that go on untouched
 	Place   []PlannedPlace `json:"place"`
 	Stop    []PlannedStop  `json:"stop"`

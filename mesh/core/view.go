@@ -50,6 +50,14 @@ func (c *Core) ViewFor(job *mesh.Job) (view *mesh.View, granted bool) {
 	return &v, !c.lead.degraded
 }
 
+// Foresee says in a view of a job as if a version of it had been submitted how that comes to run.
+func (c *Core) Foresee(next *mesh.JobView) {
+	courses := c.records.courses(next.ID())
+	courses.Versions[next.Hash] = &next.JobVersion
+	next.Deployment, next.Steering, next.Before, next.Veiled, next.Torn = nil, nil, nil, nil, false
+	courses.Fill(next)
+}
+
 // Degraded says whether no majority of the voters is in sight.
 func (c *Core) Degraded() bool { return c.lead.degraded }
 

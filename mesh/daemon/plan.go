@@ -13,29 +13,43 @@ import (
 
 // Plan is what submitting a job would lead to.
 func (b *backend) Plan(ctx context.Context, job mesh.Job) (api.Plan, error) {
-	var view *mesh.View
-	var granted bool
-	if err := b.loop.look(ctx, func(c *core.Core) { view, granted = c.ViewFor(&job) }); err != nil {
-		return api.Plan{}, err
-	}
-	return planned(view, job, granted), nil
+	var out api.Plan
+	err := b.loop.look(ctx, func(c *core.Core) {
+		view, granted := c.ViewFor(&job)
+		next, changed := submitted(view, job)
+		if changed {
+			c.Foresee(&next)
+		}
+		out = planned(view, &next, granted)
+		out.Changed = changed
+	})
+	return out, err
 }
 
-// planned is the plan for a job as if it had just been submitted.
-func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
-	out := api.Plan{ID: mesh.JobID(job.Name), Changed: true}
-	var next mesh.JobView
-	if old := view.Job(out.ID); old != nil {
+// submitted is the job as if it had just been submitted, and whether that changes it.
+func submitted(view *mesh.View, job mesh.Job) (next mesh.JobView, changed bool) {
+	id := mesh.JobID(job.Name)
+	if old := view.Job(id); old != nil {
 		next = *old
-		out.Changed = old.Stopped || old.Paused || mesh.HashJob(&old.Job, false) != mesh.HashJob(&job, false)
+		if !old.Stopped && !old.Paused && mesh.HashJob(&old.Job, false) == mesh.HashJob(&job, false) {
+			return next, false
+		}
 	}
-	if out.Changed {
-		next.JobVersion, next.Line = next.NextRun(&job), append([]mesh.Ancestor{next.Ancestor()}, next.Line...)
-		next.Hash = "planned"
-		next.Date(view.Now, view.AllocsOf(out.ID))
-	}
+	next.JobVersion, next.Line = next.NextRun(&job), append([]mesh.Ancestor{next.Ancestor()}, next.Line...)
+	next.Hash = "planned"
+	next.Date(view.Now, view.AllocsOf(id))
+	return next, true
+}
+
+// planned is the plan for a job.
+func planned(view *mesh.View, next *mesh.JobView, granted bool) api.Plan {
+	job := next.Job
+	out := api.Plan{ID: next.ID(), How: job.UpdateText()}
 	out.Version = next.Number
-	plan := reconcile.Job(view, &next, nil, granted)
+	plan := reconcile.Job(view, next, nil, granted)
+	if r := plan.Rollout; r != nil && !r.Fresh {
+		out.Next = r.Next
+	}
 	stopped := map[mesh.AllocID]string{}
 	for _, s := range plan.Stop {
 		stopped[s.Alloc] = s.Reason
@@ -53,7 +67,7 @@ func planned(view *mesh.View, job mesh.Job, granted bool) api.Plan {
 	}
 	// What takes the place of a copy is placed once that has stopped.
 	view = without(view, stopped)
-	plan = reconcile.Job(view, &next, nil, granted)
+	plan = reconcile.Job(view, next, nil, granted)
 	for _, p := range plan.Place {
 		best := p.Choice.Candidates[0]
 		out.Place = append(out.Place, api.PlannedPlace{

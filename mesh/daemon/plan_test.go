@@ -35,12 +35,12 @@ func TestThePlanForAPausedJobIsToGoOn(t *testing.T) {
 			Status: &mesh.Status{State: mesh.Complete, At: now.Add(-30 * time.Minute)},
 		}},
 	}
-	p := planned(v, job, true)
+	p := plannedAs(v, job, true)
 	if !p.Changed || p.Version != 3 || len(p.Place) != 1 || p.Place[0].Index != 1 {
 		t.Errorf("got %+v, want version 3 to place sum[1] alone", p)
 	}
 	v.Jobs[0] = mesh.JobView{JobVersion: first}
-	if p := planned(v, job, true); p.Changed || p.Version != 1 || len(p.Place) != 1 {
+	if p := plannedAs(v, job, true); p.Changed || p.Version != 1 || len(p.Place) != 1 {
 		t.Errorf("not paused: got %+v, want no change, and sum[1] still to place", p)
 	}
 }
@@ -70,29 +70,29 @@ func TestThePlanForAChangedJobIsAllOfIt(t *testing.T) {
 	}
 	changed := batch
 	changed.Priority = 70
-	if p := planned(v, changed, true); len(p.Place) != 2 || p.Verdict != api.RunnableNow {
+	if p := plannedAs(v, changed, true); len(p.Place) != 2 || p.Verdict != api.RunnableNow {
 		t.Errorf("a changed file: got %+v, want both copies placed", p)
 	}
 	stop := first.Next(mesh.VerbStop)
 	stop.Hash, stop.At = "h2", now.Add(-time.Minute)
 	v.Jobs[0] = mesh.JobView{JobVersion: stop, Line: []mesh.Ancestor{first.Ancestor()}}
-	if p := planned(v, batch, true); len(p.Place) != 2 {
+	if p := plannedAs(v, batch, true); len(p.Place) != 2 {
 		t.Errorf("a job that was stopped: got %+v, want both copies placed", p)
 	}
 	late := false
 	each := mesh.Job{Name: "each", Type: mesh.SysBatch, IncludeLate: &late, Tasks: slices.Clone(batch.Tasks)}
 	each.Tasks[0].Count = 0
-	if p := planned(v, each, true); len(p.Place) != 1 {
+	if p := plannedAs(v, each, true); len(p.Place) != 1 {
 		t.Errorf("for the nodes that there are: got %+v, want a copy on the one", p)
 	}
 	keep := batch
 	keep.Name, keep.Recovery.OnPartition = "keep", mesh.Keep
-	if p := planned(v, keep, false); p.Verdict != api.RunnableLater || len(p.Waiting) == 0 {
+	if p := plannedAs(v, keep, false); p.Verdict != api.RunnableLater || len(p.Waiting) == 0 {
 		t.Errorf("without a majority: got %+v, want it to wait for one", p)
 	}
 	v.Nodes[0].Eligible, v.Nodes[0].Admin.Mode = false, mesh.Maintenance
 	each.Type, each.IncludeLate = mesh.System, nil
-	if p := planned(v, each, true); p.Verdict != api.RunnableLater {
+	if p := plannedAs(v, each, true); p.Verdict != api.RunnableLater {
 		t.Errorf("with no node to run on: got %v, want later", p.Verdict)
 	}
 }
@@ -110,7 +110,7 @@ func TestThePlanForAJobThatNoNodeCanRun(t *testing.T) {
 		}},
 	}
 	for _, of := range []mesh.JobType{mesh.System, mesh.SysBatch, mesh.Service} {
-		p := planned(v, mesh.Job{
+		p := plannedAs(v, mesh.Job{
 			Name: "agent", Type: of, Tasks: []mesh.Task{{Name: "agent", Command: []string{"agent"}}},
 			Constraints: []mesh.Constraint{{Attribute: "os", Operator: mesh.Equal, Value: "darwin"}},
 		}, true)
@@ -118,4 +118,12 @@ func TestThePlanForAJobThatNoNodeCanRun(t *testing.T) {
 			t.Errorf("%s: got %+v", of, p)
 		}
 	}
+}
+
+// plannedAs is the plan for a job as if it had just been submitted.
+func plannedAs(v *mesh.View, job mesh.Job, granted bool) api.Plan {
+	next, changed := submitted(v, job)
+	p := planned(v, &next, granted)
+	p.Changed = changed
+	return p
 }

@@ -311,6 +311,9 @@ func (p *planner) replace(s *seat) {
 			p.yield(s.stale, "version %d: the copy on %s has taken over", p.job.Number, p.nodeName(next.Node))
 			return
 		}
+		if p.draining(old.Node) && p.leaves(old) && !p.leftAlone() {
+			p.giveWay(old, next)
+		}
 		if !p.running(old) {
 			return
 		}
@@ -318,10 +321,45 @@ func (p *planner) replace(s *seat) {
 	case s.busy != "":
 		p.wakeIn(s.wake)
 	default:
+		placed := len(p.plan.Place)
 		p.refill(s)
+		if len(p.plan.Place) == placed && slices.ContainsFunc(s.stale, p.leaves) {
+			p.tally = was
+			p.leavesAsBefore(s)
+			return
+		}
 	}
 	p.tally = was
 	p.tally.live(p, old)
+}
+
+// giveWay has an old copy on a node that is drained leave it at the deadline, whatever becomes of the copy
+// that is to take its place.
+func (p *planner) giveWay(old, next *mesh.AllocView) {
+	left := p.view.Node(old.Node).Admin.Deadline.Sub(p.view.Now)
+	if left > 0 {
+		p.drained(old, mesh.DrainMigrate, "until the copy of version %d on %s is healthy",
+			p.job.Number, p.nodeName(next.Node))
+		p.wakeIn(left)
+		return
+	}
+	p.stopToLeave(old)
+	p.drained(old, mesh.DrainMigrate, "stops: the deadline is over")
+}
+
+// leavesAsBefore has old copies that have to leave their node do so as what they are: there is no room
+// for one of the version to take their place.
+func (p *planner) leavesAsBefore(s *seat) {
+	is := &seat{Seat: s.Seat, group: s.group, content: s.content, copies: s.copies}
+	p.goesOnAs(&turn{seat: is})
+	for _, a := range s.stale {
+		if a.Content == is.content {
+			is.live = append(is.live, a)
+		} else {
+			is.stale = append(is.stale, a)
+		}
+	}
+	p.fill(is)
 }
 
 // yield stops copies for one of another version.

@@ -86,6 +86,11 @@ func (p *planner) advance(v *mesh.Rollout) {
 	if c.Healthy > d.Healthy {
 		d.Healthy, d.Progress = c.Healthy, p.view.Now
 	}
+	for _, t := range p.rolls.turns { // a step that was begun ends while it is paused, too
+		if t.well > 0 && t.well != never && t.next != nil && p.bound(t.seat) == "" {
+			p.wakeIn(t.well)
+		}
+	}
 	switch {
 	case s != nil && s.Failed:
 		p.failRoll(d, said("a person has given it up", &mesh.Verdict{Reason: s.Reason}))
@@ -177,9 +182,6 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 		if t.well == 0 || t.next == nil || p.bound(t.seat) != "" {
 			continue
 		}
-		if t.well != never {
-			p.wakeIn(t.well)
-		}
 		if why := p.failedForGood(t.next); why != "" {
 			p.failRoll(d, why)
 			return
@@ -206,7 +208,7 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 	v.HealthyBy, v.ProgressBy = slowest, since.Add(u.ProgressIn())
 	if !v.ProgressBy.After(p.view.Now) {
 		p.failRoll(d, fmt.Sprintf("no further copy was healthy within progress_deadline = %v: %s",
-			mesh.Duration(u.ProgressIn()), p.plan.Text))
+			mesh.Duration(u.ProgressIn()), cmp.Or(p.stuck(), v.Text())))
 		return
 	}
 	p.wakeIn(v.ProgressBy.Sub(p.view.Now))
@@ -273,6 +275,32 @@ func (p *planner) nextRoll(v *mesh.Rollout) {
 	}
 }
 
+// stuck is why copies of the version are not placed although their turn has come, or "".
+func (p *planner) stuck() string {
+	if p.rolls.holds != "" {
+		return p.rolls.holds
+	}
+	for _, t := range p.rolls.turns {
+		if t.next == nil || t.lives || p.bound(t.seat) != "" {
+			continue
+		}
+		for i := range p.plan.Blocked {
+			if bl := &p.plan.Blocked[i]; bl.Group == t.seat.Group {
+				return "there is no room: " + bl.Why()
+			}
+		}
+		if len(t.next.stale) > 0 || t.next.busy != "" {
+			continue // that comes to an end by itself
+		}
+		for _, w := range p.plan.Waiting {
+			if w.Seat == t.seat.Seat || w.Copies > 1 && w.Group == t.seat.Group && w.Target == "" {
+				return w.Reason
+			}
+		}
+	}
+	return ""
+}
+
 // nextStep is what a deployment waits for, in words.
 func (p *planner) nextStep(v *mesh.Rollout) string {
 	between, left := 0, 0
@@ -289,6 +317,9 @@ func (p *planner) nextStep(v *mesh.Rollout) string {
 		return "what is left of the version before stops"
 	}
 	text := mesh.Counted(between, "copy is", "copies are") + " to be healthy"
+	if why := p.stuck(); why != "" {
+		text += " (" + why + ")"
+	}
 	if !v.Promoted {
 		return text + ", and then promoted"
 	}

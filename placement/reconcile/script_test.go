@@ -81,6 +81,7 @@ func (w *world) say(which string, approve bool) error {
 //	drain NODE DEADLINE [system]    maintain|serve NODE    rename NODE NAME
 //	status GROUP[INDEX].GENERATION STATE
 //	saves GROUP[INDEX].GENERATION NUMBER NODE...    unrestored GROUP[INDEX].GENERATION
+//	health GROUP[INDEX].GENERATION passing|warning|critical
 //	approve|reject GROUP[INDEX].GENERATION
 //	offer SERVICE[:TAG+TAG] NODE passing|failing|gone
 //	steer promote|pause|resume|fail [REASON]
@@ -111,7 +112,7 @@ func (w *world) command(f []string, out *strings.Builder) error {
 		delete(w.nodes, mesh.NodeID(f[1]))
 	case "unheard": // its record is not here
 		delete(w.nodes, mesh.NodeID(f[1]))
-	case "status", "saves", "unrestored":
+	case "status", "saves", "unrestored", "health":
 		for _, c := range w.copies {
 			if fmt.Sprintf("%v.%d", c.view.Seat(), c.view.Generation) == f[1] {
 				return w.copyCommand(c, f[0], f[2:])
@@ -165,6 +166,9 @@ func (w *world) copyCommand(c *toyCopy, what string, args []string) error {
 		n, err := strconv.ParseUint(args[0], 10, 64)
 		w.saves(c, n, args[1:])
 		return err
+	case "health":
+		t := &c.view.Status.Tasks[0]
+		t.Services = []mesh.ServiceStatus{{Name: "front", Health: mesh.Health(args[0]), Since: w.now}}
 	default:
 		w.report(c, mesh.Backoff)
 		t := &c.view.Status.Tasks[0]
@@ -222,16 +226,15 @@ func (w *world) nodeCommand(args []string) error {
 
 func (w *world) jobCommand(args []string) error {
 	job := mesh.Job{Name: "lab", Type: mesh.Service}
-	var effects mesh.SideEffects
-	var saved *mesh.CheckpointPolicy
 	stopped := false
 	args, needs := w.needs(&job, args)
+	own := mesh.Task{}
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
 		d, _ := time.ParseDuration(value)
 		n, _ := strconv.Atoi(value)
 		after := mesh.Duration(d)
-		if updateKey(&job, key, value) {
+		if updateKey(&job, key, value) || taskKey(&own, key, value) {
 			continue
 		}
 		switch key {
@@ -270,17 +273,12 @@ func (w *world) jobCommand(args []string) error {
 			job.AfterQuorum = n
 		case "strategy":
 			job.Strategy = mesh.Strategy(value)
-		case "unsafe":
-			effects = mesh.SideEffects(value)
-		case "saved":
-			saved = &mesh.CheckpointPolicy{Copies: n}
 		case "moves":
 			job.Reschedule = &mesh.ReschedulePolicy{Attempts: &n}
 		default:
 			task, err := toyTask(key, value)
-			if task.Checkpoint, task.Requires = saved, needs; effects != "" {
-				task.Safety = &mesh.Safety{SideEffects: effects}
-			}
+			task.Ports, task.Devices, task.Services = own.Ports, own.Devices, own.Services
+			task.Checkpoint, task.Safety, task.Requires = own.Checkpoint, own.Safety, needs
 			if err != nil {
 				return err
 			}
@@ -301,10 +299,14 @@ func updateKey(job *mesh.Job, key, value string) bool {
 		job.Update = &mesh.UpdatePolicy{MaxParallel: n, MinHealthy: new(mesh.Duration)}
 	case "update":
 		u.Strategy = mesh.UpdateStrategy(value)
+	case "max_parallel":
+		u.MaxParallel = n
 	case "canary":
 		u.Canary = n
 	case "auto":
 		u.AutoPromote, u.AutoRevert = strings.Contains(value, "promote"), strings.Contains(value, "revert")
+	case "check":
+		u.HealthCheck = mesh.HealthCheck(value)
 	case "order":
 		u.Order = mesh.UpdateOrder(value)
 	case "healthy_deadline":
@@ -313,6 +315,25 @@ func updateKey(job *mesh.Job, key, value string) bool {
 		u.ProgressDeadline = &after
 	case "min_healthy":
 		u.MinHealthy = &after
+	default:
+		return false
+	}
+	return true
+}
+
+// taskKey sets what the tasks that follow have of their own, if it is a key of that.
+func taskKey(own *mesh.Task, key, value string) bool {
+	switch n, _ := strconv.Atoi(value); key {
+	case "port":
+		own.Ports = []mesh.PortRequest{{Label: "http", Number: n}}
+	case "device":
+		own.Devices = []mesh.DeviceRequest{{Kind: value, Count: 1}}
+	case "unsafe":
+		own.Safety = &mesh.Safety{SideEffects: mesh.SideEffects(value)}
+	case "saved":
+		own.Checkpoint = &mesh.CheckpointPolicy{Copies: n}
+	case "service":
+		own.Services = []mesh.ServiceDef{{Name: value}}
 	default:
 		return false
 	}

@@ -27,17 +27,28 @@ import (
 // that offers it, as of a new version, may be about to take the place of the one before.
 const FollowAfter = 10 * time.Second
 
-// needed finds what the groups of the job need on the nodes of their copies.
+// needed finds what the groups of the job need on the nodes of their copies, if any does.
 func (p *planner) needed() {
-	for i := range p.job.Job.Tasks {
-		if len(p.job.Job.Tasks[i].Requires) > 0 {
-			p.needs = map[string][]mesh.ServiceNeed{}
-			for _, g := range p.job.Job.Groups() {
-				p.needs[g.Name] = g.Needs()
-			}
-			return
-		}
+	requires := func(j *mesh.Job) bool {
+		return slices.ContainsFunc(j.Tasks, func(t mesh.Task) bool { return len(t.Requires) > 0 })
 	}
+	if !requires(&p.job.Job) && (p.job.Before == nil || !requires(&p.job.Before.Job)) {
+		return
+	}
+	p.needs = map[string][]mesh.ServiceNeed{}
+	for _, g := range p.job.Job.Groups() {
+		p.needs[g.Name] = g.Needs()
+	}
+}
+
+// needsOf is what a copy needs on its node: one of another version, which goes on until its turn to be
+// replaced, what that version needs.
+func (p *planner) needsOf(a *mesh.AllocView) []mesh.ServiceNeed {
+	if p.needs == nil || p.rolls == nil || a.Version == p.job.Number || a.Placed == nil {
+		return p.needs[a.Group]
+	}
+	g, _ := a.Placed.Group(a.Group)
+	return g.Needs()
 }
 
 // unready is why the job may not begin for want of a service, or "".
@@ -88,7 +99,7 @@ func (p *planner) gangHeldBack(seats []*seat) bool {
 
 // lacks is the first service that a copy needs on its node and that has gone from there, or nil.
 func (p *planner) lacks(a *mesh.AllocView) *mesh.ServiceNeed {
-	needs := p.needs[a.Group]
+	needs := p.needsOf(a)
 	if len(needs) == 0 || a.Target != "" {
 		return nil
 	}
