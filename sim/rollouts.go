@@ -79,6 +79,28 @@ func (p *people) steer(id mesh.JobID, verb mesh.Steer, h *host) {
 	})
 }
 
+// People hold what they have just begun within holdWithin, and go on with it about holdFor later.
+const (
+	holdWithin = 3 * time.Second
+	holdFor    = 8 * time.Second
+)
+
+// holdSoon has people, at times, pause a rollout that they have just begun, and go on with it later.
+func (p *people) holdSoon(id mesh.JobID, h *host) {
+	if !p.w.scenario.People.Rolled || p.dice.IntN(3) > 0 {
+		return
+	}
+	steer := func(in time.Duration, verb mesh.Steer) {
+		p.w.plan(in, func() {
+			if !p.still {
+				p.steer(id, verb, h)
+			}
+		})
+	}
+	steer(p.dice.upTo(holdWithin), mesh.SteerPause)
+	steer(holdWithin+p.dice.about(holdFor), mesh.SteerResume)
+}
+
 // goBack has a job go back to the version that was deployed before.
 func (p *people) goBack(id mesh.JobID, h *host) {
 	p.edits[id]++
