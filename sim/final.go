@@ -222,13 +222,13 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		return ""
 	case w.goesOn(&job.Job, plan.Status):
 		return fmt.Sprintf("it has not come to its end, and is %s: %s", plan.Status, plan.Text)
-	case plan.Rollout != nil && plan.Rollout.State == mesh.Deploying && !job.Stopped && !job.Paused:
+	case w.rollsOn(job, plan.Rollout):
 		return "its deployment is under way: " + strings.Join(plan.Rollout.Words(), "; ")
 	case plan.Status == mesh.JobRunning || plan.Status == mesh.JobCompleted || job.Stopped || job.Paused:
 		return ""
 	case len(plan.Reviews) > 0:
 		return "" // people have not said anything yet
-	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.mayFail(&job.Job):
+	case (plan.Status == mesh.JobFailed || plan.Status == mesh.JobPaused) && w.someMayFail(job):
 		return ""
 	}
 	for _, b := range plan.Blocked {
@@ -242,11 +242,11 @@ func (w *world) planIsDone(job *mesh.JobView, plan *reconcile.Plan) string {
 		}
 	}
 	for _, wait := range plan.Waiting {
-		if !w.mayWait(&job.Job, wait.Reason) && !w.mayLack(job, wait.Reason) {
+		if !w.mayWait(job, wait.Reason) && !w.mayLack(job, wait.Reason) {
 			return "it waits: " + wait.Reason
 		}
 	}
-	if len(plan.Blocked)+len(plan.Waiting) > 0 || w.mayFail(&job.Job) {
+	if len(plan.Blocked)+len(plan.Waiting) > 0 || w.someMayFail(job) {
 		return ""
 	}
 	return fmt.Sprintf("it is %s: %s", plan.Status, plan.Text)
@@ -256,8 +256,20 @@ func (t *Tasks) fails() bool { return t.Crash > 0 || t.Fail > 0 }
 
 // mayWait says whether a reason to wait is one that lasts: a keep job waits for
 // a machine that is gone for good, until a person vouches for its end.
-func (w *world) mayWait(job *mesh.Job, reason string) bool {
-	return w.isOfLost(reason) || w.mayFail(job) && strings.Contains(reason, " after ")
+func (w *world) mayWait(job *mesh.JobView, reason string) bool {
+	return w.isOfLost(reason) || w.someMayFail(job) && strings.Contains(reason, " after ")
+}
+
+// someMayFail says whether copies of a job may fail for good, or those of an earlier version that go on as long as
+// that one is not deployed.
+func (w *world) someMayFail(job *mesh.JobView) bool {
+	if w.mayFail(&job.Job) || !besides(job) {
+		return w.mayFail(&job.Job)
+	}
+	v := w.judge(job).core.View()
+	return slices.ContainsFunc(v.AllocsOf(job.ID()), func(a mesh.AllocView) bool {
+		return a.Want == mesh.WantRun && a.Placed != nil && w.mayFail(a.Placed)
+	})
 }
 
 // lacksHosts says whether a machine is gone for good, and with it what it knew.
@@ -318,6 +330,15 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 		}
 	}
 	return ""
+}
+
+// rollsOn says whether a deployment has to come further by itself. One that people have yet to promote may
+// be healthy for a while and not for another, again and again, with a program that fails: it waits for them.
+func (w *world) rollsOn(job *mesh.JobView, r *mesh.Rollout) bool {
+	if r == nil || r.State != mesh.Deploying || job.Stopped || job.Paused {
+		return false
+	}
+	return r.Promoted || !w.mayFail(&job.Job)
 }
 
 // besides says whether there may be two copies of a seat, as their version waits for people.

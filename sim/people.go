@@ -229,6 +229,7 @@ func (p *people) want() {
 		next := clone(job)
 		p.change(next)
 		p.submit(next, h)
+		p.holdSoon(mesh.JobID(name), h)
 	case kind == "go-back":
 		p.goBack(mesh.JobID(name), h)
 	case steers[kind] != "":

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -78,6 +79,28 @@ func (p *people) steer(id mesh.JobID, verb mesh.Steer, h *host) {
 	})
 }
 
+// People hold what they have just begun within holdWithin, and go on with it about holdFor later.
+const (
+	holdWithin = 3 * time.Second
+	holdFor    = 8 * time.Second
+)
+
+// holdSoon has people, at times, pause a rollout that they have just begun, and go on with it later.
+func (p *people) holdSoon(id mesh.JobID, h *host) {
+	if !p.w.scenario.People.Rolled || p.dice.IntN(3) > 0 {
+		return
+	}
+	steer := func(in time.Duration, verb mesh.Steer) {
+		p.w.plan(in, func() {
+			if !p.still {
+				p.steer(id, verb, h)
+			}
+		})
+	}
+	steer(p.dice.upTo(holdWithin), mesh.SteerPause)
+	steer(holdWithin+p.dice.about(holdFor), mesh.SteerResume)
+}
+
 // goBack has a job go back to the version that was deployed before.
 func (p *people) goBack(id mesh.JobID, h *host) {
 	p.edits[id]++
@@ -109,14 +132,14 @@ func (w *world) checkYields(h *host, e *crdt.Entry) {
 		}
 	}
 	down := w.yields[d.Job]
-	if down[copy] || !ran || strings.Contains(d.Reason, "has taken over") {
+	if down[copy] != "" || !ran || strings.Contains(d.Reason, "has taken over") {
 		return // nothing is lost with it, as far as can be known: what stood in may just have been lost
 	}
 	if down == nil {
-		down = map[copyID]bool{}
+		down = map[copyID]mesh.AllocID{}
 		w.yields[d.Job] = down
 	}
-	down[copy] = true
+	down[copy] = d.ID
 	w.counts.add(Yielded)
 	if job == nil || w.restored || job.Deployment == nil {
 		return
@@ -129,8 +152,20 @@ func (w *world) checkYields(h *host, e *crdt.Entry) {
 		w.breach("held-is-held", "%s stops %v for version %d, whose deployment is held, as it knows",
 			h.name, copy, job.Deployment.Version)
 	}
-	if most := job.Job.Update.Parallel(); len(down) > most {
+	if n, most := w.down(h, d.Job), job.Job.Update.Parallel(); n > most {
 		w.breach("few-are-down", "%s stops %v: %d copies are down for another version, with max_parallel = %d",
-			h.name, copy, len(down), most)
+			h.name, copy, n, most)
 	}
+}
+
+// down counts the copies of a job that were stopped for another version, as a node knows: one that another has
+// stopped on the far side of a cut runs, for all that is known on this one, and may do so in truth.
+func (w *world) down(h *host, job mesh.JobID) int {
+	down := maps.Clone(w.yields[job])
+	for _, a := range h.agent.core.View().AllocsOf(job) {
+		if c := (copyID{job: job, task: a.Group, index: a.Index}); down[c] == a.ID && a.Want == mesh.WantRun {
+			delete(down, c)
+		}
+	}
+	return len(down)
 }

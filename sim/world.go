@@ -26,7 +26,7 @@ type world struct {
 	checker  *checker
 	words    words
 	deeds    deeds
-	yields   map[mesh.JobID]map[copyID]bool // down for another version, since they ran
+	yields   map[mesh.JobID]map[copyID]mesh.AllocID // down for another version, since they ran
 	trace    *trace
 	spans    *spans
 	counts   counts
@@ -58,7 +58,7 @@ func newWorld(s Scenario, o Options) *world {
 	w := &world{
 		options: o, byID: map[mesh.NodeID]*host{}, trace: newTrace(o), counts: counts{},
 		tasks: chanceOf(o.Seed, "tasks"), checker: newChecker(), words: newWords(), deeds: newDeeds(),
-		yields: map[mesh.JobID]map[copyID]bool{},
+		yields: map[mesh.JobID]map[copyID]mesh.AllocID{},
 		spans:  newSpans(o.Timeline),
 	}
 	w.values = values{w, map[string][]byte{}}
@@ -66,8 +66,7 @@ func newWorld(s Scenario, o Options) *world {
 	w.network = newNetwork(w, w.scenario.Network)
 	w.people = newPeople(w)
 	w.faults = newFaults(w)
-	w.clocks, w.saves, w.services = newWatches(), newSaves(o.Seed), newServices(&w.scenario)
-	w.clocks, w.saves, w.ticks = newWatches(), newSaves(o.Seed), newTicks()
+	w.clocks, w.saves, w.ticks, w.services = newWatches(), newSaves(o.Seed), newTicks(), newServices(&w.scenario)
 	return w
 }
 

@@ -107,7 +107,7 @@ func (c *checker) fewDown() error {
 	}
 	down := 0
 	for id := range yields {
-		if yields[id] && !runs[id] && c.inSight(id) {
+		if yields[id] && !runs[id] && c.hasNode(id) {
 			down++
 		}
 	}
@@ -118,10 +118,16 @@ func (c *checker) fewDown() error {
 	return nil
 }
 
-// inSight says whether a seat is not bound to a node that is out of sight, or has yet to say what runs.
-func (c *checker) inSight(id mesh.Seat) bool {
+// hasNode says whether a seat is not bound to a node that is out of sight, or takes no new work: there
+// the copy is missing for the node's sake, and comes with it. What such a node had before it was drained counts
+// for no rollout after. A node back in sight that has yet to say what runs there does count: a seat of it
+// that has begun is between two copies until it is known to have come to the new one.
+func (c *checker) hasNode(id mesh.Seat) bool {
+	if id.Target == "" {
+		return true
+	}
 	n := c.v.Node(id.Target)
-	return n == nil || n.Liveness == mesh.Alive && !n.Unread
+	return n != nil && n.Liveness == mesh.Alive && n.Eligible
 }
 
 // content is what the version has run in a seat, or "".

@@ -123,6 +123,9 @@ func (p *planner) turnOf(s *seat) *turn {
 		t.begun, t.lives = true, true
 	}
 	t.begun = t.begun || yielded || !t.replaces
+	if t.serves && !t.lives && p.rolls.order == mesh.StopFirst && !p.rolls.hides {
+		t.begun = false // the step was taken where we cannot see: here it is the old copy that would go down for it
+	}
 	return t
 }
 
