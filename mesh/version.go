@@ -186,11 +186,10 @@ func (j *JobView) ancestor(number uint64) (Ancestor, bool) {
 }
 
 // CameFrom says whether a version is the current one or of its line: a
-// concurrent one of the same number is not. But the first versions of a run are one, whoever made them:
-// two sides of a split that hear of one event may hear of it at different times, and its work is done once.
+// concurrent one of the same number is not.
 func (j *JobView) CameFrom(number uint64, hash string) bool {
 	a, ok := j.ancestor(number)
-	return ok && (a.Hash == hash || j.Job.Origin != nil && number == 1)
+	return ok && a.Hash == hash
 }
 
 // FindVersion is the version of a job that a person means: by a tag, as the current

@@ -104,10 +104,6 @@ func TestTraceGoesBackToWhatCounts(t *testing.T) {
 	if anew, ok := view.AnewWhen(); !ok || anew.Hash != "0005" {
 		t.Errorf("failures count from %v, %v, want version 5", anew, ok)
 	}
-	run := JobView{JobVersion: JobVersion{Job: Job{Origin: &Origin{Cause: CauseEvent}}, Number: 1, Hash: "0001"}}
-	if !run.CameFrom(1, "0001") || !run.CameFrom(1, "9999") || run.CameFrom(2, "0002") {
-		t.Error("want the first versions of a run to be one, and no other")
-	}
 	if !view.CameFrom(3, "0003") || view.CameFrom(3, "9999") || view.CameFrom(1, "0001") {
 		t.Error("the line is not told from what is beside and before it")
 	}

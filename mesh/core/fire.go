@@ -156,7 +156,10 @@ func (c *Core) fireOne(job *mesh.JobView, f *mesh.Firing, fence crdt.Fence, gran
 	}
 }
 
-// runOf is the run that comes from something, of the version of the job that it says.
+// runOf is the run that comes from something, of the version of the job that it says. Its first version
+// is named by the run alone: two sides of a split that are told of one event may be told at different
+// times, or with other payloads, and it is one run, of which the work is done once and which is forgotten
+// once.
 func (c *Core) runOf(job *mesh.JobView, o *mesh.Origin) mesh.JobVersion {
 	of := &job.JobVersion
 	if o.Version != of.Number {
@@ -167,7 +170,7 @@ func (c *Core) runOf(job *mesh.JobView, o *mesh.Origin) mesh.JobVersion {
 		}
 	}
 	next := of.Run(o)
-	next.Hash = versionHash(next.Number, next.Parent, next.Content())
+	next.Hash = versionHash(next.Number, next.Parent, "run "+next.Job.Name)
 	return next
 }
 

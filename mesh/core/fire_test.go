@@ -180,6 +180,26 @@ func TestWhatHappenedHasEachJobRunOnce(t *testing.T) {
 	}
 }
 
+func TestARunIsOneHoweverItsEventWasTold(t *testing.T) {
+	l := newLab(t, 1)
+	c := l.nodes[0].core
+	job := every("each", "1h")
+	job.Schedule, job.Triggers = nil, []mesh.Trigger{{Event: "landed"}}
+	view := &mesh.JobView{JobVersion: mesh.JobVersion{Job: *job, Number: 1, Hash: "1"}}
+	here := mesh.Origin{Job: "each", Version: 1, Cause: mesh.CauseEvent, Occurrence: "x", Due: labEpoch}
+	there, other := here, here
+	there.Due, there.Payload = labEpoch.Add(4*time.Second), []byte(`{"n":1}`)
+	other.Occurrence = "y"
+	a, b, d := c.runOf(view, &here), c.runOf(view, &there), c.runOf(view, &other)
+	if a.Job.Name != b.Job.Name || a.Hash != b.Hash {
+		t.Errorf("the sides of a split make %s %s and %s %s of one event: it would be done on both",
+			a.Job.Name, a.Hash, b.Job.Name, b.Hash)
+	}
+	if a.Job.Name == d.Job.Name || a.Hash == d.Hash {
+		t.Errorf("two events have one run, %s %s", a.Job.Name, a.Hash)
+	}
+}
+
 func TestAPersonsRunOfAKeyIsOne(t *testing.T) {
 	l := newLab(t, 3)
 	l.after(15 * time.Second)
