@@ -246,8 +246,13 @@ func (w *world) rest() {
 		w.breach("settles", "%v after the last fault: %s", w.calm, why)
 	}
 	w.until(w.now+stays, nil)
-	// A task may just have ended, and its end be on its way, which may take some tries.
-	w.until(w.now+4*stays, w.well)
+	// A task may just have ended, and its end be on its way, which may take some tries. What follows its
+	// service begins when one is there, and goes one copy after the other.
+	again := w.now + 4*stays
+	if w.services.any {
+		again = max(again, last)
+	}
+	w.until(again, w.well)
 	if why := w.pending(); why != "" && !w.ended() {
 		w.breach("settles", "everything was well, and is so no longer: %s", why)
 	}
