@@ -111,6 +111,8 @@ func TestNothingOfAnAnswerIsTold(t *testing.T) {
 				}
 				_, _ = c.Read(make([]byte, 4096))
 				_, _ = io.WriteString(c, answer)
+				_ = c.(*net.TCPConn).CloseWrite() // who asks may be about to write more
+				_, _ = io.Copy(io.Discard, c)
 				_ = c.Close()
 			}
 		}()
