@@ -6,7 +6,7 @@ export CGO_ENABLED ?= 0
 
 T       ?= 30s
 MINUTES ?= 10
-SIM     ?= 30s
+SIM     ?= 20s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FLAGS   := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 TOOLS   := bin/tools

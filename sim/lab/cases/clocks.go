@@ -21,7 +21,7 @@ import (
 func clocks() []Case {
 	return []Case{
 		{
-			Name: "suspended", Faults: "F11", CI: true, clock: true, run: (*scene).suspended,
+			Name: "suspended", Faults: "F11", clock: true, run: (*scene).suspended,
 			Shows: "a machine sleeps, and finds its leases over when it wakes",
 		},
 		{

@@ -38,7 +38,7 @@ func crashes() []Case {
 			Shows: "all agents restart twenty times within a minute: every node sees every node again",
 		},
 		{
-			Name: "machine-lost", Faults: "F31", CI: true, run: (*scene).machineLost,
+			Name: "machine-lost", Faults: "F31", run: (*scene).machineLost,
 			Shows: "a machine is lost with its disk, and a new one joins: all the work runs again",
 		},
 	}

@@ -19,11 +19,11 @@ const diskBytes = 64 << 20
 func disks() []Case {
 	return []Case{
 		{
-			Name: "disk-full", Faults: "F25", CI: true, disk: diskBytes, run: (*scene).diskFull,
+			Name: "disk-full", Faults: "F25", disk: diskBytes, run: (*scene).diskFull,
 			Shows: "one disk is full, then all are: nothing is acknowledged there, and all go on by themselves",
 		},
 		{
-			Name: "power-loss", Faults: "F7", CI: true, disk: diskBytes, power: true, run: (*scene).powerLoss,
+			Name: "power-loss", Faults: "F7", disk: diskBytes, power: true, run: (*scene).powerLoss,
 			Shows: "all lose power, and what their disks were not told to keep: what was acknowledged is there",
 		},
 		{

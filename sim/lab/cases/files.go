@@ -19,7 +19,7 @@ import (
 func files() []Case {
 	const shows = "a job's files leave the submitter about once, though all nodes get them and its links are cut midway"
 	return []Case{
-		{Name: "payload", Faults: "F15", CI: true, run: func(s *scene) { s.payload(32 << 20) }, Shows: shows},
+		{Name: "payload", Faults: "F15", run: func(s *scene) { s.payload(32 << 20) }, Shows: shows},
 		{
 			Name: "payload-long", Faults: "F15", Limit: 6 * time.Minute,
 			run: func(s *scene) { s.payload(200 << 20) }, Shows: shows,

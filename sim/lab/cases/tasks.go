@@ -20,7 +20,7 @@ import (
 func tasks() []Case {
 	return []Case{
 		{
-			Name: "stubborn-task", Faults: "F41", CI: true, Nodes: 3, run: (*scene).stubborn,
+			Name: "stubborn-task", Faults: "F41", Nodes: 3, run: (*scene).stubborn,
 			Shows: "a task ignores SIGTERM, leaves processes behind, floods its log: all of it ends",
 		},
 		{
