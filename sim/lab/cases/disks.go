@@ -23,7 +23,7 @@ func disks() []Case {
 			Shows: "one disk is full, then all are: nothing is acknowledged there, and all go on by themselves",
 		},
 		{
-			Name: "power-loss", Faults: "F7", disk: diskBytes, power: true, run: (*scene).powerLoss,
+			Name: "power-loss", Faults: "F7", CI: true, disk: diskBytes, power: true, run: (*scene).powerLoss,
 			Shows: "all lose power, and what their disks were not told to keep: what was acknowledged is there",
 		},
 		{
