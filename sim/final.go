@@ -306,10 +306,8 @@ func (h *host) roomFor(g *mesh.Group) bool {
 
 // viewIsTrue says how what is said to run of a job differs from what runs.
 func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
-	seats := map[mesh.Seat]*mesh.AllocView{}
-	allocs := v.AllocsOf(job.ID())
-	for i := range allocs {
-		a := &allocs[i]
+	seats := map[mesh.Seat]mesh.AllocID{}
+	for _, a := range v.AllocsOf(job.ID()) {
 		if a.State() != mesh.Running || a.Want != mesh.WantRun {
 			continue
 		}
@@ -321,10 +319,10 @@ func (w *world) viewIsTrue(v *mesh.View, job *mesh.JobView) string {
 			continue // nobody can know; such copies are waited for
 		}
 		seat := a.Seat()
-		if other, taken := seats[seat]; taken && !besides(job) && !w.handsOver(job, a) && !w.handsOver(job, other) {
-			return fmt.Sprintf("%v is said to run as %s and as %s", seat, other.ID, a.ID)
+		if other, taken := seats[seat]; taken && !besides(job) {
+			return fmt.Sprintf("%v is said to run as %s and as %s", seat, other, a.ID)
 		}
-		seats[seat] = a
+		seats[seat] = a.ID
 		for _, t := range a.Status.Tasks {
 			if t.State == mesh.Running && h.tasks[string(a.ID)+"/"+t.Name] == nil {
 				return fmt.Sprintf("task %s of %s is said to run on %s, and does not", t.Name, a.ID, h.name)
@@ -346,14 +344,6 @@ func (w *world) rollsOn(job *mesh.JobView, r *mesh.Rollout) bool {
 // besides says whether there may be two copies of a seat, as their version waits for people.
 func besides(job *mesh.JobView) bool {
 	return job.Deployment != nil && job.Deployment.State != mesh.Deployed
-}
-
-// handsOver says whether a copy has to leave its node, for want of a service there, and runs until another
-// is well.
-func (w *world) handsOver(job *mesh.JobView, a *mesh.AllocView) bool {
-	h := w.byID[a.Node]
-	g, wanted := job.Job.Group(a.Group)
-	return wanted && h != nil && !h.serves(&g)
 }
 
 // everyNode looks for a machine without its copy of a job that wants one on each.
