@@ -165,18 +165,21 @@ func (p *Prober) script(ctx context.Context, of health.Of, argv, env []string) s
 	}
 	last := strings.TrimSpace(output[max(0, len(output)-outputMax):])
 	last = last[strings.LastIndexByte(last, '\n')+1:]
-	ended := fmt.Sprintf("exit code %d", code)
+	exit := fmt.Sprintf("exit code %d", code)
 	if usual := usualCodes[code]; usual != "" {
-		ended += " (" + usual + ")"
+		exit += " (" + usual + ")"
 	}
 	if last == "" {
-		return ended
+		return exit
 	}
-	return ended + ": " + last
+	return exit + ": " + last
 }
 
 // usualCodes are what shells, and engines of containers, mean by exit codes.
 var usualCodes = map[int]string{126: "the command cannot be run", 127: "no such command"}
+
+// ended tells of a connection that is closed before there is an answer, whichever side noticed first.
+const ended = "it ended the connection"
 
 // cause is what an error of a conversation comes down to, in words of our own: those of libraries may have the
 // address in them, or some of the answer, and either may hold what is secret.
@@ -188,6 +191,8 @@ func cause(err error, protocol string) string {
 	var alert tls.AlertError
 	var record tls.RecordHeaderError
 	switch {
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return ended
 	case errors.As(err, &number):
 		return number.Error()
 	case errors.As(err, &name):
@@ -195,7 +200,7 @@ func cause(err error, protocol string) string {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "it ended the connection"
+		return ended
 	case errors.As(err, &certificate):
 		return "its certificate is not accepted: " + certificate.Err.Error() // which anybody may see
 	case errors.As(err, &alert):
