@@ -66,8 +66,11 @@ func (t *Task) ended() string {
 		asks = "SIGTERM, or what its image wants,"
 	}
 	text := fmt.Sprintf("%s asks it to end, and %v later it is killed", asks, t.KillGrace)
-	if t.WarnSignal != "" {
+	switch {
+	case t.WarnSignal != "":
 		text = fmt.Sprintf("%s warns it if there is time; %v later %s", t.WarnSignal, t.WarnBefore, text)
+	case t.WarnBefore > 0:
+		text = fmt.Sprintf("nobody is sent to it any more; %v later, if there is time, %s", t.WarnBefore, text)
 	}
 	return text
 }

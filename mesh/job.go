@@ -122,9 +122,11 @@ type Task struct {
 	StopSignal string   `json:"stop_signal,omitempty" toml:"stop_signal"`
 	KillGrace  Duration `json:"kill_grace,omitempty" toml:"kill_grace"` // from that to SIGKILL; 5s if unset
 	// WarnSignal comes WarnBefore ahead of it, where that can be; none if unset.
-	WarnSignal string          `json:"warn_signal,omitempty" toml:"warn_signal"`
-	WarnBefore Duration        `json:"warn_before,omitempty" toml:"warn_before"` // 10s if unset
-	Timeout    Duration        `json:"timeout,omitempty" toml:"timeout"`         // 0 for none
+	WarnSignal string `json:"warn_signal,omitempty" toml:"warn_signal"`
+	// WarnBefore is how long nobody is sent to the task any more before it is asked to end; 10s with a
+	// warning, 0 without.
+	WarnBefore Duration        `json:"warn_before,omitempty" toml:"warn_before"`
+	Timeout    Duration        `json:"timeout,omitempty" toml:"timeout"` // 0 for none
 	Resources  Resources       `json:"resources" toml:"resources"`
 	Ports      []PortRequest   `json:"port,omitempty" toml:"port"`
 	Devices    []DeviceRequest `json:"device,omitempty" toml:"device"`

@@ -217,7 +217,7 @@ func Unset() map[string]string {
 		"task.after_quorum": "the rule has none",
 		"task.count":        "there is one copy; mn job stop stops a job",
 		"task.kill_grace":   "it is 5s",
-		"task.warn_before":  "it is 10s",
+		"task.warn_before":  "it is 10s with a warn_signal, and there is none without",
 
 		"task.port.port":         "it is one that is free",
 		"task.device.count":      "it is 1",

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"fmt"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -207,6 +208,17 @@ type ServiceStatus struct {
 	Health Health        `json:"status"`
 	Since  time.Time     `json:"since"`
 	Checks []CheckStatus `json:"checks,omitempty"`
+}
+
+// Text says how a service is, and why if it does not pass.
+func (s *ServiceStatus) Text() string {
+	text := fmt.Sprintf("service %s is %s", s.Name, s.Health)
+	for _, c := range s.Checks {
+		if c.Health == s.Health && c.Health != Passing && c.Reason != "" {
+			return fmt.Sprintf("%s (%s: %s)", text, c.Name, c.Reason)
+		}
+	}
+	return text
 }
 
 // ServiceKey stands for a service of a task of a copy, where there is no room for more. Two may have the

@@ -243,11 +243,7 @@ func (v *validator) signals(t *Task) {
 	oneOf(v, t.StopSignal, stopSignals, "stop_signal")
 	oneOf(v, t.WarnSignal, stopSignals, "warn_signal")
 	v.duration(t.WarnBefore, 0, killGraceMax, "warn_before")
-	switch {
-	case t.WarnSignal == "" && t.WarnBefore != 0:
-		v.fault(`is the time from a warning to its end, and it has none: set warn_signal, such as "SIGUSR1"`).
-			at("warn_before")
-	case t.WarnSignal != "" && t.WarnSignal == cmp.Or(t.StopSignal, "SIGTERM"):
+	if t.WarnSignal != "" && t.WarnSignal == cmp.Or(t.StopSignal, "SIGTERM") {
 		v.fault("is what asks it to end, too: nobody could tell a warning from that").at("warn_signal")
 	}
 }

@@ -33,8 +33,8 @@ task "web": idle.action: has unsupported value "scold"; supported: "warn", "paus
 			`task "web": idle: is about the devices of the task, and it asks for none`,
 		},
 		{
-			"a time without a warning", func(j *Job) { j.Tasks[0].WarnBefore = 1 },
-			`task "web": warn_before: is the time from a warning to its end, and it has none: set warn_signal, such as "SIGUSR1"`,
+			"a negative time before its end", func(j *Job) { j.Tasks[0].WarnBefore = -1 },
+			`task "web": warn_before: must not be negative, as -1ns is`,
 		},
 	})
 }

@@ -32,6 +32,14 @@ func (v *validator) update(j *Job) {
 	}
 	v.deadlines(u)
 	v.sideBySide(j)
+	copies := 0
+	for _, g := range j.Groups() {
+		copies += g.Count
+	}
+	if j.Type == Service && j.MaxRunning > 0 && j.MaxRunning < copies {
+		v.fault("has only %d of %d copies run at a time, and a deployment succeeds when all are healthy: "+
+			"raise it, or leave update out", j.MaxRunning, copies).at("max_running")
+	}
 }
 
 // deadlines: what nothing can keep is none.

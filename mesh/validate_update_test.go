@@ -39,6 +39,8 @@ func TestUpdatePolicies(t *testing.T) {
 		{"blue-green with devices", func(j *Job, u *UpdatePolicy) { j.Tasks[0].Devices, u.Strategy = []DeviceRequest{{}}, BlueGreen }, `update.strategy: "blue-green" runs all new copies beside the old ones, and task "t" has devices of its own: want "rolling"`},
 		{"blue-green that stops first", func(_ *Job, u *UpdatePolicy) { u.Strategy, u.Order = BlueGreen, StopFirst }, `update.order: stops old copies first, and "blue-green" runs all new ones beside them: leave it out`},
 		{"canaries of a gang", func(j *Job, u *UpdatePolicy) { j.Gang, u.Strategy = true, Canary }, `update.strategy: "canary" replaces some copies before the others, and the copies of a gang share one fate: want "rolling"`},
+		{"copies that never run", func(j *Job, _ *UpdatePolicy) { j.MaxRunning, j.Tasks[0].Count = 2, 3 }, "max_running: has only 2 of 3 copies run at a time, and a deployment succeeds when all are healthy: raise it, or leave update out"},
+		{"copies that run", func(j *Job, _ *UpdatePolicy) { j.MaxRunning, j.Tasks[0].Count = 3, 3 }, ""},
 		{"canaries on each node", func(j *Job, u *UpdatePolicy) { j.Type, u.Strategy = System, Canary }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

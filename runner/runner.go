@@ -53,13 +53,13 @@ type Spec struct {
 	Task      string         `json:"task"`
 	Attempt   int            `json:"attempt"` // 1 for the first
 	Command   []string       `json:"command"`
-	Env       []string       `json:"env"`            // the whole environment, sorted
-	Dir       string         `json:"dir,omitempty"`  // absolute; the task's own folder if empty
-	User      string         `json:"user,omitempty"` // the agent's user if empty
-	Grace     time.Duration  `json:"grace"`          // of a stop by its lease or its supervisor
-	Stop      string         `json:"stop,omitempty"` // the signal that asks it to end; see mesh.Task
-	Warn      string         `json:"warn,omitempty"` // the one before, WarnTime ahead of it; "" for none
-	WarnTime  time.Duration  `json:"warn_time,omitempty"`
+	Env       []string       `json:"env"`                 // the whole environment, sorted
+	Dir       string         `json:"dir,omitempty"`       // absolute; the task's own folder if empty
+	User      string         `json:"user,omitempty"`      // the agent's user if empty
+	Grace     time.Duration  `json:"grace"`               // of a stop by its lease or its supervisor
+	Stop      string         `json:"stop,omitempty"`      // the signal that asks it to end; see mesh.Task
+	Warn      string         `json:"warn,omitempty"`      // the one before; "" for none
+	WarnTime  time.Duration  `json:"warn_time,omitempty"` // from a stop that leaves time, and Warn, to Stop
 	Resources mesh.Resources `json:"resources"`
 	Isolation mesh.Isolation `json:"isolation,omitempty"`
 	Volumes   []mesh.Volume  `json:"volumes,omitempty"`

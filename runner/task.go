@@ -52,10 +52,11 @@ func newTask(job *mesh.Job, def *mesh.Task) *task {
 	return t
 }
 
-// warnTime is the time between a warning and the signal that asks the task to end.
+// warnTime is the time between the decision that the task ends, of which it is warned if it wants that, and
+// the signal that asks it to.
 func (t *task) warnTime() time.Duration {
 	if t.def.WarnSignal == "" {
-		return 0
+		return t.def.WarnBefore.Std()
 	}
 	return cmp.Or(t.def.WarnBefore.Std(), mesh.DefaultWarnBefore)
 }

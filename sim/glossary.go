@@ -20,7 +20,7 @@ func Glossary() Words {
 	for _, k := range kinds() {
 		w.Faults = append(w.Faults, Term{k.name, k.about})
 	}
-	for _, c := range allCounts() {
+	for _, c := range allCounts {
 		w.Counts = append(w.Counts, Term{string(c.name), c.about})
 	}
 	return w

@@ -24,13 +24,20 @@ type ticks struct {
 	ended  map[mesh.JobID]int                    // how often the work of each was done
 	emit   []mesh.OccurrenceID                   // of which people were told that they are kept
 	paused map[mesh.JobID]bool
+	alone  map[decider]time.Duration // since when somebody decides of a job without a majority
+}
+
+// decider is who decides of a job without a majority of the voters.
+type decider struct {
+	who *agent
+	job mesh.JobID
 }
 
 func newTicks() ticks {
 	return ticks{
 		since: map[mesh.JobID]time.Duration{}, job: map[mesh.JobID]*mesh.Job{}, hash: map[mesh.JobID]string{},
 		told: map[mesh.JobID]map[time.Duration]bool{}, gone: map[mesh.JobID]bool{}, ended: map[mesh.JobID]int{},
-		paused: map[mesh.JobID]bool{},
+		paused: map[mesh.JobID]bool{}, alone: map[decider]time.Duration{},
 	}
 }
 
@@ -204,6 +211,47 @@ func (w *world) checkTicks() {
 			continue
 		}
 		w.checkTold(id, max(w.ticks.since[id], w.now-tickAfter-time.Minute), w.now-tickAfter)
+	}
+}
+
+// checkLonely: whoever decides of an eager job without a majority has a run of each time that is due meanwhile.
+func (w *world) checkLonely() {
+	for _, id := range slices.Sorted(maps.Keys(w.ticks.since)) {
+		job := w.people.jobs[id]
+		if !job.Schedule.Timed() || job.Recovery.Partition() != mesh.Eager || w.ticks.until > 0 {
+			continue
+		}
+		for _, h := range w.hosts {
+			if h.agent == nil {
+				continue
+			}
+			me := decider{h.agent, id}
+			since, known := w.ticks.alone[me]
+			switch {
+			case !h.up() || !h.agent.core.Alone(mesh.SlotOf(id)):
+				delete(w.ticks.alone, me)
+			case !known:
+				w.ticks.alone[me] = w.now
+			case w.now-since > tickSlack:
+				w.checkMade(h, id, max(since, w.now-2*tickSlack), w.now-tickSlack)
+			}
+		}
+	}
+}
+
+// checkMade: a node knows of a run of each time of a job within a span.
+func (w *world) checkMade(h *host, id mesh.JobID, from, to time.Duration) {
+	made := map[time.Duration]bool{}
+	for _, f := range h.agent.core.Firings(id) {
+		if f.Result == mesh.FiringStarted {
+			made[f.Origin.Due.Sub(epoch)] = true
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(w.dueTimes(id, from, to))) {
+		if !made[at] {
+			w.breach("each-time-is-told", "%s decides alone of %s, and makes no run of %v", h.name, id, at)
+		}
+		w.counts.add(TicksAlone)
 	}
 }
 

@@ -273,6 +273,7 @@ func (w *world) everySecond() {
 		w.checkTogether()
 		w.checkCatalogs()
 		w.checkTicks()
+		w.checkLonely()
 		w.everySecond()
 	})
 }

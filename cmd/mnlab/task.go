@@ -34,8 +34,13 @@ func task(ctx context.Context, args []string) error {
 		return stubborn(args[1:])
 	case args[0] == "hog":
 		return hog(ctx)
+	case args[0] == "serve":
+		return serve(ctx, args[1:])
+	case args[0] == "ask" && len(args) == 3:
+		return ask(ctx, args[1], args[2])
 	}
-	return fmt.Errorf("task %q: want tick, count, stubborn, hog, or work and a length of time", args)
+	return fmt.Errorf("task %q: want tick, count, stubborn, hog, serve, work and a length of time, or ask, a service "+
+		"and the address of DNS", args)
 }
 
 // act writes to the sink that this task did something, if there is one.

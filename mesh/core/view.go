@@ -58,6 +58,12 @@ func (c *Core) Foresee(next *mesh.JobView) {
 	courses.Fill(next)
 }
 
+// Alone says whether this node decides about a slot without a majority of the voters.
+func (c *Core) Alone(s mesh.Slot) bool {
+	_, granted, ok := c.right(s)
+	return ok && !granted
+}
+
 // Degraded says whether no majority of the voters is in sight.
 func (c *Core) Degraded() bool { return c.lead.degraded }
 

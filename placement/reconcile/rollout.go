@@ -380,14 +380,12 @@ func (p *planner) well(a *mesh.AllocView) time.Duration {
 	if wait == never || p.job.Job.Update.Check() != mesh.ByChecks {
 		return wait
 	}
-	g, _ := p.job.Job.Group(a.Group)
 	for i := range a.Status.Tasks {
 		t := &a.Status.Tasks[i]
 		if t.State != mesh.Running {
 			continue
 		}
-		if j := slices.IndexFunc(g.Tasks, func(o mesh.Task) bool { return o.Name == t.Name }); j >= 0 &&
-			len(t.Services) < len(g.Tasks[j].Services) {
+		if len(t.Services) < len(p.job.Job.Offered(&a.Alloc, t.Name)) {
 			return never
 		}
 		need := p.job.Job.Update.Healthy()
@@ -399,6 +397,24 @@ func (p *planner) well(a *mesh.AllocView) time.Duration {
 		}
 	}
 	return wait
+}
+
+// unwell is why a copy is not healthy, in words.
+func (p *planner) unwell(a *mesh.AllocView) string {
+	switch {
+	case a.Status == nil:
+		return "it has not begun"
+	case !p.running(a):
+		return cause(a)
+	}
+	for i := range a.Status.Tasks {
+		for _, s := range a.Status.Tasks[i].Services {
+			if p.job.Job.Update.Check() == mesh.ByChecks && s.Health != mesh.Passing {
+				return s.Text()
+			}
+		}
+	}
+	return fmt.Sprintf("it was not so for min_healthy = %v", mesh.Duration(p.job.Job.Update.Healthy()))
 }
 
 // version is that of which a seat is.

@@ -69,14 +69,14 @@ func TestUpdateKeys(t *testing.T) {
 			"healthy_deadline", "default 5m after the copy was placed", "", `
 			apply                       | running place web[0]
 			settle; status web[0].1 backoff; advance 4m59s; apply | running
-			advance 1s; apply           | failed: web[0] on n3 was not healthy within healthy_deadline = 5m
+			advance 1s; apply           | failed: web[0] on n3 was not healthy within healthy_deadline = 5m: backoff
 			apply                       | failed stop web[0]`,
 		},
 		{
 			"healthy_deadline", "1m", "healthy_deadline=1m", `
 			apply                       | running place web[0]
 			settle; status web[0].1 backoff; advance 59s; apply | running
-			advance 1s; apply           | failed: web[0] on n3 was not healthy within healthy_deadline = 1m`,
+			advance 1s; apply           | failed: web[0] on n3 was not healthy within healthy_deadline = 1m: backoff`,
 		},
 		{
 			"progress_deadline", "default 10m after the last copy that was healthy", "room=none", `
@@ -111,6 +111,12 @@ func TestUpdateKeys(t *testing.T) {
 			health web[0].1 passing; apply          | running stop web[0] place web[1]`,
 		},
 		{
+			"health_check", "a service of the job counts as its task's do", "offers=front", `
+			apply                                   | running place web[0]
+			settle; apply                           | running
+			health web[0].1 passing; apply          | running stop web[0] place web[1]`,
+		},
+		{
 			"health_check", "checks have to pass for min_healthy too", "service=front min_healthy=20s", `
 			apply                                             | running place web[0]
 			settle; advance 1m; health web[0].1 passing; apply | running
@@ -120,7 +126,7 @@ func TestUpdateKeys(t *testing.T) {
 		{
 			"health_check", "critical until the deadline", "service=front", `
 			apply                                       | running place web[0]
-			settle; health web[0].1 critical; advance 5m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 5m`,
+			settle; health web[0].1 critical; advance 5m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 5m: service front is critical`,
 		},
 		{
 			"health_check", `"task_states": its task runs, and that is enough`, "service=front check=task_states", `
@@ -136,14 +142,14 @@ func TestUpdateKeys(t *testing.T) {
 		{
 			"auto_revert", "default false: a person decides", "healthy_deadline=1m", `
 			apply                       | running place web[0]
-			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m
+			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m: backoff
 			apply                       | failed stop web[0]
 			settle; apply               | failed`,
 		},
 		{
 			"auto_revert", "the version before comes back, as a new one", "auto=revert healthy_deadline=1m", `
 			apply                       | running place web[0]
-			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m
+			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m: backoff
 			apply                       | failed stop web[0] version 3: revert 1
 			settle; apply               | successful: nothing has changed`,
 		},
@@ -298,7 +304,7 @@ func updates(t *testing.T, keys, steps string) {
 	version(job, ",1GiB")
 	run("apply; settle; advance 2m")
 	for _, c := range w.copies { // what it offers passes
-		if len(w.job.Job.Tasks[0].Services) > 0 {
+		if len(w.job.Job.Tasks[0].Services)+len(w.job.Job.Services) > 0 {
 			run(fmt.Sprintf("health %v.%d passing", c.view.Seat(), c.view.Generation))
 		}
 	}

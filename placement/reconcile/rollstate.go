@@ -177,7 +177,8 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 		since = latest(since, s.At)
 	}
 	healthy := v.Counts().Healthy
-	late, slowest := []string(nil), time.Time{}
+	var late []*mesh.AllocView
+	var slowest time.Time
 	for _, t := range p.rolls.turns {
 		if t.well == 0 || t.next == nil || p.bound(t.seat) != "" {
 			continue
@@ -193,7 +194,7 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 			}
 			by := from.Add(u.HealthyIn())
 			if !by.After(p.view.Now) {
-				late = append(late, fmt.Sprintf("%v on %s", a.Seat(), p.nodeName(a.Node)))
+				late = append(late, a)
 			} else if slowest.IsZero() || by.Before(slowest) {
 				slowest = by
 			}
@@ -201,8 +202,8 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 	}
 	// So many have been healthy before, and are not any more: these are not late.
 	if len(late) > d.Healthy-healthy {
-		p.failRoll(d, fmt.Sprintf("%s was not healthy within healthy_deadline = %v",
-			late[0], mesh.Duration(u.HealthyIn())))
+		p.failRoll(d, fmt.Sprintf("%v on %s was not healthy within healthy_deadline = %v: %s",
+			late[0].Seat(), p.nodeName(late[0].Node), mesh.Duration(u.HealthyIn()), p.unwell(late[0])))
 		return
 	}
 	v.HealthyBy, v.ProgressBy = slowest, since.Add(u.ProgressIn())

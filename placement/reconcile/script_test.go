@@ -257,6 +257,8 @@ func (w *world) jobCommand(args []string) error {
 			job.Recovery.StopAfter = after
 		case "lease":
 			job.Recovery.Lease = after
+		case "offers": // by the job, and not by a task
+			job.Services = []mesh.ServiceDef{{Name: value, Address: "192.0.2.1", Port: "80"}}
 		case "max_running":
 			job.MaxRunning = n
 		case "limit":

@@ -163,6 +163,18 @@ func warned(t *testing.T, w *World) {
 	}
 }
 
+// Who is sent nobody any more serves on for so long, and is told nothing.
+func unwarned(t *testing.T, w *World) {
+	s := warning(300*time.Millisecond, "touch warned")
+	s.Warn = ""
+	w.Run(s)
+	by := w.suite.Now() + s.WarnTime
+	w.Driver.Stop(alloc, "web", patience)
+	if o := w.Expect(runner.Exited); o.ExitCode != 6 || w.suite.Now() < by {
+		t.Errorf("observed %+v, want exit code 6, %v after it was to end", o, s.WarnTime)
+	}
+}
+
 func warnedEnds(t *testing.T, w *World) {
 	w.Run(warning(time.Hour, "exit 4"))
 	w.Driver.Stop(alloc, "web", patience)

@@ -71,6 +71,7 @@ func (s Suite) Run(t *testing.T) {
 		{"StopSignalIsTheTasks", stopSignal},
 		{"WarningComesBeforeTheStop", warned},
 		{"WarnedTaskMayEndAtOnce", warnedEnds},
+		{"StopWithoutAWarningTakesItsTime", unwarned},
 		{"StopWithoutTimeDoesNotWaitForAWarning", warnedKilled},
 		{"LeaseDoesNotWaitForAWarning", warnedLease},
 		{"FilesAreRenderedAndTheTaskHearsOnce", renders},

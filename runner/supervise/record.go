@@ -41,7 +41,7 @@ type Spec struct {
 	Grace   time.Duration `json:"grace"`
 	Stop    int           `json:"stop,omitempty"` // the signal that asks it to end; 0: SIGTERM
 	// Warn is the signal that warns of a stop which an agent wants, 0 for none, and WarnTime how
-	// long it comes before the other.
+	// long that is before the other.
 	Warn     int           `json:"warn,omitempty"`
 	WarnTime time.Duration `json:"warn_time,omitempty"`
 	// Signals are those that an agent may send it besides.

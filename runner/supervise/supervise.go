@@ -299,18 +299,20 @@ func (s *supervisor) obey(c command) {
 	}
 }
 
-// warn warns the task, if it wants that, and stops it later. A stop that leaves no time comes
-// without a warning, or ends it.
+// warn stops the task later, if it wants that, and warns it of that, or not. A stop that leaves no time
+// comes at once, and ends a warning.
 func (s *supervisor) warn(grace time.Duration) {
 	switch {
-	case s.spec.Warn == 0 || grace == 0 || s.grace != nil || s.dead:
+	case s.spec.Warn == 0 && s.spec.WarnTime == 0 || grace == 0 || s.grace != nil || s.dead:
 		s.stop(grace)
 	case s.warning != nil:
 		s.warned = min(s.warned, grace)
 	default:
 		s.exit.Stopped = true
 		s.warning, s.warned = time.NewTimer(s.spec.WarnTime), grace
-		s.signal(s.spec.Warn)
+		if s.spec.Warn != 0 {
+			s.signal(s.spec.Warn)
+		}
 	}
 }
 

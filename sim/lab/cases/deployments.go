@@ -1,11 +1,16 @@
 package cases
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"math/rand/v2"
+	"os/exec"
 	"slices"
-	"sync"
+	"strings"
+	"syscall"
 	"time"
 
 	"mn/mesh"
@@ -19,19 +24,21 @@ func deployments() []Case {
 	return []Case{
 		{
 			Name: "rolling-update", Faults: "F1", CI: true, Nodes: 3, run: (*scene).rollingUpdate,
-			Shows: "ten copies come to a new version, and whoever looks for one finds one that runs at every moment",
+			Shows: "ten copies come to a new version, and back from a sick one: no request fails",
 		},
 		{
-			Name: "deployments-go-on", Faults: "F1", Nodes: 4, run: (*scene).deploymentsGoOn,
-			Shows: "who decides about a rolling and a canary deployment is killed: it goes on, and enough copies run",
+			Name: "deployments-go-on", Faults: "F1", CI: true, Nodes: 4, run: (*scene).deploymentsGoOn,
+			Shows: "who decides is killed at each step of each strategy: the deployment goes on, and enough copies run",
 		},
 	}
 }
 
 const (
-	deployMax   = 40 * time.Second // until a version of a few copies is deployed
-	deployWell  = 300 * time.Millisecond
-	clientPause = 20 * time.Millisecond // between two requests of a client
+	deployMax  = 40 * time.Second // until a version of a few copies is deployed
+	deployWell = 300 * time.Millisecond
+	hushed     = time.Second // for which a copy serves on that nobody is sent to any more
+	sickMax    = 6 * time.Second
+	dnsAddress = "127.0.0.1:8653" // of each node, which has a loopback of its own
 )
 
 // deployed is a service of copies that offer it, with an update policy.
@@ -44,86 +51,70 @@ func (s *scene) deployed(name string, copies int, u mesh.UpdatePolicy, edit stri
 	return job
 }
 
-// rollingUpdate updates a service while clients on all nodes use it.
+// serving is a service of copies that answer HTTP, of which a check asks for that.
+func (s *scene) serving(name string, copies int, u mesh.UpdatePolicy, args ...string) mesh.Job {
+	job := s.deployed(name, copies, u, strings.Join(args, " "))
+	t := &job.Tasks[0]
+	t.Name, t.Command = "serve", slices.Concat(s.fixture, []string{"serve"}, args)
+	t.WarnBefore = mesh.Duration(hushed)
+	t.Ports = []mesh.PortRequest{{Label: "http"}}
+	t.Services = []mesh.ServiceDef{{Name: name, Port: "http", Checks: []mesh.Check{{
+		Type: mesh.CheckHTTP, Interval: mesh.Duration(time.Second),
+	}}}}
+	return job
+}
+
+// rollingUpdate updates a service while clients on all nodes use it; then to a version that answers that it is
+// sick, which goes back by itself.
 func (s *scene) rollingUpdate() {
 	const copies = 10
-	u := mesh.UpdatePolicy{MaxParallel: parallel}
-	s.start(s.deployed("web", copies, u, "1"))
+	sick := mesh.Duration(sickMax)
+	u := mesh.UpdatePolicy{MaxParallel: parallel, HealthyDeadline: &sick, AutoRevert: true}
+	s.start(s.serving("web", copies, u, "well"))
 	all := s.lab.Nodes()
 	s.comesTo(all[0], "web", mesh.Deployed)
 	s.finds("web", all, all, copies, startMax)
 	end := s.clients("web")
 	at := watch.Now()
-	s.must(s.submit(all[0], s.deployed("web", copies, u, "2")))
+	s.must(s.submit(all[0], s.serving("web", copies, u, "well", "2")))
 	s.took("deployed", s.comesToVersion(all[1], "web", 2, mesh.Deployed))
-	requests, refused, failed := end()
-	s.measure("requests", "%d, of which %d had to be sent to a second copy", requests, refused)
-	if failed > 0 || requests == 0 {
-		s.fail("deployment", "%d of %d requests found no copy that ran", failed, requests)
+	s.must(s.submit(all[0], s.serving("web", copies, u, "sick")))
+	s.took("gone back from a sick version", s.comesToVersion(all[1], "web", 4, mesh.Deployed))
+	requests := end()
+	s.measure("requests", "%d", requests.All)
+	if requests.Failed > 0 || requests.All == 0 {
+		s.fail("deployment", "%d of %d requests failed: %s", requests.Failed, requests.All, requests.First)
 	}
 	if least := fewest(s.lives("web"), at, watch.Now()); least < copies {
 		s.fail("deployment", "only %d of %d copies ran at some moment, though the next one starts first", least, copies)
 	}
 }
 
-// clients use a service on every node without a break: each asks its node where the service is, and goes to
-// one of these copies; if it has just ended, to another, once. It returns what ends them, and says how many
-// requests there were, how many the first copy refused, and how many failed.
-func (s *scene) clients(service string) (end func() (requests, refused, failed int)) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	var requests, refused, failed int
+// clients use a service on every node without a break: each asks its node's DNS where the service is, and goes
+// there. It returns what ends them, and says what came of all requests.
+func (s *scene) clients(service string) (end func() watch.Requests) {
+	type client struct {
+		cmd *exec.Cmd
+		out bytes.Buffer
+	}
+	var all []*client
 	for _, n := range s.lab.Nodes() {
-		rng := rand.New(rand.NewPCG(s.rand.Uint64(), s.rand.Uint64()))
-		all.Go(func() {
-			for ctx.Err() == nil {
-				tries, why := s.request(ctx, n, service, rng)
-				if ctx.Err() != nil {
-					return
-				}
-				mu.Lock()
-				requests++
-				if tries > 1 {
-					refused++
-				}
-				if why != "" {
-					failed++
-					s.say("a request by %s failed: %s", n.Name, why)
-				}
-				mu.Unlock()
-				pause := time.NewTimer(clientPause)
-				select {
-				case <-ctx.Done():
-				case <-pause.C:
-				}
-				pause.Stop()
-			}
-		})
+		args := slices.Concat(s.fixture[1:], []string{"ask", service, dnsAddress})
+		c := &client{cmd: exec.CommandContext(s.ctx, s.fixture[0], args...)}
+		c.cmd.Stdout = &c.out
+		s.must(n.Site().Start(c.cmd))
+		all = append(all, c)
 	}
-	return func() (int, int, int) {
-		cancel()
-		all.Wait()
-		return requests, refused, failed
-	}
-}
-
-// request asks a node for a service, and looks whether one of the first two copies that are tried runs.
-func (s *scene) request(ctx context.Context, n *lab.Node, service string, rng *rand.Rand) (tries int, why string) {
-	found, err := n.Client().Resolve(ctx, api.ServicesRequest{Service: service})
-	if err != nil {
-		return 1, err.Error()
-	}
-	rng.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
-	for _, f := range found[:min(len(found), 2)] {
-		tries++
-		runs := func(l watch.Life) bool { return l.Alloc == string(f.Alloc) }
-		if slices.ContainsFunc(s.live(string(f.Job)), runs) {
-			return tries, ""
+	return func() (sum watch.Requests) {
+		for _, c := range all {
+			var r watch.Requests
+			err := c.cmd.Process.Signal(syscall.SIGTERM)
+			s.must(errors.Join(err, c.cmd.Wait()))
+			s.must(json.Unmarshal(c.out.Bytes(), &r))
+			sum.All, sum.Failed, sum.First = sum.All+r.All, sum.Failed+r.Failed, cmp.Or(sum.First, r.First)
 		}
-		why += fmt.Sprintf("%s[%d] on %s does not run; ", f.Job, f.Index, f.Node)
+		return sum
 	}
-	return tries, why
 }
 
 // comesTo waits until a node says that a deployment is in a state.
@@ -146,48 +137,71 @@ func (s *scene) comesToVersion(asked *lab.Node, job string, version uint64, stat
 	})
 }
 
-// begun waits until some copies of a job are new, but not all.
-func (s *scene) begun(asked *lab.Node, job string, version uint64) {
-	s.until(deployMax, fmt.Sprintf("version %d of %q begins to run", version, job), func() (bool, string) {
+// reaches waits until so many copies of a job are of a version.
+func (s *scene) reaches(asked *lab.Node, job string, version uint64, placed int) {
+	what := fmt.Sprintf("%d copies of %q are of version %d", placed, job, version)
+	s.until(deployMax, what, func() (bool, string) {
 		d, err := ask(s, func(ctx context.Context) (api.DeploymentDetail, error) {
 			return asked.Client().Deployment(ctx, mesh.JobID(job))
 		})
 		if err != nil {
 			return false, err.Error()
 		}
-		return d.Version == version && d.Placed > 0, fmt.Sprintf("version %d: %d are placed", d.Version, d.Placed)
+		return d.Version == version && d.Placed >= placed, fmt.Sprintf("version %d: %d are placed", d.Version, d.Placed)
 	})
 }
 
-// deploymentsGoOn kills the agent of whoever decides about each deployment, in the middle of it.
+// deploymentsGoOn kills the agent of whoever decides about a deployment at each step of each strategy.
 func (s *scene) deploymentsGoOn() {
-	const copies, canaries = 8, 2
-	rolling := mesh.UpdatePolicy{MaxParallel: parallel, Order: mesh.StopFirst}
-	careful := mesh.UpdatePolicy{Strategy: mesh.Canary, Canary: canaries, MaxParallel: parallel}
-	s.start(s.deployed("rolling", copies, rolling, "1"), s.deployed("careful", copies, careful, "1"))
+	const copies, canaries = 4, 2
+	all := []struct {
+		job    string
+		update mesh.UpdatePolicy
+		hidden int // copies, until they are promoted
+		as     mesh.Standing
+	}{
+		{job: "in-place", update: mesh.UpdatePolicy{Order: mesh.StopFirst}},
+		{job: "rolling", update: mesh.UpdatePolicy{}},
+		{"careful", mesh.UpdatePolicy{Strategy: mesh.Canary, Canary: canaries}, canaries, mesh.CanaryCopy},
+		{"doubled", mesh.UpdatePolicy{Strategy: mesh.BlueGreen}, copies, mesh.Candidate},
+	}
 	first := s.lab.Nodes()[0]
-	for _, job := range []string{"rolling", "careful"} {
-		s.comesTo(first, job, mesh.Deployed)
+	var jobs []mesh.Job
+	for _, c := range all {
+		jobs = append(jobs, s.deployed(c.job, copies, c.update, "1"))
 	}
-	at := watch.Now()
-	s.must(s.submit(first, s.deployed("rolling", copies, rolling, "2")))
-	s.must(s.submit(first, s.deployed("careful", copies, careful, "2")))
-	s.begun(first, "rolling", 2)
-	asked := s.dethrone("rolling")
-	s.comesToVersion(asked, "careful", 2, mesh.AwaitingPromotion)
-	s.apartFrom(asked, "careful", canaries)
-	asked = s.dethrone("careful")
-	s.apartFrom(asked, "careful", canaries) // another knows as well that nobody has promoted it
-	_, err := ask(s, func(ctx context.Context) (api.Steered, error) {
-		return asked.Client().Steer(ctx, api.SteerRequest{Job: "careful", Verb: mesh.SteerPromote})
-	})
-	s.must(err)
-	for _, job := range []string{"rolling", "careful"} {
+	s.start(jobs...)
+	for _, c := range all {
+		s.comesTo(first, c.job, mesh.Deployed)
+	}
+	for _, c := range all {
+		at, job := watch.Now(), c.job
+		s.must(s.submit(first, s.deployed(job, copies, c.update, "2")))
+		asked := first
+		if c.hidden > 0 {
+			s.reaches(asked, job, 2, 1)
+			asked = s.dethrone(job)
+			s.comesToVersion(asked, job, 2, mesh.AwaitingPromotion)
+			s.apartFrom(asked, job, c.as, c.hidden)
+			asked = s.dethrone(job)
+			s.apartFrom(asked, job, c.as, c.hidden) // another knows as well that nobody has promoted it
+			_, err := ask(s, func(ctx context.Context) (api.Steered, error) {
+				return asked.Client().Steer(ctx, api.SteerRequest{Job: mesh.JobID(job), Verb: mesh.SteerPromote})
+			})
+			s.must(err)
+			asked = s.dethrone(job)
+		} else {
+			for n := range copies {
+				s.reaches(asked, job, 2, n+1)
+				asked = s.dethrone(job)
+			}
+		}
 		s.comesToVersion(asked, job, 2, mesh.Deployed)
-	}
-	s.took("both deployed", watch.Now()-at)
-	for job, want := range map[string]int{"rolling": copies - parallel, "careful": copies} {
-		least := fewest(s.lives(job), at, watch.Now())
+		s.took(job+" deployed", watch.Now()-at)
+		want, least := copies, fewest(s.lives(job), at, watch.Now())
+		if c.update.Order == mesh.StopFirst {
+			want = copies - c.update.Parallel()
+		}
 		s.measure("fewest copies of "+job, "%d", least)
 		if least < want {
 			s.fail("deployment", "only %d of %d copies of %q ran at some moment, want %d", least, copies, job, want)
@@ -210,11 +224,12 @@ func (s *scene) dethrone(job string) (asked *lab.Node) {
 	return asked
 }
 
-// apartFrom checks that a node shows so many copies as canaries, and to nobody who does not ask for them.
-func (s *scene) apartFrom(asked *lab.Node, service string, want int) {
-	s.until(noticeMax, fmt.Sprintf("%s has %d canaries of %q", asked.Name, want, service), func() (bool, string) {
+// apartFrom checks that a node shows so many copies in a role, and to nobody who does not ask for it.
+func (s *scene) apartFrom(asked *lab.Node, service string, as mesh.Standing, want int) {
+	what := fmt.Sprintf("%s has %d copies of %q as %s", asked.Name, want, service, as)
+	s.until(noticeMax, what, func() (bool, string) {
 		all, err := ask(s, func(ctx context.Context) ([]api.Service, error) {
-			return asked.Client().Services(ctx, api.ServicesRequest{Service: service, Role: string(mesh.CanaryCopy)})
+			return asked.Client().Services(ctx, api.ServicesRequest{Service: service, Role: string(as)})
 		})
 		return err == nil && len(all) == want, fmt.Sprint(len(all), " ", err)
 	})
