@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,11 +65,12 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 	wg.Go(func() { d.content.serve(ctx, &wg) })
 	wg.Go(func() { d.content.collect(ctx) })
 	wg.Go(func() { d.watchAddress(ctx, fail) })
-	if err := d.answerNames(ctx, &wg, closers); err != nil {
-		return err
+	err := d.answerNames(ctx, &wg, closers)
+	if err == nil {
+		err = d.listen(&wg, fail, closers)
 	}
-	if err := d.listen(&wg, fail, closers); err != nil {
-		return err
+	if err != nil {
+		return cmp.Or(why(ctx), err) // it may have found meanwhile that it must not go on
 	}
 	if d.opts.Ready != nil {
 		d.opts.Ready(Info{
@@ -77,10 +79,18 @@ func (d *daemon) serve(ctx context.Context, c *core.Core, closers *closers) erro
 		})
 	}
 	<-ctx.Done()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+	if err := why(ctx); err != nil {
 		return err
 	}
 	d.log.Info("the agent stops; its tasks run on")
+	return nil
+}
+
+// why is why the node must not go on, if that is what has ended a context.
+func why(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
 	return nil
 }
 
