@@ -104,6 +104,9 @@ func (l *Ledger) admit(a mesh.Alloc, expires time.Duration) error {
 	if a.Resources.CPU < 0 || a.Resources.Memory < 0 || a.Resources.Disk < 0 {
 		return l.refuse("capacity", "asks for less than nothing")
 	}
+	if !held && a.Target != "" && l.taken(&a) {
+		return l.refuse("copy", "another copy of %s is here", a.Group)
+	}
 	others := l.used
 	if held {
 		others = others.Without(&old.alloc)
@@ -123,6 +126,17 @@ func (l *Ledger) admit(a mesh.Alloc, expires time.Duration) error {
 	l.used = others.With(&a)
 	l.holds[a.ID] = holdOf(&a, expires)
 	return nil
+}
+
+// taken says whether a copy is here of a seat that belongs to this node: two coordinators who do not see
+// each other may both reach the node, and mean different versions.
+func (l *Ledger) taken(a *mesh.Alloc) bool {
+	for _, h := range l.holds {
+		if h.alloc.Job == a.Job && h.alloc.Seat() == a.Seat() {
+			return true
+		}
+	}
+	return false
 }
 
 // grant gives an allocation its ports and devices, or what was given to it before if that
@@ -149,7 +163,9 @@ func (l *Ledger) grant(a *mesh.Alloc, others []mesh.Claim) error {
 }
 
 func holdOf(a *mesh.Alloc, expires time.Duration) hold {
-	return hold{mesh.Alloc{ID: a.ID, Resources: a.Resources, Grants: a.Grants}, expires}
+	return hold{mesh.Alloc{
+		ID: a.ID, Job: a.Job, Group: a.Group, Index: a.Index, Target: a.Target, Resources: a.Resources, Grants: a.Grants,
+	}, expires}
 }
 
 // Insist holds what a copy has that runs already, whoever else has some of it.

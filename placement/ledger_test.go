@@ -200,3 +200,34 @@ func TestRebuildTakesWhatRuns(t *testing.T) {
 		t.Errorf("a, which runs: %v", err)
 	}
 }
+
+// A node has one copy of what it has one copy of, whoever asks and whatever they call it.
+func TestLedgerRefusesASecondCopyOfTheNodes(t *testing.T) {
+	l := NewLedger("n1", full)
+	of := func(id string, index int, target mesh.NodeID) mesh.Alloc {
+		a := asks(id, mesh.MiB)
+		a.Group, a.Index, a.Target = "web", index, target
+		return a
+	}
+	if _, err := l.Reserve(fence1, of("a", 0, "n1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	var r *Refusal
+	if _, err := l.Reserve(crdt.Fence{Ballot: 1}, of("b", 0, "n1"), 0); !errors.As(err, &r) || r.Filter != "copy" {
+		t.Errorf("a second copy of the node's: got %v", err)
+	}
+	if err := l.Confirm(of("b", 0, "n1"), 0); !errors.As(err, &r) || r.Filter != "copy" {
+		t.Errorf("a second copy of the node's, as a late decision: got %v", err)
+	}
+	other := of("c", 0, "n1")
+	other.Job = "api"
+	for _, a := range []mesh.Alloc{of("a", 0, "n1"), other, of("d", 0, ""), of("e", 0, "")} {
+		if _, err := l.Reserve(fence1, a, 0); err != nil {
+			t.Errorf("%s: %v", a.ID, err)
+		}
+	}
+	l.Release("a")
+	if _, err := l.Reserve(fence1, of("b", 0, "n1"), 0); err != nil {
+		t.Errorf("after the first has ended: %v", err)
+	}
+}

@@ -348,7 +348,7 @@ func besides(job *mesh.JobView) bool {
 
 // everyNode looks for a machine without its copy of a job that wants one on each.
 func (w *world) everyNode(job *mesh.JobView) string {
-	if job.Job.Type != mesh.System || job.Stopped || w.mayFail(&job.Job) {
+	if job.Job.Type != mesh.System || job.Stopped || w.someMayFail(job) {
 		return ""
 	}
 	for _, h := range w.members() {

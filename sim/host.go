@@ -62,6 +62,7 @@ type host struct {
 	wantedAt  time.Duration       // since when
 	epoch     uint64              // of its roster, when last looked at
 	lastWrite uint64              // the number of its last write
+	durable   uint64              // the number of the last that a disk of its has, or had
 	ableAs    *agent              // see able
 	ableSince time.Duration
 	sight     sight
@@ -170,6 +171,7 @@ func (h *host) start() {
 		return
 	}
 	h.starts++
+	h.lastWrite = h.durable // what died with the agent before it was durable has never been: its numbers come again
 	h.self.StartedAt = h.now().Wall
 	found := h.found()
 	loaded := h.disk.load()

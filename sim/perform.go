@@ -36,8 +36,7 @@ func (h *host) keep(a *agent, r core.Ready) {
 	// A crash within the write leaves all of it or nothing.
 	if h.doomed && h.crashDice.IntN(3) == 0 {
 		if h.crashDice.IntN(2) == 0 {
-			h.disk.commit(&r)
-			h.w.checkCommit(h, &r)
+			h.commit(&r)
 			a.kept = a.steps
 		}
 		h.w.counts.add(CrashedWriting)
@@ -53,10 +52,16 @@ func (h *host) written(a *agent, r core.Ready) {
 		return // it died meanwhile, and the write with it
 	}
 	h.whenUp(func() {
-		h.disk.commit(&r)
-		h.w.checkCommit(h, &r)
+		h.commit(&r)
 		h.effect(a, r)
 	})
+}
+
+// commit makes a write durable.
+func (h *host) commit(r *core.Ready) {
+	h.disk.commit(r)
+	h.durable = max(h.durable, r.Keep.NextSeq-1)
+	h.w.checkCommit(h, r)
 }
 
 // refuse answers callers while the disk takes nothing.

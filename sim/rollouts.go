@@ -144,8 +144,8 @@ func (w *world) checkYields(h *host, e *crdt.Entry) {
 	if job == nil || w.restored || job.Deployment == nil {
 		return
 	}
-	if job.Deployment.Fresh {
-		delete(w.yields, d.Job) // nothing was deployed before: it is replaced at once
+	if job.Deployment.Fresh || job.Deployment.State == mesh.Deployed {
+		delete(w.yields, d.Job) // nothing was deployed before, or nothing of that is wanted any more: all stops at once
 		return
 	}
 	if s := job.Steering; s != nil && (s.Paused || s.Failed) {

@@ -94,6 +94,7 @@ func (c *checker) fewDown() error {
 	}
 	runs, yields := map[mesh.Seat]bool{}, map[mesh.Seat]bool{}
 	stops := false
+	taken := c.taken()
 	for _, a := range c.v.AllocsOf(c.p.Job) {
 		id := a.Seat()
 		running := a.State() == mesh.Running && a.Want == mesh.WantRun
@@ -103,7 +104,7 @@ func (c *checker) fewDown() error {
 		}
 		at := slices.IndexFunc(c.p.Stop, func(s Stop) bool { return s.Alloc == a.ID })
 		yields[id] = at >= 0 && c.p.Stop[at].Yields || at < 0 && a.Yields
-		stops = stops || running && yields[id] && at >= 0
+		stops = stops || running && yields[id] && at >= 0 && !taken[id]
 	}
 	down := 0
 	for id := range yields {
@@ -116,6 +117,21 @@ func (c *checker) fewDown() error {
 			down, c.job.Number, most)
 	}
 	return nil
+}
+
+// taken are the seats in which the old copy has to stop first, and that have one of the version already: whoever
+// has placed that knew that the other had ended.
+func (c *checker) taken() map[mesh.Seat]bool {
+	taken := map[mesh.Seat]bool{}
+	if order, _ := c.job.Job.UpdateOrder(); order != mesh.StopFirst {
+		return taken
+	}
+	for _, a := range c.v.AllocsOf(c.p.Job) {
+		if id := a.Seat(); a.Content == c.content(id) && c.lives(&a) {
+			taken[id] = true
+		}
+	}
+	return taken
 }
 
 // hasNode says whether a seat is not bound to a node that is out of sight, or takes no new work: there

@@ -49,9 +49,10 @@ type turn struct {
 	replaces bool  // there is, or was, something that the version changes
 	begun    bool  // its turn has come
 	lives    bool  // a copy of the version does, or is about to
+	seen     bool  // and it is in sight
 	moved    bool  // a copy of it was stopped for another version
 	away     bool  // what may run of it is out of sight
-	serves   bool  // an old copy runs
+	serves   bool  // an old copy runs, for all that is known
 	well     time.Duration
 }
 
@@ -107,23 +108,23 @@ func (p *planner) turnOf(s *seat) *turn {
 		runs := a.Want == mesh.WantRun && (f.is == here || f.is == away)
 		switch {
 		case a.Content == s.content && runs && f.is == here:
-			t.begun, t.lives, t.well = true, true, min(t.well, p.well(a))
+			t.begun, t.lives, t.seen, t.well = true, true, true, min(t.well, p.well(a))
 		case a.Content == s.content:
 			t.begun, t.lives = t.begun || runs || p.ofDeployment(a), t.lives || runs
 		case runs:
 			t.replaces = true
 			t.away = t.away || f.is == away
-			t.serves = t.serves || p.running(a)
+			t.serves = t.serves || a.State() == mesh.Running
 			yielded = false
 		case a.Want == mesh.WantStop:
 			yielded = a.Yields
 		}
 	}
 	if next := p.pending[s.Seat]; next != nil && next.Content == s.content {
-		t.begun, t.lives = true, true
+		t.begun, t.lives, t.seen = true, true, true
 	}
 	t.begun = t.begun || yielded || !t.replaces
-	if t.serves && !t.lives && p.rolls.order == mesh.StopFirst && !p.rolls.hides {
+	if t.serves && !t.seen && p.rolls.order == mesh.StopFirst && !p.rolls.hides {
 		t.begun = false // the step was taken where we cannot see: here it is the old copy that would go down for it
 	}
 	return t
