@@ -71,7 +71,7 @@ func (p *planner) countRoll(v *mesh.Rollout) {
 			of(a.Group).Old++
 		default:
 			of(a.Group).Placed++
-			if p.job.StandingOf(a.Version, a.Hash) != mesh.Primary {
+			if p.job.StandingOf(&a.Alloc) != mesh.Primary {
 				of(a.Group).Hidden++
 			}
 		}
