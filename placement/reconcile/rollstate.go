@@ -83,8 +83,8 @@ func (p *planner) advance(v *mesh.Rollout) {
 	d, s := &v.Deployment, p.job.Steering
 	d.Promoted = p.job.Promoted()
 	c := v.Counts()
-	if c.Healthy > d.Healthy {
-		d.Healthy, d.Progress = c.Healthy, p.view.Now
+	if scaled := p.job.Number != d.Version && p.job.At.After(d.Progress); scaled || c.Healthy > d.Healthy {
+		d.Healthy, d.Progress = c.Healthy, latest(p.view.Now, p.job.At) // fewer may be wanted now
 	}
 	for _, t := range p.rolls.turns { // a step that was begun ends while it is paused, too
 		if t.well > 0 && t.well != never && t.next != nil && p.bound(t.seat) == "" {
@@ -188,7 +188,7 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 			return
 		}
 		for _, a := range t.next.live {
-			from := a.At
+			from := latest(a.At, d.Began) // it may have been there before
 			if s := p.job.Steering; s != nil {
 				from = latest(from, s.At)
 			}
