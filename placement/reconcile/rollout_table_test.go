@@ -151,7 +151,17 @@ func TestUpdateKeys(t *testing.T) {
 			apply                       | running place web[0]
 			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m: backoff
 			apply                       | failed stop web[0] version 3: revert 1
-			settle; apply               | successful: nothing has changed`,
+			settle; apply               | successful: nothing is to be replaced: the copies of version 1 go on`,
+		},
+		{
+			"auto_revert", "what was taken away comes back", "auto=revert healthy_deadline=1m order=stop_first", `
+			apply                       | running stop web[0]
+			settle; apply               | running place web[0]
+			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m: backoff
+			apply                       | failed version 3: revert 1
+			apply                       | running stop web[0]
+			settle; apply               | running place web[0]
+			settle; apply               | successful`,
 		},
 		{
 			"order", `"stop_first": the old copy has ended before the new one starts`, "order=stop_first", `

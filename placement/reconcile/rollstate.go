@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -106,10 +107,7 @@ func (p *planner) advance(v *mesh.Rollout) {
 		d.State, d.Reason = mesh.AwaitingPromotion, "what is new is healthy, and a person has to promote it"
 		return
 	case p.allWell() && c.Old == p.rolls.kept() && p.granted:
-		d.State, d.Ended, d.Reason = mesh.Deployed, p.view.Now, ""
-		if p.rolls.nothing() {
-			d.Reason = "nothing has changed"
-		}
+		d.State, d.Ended, d.Reason = mesh.Deployed, p.view.Now, p.nothing()
 		return
 	case d.State != mesh.Deploying:
 		d.State, d.Reason, d.Progress = mesh.Deploying, "", p.view.Now // it is in order again
@@ -128,14 +126,21 @@ func (r *rollout) kept() int {
 	return n
 }
 
-// nothing says whether the deployment has nothing to replace.
-func (r *rollout) nothing() bool {
-	for _, t := range r.turns {
-		if t.replaces || !t.had {
-			return false
+// nothing is why the deployment had nothing to replace, or "".
+func (p *planner) nothing() string {
+	for _, t := range p.rolls.turns {
+		if t.replaces || !t.had || slices.ContainsFunc(p.copies[t.seat.Seat], p.ofDeployment) {
+			return ""
 		}
 	}
-	return r.kept() == 0
+	before := p.job.Before
+	switch {
+	case p.rolls.kept() > 0:
+		return ""
+	case before != nil && p.job.Deployment.Version > before.Number+1: // another was to take its place
+		return fmt.Sprintf("nothing is to be replaced: the copies of version %d go on", before.Number)
+	}
+	return "nothing has changed"
 }
 
 // allWell says whether all that may be there of the version by now is healthy. Nodes out of sight keep
@@ -269,8 +274,9 @@ func (p *planner) nextRoll(v *mesh.Rollout) {
 		}
 	case mesh.Deploying:
 		v.Next = cmp.Or(p.rolls.holds, p.nextStep(v))
-		if p.plan.Wake > 0 {
-			v.NextAt = p.view.Now.Add(p.plan.Wake)
+		at := p.view.Now.Add(p.plan.Wake)
+		if late := !v.HealthyBy.IsZero() && !at.Before(v.HealthyBy) || !at.Before(v.ProgressBy); !late && p.plan.Wake > 0 {
+			v.NextAt = at // at its deadlines it fails, and there is no next
 		}
 	case mesh.Deployed, mesh.VersionRecorded:
 	}
