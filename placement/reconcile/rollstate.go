@@ -262,6 +262,9 @@ func (p *planner) nextRoll(v *mesh.Rollout) {
 		v.Next = "a person promotes it: mn deployment promote " + string(id)
 	case mesh.DeploymentFailed:
 		v.Next = fmt.Sprintf("what runs stays; mn deployment rollback %s goes back", id)
+		if p.rolls.order == mesh.StartFirst && v.Counts().Old > 0 {
+			v.Next = fmt.Sprintf("new copies beside old ones stop, others stay; mn deployment rollback %s goes back", id)
+		}
 		if before == nil {
 			v.Next = "there is no version to go back to"
 		}
