@@ -121,8 +121,8 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 			told = text
 			c.say("%s", text)
 		}
-		return d.Status.Final() || d.Status == mesh.AwaitingPromotion || d.JobVersion > done.Version && ended(d.JobStatus) ||
-			d.Version > done.Version
+		return d.Status.Final() || d.Status == mesh.AwaitingPromotion || d.Version > done.Version ||
+			d.JobVersion > done.Version && ended(d.JobStatus)
 	})
 	switch {
 	case err != nil:
@@ -137,7 +137,8 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 			return errors.Join(c.json(last, false), exitCode(1))
 		}
 		return mesh.Faultf(mesh.Internal, "the deployment of version %d of job %q has failed: %s",
-			last.Version, done.ID, rounded(last.Reason)).Hint("%s", cmp.Or(rounded(last.Next), "mn deployment status "+string(done.ID)))
+			last.Version, done.ID, rounded(last.Reason)).
+			Hint("%s", cmp.Or(rounded(last.Next), "mn deployment status "+string(done.ID)))
 	case last.JobVersion > done.Version && ended(last.JobStatus): // by a person, and its deployment waits
 		return endedMeanwhile(done.ID, last.JobStatus)
 	}

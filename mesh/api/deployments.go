@@ -15,7 +15,7 @@ type Deployment struct {
 	Type        mesh.JobType         `json:"type"`
 	Version     uint64               `json:"version"`
 	Hash        string               `json:"hash"`
-	JobVersion  uint64               `json:"job_version"`  // the current one, perhaps a later one of that content
+	JobVersion  uint64               `json:"job_version"` // the current one, perhaps a later one of that content
 	JobStatus   mesh.JobStatus       `json:"job_status"`
 	From        uint64               `json:"from_version"` // that was deployed before; 0 for none
 	Status      mesh.DeploymentState `json:"status"`

@@ -223,6 +223,14 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 	}
 }
 
+// earlier is the earlier of two instants.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // latest is the later of two instants.
 func latest(a, b time.Time) time.Time {
 	if b.After(a) {
@@ -263,7 +271,8 @@ func (p *planner) nextRoll(v *mesh.Rollout) {
 	case mesh.DeploymentFailed:
 		v.Next = fmt.Sprintf("what runs stays; mn deployment rollback %s goes back", id)
 		if p.rolls.order == mesh.StartFirst && v.Counts().Old > 0 {
-			v.Next = fmt.Sprintf("new copies beside old ones stop, others stay; mn deployment rollback %s goes back", id)
+			v.Next = fmt.Sprintf("new copies beside old ones stop, others stay; "+
+				"mn deployment rollback %s goes back", id)
 		}
 		if before == nil {
 			v.Next = "there is no version to go back to"
@@ -278,8 +287,12 @@ func (p *planner) nextRoll(v *mesh.Rollout) {
 	case mesh.Deploying:
 		v.Next = cmp.Or(p.rolls.holds, p.nextStep(v))
 		at := p.view.Now.Add(p.plan.Wake)
-		if late := !v.HealthyBy.IsZero() && !at.Before(v.HealthyBy) || !at.Before(v.ProgressBy); !late && p.plan.Wake > 0 {
-			v.NextAt = at // at its deadlines it fails, and there is no next
+		fails := v.ProgressBy // and nothing is next
+		if !v.HealthyBy.IsZero() {
+			fails = earlier(fails, v.HealthyBy)
+		}
+		if p.plan.Wake > 0 && at.Before(fails) {
+			v.NextAt = at
 		}
 	case mesh.Deployed, mesh.VersionRecorded:
 	}
