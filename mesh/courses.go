@@ -8,6 +8,12 @@ type Courses struct {
 	Of func(v *JobVersion) (*Deployment, *Steering)
 }
 
+// Veil is a version of which copies are not shown, as another took its place before it was promoted.
+type Veil struct {
+	Ancestor
+	Same []string // the groups that this other has just so: their copies are its own as well
+}
+
 // Fill says in a view of the job how its content comes, or came, to be what runs.
 func (c *Courses) Fill(view *JobView) {
 	root, known := view.SinceWhen()
@@ -21,7 +27,7 @@ func (c *Courses) Fill(view *JobView) {
 	}
 	view.Deployment, view.Steering = c.Of(first)
 	before, idle, veiled, torn := c.before(first)
-	if view.Veiled = veiled; view.Deployment != nil {
+	if view.Veiled = c.veils(veiled, first); view.Deployment != nil {
 		view.Before = c.Versions[view.Deployment.Stable]
 		view.Torn = view.Deployment.Stable != "" && view.Before == nil
 		return
@@ -66,6 +72,22 @@ func (c *Courses) before(of *JobVersion) (before *JobVersion, idle bool, veiled 
 		}
 		v = next
 	}
+}
+
+// veils are versions that are not shown, with what the one that is deployed instead has of them.
+func (c *Courses) veils(of []Ancestor, now *JobVersion) []Veil {
+	var all []Veil
+	for _, a := range of {
+		is := Veil{Ancestor: a}
+		theirs := &c.Versions[a.Hash].Job
+		for _, g := range theirs.Groups() {
+			if HashGroup(theirs, g.Name) == HashGroup(&now.Job, g.Name) {
+				is.Same = append(is.Same, g.Name)
+			}
+		}
+		all = append(all, is)
+	}
+	return all
 }
 
 // deployed says whether a version has come to be what runs: one without an update policy has at once.

@@ -139,18 +139,25 @@ const (
 	Candidate  Standing = "candidate" // the same of a blue-green deployment
 )
 
-// StandingOf is the standing of a copy that was placed for a version of the job.
-func (j *JobView) StandingOf(version uint64, hash string) Standing {
+// StandingOf is the standing of a copy of the job.
+func (j *JobView) StandingOf(a *Alloc) Standing {
 	if j.Deployment == nil {
 		return Primary
 	}
-	if slices.ContainsFunc(j.Veiled, func(a Ancestor) bool { return a.Number == version && a.Hash == hash }) {
-		return Candidate
+	ours := a.Version >= j.Deployment.Version && j.CameFrom(a.Version, a.Hash)
+	for i := range j.Veiled {
+		v := &j.Veiled[i]
+		if v.Number != a.Version || v.Hash != a.Hash {
+			continue
+		}
+		if ours = slices.Contains(v.Same, a.Group); !ours {
+			return Candidate
+		}
 	}
-	if !j.Hides() || version < j.Deployment.Version || !j.CameFrom(version, hash) {
+	switch {
+	case !j.Hides() || !ours:
 		return Primary
-	}
-	if j.Job.Update.How() == Canary {
+	case j.Job.Update.How() == Canary:
 		return CanaryCopy
 	}
 	return Candidate

@@ -90,7 +90,7 @@ type JobView struct {
 	// which copies are not shown.
 	Before *JobVersion
 	Torn   bool
-	Veiled []Ancestor
+	Veiled []Veil
 	// Due is how far it is gone through when the job is due; nil for not at all.
 	Due *Due
 	// Scheduled is since when the job has the schedule that it has, and was not stopped.

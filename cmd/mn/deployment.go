@@ -138,15 +138,17 @@ promoted. With --dry-run nothing is changed.`,
 			case detach && wait:
 				return misused(cmd, "--detach and --wait contradict each other")
 			}
-			job, err := configs.ReadJob(args[0], with)
+			job, err := configs.ReadChanged(args[0], with, func(job *mesh.Job) error {
+				if cmd.Flags().Changed("key") {
+					job.Name = key
+				}
+				return u.into(job)
+			})
 			if err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("key") {
-				job.Name = key
-			}
-			if err := u.into(job); err != nil {
-				return err
+			if fault := job.Check(); fault != nil {
+				return fault
 			}
 			client, err := c.client()
 			if err != nil {

@@ -18,6 +18,10 @@ var rollouts = map[string][]step{
 	"careful": {
 		{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.AwaitingPromotion, healthy: 1},
 	},
+	"cut-off": {
+		{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.Deploying, healthy: 1},
+		{status: mesh.JobStopped, copies: mesh.Stopped, number: 3, deployed: mesh.Deploying, healthy: 1},
+	},
 	"recorded": {{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.VersionRecorded}},
 	"broken": {
 		{status: mesh.JobRunning, copies: mesh.Running, number: 2, deployed: mesh.Deploying},
@@ -36,6 +40,9 @@ func (now step) roll(j *mesh.JobView, o *api.Outlook) {
 		Job: j.ID(), Version: j.Number, Hash: j.Hash, From: 1, Stable: "1111", State: now.deployed, Began: began,
 		Progress: began, Healthy: now.healthy, Coordinator: "aaaa2222bbbb3333",
 	}
+	if now.status == mesh.JobStopped {
+		d.Version-- // a stop is a version of its own, but no deployment
+	}
 	if j.Job.Update == nil {
 		j.Job.Update = &mesh.UpdatePolicy{}
 	}
@@ -47,6 +54,7 @@ func (now step) roll(j *mesh.JobView, o *api.Outlook) {
 		d.Promoted, d.Ended, d.Reason = true, began, "all 3 copies are healthy"
 	case mesh.DeploymentFailed:
 		d.Promoted, d.Ended, d.Reason = true, began, "copy 0 was not healthy within 5m"
+		r.Next = "goes back to version 1"
 	case mesh.AwaitingPromotion:
 		g.Placed, g.Hidden, d.Reason = 1, 1, "1 canary is healthy"
 		r.Next = "a person promotes it"

@@ -228,7 +228,7 @@ func (f *fake) Submit(_ context.Context, r api.RunRequest) (api.Submitted, error
 	if j.Name == "forbidden" {
 		return api.Submitted{}, mesh.Faultf(mesh.Denied, "job %q is not for you", j.Name)
 	}
-	done := api.Submitted{ID: mesh.JobID(j.Name), Version: 1, Changed: f.job == nil}
+	done := api.Submitted{ID: mesh.JobID(j.Name), Version: 1, Changed: f.job == nil || f.job.Name != j.Name}
 	if f.job == nil {
 		done.Warnings = []string{"no other peer is alive: the job is safe here only"}
 	}

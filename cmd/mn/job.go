@@ -193,7 +193,11 @@ func (c *command) showJob(j api.Job) {
 		c.field("status", "%s", status)
 		c.field("runs", "mn schedule status %s lists them", j.ID)
 	} else {
-		c.field("status", "%s, %d of %d copies running", status, j.Running, j.Count)
+		beside := ""
+		if j.Beside > 0 {
+			beside = fmt.Sprintf(", %d more beside them", j.Beside)
+		}
+		c.field("status", "%s, %d of %d copies running%s", status, j.Running, j.Count, beside)
 	}
 	asItShould := j.Status == mesh.JobRunning && j.Running == j.Count &&
 		j.Reason == fmt.Sprintf("%d of %d running", j.Count, j.Count)

@@ -64,7 +64,7 @@ func (c *command) watchDeployment(
 	}()
 	defer func() { stop(); <-gone }()
 	var tick <-chan time.Time
-	if c.colour {
+	if c.colour && !c.asJSON {
 		t := time.NewTicker(time.Second)
 		defer t.Stop()
 		tick = t.C
@@ -121,7 +121,8 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 			told = text
 			c.say("%s", text)
 		}
-		return d.Status.Final() || d.Status == mesh.AwaitingPromotion || d.Version > done.Version
+		return d.Status.Final() || d.Status == mesh.AwaitingPromotion || d.Version > done.Version ||
+			d.JobVersion > done.Version && ended(d.JobStatus)
 	})
 	switch {
 	case err != nil:
@@ -136,7 +137,10 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 			return errors.Join(c.json(last, false), exitCode(1))
 		}
 		return mesh.Faultf(mesh.Internal, "the deployment of version %d of job %q has failed: %s",
-			last.Version, done.ID, rounded(last.Reason)).Hint("mn deployment rollback %s goes back", done.ID)
+			last.Version, done.ID, rounded(last.Reason)).
+			Hint("%s", cmp.Or(rounded(last.Next), "mn deployment status "+string(done.ID)))
+	case last.JobVersion > done.Version && ended(last.JobStatus): // by a person, and its deployment waits
+		return endedMeanwhile(done.ID, last.JobStatus)
 	}
 	return c.result(last, func() {
 		switch last.Status {
@@ -144,6 +148,10 @@ func (c *command) awaitDeployment(ctx context.Context, client *api.Client, done 
 			c.printf("version %d of job %q waits to be promoted: mn deployment promote %s\n",
 				last.Version, done.ID, done.ID)
 		case mesh.VersionRecorded:
+			if !done.Changed {
+				c.printf("job %q is at version %d already\n", done.ID, last.Version)
+				return
+			}
 			c.printf("version %d of job %q is recorded, and the job runs anew\n", last.Version, done.ID)
 		default:
 			c.printf("version %d of job %q is deployed\n", last.Version, done.ID)

@@ -99,6 +99,9 @@ the one that --version names, by a tag, its number or the beginning of its hash.
 		Args:              needs("KEY"),
 		ValidArgsFunction: c.complete(deploymentKeys),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, args []string) error {
+			if version == "" && cmd.Flags().Changed("version") {
+				return misused(cmd, "--version is empty: leave it out to go back to the last that was deployed")
+			}
 			done, err := client.Rollback(cmd.Context(), api.RollbackRequest{
 				Job: mesh.JobID(args[0]), Version: version, Reason: w.reason, Expect: w.expect(),
 			})

@@ -139,7 +139,7 @@ func (p *progress) see(j api.Job) (over bool, end error) {
 	case j.Version < p.version:
 		return false, nil // the peer has not seen our version yet
 	case j.Version > p.version && ended(j.Status):
-		return true, endedMeanwhile(j) // a stop is a version of its own
+		return true, endedMeanwhile(j.ID, j.Status) // a stop is a version of its own
 	case j.Version > p.version:
 		return true, mesh.Faultf(mesh.Conflict, "version %d has replaced version %d of job %q",
 			j.Version, p.version, j.ID)
@@ -166,11 +166,11 @@ func ended(s mesh.JobStatus) bool {
 	return false
 }
 
-func endedMeanwhile(j api.Job) error {
+func endedMeanwhile(id mesh.JobID, status mesh.JobStatus) error {
 	did := map[mesh.JobStatus]string{
 		mesh.JobStopped: "stopped", mesh.JobCancelled: "cancelled", mesh.JobPausing: "paused", mesh.JobPaused: "paused",
-	}[j.Status]
-	return mesh.Faultf(mesh.Conflict, "job %q was %s", j.ID, did)
+	}[status]
+	return mesh.Faultf(mesh.Conflict, "job %q was %s", id, did)
 }
 
 // failure is how a job ends that failed, or does not go on by itself since something

@@ -315,7 +315,7 @@ type WhyGang struct {
 type WhyGroup struct {
 	Group     string         `json:"group"`
 	Count     int            `json:"count"`
-	Running   int            `json:"running"`
+	Running   int            `json:"running"` // of these
 	Strategy  mesh.Strategy  `json:"strategy"`
 	Resources mesh.Resources `json:"resources"` // of one copy
 	Nodes     []WhyNode      `json:"nodes"`     // the best first, refused ones last

@@ -15,7 +15,8 @@ type Deployment struct {
 	Type        mesh.JobType         `json:"type"`
 	Version     uint64               `json:"version"`
 	Hash        string               `json:"hash"`
-	JobVersion  uint64               `json:"job_version"`  // the current one, perhaps a later one of that content
+	JobVersion  uint64               `json:"job_version"` // the current one, perhaps a later one of that content
+	JobStatus   mesh.JobStatus       `json:"job_status"`
 	From        uint64               `json:"from_version"` // that was deployed before; 0 for none
 	Status      mesh.DeploymentState `json:"status"`
 	Promoted    bool                 `json:"promoted"` // its copies are shown to those who look for services
@@ -152,6 +153,7 @@ func (p picture) deployment(i int) Deployment {
 		row.Wanted, row.Old, row.Placed, row.Healthy = sum.Wanted, sum.Old, sum.Placed, sum.Healthy
 		row.Hidden = sum.Hidden
 	}
+	row.JobStatus = p.Outlooks[i].Status
 	if said := j.Steering; said != nil {
 		row.Paused = said.Paused
 		row.SaidReason, row.SaidBy, row.SaidAt = said.Reason, p.nodeName(said.By), known(said.At)

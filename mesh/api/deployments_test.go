@@ -62,6 +62,22 @@ func TestDeploymentsAreShown(t *testing.T) {
 	}
 }
 
+// TestCopiesBesideOthersAreToldApart: old and new in the same places are not twice as many as are wanted.
+func TestCopiesBesideOthersAreToldApart(t *testing.T) {
+	f := newFake()
+	_, c := serving(t, f, Socket)
+	f.change(func(s *Snapshot) {
+		at := slices.IndexFunc(s.View.Allocs, func(a mesh.AllocView) bool { return a.ID == "web00001" })
+		beside := s.View.Allocs[at]
+		beside.ID, beside.Generation, beside.Standing = "web11111", 2, mesh.Candidate
+		s.View.Allocs = slices.Insert(s.View.Allocs, at+1, beside)
+	})
+	j, err := c.Job(t.Context(), "web")
+	if err != nil || j.Count != 3 || j.Running != 2 || j.Beside != 1 || j.Groups[0].Running != 2 || j.Groups[0].Beside != 1 {
+		t.Errorf("got %d of %d running, and %d beside them, %+v, %v", j.Running, j.Count, j.Beside, j.Groups, err)
+	}
+}
+
 func TestDeploymentsAreSteered(t *testing.T) {
 	f := newFake()
 	_, c := serving(t, f, Socket)

@@ -19,7 +19,8 @@ type JobRow struct {
 	Version     uint64         `json:"version"`
 	Status      mesh.JobStatus `json:"status"`
 	Count       int            `json:"count"`     // copies that should run, or of a paused job, will when it is resumed
-	Running     int            `json:"running"`   // copies that do
+	Running     int            `json:"running"`   // how many of these do
+	Beside      int            `json:"beside"`    // further copies that run: another one is in the same place
 	Completed   int            `json:"completed"` // copies, of work that has an end
 	Skipped     int            `json:"skipped"`   // copies: what they come after has gone otherwise
 	SubmittedAt time.Time      `json:"submitted_at"`
@@ -56,6 +57,7 @@ type GroupRow struct {
 	Tasks         []string `json:"tasks"`
 	Count         int      `json:"count"`
 	Running       int      `json:"running"`
+	Beside        int      `json:"beside"` // further copies that run: of a version that comes or goes, or that move
 	Completed     int      `json:"completed"`
 	Skipped       int      `json:"skipped"`
 	SkippedReason string   `json:"skipped_reason"`
@@ -99,6 +101,7 @@ func (p picture) jobRow(i int) JobRow {
 	for _, g := range p.groups(i) {
 		row.Count += g.Count
 		row.Running += g.Running
+		row.Beside += g.Beside
 		row.Completed += g.Completed
 		row.Skipped += g.Skipped
 	}
@@ -167,8 +170,14 @@ func (p picture) groups(i int) []GroupRow {
 		for _, t := range g.Tasks {
 			row.Tasks = append(row.Tasks, t.Name)
 		}
+		run := map[mesh.Seat]bool{}
 		for _, a := range p.View.AllocsOf(j.ID()) {
-			if a.Group == g.Name && p.status(&a, a.State()) == string(mesh.Running) {
+			switch {
+			case a.Group != g.Name || p.status(&a, a.State()) != string(mesh.Running):
+			case run[a.Seat()]:
+				row.Beside++
+			default:
+				run[a.Seat()] = true
 				row.Running++
 			}
 		}

@@ -259,7 +259,7 @@ func (r *records) drawn(job mesh.JobID, ids map[mesh.AllocID]struct{}) []mesh.Al
 				a.Placed = r.placed(&a.Alloc, placed)
 			}
 			if known {
-				a.Standing = head.StandingOf(a.Version, a.Hash)
+				a.Standing = head.StandingOf(&a.Alloc)
 			}
 			list = append(list, a)
 		} else if r.granted[id].Job != job && r.degraded[id].Job != job {

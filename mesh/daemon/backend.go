@@ -195,12 +195,14 @@ func (b *backend) Why(ctx context.Context, id mesh.JobID) (api.Why, error) {
 		if wg.Strategy == "" {
 			wg.Strategy = mesh.Binpack
 		}
+		run := map[mesh.Seat]bool{} // two copies in one place are not two of those that are wanted
 		for _, a := range view.AllocsOf(id) {
 			if n := view.Node(a.Node); a.Group == g.Name && a.State() == mesh.Running &&
 				n != nil && n.Liveness == mesh.Alive {
-				wg.Running++
+				run[a.Seat()] = true
 			}
 		}
+		wg.Running = len(run)
 		wg.Nodes = explain(view, &job.Job, g, placement.Place(view, &job.Job, g, string(id), nil))
 		out.Groups = append(out.Groups, wg)
 	}

@@ -271,7 +271,8 @@ func (p *planner) goesOnAs(t *turn) {
 	}
 }
 
-// keepGroups keeps what the version wants no more until all of it has succeeded.
+// keepGroups keeps what the version wants no more until all of it has succeeded, but for a seat that
+// had its turn and was then scaled away.
 func (p *planner) keepGroups() {
 	r, v := p.rolls, p.job.Before
 	if v == nil || r.order != mesh.StartFirst {
@@ -280,7 +281,7 @@ func (p *planner) keepGroups() {
 	for _, g := range v.Job.Groups() {
 		for i := range g.Count {
 			id := mesh.Seat{Group: g.Name, Index: i}
-			if s := p.beforeOf(id); s != nil && !p.wanted[id] {
+			if s := p.beforeOf(id); s != nil && !p.wanted[id] && !slices.ContainsFunc(s.copies, p.ofDeployment) {
 				p.wanted[id] = true
 				r.aside = append(r.aside, s)
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mn/mesh"
 )
@@ -151,7 +152,17 @@ func TestUpdateKeys(t *testing.T) {
 			apply                       | running place web[0]
 			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m: backoff
 			apply                       | failed stop web[0] version 3: revert 1
-			settle; apply               | successful: nothing has changed`,
+			settle; apply               | successful: nothing is to be replaced: the copies of version 1 go on`,
+		},
+		{
+			"auto_revert", "what was taken away comes back", "auto=revert healthy_deadline=1m order=stop_first", `
+			apply                       | running stop web[0]
+			settle; apply               | running place web[0]
+			settle; status web[0].1 backoff; advance 1m; apply | failed: web[0] on n3 was not healthy within healthy_deadline = 1m: backoff
+			apply                       | failed version 3: revert 1
+			apply                       | running stop web[0]
+			settle; apply               | running place web[0]
+			settle; apply               | successful`,
 		},
 		{
 			"order", `"stop_first": the old copy has ended before the new one starts`, "order=stop_first", `
@@ -354,4 +365,25 @@ func (w *world) does(p *Plan) string {
 		words = append(words, fmt.Sprintf("version %d: %s", p.Revert.Number, p.Revert.Verb))
 	}
 	return strings.Join(words, " ")
+}
+
+// TestNextStepIsNoDeadline: when a copy is healthy is told as the next step, and when it fails is not.
+func TestNextStepIsNoDeadline(t *testing.T) {
+	w := newWorld()
+	run := func(commands string) *mesh.Rollout {
+		for c := range strings.SplitSeq(commands, ";") {
+			if err := w.command(strings.Fields(c), &strings.Builder{}); err != nil {
+				t.Fatalf("%s: %v", c, err)
+			}
+		}
+		p := w.plan(true)
+		return p.Rollout
+	}
+	r := run("node n1 n2; job parallel=1 min_healthy=10s web=1,1GiB; apply")
+	if !r.NextAt.IsZero() || r.HealthyBy.IsZero() {
+		t.Errorf("a copy starts, which it has to have done by %v: next is at %v, want no instant", r.HealthyBy, r.NextAt)
+	}
+	if r = run("settle"); r.NextAt.IsZero() || r.NextAt.Sub(w.now) > 10*time.Second {
+		t.Errorf("it runs: next is at %v, want 10s after %v", r.NextAt, w.now)
+	}
 }

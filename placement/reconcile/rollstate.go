@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -71,7 +72,7 @@ func (p *planner) countRoll(v *mesh.Rollout) {
 			of(a.Group).Old++
 		default:
 			of(a.Group).Placed++
-			if p.job.StandingOf(a.Version, a.Hash) != mesh.Primary {
+			if p.job.StandingOf(&a.Alloc) != mesh.Primary {
 				of(a.Group).Hidden++
 			}
 		}
@@ -83,8 +84,8 @@ func (p *planner) advance(v *mesh.Rollout) {
 	d, s := &v.Deployment, p.job.Steering
 	d.Promoted = p.job.Promoted()
 	c := v.Counts()
-	if c.Healthy > d.Healthy {
-		d.Healthy, d.Progress = c.Healthy, p.view.Now
+	if scaled := p.job.Number != d.Version && p.job.At.After(d.Progress); scaled || c.Healthy > d.Healthy {
+		d.Healthy, d.Progress = c.Healthy, latest(p.view.Now, p.job.At) // fewer may be wanted now
 	}
 	for _, t := range p.rolls.turns { // a step that was begun ends while it is paused, too
 		if t.well > 0 && t.well != never && t.next != nil && p.bound(t.seat) == "" {
@@ -106,10 +107,7 @@ func (p *planner) advance(v *mesh.Rollout) {
 		d.State, d.Reason = mesh.AwaitingPromotion, "what is new is healthy, and a person has to promote it"
 		return
 	case p.allWell() && c.Old == p.rolls.kept() && p.granted:
-		d.State, d.Ended, d.Reason = mesh.Deployed, p.view.Now, ""
-		if p.rolls.nothing() {
-			d.Reason = "nothing has changed"
-		}
+		d.State, d.Ended, d.Reason = mesh.Deployed, p.view.Now, p.nothing()
 		return
 	case d.State != mesh.Deploying:
 		d.State, d.Reason, d.Progress = mesh.Deploying, "", p.view.Now // it is in order again
@@ -128,14 +126,21 @@ func (r *rollout) kept() int {
 	return n
 }
 
-// nothing says whether the deployment has nothing to replace.
-func (r *rollout) nothing() bool {
-	for _, t := range r.turns {
-		if t.replaces || !t.had {
-			return false
+// nothing is why the deployment had nothing to replace, or "".
+func (p *planner) nothing() string {
+	for _, t := range p.rolls.turns {
+		if t.replaces || !t.had || slices.ContainsFunc(p.copies[t.seat.Seat], p.ofDeployment) {
+			return ""
 		}
 	}
-	return r.kept() == 0
+	before := p.job.Before
+	switch {
+	case p.rolls.kept() > 0:
+		return ""
+	case before != nil && p.job.Deployment.Version > before.Number+1: // another was to take its place
+		return fmt.Sprintf("nothing is to be replaced: the copies of version %d go on", before.Number)
+	}
+	return "nothing has changed"
 }
 
 // allWell says whether all that may be there of the version by now is healthy. Nodes out of sight keep
@@ -188,7 +193,7 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 			return
 		}
 		for _, a := range t.next.live {
-			from := a.At
+			from := latest(a.At, d.Began) // it may have been there before
 			if s := p.job.Steering; s != nil {
 				from = latest(from, s.At)
 			}
@@ -216,6 +221,14 @@ func (p *planner) deadlines(v *mesh.Rollout) {
 	if !slowest.IsZero() {
 		p.wakeIn(slowest.Sub(p.view.Now))
 	}
+}
+
+// earlier is the earlier of two instants.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // latest is the later of two instants.
@@ -257,6 +270,10 @@ func (p *planner) nextRoll(v *mesh.Rollout) {
 		v.Next = "a person promotes it: mn deployment promote " + string(id)
 	case mesh.DeploymentFailed:
 		v.Next = fmt.Sprintf("what runs stays; mn deployment rollback %s goes back", id)
+		if p.rolls.order == mesh.StartFirst && v.Counts().Old > 0 {
+			v.Next = fmt.Sprintf("new copies beside old ones stop, others stay; "+
+				"mn deployment rollback %s goes back", id)
+		}
 		if before == nil {
 			v.Next = "there is no version to go back to"
 		}
@@ -269,8 +286,13 @@ func (p *planner) nextRoll(v *mesh.Rollout) {
 		}
 	case mesh.Deploying:
 		v.Next = cmp.Or(p.rolls.holds, p.nextStep(v))
-		if p.plan.Wake > 0 {
-			v.NextAt = p.view.Now.Add(p.plan.Wake)
+		at := p.view.Now.Add(p.plan.Wake)
+		fails := v.ProgressBy // and nothing is next
+		if !v.HealthyBy.IsZero() {
+			fails = earlier(fails, v.HealthyBy)
+		}
+		if p.plan.Wake > 0 && at.Before(fails) {
+			v.NextAt = at
 		}
 	case mesh.Deployed, mesh.VersionRecorded:
 	}
