@@ -73,7 +73,10 @@ func (c *Core) fire(job *mesh.JobView, fence crdt.Fence, granted bool) {
 	}
 	out := reconcile.Fire(c.template(job, granted))
 	for i := range out.Fire {
-		c.fireOne(job, &out.Fire[i], fence, granted)
+		started := out.Fire[i].Result == mesh.FiringStarted
+		if c.fireOne(job, &out.Fire[i], fence, granted); started && out.Fire[i].Result != mesh.FiringStarted {
+			out.Due.NotBegun(&out.Fire[i].Origin)
+		}
 	}
 	for _, cancel := range out.Cancel {
 		c.cancel(cancel.Run, cancel.Reason)

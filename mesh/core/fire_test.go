@@ -94,6 +94,29 @@ func TestATimeIsTakenUpByWhoeverDecidesNext(t *testing.T) {
 	}
 }
 
+// A run that does not fit into a record, as its job just does, is refused once, and not again and again.
+func TestARunThatDoesNotFitIsRefusedOnce(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	job := every("big", "10s")
+	for size := crdt.MaxValue; ; size -= 64 {
+		job.Tasks[0].Command = []string{"echo", strings.Repeat("x", size)}
+		if l.ask(l.nodes[0], Submit{Job: job}).Fault == nil {
+			break
+		}
+	}
+	l.after(20 * time.Second)
+	due, refused := l.nodes[0].core.records.course.due["big"], 0
+	for _, e := range l.nodes[0].log {
+		if e.Kind == mesh.JobFired {
+			refused++
+		}
+	}
+	if refused != 2 || due.Started != 0 || due.Refused != 2 || len(due.Open) != 0 {
+		t.Errorf("%d were fired, want 2 that are refused: %+v", refused, due)
+	}
+}
+
 func TestRunsThatEndedAreForgotten(t *testing.T) {
 	l := newLab(t, 3)
 	l.after(15 * time.Second)

@@ -128,8 +128,12 @@ func (f *firer) again() {
 			continue
 		}
 		if !there && f.may() {
+			started := f.out.Due.Started
 			f.fire(o, mesh.FiringStarted, "")
-			f.out.Due.Started-- // it is no other run
+			f.out.Due.Started = started // it is no other run
+			if f.out.Fire[len(f.out.Fire)-1].Result != mesh.FiringStarted {
+				continue
+			}
 		}
 		open = append(open, c)
 	}
