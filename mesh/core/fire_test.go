@@ -94,6 +94,29 @@ func TestATimeIsTakenUpByWhoeverDecidesNext(t *testing.T) {
 	}
 }
 
+// What a job that is stopped says, and has waiting, is told of its runs.
+func TestAStoppedTemplateTellsOfItsRuns(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("tick", "10s")
+	job.Schedule.Overlap = mesh.OverlapQueue
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(25 * time.Second)
+	l.ask(l.nodes[1], Act{Job: "tick", Verb: mesh.VerbStop})
+	l.after(time.Second)
+	if status, text := l.status("tick"); status != mesh.JobStopped || text != "1 run has not ended" {
+		t.Errorf("the job is %s: %s", status, text)
+	}
+	if got := l.firings(l.nodes[2], "tick"); !strings.HasSuffix(got, "started; 30s skipped; 40s skipped") {
+		t.Errorf("the firings are %q", got)
+	}
+	l.endRuns("tick")
+	l.after(time.Second)
+	if status, text := l.status("tick"); status != mesh.JobStopped || text != "nothing runs" {
+		t.Errorf("once its run has ended, the job is %s: %s", status, text)
+	}
+}
+
 // A run that does not fit into a record, as its job just does, is refused once, and not again and again.
 func TestARunThatDoesNotFitIsRefusedOnce(t *testing.T) {
 	l := newLab(t, 1)
