@@ -302,8 +302,8 @@ func TestTheEndOfAJobHasAnotherRunAndNotItself(t *testing.T) {
 	if n := len(l.nodes[1].core.runs("report")); n != 1 {
 		t.Errorf("%d runs: the end of its run has the job run again\n%s", n, l.events())
 	}
-	if n := len(l.nodes[1].core.Occurrences()); n != 2 {
-		t.Errorf("%d things happened, want the ends of two jobs: %+v", n, l.nodes[1].core.Occurrences())
+	if n := len(l.nodes[1].core.Occurrences()); n != 1 {
+		t.Errorf("%d things are told, want the end of the first job: %+v", n, l.nodes[1].core.Occurrences())
 	}
 }
 
@@ -319,6 +319,49 @@ func TestALostNodeHasAJobRun(t *testing.T) {
 	if runs := l.nodes[0].core.runs("alarm"); len(runs) != 1 ||
 		!strings.Contains(string(runs[0].Origin.Payload), `"node":"n3"`) {
 		t.Errorf("the runs are %+v\n%s", runs, l.events())
+	}
+}
+
+// A node is lost again if its agent is, also without a boot in between.
+func TestANodeIsLostAgainWithItsNextAgent(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.alarm(mesh.NodeIsLost)
+	for range 2 {
+		l.kill(l.nodes[2], false)
+		l.after(15 * time.Second)
+		l.nodes[2].boots-- // the machine is the same
+		l.start(l.nodes[2])
+		l.meet(l.nodes[2])
+		l.after(15 * time.Second)
+	}
+	l.ranFor(`"node":"n3"`, `"node":"n3"`)
+}
+
+// What no trigger is of is not told, nor what is told of a job's own runs: there would be a record of
+// it for each run of each job.
+func TestOnlyWhatAJobWaitsForIsTold(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("alarm", "1h")
+	job.Schedule = nil
+	job.Triggers = []mesh.Trigger{{
+		Event: mesh.JobFinished, Filter: map[string]mesh.Condition{"source": {Is: []mesh.Value{"train", "alarm"}}},
+	}}
+	l.ask(l.nodes[0], Submit{Job: job})
+	for _, name := range []string{"train", "other"} {
+		once := batch(name)
+		once.Tasks[0].Count = 1
+		l.ask(l.nodes[0], Submit{Job: once})
+		l.after(2 * time.Second)
+		l.exit(mesh.JobID(name), 0, 0)
+	}
+	l.after(5 * time.Second)
+	l.endRuns("alarm")
+	l.after(5 * time.Second)
+	l.ranFor(`"job":"train"`)
+	if told := l.nodes[1].core.Occurrences(); len(told) != 1 || told[0].Source != "train" {
+		t.Errorf("what was told is %+v", told)
 	}
 }
 

@@ -64,12 +64,12 @@ func (c *Core) told(o *mesh.Occurrence) crdt.Entry {
 	return c.put(mesh.KeyOccurred(o.ID), o, crdt.Fence{})
 }
 
-// occur tells what the mesh itself has noticed, if some job has a trigger of it. What is told
-// already, or so old that nothing would follow, is not told again.
+// occur tells what the mesh itself has noticed, if some job waits for it. What is told already, or
+// so old that nothing would follow, is not told again.
 func (c *Core) occur(o mesh.Occurrence) {
 	key := mesh.KeyOccurred(o.ID)
 	_, known := c.records.course.occurred[o.ID]
-	if known || !c.awaited(o.Event, o.At) || c.replica.Gone(key) || c.now.Wall.Sub(o.At) >= mesh.OccurrenceAge ||
+	if known || !c.awaited(&o) || c.replica.Gone(key) || c.now.Wall.Sub(o.At) >= mesh.OccurrenceAge ||
 		len(c.records.course.occurred) >= mesh.OccurrencesMax || fits(key, o) != nil || c.out != "" {
 		return
 	}
