@@ -257,12 +257,15 @@ func (c *Core) runNow(call RunNow) (reply any, none crdt.Entry, f *mesh.Fault) {
 	switch {
 	case !ok:
 		return nil, none, mesh.Faultf(mesh.NotFound, "no job %q", call.Job).Hint("mn schedule ls")
+	case job.Job.Origin != nil:
+		return nil, none, mesh.Faultf(mesh.Invalid, "%q is a run of %q", call.Job, job.Job.Origin.Job).
+			Hint("mn schedule run-now %s makes another run", job.Job.Origin.Job)
 	case !job.Job.Template():
 		return nil, none, mesh.Faultf(mesh.Invalid, "job %q has no schedule, trigger or parameters: it runs by itself",
 			call.Job).Hint("mn job retry --all %s runs all of it again", call.Job)
 	case job.Stopped:
-		return nil, none, mesh.Faultf(mesh.Conflict, "job %q is stopped", call.Job).
-			Hint("mn job run starts it again, from its file")
+		plan, _, _ := c.Outlook(&job)
+		return nil, none, noLongerDue(call.Job, plan.Status)
 	}
 	if call.ID == "" {
 		call.ID = fmt.Sprintf("%016x", c.cfg.Rand.Uint64())
