@@ -73,10 +73,7 @@ begun since then.`,
 				}
 				return p.line(l, times, follow)
 			}))
-			if err == nil && lines == 0 {
-				c.sayWhoHas(cmd.Context(), client, r.Job)
-			}
-			return err
+			return c.sayWhoWrites(cmd.Context(), client, r.Job, lines, err)
 		},
 	}
 	f := cmd.Flags()
@@ -87,6 +84,14 @@ begun since then.`,
 	f.StringVar(&alloc, "alloc", "", "only of the copy with this id")
 	_ = cmd.RegisterFlagCompletionFunc("alloc", c.completeFlag(allocIDs))
 	return cmd
+}
+
+// sayWhoWrites says where to look of a job that wrote nothing as only runs of it have copies.
+func (c *command) sayWhoWrites(ctx context.Context, client *api.Client, id mesh.JobID, lines int, err error) error {
+	if err == nil && lines == 0 {
+		c.sayWhoHas(ctx, client, id)
+	}
+	return err
 }
 
 // sayWhoHas says of a job of which only runs have copies where to look for those.

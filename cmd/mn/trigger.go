@@ -42,7 +42,7 @@ the [[trigger]] tables of the file.`,
 				if err := json.Unmarshal([]byte(filter), &t.Filter); err != nil {
 					var other *json.UnmarshalTypeError
 					if errors.As(err, &other) {
-						err = fmt.Errorf("want an object, such as {\"path\":{\"prefix\":\"/data/\"}}, not %s", other.Value)
+						err = fmt.Errorf(`want an object, such as {"path":{"prefix":"/data/"}}, not %s`, other.Value)
 					}
 					return misused(cmd, "--filter-json: %v", err)
 				}

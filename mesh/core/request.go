@@ -197,8 +197,7 @@ func (c *Core) may(job *mesh.JobView, a Act) (changes bool, f *mesh.Fault) {
 // noLongerDue says of a stopped job of which only runs have copies how it comes back.
 func noLongerDue(id mesh.JobID, is mesh.JobStatus) *mesh.Fault {
 	return mesh.Faultf(mesh.Conflict, "job %q is %s: no runs are made of it", id, is).
-		Hint("mn job retry %s has it back as it was; mn job run, mn schedule create or mn trigger create, from its file",
-			id)
+		Hint("mn job retry %s has it back as it was; mn job run, or mn schedule create, from its file", id)
 }
 
 // ailing says whether there is something to try again of a job that runs: a copy that has
