@@ -49,27 +49,37 @@ func TestManifestsBecomeJobs(t *testing.T) {
 func TestSchedulesAreTakenOver(t *testing.T) {
 	const job = `{"graph_id": "a", "nodes": [{"node_id": "n", "config": {"command": "true"}}], "schedule": `
 	for _, tt := range []struct{ name, schedule, want, note string }{
-		{"periodic", `{"kind": "periodic", "crons": ["0 2 * * *", "@hourly"], "timezone": "Europe/Berlin",
+		{
+			"periodic", `{"kind": "periodic", "crons": ["0 2 * * *", "@hourly"], "timezone": "Europe/Berlin",
 			"missed_policy": "catchup_all", "catchup_limit": 3, "missed_grace_ms": 120000,
 			"window": {"duration_ms": 7200000, "end_action": "none"}}`,
 			`{"cron":["0 2 * * *","@hourly"],"timezone":"Europe/Berlin","missed":"catchup_all","catchup_limit":3,` +
 				`"missed_grace":"2m","window":"2h","window_end":"none"} null null`,
-			"schedule.timezone: is gone by, where MirrorNeuron goes by UTC"},
-		{"one cron", `{"cron": "0 2 * * *", "time_zone": "UTC", "prohibit_overlap": false, "missed_policy": "skip"}`,
-			`{"cron":["0 2 * * *"],"overlap":"allow"} null null`, ""},
+			"schedule.timezone: is gone by, where MirrorNeuron goes by UTC",
+		},
+		{
+			"one cron", `{"cron": "0 2 * * *", "time_zone": "UTC", "prohibit_overlap": false, "missed_policy": "skip"}`,
+			`{"cron":["0 2 * * *"],"overlap":"allow"} null null`, "",
+		},
 		{"paused", `{"cron": "@daily", "enabled": false}`, `{"cron":["@daily"]} null null`, "schedule.enabled: is false"},
 		{"at", `{"run_at": "2030-12-24T18:00:00Z"}`, `{"at":"2030-12-24T18:00:00Z"} null null`, ""},
 		{"no time", `{"run_at": "noon", "delay_ms": 1000}`, `{"in":"1s"} null null`, "schedule.run_at: is no time"},
 		{"delay", `{"kind": "delayed", "delay_ms": 60000}`, `{"in":"1m"} null null`, ""},
-		{"event", `{"kind": "event", "trigger": {"event_type": "up", "filters": {"path": {"prefix": "/d"}, "n": [1, 2],
+		{
+			"event", `{"kind": "event", "trigger": {"event_type": "up", "filters": {"path": {"prefix": "/d"}, "n": [1, 2],
 			"x": null}, "payload": "required", "meta_required": ["who"]}}`,
 			`{"overlap":"forbid"} [{"event":"up","filter":{"n":["1","2"],"path":{"prefix":"/d"}}}] ` +
 				`{"payload":"required","meta_required":["who"]}`,
-			"schedule.trigger.filters.x: want a value"},
-		{"event in the schedule", `{"event_type": "up", "prohibit_overlap": false}`,
-			`{"overlap":"allow"} [{"event":"up"}] null`, ""},
-		{"unknown", `{"cron": "@daily", "metadata": {"a": 1}, "lunar": true}`, `{"cron":["@daily"]} null null`,
-			"schedule.lunar: has no counterpart"},
+			"schedule.trigger.filters.x: want a value",
+		},
+		{
+			"event in the schedule", `{"event_type": "up", "prohibit_overlap": false}`,
+			`{"overlap":"allow"} [{"event":"up"}] null`, "",
+		},
+		{
+			"unknown", `{"cron": "@daily", "metadata": {"a": 1}, "lunar": true}`, `{"cron":["@daily"]} null null`,
+			"schedule.lunar: has no counterpart",
+		},
 	} {
 		got, notes, err := Read("m.json", []byte(job+tt.schedule+"}"))
 		if err != nil {
