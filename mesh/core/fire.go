@@ -283,12 +283,17 @@ func (c *Core) runNow(call RunNow) (reply any, none crdt.Entry, f *mesh.Fault) {
 		Until: job.Job.Schedule.Over(now),
 	}
 	run := mesh.RunName(call.Job, &o)
-	_, fired := c.records.course.fired[call.Job][run]
+	known, fired := c.records.course.fired[call.Job][run]
 	switch {
 	case c.nameTaken(call.Job, run):
 		return nil, none, mesh.Faultf(mesh.Conflict, "there is another job %q", run).Hint("choose another --id")
 	case fired || len(c.records.versions[run]) > 0:
-		return RunMade{Run: run, Unchanged: true}, none, nil
+		was := known.Origin
+		if other, ok := c.records.job(run); ok && other.Job.Origin != nil {
+			was = *other.Job.Origin
+		}
+		same := handedSame(was.Payload, o.Payload) && maps.Equal(was.Meta, o.Meta)
+		return RunMade{Run: run, Unchanged: true, Differs: !same}, none, nil
 	case len(c.records.course.runs[call.Job]) >= underWayMost:
 		return nil, none, mesh.Faultf(mesh.Unavailable, "job %q has %d runs: no more fit", call.Job,
 			len(c.records.course.runs[call.Job])).Hint("wait until some have ended")

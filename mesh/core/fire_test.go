@@ -259,7 +259,7 @@ func TestAPersonsRunOfAKeyIsOne(t *testing.T) {
 	for i, h := range []*host{l.nodes[0], l.nodes[1], l.nodes[0]} {
 		r := l.ask(h, RunNow{Job: "report", ID: "monday", Payload: []byte(`{"week": 5}`)})
 		made, ok := r.Value.(RunMade)
-		if !ok || made.Unchanged != (i > 0) || i == 0 && made.Copies != 2 {
+		if !ok || made.Unchanged != (i > 0) || i == 0 && made.Copies != 2 || made.Differs {
 			t.Fatalf("asked the %d. time: %+v %v", i+1, r.Value, r.Fault)
 		}
 		runs = append(runs, made.Run)
@@ -270,6 +270,12 @@ func TestAPersonsRunOfAKeyIsOne(t *testing.T) {
 	l.after(2 * time.Second)
 	if l.total() != 1 || !strings.Contains(l.firings(l.nodes[2], "report"), "started") {
 		t.Errorf("%d tasks run, firings are %q\n%s", l.total(), l.firings(l.nodes[2], "report"), l.events())
+	}
+	for payload, differs := range map[string]bool{`{"week":5}`: false, `{"week":6}`: true, "": true} {
+		r := l.ask(l.nodes[1], RunNow{Job: "report", ID: "monday", Payload: []byte(payload)})
+		if made, ok := r.Value.(RunMade); !ok || !made.Unchanged || made.Differs != differs {
+			t.Errorf("asked again with %q: %+v %v", payload, r.Value, r.Fault)
+		}
 	}
 	if r := l.ask(l.nodes[0], RunNow{Job: "report", Payload: []byte(`{`)}); r.Fault == nil {
 		t.Error("a payload was taken that is not JSON")

@@ -1,8 +1,11 @@
 package core
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +39,8 @@ func (c *Core) emit(call Emit) (reply any, none crdt.Entry, f *mesh.Fault) {
 			return nil, none, mesh.Faultf(mesh.Conflict, "the id %q is that of an event %q", o.ID, known.Event).
 				Hint("choose another id")
 		}
-		return Emitted{Occurrence: known, Unchanged: true}, none, nil
+		same := handedSame(known.Payload, o.Payload) && maps.Equal(known.Meta, o.Meta)
+		return Emitted{Occurrence: known, Unchanged: true, Differs: !same}, none, nil
 	}
 	key := mesh.KeyOccurred(o.ID)
 	switch {
@@ -52,6 +56,15 @@ func (c *Core) emit(call Emit) (reply any, none crdt.Entry, f *mesh.Fault) {
 		return nil, none, f
 	}
 	return Emitted{Occurrence: o}, c.told(&o), nil
+}
+
+// handedSame says whether two payloads are the same JSON, however it is laid out.
+func handedSame(a, b json.RawMessage) bool {
+	var x, y bytes.Buffer
+	if json.Compact(&x, a) != nil || json.Compact(&y, b) != nil {
+		return len(a)+len(b) == 0
+	}
+	return bytes.Equal(x.Bytes(), y.Bytes())
 }
 
 // told writes what has happened.
