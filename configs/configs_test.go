@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -331,9 +332,31 @@ command = ["echo", "${MN_PAYLOAD}"]
 	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("what it does not mend: got %v, want %s", err, want)
 	}
-	path = file(t, "job.toml", "name = \"a\"\n[schedule]\ncron = \"@daily\"\n")
+	path = file(t, "job.toml", "name = \"a\"\n[schedule]\ncron = 5\n")
 	_, err = ReadChanged(path, Variables{}, refuse)
-	if err == nil || !strings.Contains(err.Error(), `:3:8: schedule.cron: want a list of texts, such as ["@daily"]`) {
+	if err == nil || !strings.Contains(err.Error(), `:3:8: schedule.cron: want a list of texts, such as`) {
 		t.Errorf("what cannot be read: got %v", err)
+	}
+}
+
+func TestOneExpressionNeedsNoList(t *testing.T) {
+	const text = "name = \"a\"\n[variables]\nhour = 4\n[schedule]\n%s\n[[task]]\nname = \"a\"\ncommand = [\"true\"]\n"
+	for _, tt := range []struct{ line, want, fault string }{
+		{`cron = "@daily"`, "@daily", ""},
+		{`cron = "0 ${var.hour} * * *"`, "0 4 * * *", ""},
+		{`cron = ["@daily"]`, "@daily", ""},
+		{`cron = "0 25 * * *"`, "", `:5:8: schedule.cron[0]: "0 25 * * *": hour "25": 25 is not from 0 to 23`},
+		{`cron = 5`, "", `:5:8: schedule.cron: want a list of texts, such as ["sh", "-c", "date"], not 5`},
+		{`at = 2026-12-24T18:00:00`, "", `:5:6: schedule.at: want a time with its zone, such as "2026-12-24T18:00:00+01:00"` +
+			`, not a date`},
+	} {
+		path := file(t, "job.toml", fmt.Sprintf(text, tt.line))
+		job, err := ReadJob(path, Variables{})
+		switch {
+		case tt.fault != "" && (err == nil || err.Error() != path+tt.fault):
+			t.Errorf("%s: got %v, want %s", tt.line, err, tt.fault)
+		case tt.fault == "" && (err != nil || !slices.Equal(job.Schedule.Crons, []string{tt.want})):
+			t.Errorf("%s: got %+v, %v", tt.line, job, err)
+		}
 	}
 }

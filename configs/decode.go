@@ -148,6 +148,7 @@ func (d *decoder) scalarOf(dst reflect.Value, text string) bool {
 // text sets what reads itself from text, such as a duration.
 func (d *decoder) text(dst encoding.TextUnmarshaler, src any, path string) {
 	var text string
+	_, isTime := dst.(*time.Time)
 	switch v := src.(type) {
 	case string:
 		text = v
@@ -160,10 +161,14 @@ func (d *decoder) text(dst encoding.TextUnmarshaler, src any, path string) {
 	case time.Time:
 		text = v.Format(time.RFC3339Nano)
 	default:
-		d.at(path, fmt.Sprintf("want a number or text with a unit, not %s", describe(src)))
+		want := "a number or text with a unit"
+		if isTime {
+			want = `a time with its zone, such as "2026-12-24T18:00:00+01:00"`
+		}
+		d.at(path, fmt.Sprintf("want %s, not %s", want, describe(src)))
 		return
 	}
-	if _, isTime := dst.(*time.Time); isTime {
+	if isTime {
 		if _, err := time.Parse(time.RFC3339, text); err != nil {
 			d.at(path, fmt.Sprintf("%q is no time: want one such as \"2026-12-24T18:00:00+01:00\"", clip(text)))
 			return
@@ -216,8 +221,21 @@ func (d *decoder) resolve(src any, path string) (any, bool) {
 	return src, true
 }
 
+// mayBeOne are the lists that may be written as their one text, as most of them have one.
+var mayBeOne = []string{"schedule.cron"}
+
 func (d *decoder) list(dst reflect.Value, src any, path string) {
 	list, ok := src.([]any)
+	if slices.Contains(mayBeOne, path) {
+		switch one := src.(type) {
+		case string:
+			dst.Set(reflect.ValueOf([]string{one}))
+			return
+		case substituted:
+			dst.Set(reflect.ValueOf([]string{string(one)}))
+			return
+		}
+	}
 	if !ok {
 		such := `["sh", "-c", "date"]`
 		runs := strings.HasSuffix(path, "command") || strings.HasSuffix(path, "entrypoint")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"regexp"
+	"slices"
 	"time"
 
 	"mn/docs"
@@ -166,7 +167,11 @@ func (m schemaMaker) bare(t reflect.Type, path string) *schema {
 		if t.Elem().Kind() != reflect.Struct {
 			items += "[]"
 		}
-		return &schema{Type: "array", Items: m.of(t.Elem(), items), MinItems: l.Least, MaxItems: l.Most}
+		list := &schema{Type: "array", Items: m.of(t.Elem(), items), MinItems: l.Least, MaxItems: l.Most}
+		if slices.Contains(mayBeOne, path) {
+			list.Type = []string{"array", "string"}
+		}
+		return list
 	case reflect.Bool:
 		return &schema{Type: "boolean"}
 	case reflect.Int:

@@ -170,6 +170,9 @@ func bad(l mesh.Limit, s *schema) []any {
 	if l.Least > 0 {
 		return []any{many, []any{}, "x"}
 	}
+	if s.Type != "array" { // one text will do
+		return []any{many, 1}
+	}
 	return []any{many, "x"}
 }
 

@@ -54,6 +54,12 @@ func (s *Schedule) Over(due time.Time) time.Time {
 	return due.Add(time.Duration(s.Window)).UTC()
 }
 
+// NotBegun says that what was counted as a run that began was refused: there will be none.
+func (d *Due) NotBegun(o *Origin) {
+	d.Started, d.Refused = d.Started-min(d.Started, 1), d.Refused+1
+	d.Open = slices.DeleteFunc(d.Open, func(b Begun) bool { return o.Cause == CauseTime && b.At.Equal(o.Due) })
+}
+
 // WhenDue names all that says when the job is due, and nothing else.
 func (j *Job) WhenDue() string {
 	text, err := json.Marshal(struct {

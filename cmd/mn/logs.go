@@ -86,15 +86,19 @@ begun since then.`,
 	return cmd
 }
 
-// sayWhoWrites says of a job that wrote nothing as only runs of it have copies where to look.
+// sayWhoWrites says where to look of a job that wrote nothing as only runs of it have copies.
 func (c *command) sayWhoWrites(ctx context.Context, client *api.Client, id mesh.JobID, lines int, err error) error {
-	if err != nil || lines > 0 {
-		return err
+	if err == nil && lines == 0 {
+		c.sayWhoHas(ctx, client, id)
 	}
+	return err
+}
+
+// sayWhoHas says of a job of which only runs have copies where to look for those.
+func (c *command) sayWhoHas(ctx context.Context, client *api.Client, id mesh.JobID) {
 	if j, err := client.Job(ctx, id); err == nil && j.Template {
 		c.say("job %q has no copies of its own, its runs have: mn schedule status %s lists them", id, id)
 	}
-	return nil
 }
 
 // printer writes log lines, each after the name of who wrote it.

@@ -50,6 +50,9 @@ func (c *command) listResults(cmd *cobra.Command, client *api.Client, args []str
 	if err != nil {
 		return err
 	}
+	if len(all) == 0 {
+		c.sayWhoHas(cmd.Context(), client, mesh.JobID(args[0]))
+	}
 	return c.result(all, func() { c.showResults(args[0], all) })
 }
 
@@ -124,6 +127,7 @@ that is the same is passed over. Each is checked, and there whole or not at all.
 				g.wanted = append(g.wanted, r)
 			}
 			if len(g.wanted) == 0 && len(faults) == 0 {
+				c.sayWhoHas(cmd.Context(), client, job)
 				return mesh.Faultf(mesh.NotFound, "job %q has left nothing", job).
 					Hint("outputs = [...] of a task says what is kept when it has ended")
 			}

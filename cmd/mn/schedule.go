@@ -25,6 +25,7 @@ type scheduleFlags struct {
 	zone, name, at            string
 	overlap, missed           string
 	allow                     bool
+	catchUp, keep             int
 	window, after, missedLate mesh.Duration
 	with                      configs.Variables
 	conditions
@@ -39,6 +40,9 @@ func (f *scheduleFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.missed, "missed", "",
 		"about times that nobody saw to: skip (the default), catchup_one or catchup_all")
 	flags.Var(durationFlag{&f.missedLate}, "missed-grace", "how late a time is not missed yet")
+	flags.IntVar(&f.catchUp, "catchup-limit", 0,
+		"of --missed catchup_all: for how many of them; 10 if nothing says otherwise")
+	flags.IntVar(&f.keep, "keep", 0, "how many runs that have ended are kept; 20 if nothing says otherwise")
 	flags.Var(durationFlag{&f.window}, "window", "for how long a run may go on")
 	_ = cmd.RegisterFlagCompletionFunc("overlap", cobra.FixedCompletions(
 		[]string{"forbid", "allow", "queue", "replace"}, cobra.ShellCompDirectiveNoFileComp))
@@ -73,6 +77,12 @@ func (f *scheduleFlags) apply(cmd *cobra.Command, job *mesh.Job) error {
 	}
 	if f.missed != "" {
 		s.Missed = mesh.Missed(f.missed)
+	}
+	if f.catchUp != 0 {
+		s.CatchUpLimit = f.catchUp
+	}
+	if f.keep != 0 {
+		s.Keep = f.keep
 	}
 	if f.window != 0 {
 		s.Window = f.window

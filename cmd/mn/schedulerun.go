@@ -166,6 +166,9 @@ func (c *command) scheduleOf(
 		d, err := c.scheduleNamed(cmd, mesh.JobID(name))
 		known := err == nil || mesh.FaultOf(err).Kind != mesh.NotFound && mesh.FaultOf(err).Kind != mesh.Unavailable
 		if known || statErr != nil {
+			if d.Status == api.ScheduleStopped || d.Status == api.SchedulePaused {
+				c.say("warning: schedule %q is %s: until it goes on there are no runs at these times", d.ID, d.Status)
+			}
 			return d.ID, d.Schedule.Schedule, d.Since, err
 		}
 	}

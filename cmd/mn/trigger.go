@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -38,6 +40,10 @@ the [[trigger]] tables of the file.`,
 			t := mesh.Trigger{Event: event, Path: path}
 			if filter != "" {
 				if err := json.Unmarshal([]byte(filter), &t.Filter); err != nil {
+					var other *json.UnmarshalTypeError
+					if errors.As(err, &other) {
+						err = fmt.Errorf(`want an object, such as {"path":{"prefix":"/data/"}}, not %s`, other.Value)
+					}
 					return misused(cmd, "--filter-json: %v", err)
 				}
 			}
@@ -219,33 +225,64 @@ func eventNames(ctx context.Context, client *api.Client, _ []string) ([]string, 
 }
 
 func (c *command) eventList() *cobra.Command {
-	return &cobra.Command{
+	var events []string
+	most := 0
+	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List what has happened, and the runs that there are for it",
 		Long: `List the events that people and the mesh have said, the latest first, with the runs that were
 made for them. They are remembered for a day. What happened in the mesh besides is in
 mn events.`,
-		Example: "  mn event ls\n  mn event ls --json | jq '.[0].payload'",
-		Args:    needs(),
+		Example: "  mn event ls\n  mn event ls --event file_uploaded -n 5\n" +
+			"  mn event ls --json | jq '.[0].payload'",
+		Args: needs(),
 		RunE: c.ask(func(cmd *cobra.Command, client *api.Client, _ []string) error {
+			if most < 0 {
+				return misused(cmd, "-n must not be negative, as %d is", most)
+			}
 			all, err := client.Occurrences(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return c.result(all, func() {
-				if len(all) == 0 {
-					c.printf("no event is remembered\n")
-					return
-				}
-				b := newTable("AT", "EVENT", "ID", "SOURCE", "PEER", "RUNS")
-				for i := range all {
-					o := &all[i]
-					b.add(o.At.UTC().Format(time.RFC3339), o.Event, o.ID, o.Source, o.Node, joined(o.Runs))
-				}
-				c.table(b)
-			})
+			if len(events) > 0 {
+				all = keep(all, func(o *api.Occurrence) bool { return slices.Contains(events, o.Event) })
+			}
+			if most > 0 {
+				all = all[:min(most, len(all))]
+			}
+			return c.result(all, func() { c.showOccurrences(all) })
 		}),
 	}
+	cmd.Flags().StringArrayVar(&events, "event", nil, "only of this kind of `EVENT`; several may be given")
+	cmd.Flags().IntVarP(&most, "count", "n", 0, "only the last `N`; 0 for all")
+	_ = cmd.RegisterFlagCompletionFunc("event", c.completeFlag(eventNames))
+	return cmd
+}
+
+// payloadMost is how much of a payload a list shows, in bytes.
+const payloadMost = 100
+
+// showOccurrences lists what has happened. The ids of what the mesh itself says are long, and of no use to
+// people.
+func (c *command) showOccurrences(all []api.Occurrence) {
+	if len(all) == 0 {
+		c.printf("no event is remembered\n")
+		return
+	}
+	b := newTable("AT", "EVENT", "ID", "SOURCE", "PEER", "PAYLOAD", "RUNS")
+	for i := range all {
+		o := &all[i]
+		id := string(o.ID)
+		if o.Built() {
+			id = ""
+		}
+		payload := mesh.Plain(string(o.Payload), payloadMost)
+		if len(o.Payload) > payloadMost {
+			payload += "…"
+		}
+		b.add(o.At.UTC().Format(time.RFC3339), o.Event, id, o.Source, o.Node, payload, joined(o.Runs))
+	}
+	c.table(b)
 }
 
 func joined(runs []mesh.JobID) string {

@@ -24,6 +24,7 @@ refused it, or the score and what it is made of.`,
 			if err != nil {
 				return err
 			}
+			c.sayWhoHas(cmd.Context(), client, why.ID)
 			return c.result(why, func() { c.showWhy(why) })
 		}),
 	}

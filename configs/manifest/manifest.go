@@ -160,6 +160,7 @@ func (m *reader) head() {
 	m.job.Restart = restart(policies)
 	m.job.Reschedule = reschedule(policies.sub("reschedule"))
 	m.update(policies.sub("update"))
+	m.schedule(m.top.sub("schedule"))
 	scheduler.rest(nowhere)
 	policies.rest(nowhere)
 }

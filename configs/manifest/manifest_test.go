@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -40,6 +41,67 @@ func TestManifestsBecomeJobs(t *testing.T) {
 		}
 		if string(text) != string(want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", golden, text, want)
+		}
+	}
+}
+
+// When a job is due is said by its schedule, of each kind.
+func TestSchedulesAreTakenOver(t *testing.T) {
+	const job = `{"graph_id": "a", "nodes": [{"node_id": "n", "config": {"command": "true"}}], "schedule": `
+	for _, tt := range []struct{ name, schedule, want, note string }{
+		{
+			"periodic", `{"kind": "periodic", "crons": ["0 2 * * *", "@hourly"], "timezone": "Europe/Berlin",
+			"missed_policy": "catchup_all", "catchup_limit": 3, "missed_grace_ms": 120000,
+			"window": {"duration_ms": 7200000, "end_action": "none"}}`,
+			`{"cron":["0 2 * * *","@hourly"],"timezone":"Europe/Berlin","missed":"catchup_all","catchup_limit":3,` +
+				`"missed_grace":"2m","window":"2h","window_end":"none"} null null`,
+			"schedule.timezone: is gone by, where MirrorNeuron goes by UTC",
+		},
+		{
+			"one cron", `{"cron": "0 2 * * *", "time_zone": "UTC", "prohibit_overlap": false, "missed_policy": "skip"}`,
+			`{"cron":["0 2 * * *"],"overlap":"allow"} null null`, "",
+		},
+		{"paused", `{"cron": "@daily", "enabled": false}`, `{"cron":["@daily"]} null null`, "schedule.enabled: is false"},
+		{"at", `{"run_at": "2030-12-24T18:00:00Z"}`, `{"at":"2030-12-24T18:00:00Z"} null null`, ""},
+		{"no time", `{"run_at": "noon", "delay_ms": 1000}`, `{"in":"1s"} null null`, "schedule.run_at: is no time"},
+		{"delay", `{"kind": "delayed", "delay_ms": 60000}`, `{"in":"1m"} null null`, ""},
+		{
+			"event", `{"kind": "event", "trigger": {"event_type": "up", "filters": {"path": {"prefix": "/d"}, "n": [1, 2],
+			"x": null}, "payload": "required", "meta_required": ["who"]}}`,
+			`{"overlap":"forbid"} [{"event":"up","filter":{"n":["1","2"],"path":{"prefix":"/d"}}}] ` +
+				`{"payload":"required","meta_required":["who"]}`,
+			"schedule.trigger.filters.x: want a value",
+		},
+		{
+			"event in the schedule", `{"event_type": "up", "prohibit_overlap": false}`,
+			`{"overlap":"allow"} [{"event":"up"}] null`, "",
+		},
+		{
+			"unknown", `{"cron": "@daily", "metadata": {"a": 1}, "lunar": true}`, `{"cron":["@daily"]} null null`,
+			"schedule.lunar: has no counterpart",
+		},
+	} {
+		got, notes, err := Read("m.json", []byte(job+tt.schedule+"}"))
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		var text []string
+		for _, part := range []any{got.Schedule, got.Triggers, got.Parameters} {
+			b, err := json.Marshal(part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = append(text, string(b))
+		}
+		if is := strings.Join(text, " "); is != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, is, tt.want)
+		}
+		if all := strings.Join(notes, "\n"); !strings.Contains(all, tt.note) || tt.note == "" && all != "" {
+			t.Errorf("%s: got the notes %q, want %q", tt.name, all, tt.note)
+		}
+		if f := got.Check(); f != nil {
+			t.Errorf("%s: %v", tt.name, f)
 		}
 	}
 }

@@ -255,6 +255,7 @@ type Emit struct {
 type Emitted struct {
 	Occurrence mesh.Occurrence
 	Unchanged  bool // it was known already; nothing was written
+	Differs    bool // and with another payload or meta
 	Copies     int  // how many nodes hold the write on disk, this one included
 }
 
@@ -271,6 +272,7 @@ type RunNow struct {
 type RunMade struct {
 	Run       mesh.JobID
 	Unchanged bool // there was such a run already; nothing was written
+	Differs   bool // and it was handed something else
 	Copies    int  // how many nodes hold the write on disk, this one included
 }
 

@@ -73,7 +73,10 @@ func (c *Core) fire(job *mesh.JobView, fence crdt.Fence, granted bool) {
 	}
 	out := reconcile.Fire(c.template(job, granted))
 	for i := range out.Fire {
-		c.fireOne(job, &out.Fire[i], fence, granted)
+		started := out.Fire[i].Result == mesh.FiringStarted
+		if c.fireOne(job, &out.Fire[i], fence, granted); started && out.Fire[i].Result != mesh.FiringStarted {
+			out.Due.NotBegun(&out.Fire[i].Origin)
+		}
 	}
 	for _, cancel := range out.Cancel {
 		c.cancel(cancel.Run, cancel.Reason)
@@ -254,12 +257,15 @@ func (c *Core) runNow(call RunNow) (reply any, none crdt.Entry, f *mesh.Fault) {
 	switch {
 	case !ok:
 		return nil, none, mesh.Faultf(mesh.NotFound, "no job %q", call.Job).Hint("mn schedule ls")
+	case job.Job.Origin != nil:
+		return nil, none, mesh.Faultf(mesh.Invalid, "%q is a run of %q", call.Job, job.Job.Origin.Job).
+			Hint("mn schedule run-now %s makes another run", job.Job.Origin.Job)
 	case !job.Job.Template():
 		return nil, none, mesh.Faultf(mesh.Invalid, "job %q has no schedule, trigger or parameters: it runs by itself",
 			call.Job).Hint("mn job retry --all %s runs all of it again", call.Job)
 	case job.Stopped:
-		return nil, none, mesh.Faultf(mesh.Conflict, "job %q is stopped", call.Job).
-			Hint("mn job run starts it again, from its file")
+		plan, _, _ := c.Outlook(&job)
+		return nil, none, noLongerDue(call.Job, plan.Status)
 	}
 	if call.ID == "" {
 		call.ID = fmt.Sprintf("%016x", c.cfg.Rand.Uint64())
@@ -277,12 +283,17 @@ func (c *Core) runNow(call RunNow) (reply any, none crdt.Entry, f *mesh.Fault) {
 		Until: job.Job.Schedule.Over(now),
 	}
 	run := mesh.RunName(call.Job, &o)
-	_, fired := c.records.course.fired[call.Job][run]
+	known, fired := c.records.course.fired[call.Job][run]
 	switch {
 	case c.nameTaken(call.Job, run):
 		return nil, none, mesh.Faultf(mesh.Conflict, "there is another job %q", run).Hint("choose another --id")
 	case fired || len(c.records.versions[run]) > 0:
-		return RunMade{Run: run, Unchanged: true}, none, nil
+		was := known.Origin
+		if other, ok := c.records.job(run); ok && other.Job.Origin != nil {
+			was = *other.Job.Origin
+		}
+		same := handedSame(was.Payload, o.Payload) && maps.Equal(was.Meta, o.Meta)
+		return RunMade{Run: run, Unchanged: true, Differs: !same}, none, nil
 	case len(c.records.course.runs[call.Job]) >= underWayMost:
 		return nil, none, mesh.Faultf(mesh.Unavailable, "job %q has %d runs: no more fit", call.Job,
 			len(c.records.course.runs[call.Job])).Hint("wait until some have ended")

@@ -94,6 +94,52 @@ func TestATimeIsTakenUpByWhoeverDecidesNext(t *testing.T) {
 	}
 }
 
+// What a job that is stopped says, and has waiting, is told of its runs.
+func TestAStoppedTemplateTellsOfItsRuns(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("tick", "10s")
+	job.Schedule.Overlap = mesh.OverlapQueue
+	l.ask(l.nodes[0], Submit{Job: job})
+	l.after(25 * time.Second)
+	l.ask(l.nodes[1], Act{Job: "tick", Verb: mesh.VerbStop})
+	l.after(time.Second)
+	if status, text := l.status("tick"); status != mesh.JobStopped || text != "1 run has not ended" {
+		t.Errorf("the job is %s: %s", status, text)
+	}
+	if got := l.firings(l.nodes[2], "tick"); !strings.HasSuffix(got, "started; 30s skipped; 40s skipped") {
+		t.Errorf("the firings are %q", got)
+	}
+	l.endRuns("tick")
+	l.after(time.Second)
+	if status, text := l.status("tick"); status != mesh.JobStopped || text != "nothing runs" {
+		t.Errorf("once its run has ended, the job is %s: %s", status, text)
+	}
+}
+
+// A run that does not fit into a record, as its job just does, is refused once, and not again and again.
+func TestARunThatDoesNotFitIsRefusedOnce(t *testing.T) {
+	l := newLab(t, 1)
+	l.after(15 * time.Second)
+	job := every("big", "10s")
+	for size := crdt.MaxValue; ; size -= 64 {
+		job.Tasks[0].Command = []string{"echo", strings.Repeat("x", size)}
+		if l.ask(l.nodes[0], Submit{Job: job}).Fault == nil {
+			break
+		}
+	}
+	l.after(20 * time.Second)
+	due, refused := l.nodes[0].core.records.course.due["big"], 0
+	for _, e := range l.nodes[0].log {
+		if e.Kind == mesh.JobFired {
+			refused++
+		}
+	}
+	if refused != 2 || due.Started != 0 || due.Refused != 2 || len(due.Open) != 0 {
+		t.Errorf("%d were fired, want 2 that are refused: %+v", refused, due)
+	}
+}
+
 func TestRunsThatEndedAreForgotten(t *testing.T) {
 	l := newLab(t, 3)
 	l.after(15 * time.Second)
@@ -213,7 +259,7 @@ func TestAPersonsRunOfAKeyIsOne(t *testing.T) {
 	for i, h := range []*host{l.nodes[0], l.nodes[1], l.nodes[0]} {
 		r := l.ask(h, RunNow{Job: "report", ID: "monday", Payload: []byte(`{"week": 5}`)})
 		made, ok := r.Value.(RunMade)
-		if !ok || made.Unchanged != (i > 0) || i == 0 && made.Copies != 2 {
+		if !ok || made.Unchanged != (i > 0) || i == 0 && made.Copies != 2 || made.Differs {
 			t.Fatalf("asked the %d. time: %+v %v", i+1, r.Value, r.Fault)
 		}
 		runs = append(runs, made.Run)
@@ -224,6 +270,12 @@ func TestAPersonsRunOfAKeyIsOne(t *testing.T) {
 	l.after(2 * time.Second)
 	if l.total() != 1 || !strings.Contains(l.firings(l.nodes[2], "report"), "started") {
 		t.Errorf("%d tasks run, firings are %q\n%s", l.total(), l.firings(l.nodes[2], "report"), l.events())
+	}
+	for payload, differs := range map[string]bool{`{"week":5}`: false, `{"week":6}`: true, "": true} {
+		r := l.ask(l.nodes[1], RunNow{Job: "report", ID: "monday", Payload: []byte(payload)})
+		if made, ok := r.Value.(RunMade); !ok || !made.Unchanged || made.Differs != differs {
+			t.Errorf("asked again with %q: %+v %v", payload, r.Value, r.Fault)
+		}
 	}
 	if r := l.ask(l.nodes[0], RunNow{Job: "report", Payload: []byte(`{`)}); r.Fault == nil {
 		t.Error("a payload was taken that is not JSON")
@@ -256,8 +308,8 @@ func TestTheEndOfAJobHasAnotherRunAndNotItself(t *testing.T) {
 	if n := len(l.nodes[1].core.runs("report")); n != 1 {
 		t.Errorf("%d runs: the end of its run has the job run again\n%s", n, l.events())
 	}
-	if n := len(l.nodes[1].core.Occurrences()); n != 2 {
-		t.Errorf("%d things happened, want the ends of two jobs: %+v", n, l.nodes[1].core.Occurrences())
+	if n := len(l.nodes[1].core.Occurrences()); n != 1 {
+		t.Errorf("%d things are told, want the end of the first job: %+v", n, l.nodes[1].core.Occurrences())
 	}
 }
 
@@ -273,6 +325,49 @@ func TestALostNodeHasAJobRun(t *testing.T) {
 	if runs := l.nodes[0].core.runs("alarm"); len(runs) != 1 ||
 		!strings.Contains(string(runs[0].Origin.Payload), `"node":"n3"`) {
 		t.Errorf("the runs are %+v\n%s", runs, l.events())
+	}
+}
+
+// A node is lost again if its agent is, also without a boot in between.
+func TestANodeIsLostAgainWithItsNextAgent(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	l.alarm(mesh.NodeIsLost)
+	for range 2 {
+		l.kill(l.nodes[2], false)
+		l.after(15 * time.Second)
+		l.nodes[2].boots-- // the machine is the same
+		l.start(l.nodes[2])
+		l.meet(l.nodes[2])
+		l.after(15 * time.Second)
+	}
+	l.ranFor(`"node":"n3"`, `"node":"n3"`)
+}
+
+// What no trigger is of is not told, nor what is told of a job's own runs: there would be a record of
+// it for each run of each job.
+func TestOnlyWhatAJobWaitsForIsTold(t *testing.T) {
+	l := newLab(t, 3)
+	l.after(15 * time.Second)
+	job := every("alarm", "1h")
+	job.Schedule = nil
+	job.Triggers = []mesh.Trigger{{
+		Event: mesh.JobFinished, Filter: map[string]mesh.Condition{"source": {Is: []mesh.Value{"train", "alarm"}}},
+	}}
+	l.ask(l.nodes[0], Submit{Job: job})
+	for _, name := range []string{"train", "other"} {
+		once := batch(name)
+		once.Tasks[0].Count = 1
+		l.ask(l.nodes[0], Submit{Job: once})
+		l.after(2 * time.Second)
+		l.exit(mesh.JobID(name), 0, 0)
+	}
+	l.after(5 * time.Second)
+	l.endRuns("alarm")
+	l.after(5 * time.Second)
+	l.ranFor(`"job":"train"`)
+	if told := l.nodes[1].core.Occurrences(); len(told) != 1 || told[0].Source != "train" {
+		t.Errorf("what was told is %+v", told)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"mn/mesh"
@@ -34,7 +35,7 @@ type notice struct {
 	Size    int64          `json:"size,omitempty"`
 }
 
-// notice tells something: about a job, if there is one.
+// notice tells something that a job waits for: about a job, if there is one.
 func (c *Core) notice(event, id string, at time.Time, n notice) {
 	if !c.Wanted(event) {
 		return
@@ -56,11 +57,13 @@ func (c *Core) notice(event, id string, at time.Time, n notice) {
 	c.occur(o)
 }
 
-// awaited says whether some trigger of an event may be of what happened at an instant.
-func (c *Core) awaited(event string, at time.Time) bool {
-	for id := range c.records.course.triggered[event] {
+// awaited says whether a job would have a run of what has happened, were it not paused. What nobody
+// waits for is not told: a job that comes later, or with another filter, is too late for it.
+func (c *Core) awaited(o *mesh.Occurrence) bool {
+	for id := range c.records.course.triggered[o.Event] {
 		job, ok := c.records.job(id)
-		if ok && !job.Stopped && reconcile.Since(&job, at) {
+		if ok && !job.Stopped && o.Template != id && reconcile.Since(&job, o.At) &&
+			slices.ContainsFunc(job.Job.Triggers, func(t mesh.Trigger) bool { return t.Matches(o) }) {
 			return true
 		}
 	}
@@ -104,11 +107,12 @@ func (c *Core) noticeNodes() {
 		}
 		n := notice{Node: c.name(m.ID)}
 		c.notice(mesh.NodeHasJoined, string(m.ID), m.AdmittedAt, n)
-		p, boot := c.peers[m.ID], c.records.nodes[m.ID].Boot
-		if p == nil || p.liveness != mesh.Lost || boot == "" || c.now.Boot-p.since > lostRecently {
+		p, said := c.peers[m.ID], c.records.nodes[m.ID]
+		if p == nil || p.liveness != mesh.Lost || said.ID == "" || c.now.Boot-p.since > lostRecently {
 			continue
 		}
-		id := fmt.Sprintf("%s/%s", m.ID, boot)
+		// A machine may lose its agent more than once between two boots.
+		id := fmt.Sprintf("%s/%d", m.ID, said.StartedAt.UnixMilli())
 		c.notice(mesh.NodeIsLost, id, c.now.Wall.Add(p.since-c.now.Boot), n)
 	}
 }

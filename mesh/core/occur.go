@@ -1,8 +1,11 @@
 package core
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +39,8 @@ func (c *Core) emit(call Emit) (reply any, none crdt.Entry, f *mesh.Fault) {
 			return nil, none, mesh.Faultf(mesh.Conflict, "the id %q is that of an event %q", o.ID, known.Event).
 				Hint("choose another id")
 		}
-		return Emitted{Occurrence: known, Unchanged: true}, none, nil
+		same := handedSame(known.Payload, o.Payload) && maps.Equal(known.Meta, o.Meta)
+		return Emitted{Occurrence: known, Unchanged: true, Differs: !same}, none, nil
 	}
 	key := mesh.KeyOccurred(o.ID)
 	switch {
@@ -54,6 +58,15 @@ func (c *Core) emit(call Emit) (reply any, none crdt.Entry, f *mesh.Fault) {
 	return Emitted{Occurrence: o}, c.told(&o), nil
 }
 
+// handedSame says whether two payloads are the same JSON, however it is laid out.
+func handedSame(a, b json.RawMessage) bool {
+	var x, y bytes.Buffer
+	if json.Compact(&x, a) != nil || json.Compact(&y, b) != nil {
+		return len(a)+len(b) == 0
+	}
+	return bytes.Equal(x.Bytes(), y.Bytes())
+}
+
 // told writes what has happened.
 func (c *Core) told(o *mesh.Occurrence) crdt.Entry {
 	text := fmt.Sprintf("%s, id %s", o.Event, o.ID)
@@ -64,12 +77,12 @@ func (c *Core) told(o *mesh.Occurrence) crdt.Entry {
 	return c.put(mesh.KeyOccurred(o.ID), o, crdt.Fence{})
 }
 
-// occur tells what the mesh itself has noticed, if some job has a trigger of it. What is told
-// already, or so old that nothing would follow, is not told again.
+// occur tells what the mesh itself has noticed, if some job waits for it. What is told already, or
+// so old that nothing would follow, is not told again.
 func (c *Core) occur(o mesh.Occurrence) {
 	key := mesh.KeyOccurred(o.ID)
 	_, known := c.records.course.occurred[o.ID]
-	if known || !c.awaited(o.Event, o.At) || c.replica.Gone(key) || c.now.Wall.Sub(o.At) >= mesh.OccurrenceAge ||
+	if known || !c.awaited(&o) || c.replica.Gone(key) || c.now.Wall.Sub(o.At) >= mesh.OccurrenceAge ||
 		len(c.records.course.occurred) >= mesh.OccurrencesMax || fits(key, o) != nil || c.out != "" {
 		return
 	}

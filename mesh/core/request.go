@@ -178,6 +178,8 @@ func (c *Core) may(job *mesh.JobView, a Act) (changes bool, f *mesh.Fault) {
 			Hint("mn job retry --all %s runs all of it again", a.Job)
 	case a.Verb == mesh.VerbRetry:
 		return a.All || plan.Status != mesh.JobRunning || c.ailing(&plan), nil
+	case job.Stopped && job.Job.Template():
+		return false, noLongerDue(a.Job, plan.Status)
 	case job.Stopped:
 		return false, conflict("is "+string(plan.Status)).Hint("mn job run starts it again, from its file").
 			Hint("mn job retry %s runs what of it has not completed", a.Job)
@@ -190,6 +192,12 @@ func (c *Core) may(job *mesh.JobView, a Act) (changes bool, f *mesh.Fault) {
 		return true, nil
 	}
 	return job.Paused != (a.Verb == mesh.VerbPause), nil
+}
+
+// noLongerDue says of a stopped job of which only runs have copies how it comes back.
+func noLongerDue(id mesh.JobID, is mesh.JobStatus) *mesh.Fault {
+	return mesh.Faultf(mesh.Conflict, "job %q is %s: no runs are made of it", id, is).
+		Hint("mn job retry %s has it back as it was; mn job run, or mn schedule create, from its file", id)
 }
 
 // ailing says whether there is something to try again of a job that runs: a copy that has

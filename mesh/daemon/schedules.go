@@ -26,6 +26,9 @@ func (b *backend) RunNow(ctx context.Context, r api.RunNowRequest) (api.RunMade,
 	}
 	made := v.(core.RunMade)
 	out := api.RunMade{Job: r.Job, Run: made.Run, Changed: !made.Unchanged}
+	if made.Differs {
+		out.Warnings = []string{"that run was handed something else under this id; what is given now is not used"}
+	}
 	if out.Changed {
 		out.Warnings = b.warnings(ctx, made.Copies)
 	}
@@ -40,6 +43,9 @@ func (b *backend) Emit(ctx context.Context, o mesh.Occurrence) (api.Emitted, err
 	}
 	done := v.(core.Emitted)
 	out := api.Emitted{ID: done.Occurrence.ID, Event: done.Occurrence.Event, Changed: !done.Unchanged}
+	if done.Differs {
+		out.Warnings = []string{"what was said under this id had another payload or meta; that of now is not used"}
+	}
 	if out.Changed {
 		out.Warnings = b.warnings(ctx, done.Copies)
 	}

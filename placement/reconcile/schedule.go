@@ -84,10 +84,13 @@ func Fire(t *Template) Firings {
 		f.fired[t.Firings[i].Run] = &t.Firings[i]
 	}
 	f.again()
-	if f.may() {
+	switch {
+	case f.may():
 		f.queue()
 		f.times()
 		f.occurrences()
+	case (f.Job.Stopped || !f.Job.Job.Template()) && f.entitled():
+		f.giveUp()
 	}
 	f.asked()
 	f.forget()
@@ -109,10 +112,12 @@ type firer struct {
 // people have it run.
 func (f *firer) may() bool {
 	j := f.Job
-	if !j.Job.Template() || j.Stopped || j.Paused {
-		return false
-	}
-	r := &j.Job.Recovery
+	return j.Job.Template() && !j.Stopped && !j.Paused && f.entitled()
+}
+
+// entitled says whether anything may be decided about the job where we are.
+func (f *firer) entitled() bool {
+	r := &f.Job.Job.Recovery
 	return f.Granted || r.Partition() == mesh.Eager && r.StopAfter == 0
 }
 
@@ -128,8 +133,12 @@ func (f *firer) again() {
 			continue
 		}
 		if !there && f.may() {
+			started := f.out.Due.Started
 			f.fire(o, mesh.FiringStarted, "")
-			f.out.Due.Started-- // it is no other run
+			f.out.Due.Started = started // it is no other run
+			if f.out.Fire[len(f.out.Fire)-1].Result != mesh.FiringStarted {
+				continue
+			}
 		}
 		open = append(open, c)
 	}
@@ -226,6 +235,20 @@ func (f *firer) queue() {
 	f.waiting = rest
 }
 
+// giveUp says of what waits that there will be no run: should the job be there again, what was due
+// before is not.
+func (f *firer) giveUp() {
+	why := "the job was stopped while it waited"
+	if !f.Job.Stopped {
+		why = "the job has no schedule, trigger or parameters any more"
+	}
+	for i := range f.Firings {
+		if q := &f.Firings[i]; q.Result == mesh.FiringQueued && f.runs[q.Run] == nil {
+			f.fire(q.Origin, mesh.FiringSkipped, why)
+		}
+	}
+}
+
 // begin has something begin.
 func (f *firer) begin(o mesh.Origin) {
 	f.fire(o, mesh.FiringStarted, "")
@@ -242,7 +265,11 @@ func (f *firer) due(o mesh.Origin) {
 	} else if len(f.waiting) > 0 {
 		before = fmt.Sprintf("run %s waits before it", f.waiting[0].Run)
 	}
-	switch overlap := f.Job.Job.Schedule.Overlaps(); {
+	overlap, room := f.Job.Job.Schedule.Overlaps(), queuedMax
+	if overlap == mesh.OverlapForbid && f.madeUpFor(&o) { // one after the other
+		overlap, room = mesh.OverlapQueue, max(queuedMax, f.Job.Job.Schedule.CatchUp())
+	}
+	switch {
 	case len(f.live) >= underWayMax:
 		f.fire(o, mesh.FiringSkipped, fmt.Sprintf("%d runs have not ended", len(f.live)))
 	case before == "", overlap == mesh.OverlapAllow:
@@ -250,13 +277,20 @@ func (f *firer) due(o mesh.Origin) {
 	case overlap == mesh.OverlapReplace:
 		f.replace(o.Due)
 		f.wait(o, before)
-	case overlap == mesh.OverlapQueue && len(f.waiting) < queuedMax:
+	case overlap == mesh.OverlapQueue && len(f.waiting) < room:
 		f.wait(o, before)
 	case overlap == mesh.OverlapQueue:
 		f.fire(o, mesh.FiringSkipped, fmt.Sprintf("%d others wait before it", len(f.waiting)))
 	default:
 		f.fire(o, mesh.FiringSkipped, before)
 	}
+}
+
+// madeUpFor says whether a time was missed, and has a run all the same, as others have: it waits for
+// theirs to end, where it would be left out had it come when it was due.
+func (f *firer) madeUpFor(o *mesh.Origin) bool {
+	return o.Cause == mesh.CauseTime && f.Job.Job.Schedule.Misses() == mesh.CatchUpAll &&
+		o.Due.Before(f.Now.Add(-f.grace()))
 }
 
 // wait has something wait for the runs before it.

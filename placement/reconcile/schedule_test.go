@@ -128,6 +128,14 @@ func TestWhatIsMadeOfTheTimes(t *testing.T) {
 		}, []step{
 			{at: 35 * m, want: "10m0s missed, 20m0s started, 30m0s started"},
 		}},
+		{"catch up with all, one after the other", func(s *mesh.Schedule) { s.Missed = mesh.CatchUpAll }, []step{
+			{at: 39 * m, want: "10m0s started, 20m0s queued, 30m0s queued"},
+			{at: 40 * m, want: "40m0s skipped"},
+			{at: 41 * m, ends: true, want: "20m0s started"},
+			{at: 42 * m, ends: true, want: "30m0s started"},
+			{at: 50 * m, ends: true, want: "50m0s started"},
+			{at: 60 * m, want: "1h0m0s skipped"},
+		}},
 		{"no window for what is late", func(s *mesh.Schedule) {
 			s.Missed, s.Window = mesh.CatchUpAll, mesh.Duration(6*m)
 		}, []step{
@@ -158,6 +166,34 @@ func TestWhatIsMadeOfTheTimes(t *testing.T) {
 				t.Errorf("%s: at %v: %q, want %q", tt.name, step.at, got, step.want)
 			}
 		}
+	}
+}
+
+// What waited when its job was stopped does not begin when the job is there again; while it is paused,
+// it waits on.
+func TestWhatWaitsEndsWithItsJob(t *testing.T) {
+	s := each("10m")
+	s.Overlap = mesh.OverlapQueue
+	b := newBench(s)
+	b.look(10 * time.Minute)
+	b.look(20 * time.Minute)
+	b.t.Job.Paused = true
+	if got := b.look(25 * time.Minute); got != "" {
+		t.Errorf("while it is paused: %q", got)
+	}
+	b.t.Job.Paused, b.t.Job.Stopped = false, true
+	b.t.Granted, b.t.Job.Job.Recovery.OnPartition = false, mesh.Majority
+	if got := b.look(26 * time.Minute); got != "" {
+		t.Errorf("without a majority: %q", got)
+	}
+	b.t.Granted = true
+	if got := b.look(27 * time.Minute); got != "20m0s skipped" {
+		t.Errorf("when it was stopped: %q", got)
+	}
+	b.end()
+	b.t.Job.Stopped, b.t.Job.Scheduled = false, monday.Add(28*time.Minute)
+	if got := b.look(29 * time.Minute); got != "" {
+		t.Errorf("when it is there again: %q", got)
 	}
 }
 

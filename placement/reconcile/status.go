@@ -71,16 +71,16 @@ func (p *planner) conclude() {
 	t := &p.tally
 	switch {
 	case p.job.Stopped && p.job.Verb == mesh.VerbCancel:
-		p.plan.Status, p.plan.Text = mesh.JobCancelled, p.endReason()+"; "+t.endText()
+		p.plan.Status, p.plan.Text = mesh.JobCancelled, p.endReason()+"; "+p.endText(t)
 		return
 	case p.job.Stopped:
-		p.plan.Status, p.plan.Text = mesh.JobStopped, t.endText()
+		p.plan.Status, p.plan.Text = mesh.JobStopped, p.endText(t)
 		if p.job.Reason != "" {
 			p.plan.Text = p.endReason() + "; " + p.plan.Text
 		}
 		return
 	case p.job.Paused && (t.done < t.wanted || t.wanted == 0):
-		p.plan.Status, p.plan.Text = mesh.JobPaused, p.endReason()+"; "+t.endText()
+		p.plan.Status, p.plan.Text = mesh.JobPaused, p.endReason()+"; "+p.endText(t)
 		if t.stopping+t.unseen > 0 {
 			p.plan.Status = mesh.JobPausing
 		}

@@ -29,6 +29,24 @@ func (p *planner) template() {
 	p.plan.Text += fmt.Sprintf("; %s", p.barred())
 }
 
+// endText is what is left of a stopped or paused job, in words: of one of which only runs have copies,
+// the runs.
+func (p *planner) endText(t *tally) string {
+	if !p.job.Job.Template() {
+		return t.endText()
+	}
+	live := 0
+	for _, r := range p.view.Runs[p.job.ID()] {
+		if !r.Over {
+			live++
+		}
+	}
+	if live == 0 {
+		return "nothing runs"
+	}
+	return mesh.Counted(live, "run has", "runs have") + " not ended"
+}
+
 // dueNext is when the job is due next, if it is, and in words what it waits for.
 func (p *planner) dueNext() (next time.Time, text string) {
 	j := &p.job.Job
