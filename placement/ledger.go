@@ -164,7 +164,8 @@ func (l *Ledger) grant(a *mesh.Alloc, others []mesh.Claim) error {
 
 func holdOf(a *mesh.Alloc, expires time.Duration) hold {
 	return hold{mesh.Alloc{
-		ID: a.ID, Job: a.Job, Group: a.Group, Index: a.Index, Target: a.Target, Resources: a.Resources, Grants: a.Grants,
+		ID: a.ID, Job: a.Job, Group: a.Group, Index: a.Index, Target: a.Target,
+		Resources: a.Resources, Grants: a.Grants,
 	}, expires}
 }
 
