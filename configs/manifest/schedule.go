@@ -14,6 +14,10 @@ func (m *reader) schedule(o object) {
 	if len(o.of) == 0 {
 		return
 	}
+	if m.job.Type.Long() {
+		o.notes.add("schedule: is for work that has an end, and a job of type %q has none: it is left out", m.job.Type)
+		return
+	}
 	if on := o.truth("enabled"); on != nil && !*on {
 		o.notes.add("%s: is false, and the job is due all the same: mn schedule pause has it wait", o.at("enabled"))
 	}
