@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,7 +149,10 @@ func (w *world) checkYields(h *host, e *crdt.Entry) {
 		delete(w.yields, d.Job) // nothing was deployed before, or nothing of that is wanted any more: all stops at once
 		return
 	}
-	if s := job.Steering; s != nil && (s.Paused || s.Failed) {
+	begun := slices.ContainsFunc(h.agent.core.View().AllocsOf(d.Job), func(a mesh.AllocView) bool {
+		return a.Seat() == d.Seat() && a.Version >= job.Deployment.Version // and the step is only ended
+	})
+	if s := job.Steering; s != nil && (s.Paused || s.Failed) && !begun {
 		w.breach("held-is-held", "%s stops %v for version %d, whose deployment is held, as it knows",
 			h.name, copy, job.Deployment.Version)
 	}
