@@ -15,6 +15,7 @@ type Forecast struct {
 	Job       string         `json:"job"`
 	Type      JobType        `json:"type"`
 	Mode      RecoveryMode   `json:"mode"`
+	Due       string         `json:"due,omitempty"`    // when there is a run of it; "" if it is none by itself
 	Begins    string         `json:"begins,omitempty"` // what it waits for; "" if for no other job, nor limit
 	Fails     string         `json:"fails"`            // which end of a task is a failure
 	Tasks     []TaskForecast `json:"tasks"`            // in the order of the file
@@ -38,7 +39,7 @@ func ForecastOf(job *Job) Forecast {
 	full := job.normal()
 	f := Forecast{
 		Job: full.Name, Type: full.Type, Mode: full.Recovery.Mode,
-		Begins: full.begins(), Fails: full.failsIf(),
+		Due: full.due(), Begins: full.begins(), Fails: full.failsIf(),
 		TimesOut: full.timesOut(), NodeLost: full.nodeLost(), Partition: full.split(),
 		Update: full.updates(),
 	}
@@ -382,4 +383,51 @@ func (j *Job) stays() string {
 	case KeepOriginal:
 	}
 	return "of two copies that run " + which + " stays"
+}
+
+// due says when there is a run of a job of which only runs have copies, and what becomes of times at which
+// there is none.
+func (j *Job) due() string {
+	if !j.Template() {
+		return ""
+	}
+	s := cmp.Or(j.Schedule, &Schedule{})
+	var whens []string
+	for _, c := range s.Crons {
+		whens = append(whens, fmt.Sprintf("at %q in %s", c, cmp.Or(s.Timezone, "UTC")))
+	}
+	if !s.At.IsZero() {
+		whens = append(whens, "at "+s.At.UTC().Format(time.RFC3339))
+	}
+	if s.In > 0 {
+		whens = append(whens, fmt.Sprintf("%v after it is submitted", s.In))
+	}
+	for i := range j.Triggers {
+		t := &j.Triggers[i]
+		when := "for each event " + t.Event
+		if len(t.Filter) > 0 || t.Path != "" {
+			when += " that its filter lets through"
+		}
+		whens = append(whens, when)
+	}
+	if len(whens) == 0 {
+		whens = []string{"whenever somebody asks for one: mn schedule run-now " + j.Name}
+	}
+	text := strings.Join(whens, ", ") + "; while one is under way the next " + map[Overlap]string{
+		OverlapAllow: "runs beside it", OverlapForbid: "is left out", OverlapQueue: "waits",
+		OverlapReplace: "takes its place",
+	}[s.Overlaps()]
+	if s.Timed() {
+		text += fmt.Sprintf("; what is missed for more than %v is ", Duration(s.Grace()))
+		switch n := s.CatchUp(); n {
+		case 0:
+			text += "left out"
+		default:
+			text += fmt.Sprintf("made up for, at most %s", Counted(n, "time", "times"))
+		}
+	}
+	if s.Ends() {
+		text += fmt.Sprintf("; a run is cancelled %v after its time", s.Window)
+	}
+	return text
 }

@@ -231,6 +231,10 @@ func TestForecastOfAnEnd(t *testing.T) {
 			"SIGUSR1 warns it if there is time; 10s later SIGINT asks it to end, and 1m later it is killed", "",
 		},
 		{
+			func(t *Task) { t.WarnBefore = Duration(2 * time.Second) },
+			"nobody is sent to it any more; 2s later, if there is time, SIGTERM asks it to end, and 5s later it is killed", "",
+		},
+		{
 			func(t *Task) { t.Driver, t.Container = ContainerDriver, &Container{Image: "x"} },
 			"SIGTERM, or what its image wants, asks it to end, and 5s later it is killed", "",
 		},
@@ -264,6 +268,47 @@ func TestForecastOfAGangOnALostNode(t *testing.T) {
 		f := ForecastOf(&Job{Name: "lab", Gang: true, Recovery: Recovery{OnPartition: tt.choice}})
 		if f.NodeLost != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.choice, f.NodeLost, tt.want)
+		}
+	}
+}
+
+// When there is a run of a job, and what becomes of times at which there is none.
+func TestForecastOfWhenAJobIsDue(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		schedule *Schedule
+		triggers []Trigger
+		want     string
+	}{
+		{"at once", nil, nil, ""},
+		{
+			"at times", &Schedule{Crons: []string{"0 2 * * *", "@hourly"}, Timezone: "Europe/Berlin"}, nil,
+			`at "0 2 * * *" in Europe/Berlin, at "@hourly" in Europe/Berlin; while one is under way the next is left out; ` +
+				"what is missed for more than 1m is left out",
+		},
+		{
+			"once, with all that can be said",
+			&Schedule{
+				In: Duration(time.Hour), Overlap: OverlapReplace, Missed: CatchUpAll, CatchUpLimit: 3,
+				MissedGrace: Duration(time.Second), Window: Duration(time.Minute),
+			}, nil,
+			"1h after it is submitted; while one is under way the next takes its place; " +
+				"what is missed for more than 1s is made up for, at most 3 times; a run is cancelled 1m after its time",
+		},
+		{
+			"for events", nil,
+			[]Trigger{{Event: "landed"}, {Event: "file_appeared", Path: "/in/*"}},
+			"for each event landed, for each event file_appeared that its filter lets through; " +
+				"while one is under way the next runs beside it",
+		},
+		{
+			"when asked", &Schedule{Overlap: OverlapQueue}, nil,
+			"whenever somebody asks for one: mn schedule run-now tidy; while one is under way the next waits",
+		},
+	} {
+		job := Job{Name: "tidy", Type: Batch, Schedule: tt.schedule, Triggers: tt.triggers}
+		if got := ForecastOf(&job).Due; got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }

@@ -60,6 +60,9 @@ func isFile(arg string) bool {
 func (c *command) showExplanation(e api.Explanation) error {
 	return c.result(e, func() {
 		c.field("job", "%s (%s), recovery mode %q", e.Job, e.Type, e.Mode)
+		if e.Due != "" {
+			c.field("runs", "%s", e.Due)
+		}
 		if e.Begins != "" {
 			c.field("begins", "%s", e.Begins)
 		}
