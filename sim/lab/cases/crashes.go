@@ -80,7 +80,7 @@ func (s *scene) bothDie() {
 	var all []mesh.Job
 	for i := range jobs {
 		all = append(all, s.service(fmt.Sprint("eager-", i), mesh.Eager, 1),
-			s.service(fmt.Sprint("majority-", i), mesh.Majority, 1), s.service(fmt.Sprint("keep-", i), mesh.Keep, 1))
+			s.leased(fmt.Sprint("majority-", i)), s.service(fmt.Sprint("keep-", i), mesh.Keep, 1))
 	}
 	s.start(all...)
 	runs, decides := s.apart(all)
